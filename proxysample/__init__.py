@@ -1,0 +1,1 @@
+"""Pick the part of a training set worth keeping."""

@@ -1,0 +1,46 @@
+"""The errors that a user of either package meets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProxysampleError(Exception):
+    """Base of every error that both packages raise on purpose."""
+
+
+class InputError(ProxysampleError, ValueError):
+    """A value, file or dataset that a user gave cannot be used; the message names the fix."""
+
+
+class MissingDependencyError(ProxysampleError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """Build the error for a name that is not among `known`, with the nearest one.
+
+    Parameters
+    ----------
+    kind : str
+        What the name stands for, such as ``"sampler"``.
+    name : object
+        What the user gave.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+
+    Examples
+    --------
+    >>> unknown_name("sampler", "cc-ro", ["cc-or", "rs"])
+    InputError("unknown sampler 'cc-ro'; did you mean 'cc-or'? Known: cc-or, rs")
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return InputError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(names)}")

@@ -1,0 +1,1 @@
+"""Neural architecture search on proxy datasets, NAS-Bench-201 style."""
