@@ -102,7 +102,7 @@ class SupernetCell(nn.Module):
             for source in range(target):
                 edge = target * (target - 1) // 2 + source
                 chosen = operations[edge]
-                term = self._apply(chosen, source, target, sums[source])
+                term = self._run_edge(chosen, source, target, sums[source])
                 if gates is not None:
                     term = term * gates[edge, chosen]
                     if scalar_trick:
@@ -111,7 +111,7 @@ class SupernetCell(nn.Module):
             sums.append(total)
         return sums[-1]
 
-    def _apply(self, chosen: int, source: int, target: int, node: torch.Tensor) -> torch.Tensor:
+    def _run_edge(self, chosen: int, source: int, target: int, node: torch.Tensor) -> torch.Tensor:
         operation = OPERATIONS[chosen]
         if operation == "none":
             return torch.zeros_like(node)
