@@ -1,1 +1,57 @@
-"""Pick the part of a training set worth keeping."""
+"""Pick the part of a training set worth keeping.
+
+Names are imported when they are used, so ``import proxysample`` and `list_samplers` load
+neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proxysample.errors import InputError, MissingDependencyError, ProxysampleError
+from proxysample.registry import create_sampler, list_samplers
+
+if TYPE_CHECKING:
+    from proxysample.datasets import ArrayDataset, load_dataset
+    from proxysample.outliers import CCOutlierRemoval, KMeansOutlierRemoval
+    from proxysample.random import CCRandomSampling, RandomSampling
+    from proxysample.ranking import Ranking
+    from proxysample.sampler import Sampler
+
+_HOMES = {
+    "ArrayDataset": "proxysample.datasets",
+    "CCOutlierRemoval": "proxysample.outliers",
+    "CCRandomSampling": "proxysample.random",
+    "KMeansOutlierRemoval": "proxysample.outliers",
+    "RandomSampling": "proxysample.random",
+    "Ranking": "proxysample.ranking",
+    "Sampler": "proxysample.sampler",
+    "load_dataset": "proxysample.datasets",
+}
+
+__all__ = [
+    "ArrayDataset",
+    "CCOutlierRemoval",
+    "CCRandomSampling",
+    "InputError",
+    "KMeansOutlierRemoval",
+    "MissingDependencyError",
+    "ProxysampleError",
+    "RandomSampling",
+    "Ranking",
+    "Sampler",
+    "create_sampler",
+    "list_samplers",
+    "load_dataset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""The command line of proxysample: select, score, samplers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from proxysample.cli_support import parse_parameters, parse_ratio, run_app
+from proxysample.errors import InputError
+from proxysample.registry import create_sampler, list_samplers, takes_parameter
+
+if TYPE_CHECKING:
+    from proxysample.sampler import Sampler
+
+app = typer.Typer(
+    help="Pick the part of a training set worth keeping.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", help="digits, npz:PATH or folder:PATH; its training part.")
+]
+SamplerOption = Annotated[
+    str, typer.Option("--sampler", help=f"One of {', '.join(list_samplers())}.")
+]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
+]
+RandomStateOption = Annotated[
+    int, typer.Option("--random-state", min=0, help="Seed, for samplers that draw.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    run_app(app)
+
+
+@app.command()
+def select(
+    dataset: DatasetOption,
+    sampler: SamplerOption,
+    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Indices, as .npy.")],
+    param: ParameterOption = None,
+    random_state: RandomStateOption = 0,
+) -> None:
+    """Write the indices of the samples to keep.
+
+    The indices are ascending int64 and point into the dataset's training part.
+    """
+    import numpy as np
+
+    from proxysample.datasets import load_dataset
+    from proxysample.files import check_writable, replace_file
+
+    ratio = parse_ratio(r)
+    chosen = _sampler(sampler, param, random_state)
+    if output.suffix != ".npy":
+        raise InputError(f"indices are written as .npy, not {output.name!r}")
+    check_writable(output)
+    train = load_dataset(dataset).train
+    indices = chosen.select(train, ratio)
+    with replace_file(output) as stream:
+        np.save(stream, indices, allow_pickle=False)
+    typer.echo(
+        f"{sampler} keeps {len(indices):,} of the {len(train):,} training samples of {dataset} "
+        f"(r={ratio:g}): {output}"
+    )
+
+
+@app.command()
+def score(
+    dataset: DatasetOption,
+    sampler: SamplerOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
+    param: ParameterOption = None,
+    random_state: RandomStateOption = 0,
+) -> None:
+    """Write a ranking: the scores of all samples, to be cut at any ratio.
+
+    In Python: Ranking.load(PATH).select(0.25).
+    """
+    from proxysample.datasets import load_dataset
+    from proxysample.files import check_writable
+
+    chosen = _sampler(sampler, param, random_state)
+    check_writable(output)
+    ranking = chosen.rank(load_dataset(dataset).train)
+    ranking.save(output)
+    typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
+
+
+@app.command()
+def samplers() -> None:
+    """List the samplers."""
+    from proxysample.registry import sampler_class
+
+    for name in list_samplers():
+        summary = (sampler_class(name).__doc__ or "").strip().splitlines()[0]
+        typer.echo(f"{name:6} {summary}")
+
+
+def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:
+    parameters = parse_parameters(words or ())
+    if takes_parameter(name, "random_state"):
+        parameters.setdefault("random_state", random_state)
+    return create_sampler(name, **parameters)

@@ -1,0 +1,246 @@
+"""Keeping rules: how many samples a ratio keeps, of which class, and in which order.
+
+A rule never looks at pixels. It turns scores (and labels) into an order, and a ratio into a
+prefix of that order, so the kept sets of one ranking nest.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import numbers
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.errors import InputError, unknown_name
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+Direction = Literal["easy", "hard"]
+Rounding = Literal["exact", "floor"]
+
+DIRECTIONS: tuple[Direction, ...] = ("easy", "hard")
+
+
+def check_ratio(r: object) -> float:
+    """Check that `r` is a kept fraction in (0, 1].
+
+    Parameters
+    ----------
+    r : float
+        Fraction of the samples to keep.
+
+    Returns
+    -------
+    float
+        The ratio.
+
+    Raises
+    ------
+    InputError
+        If `r` is not a number in (0, 1].
+
+    Examples
+    --------
+    >>> check_ratio(0.25)
+    0.25
+    """
+    if isinstance(r, bool) or not isinstance(r, numbers.Real):
+        raise InputError(f"r must be a number in (0, 1], such as 0.25, not {r!r}")
+    ratio = float(r)
+    if not 0 < ratio <= 1:
+        hint = f"; did you mean {ratio / 100:g}?" if 2 <= ratio <= 100 else ""
+        raise InputError(f"r is the fraction to keep and must be in (0, 1], not {ratio:g}{hint}")
+    return ratio
+
+
+def n_kept(n_samples: int, r: float, rounding: Rounding = "exact") -> int:
+    """Count the samples that ratio `r` keeps.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples.
+    r : float
+        Fraction to keep, in (0, 1].
+    rounding : {"exact", "floor"}
+        ``round(r * n)``, or ``int(n * r)`` as the paper's code has it.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    InputError
+        If nothing would be kept.
+
+    Examples
+    --------
+    >>> n_kept(1437, 0.25), n_kept(1437, 0.25, "floor")
+    (359, 359)
+    >>> n_kept(7, 0.25), n_kept(7, 0.25, "floor")
+    (2, 1)
+    """
+    count = round(r * n_samples) if rounding == "exact" else int(n_samples * r)
+    if count < 1:
+        raise InputError(
+            f"r={r:g} keeps none of {n_samples} samples; the smallest useful r is {1 / n_samples:g}"
+        )
+    return count
+
+
+def order_by_score(scores: FloatArray, keep: Direction = "easy") -> IntArray:
+    """Order samples by score, ties by index.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,), float64
+        A low score marks a typical, easy sample.
+    keep : {"easy", "hard"}
+        Which end comes first.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        Indices, the first to be kept first.
+
+    Examples
+    --------
+    >>> order_by_score(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
+    [3, 1, 0, 2]
+    >>> order_by_score(np.array([2.0, 1.0, 2.0, 0.5]), keep="hard").tolist()
+    [0, 2, 1, 3]
+    """
+    if keep not in DIRECTIONS:
+        raise unknown_name("direction for keep", keep, DIRECTIONS)
+    return np.argsort(scores if keep == "easy" else -scores, kind="stable")
+
+
+def class_sequence(class_sizes: IntArray) -> IntArray:
+    """Deal out classes so that every prefix is as balanced as the whole.
+
+    After any k places, a class of size n_c among n samples holds less than one place more or
+    less than its share ``k * n_c / n``, and exactly its share where all shares are whole.
+    Largest-remainder rounding gives the same bound for one k, but its counts can fall when k
+    grows (the Alabama paradox), so kept sets would not nest.
+
+    Parameters
+    ----------
+    class_sizes : ndarray of shape (n_classes,), int64
+        Number of samples of each class, all at least 1.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        The class that holds each place.
+
+    Notes
+    -----
+    The j-th sample of a class may come no earlier than the first place at which the class's
+    share exceeds j - 1, and no later than the last place before it reaches j. Earliest deadline
+    first always meets both (R. Tijdeman, "The chairman assignment problem", Discrete
+    Mathematics 32, 1980; G. Steiner and S. Yeomans, "Level schedules for mixed-model,
+    just-in-time processes", Management Science 39, 1993).
+
+    Examples
+    --------
+    >>> class_sequence(np.array([4, 2])).tolist()
+    [0, 0, 1, 0, 0, 1]
+    """
+    sizes = [int(size) for size in class_sizes]
+    # Where all shares are whole the sequence starts anew: one period is enough.
+    divisor = reduce(math.gcd, sizes)
+    period = [size // divisor for size in sizes]
+    return np.tile(_deal_one_period(period), divisor)
+
+
+def _deal_one_period(sizes: list[int]) -> IntArray:
+    total = sum(sizes)
+    dealt = [0] * len(sizes)
+    ready = [(-(-total // size), label) for label, size in enumerate(sizes)]
+    heapq.heapify(ready)
+    waiting: list[tuple[int, int]] = []
+    sequence = np.empty(total, dtype=np.int64)
+    for place in range(1, total + 1):
+        while waiting and waiting[0][0] <= place:
+            _, label = heapq.heappop(waiting)
+            deadline = -(-(dealt[label] + 1) * total // sizes[label])
+            heapq.heappush(ready, (deadline, label))
+        _, label = heapq.heappop(ready)
+        sequence[place - 1] = label
+        dealt[label] += 1
+        if dealt[label] < sizes[label]:
+            release = dealt[label] * total // sizes[label] + 1
+            heapq.heappush(waiting, (release, label))
+    return sequence
+
+
+def interleave_classes(order: IntArray, labels: IntArray) -> IntArray:
+    """Reorder so that every prefix keeps the class shares, best of each class first.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n,), int64
+        All samples, the first to be kept first.
+    labels : ndarray of shape (n,), int64
+        Class codes 0 to n_classes - 1, by sample; each class has a sample.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        The same samples.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 1, 1])
+    >>> interleave_classes(np.array([3, 2, 1, 0]), labels).tolist()
+    [1, 3, 0, 2]
+    """
+    sequence = class_sequence(np.bincount(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    interleaved = np.empty_like(order)
+    interleaved[np.argsort(sequence, kind="stable")] = by_class
+    return interleaved
+
+
+def floor_per_class(order: IntArray, labels: IntArray, r: float) -> IntArray:
+    """Keep the first ``int(n_c * r)`` samples of each class, as the paper's code does.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n,), int64
+        All samples, the first to be kept first.
+    labels : ndarray of shape (n,), int64
+        Class codes by sample.
+    r : float
+        Fraction to keep, in (0, 1].
+
+    Returns
+    -------
+    ndarray of int64
+        Kept indices, ascending.
+
+    Raises
+    ------
+    InputError
+        If nothing would be kept.
+
+    Examples
+    --------
+    >>> floor_per_class(np.array([4, 3, 2, 1, 0]), np.array([0, 0, 0, 1, 1]), 0.5).tolist()
+    [2, 4]
+    """
+    sizes = np.bincount(labels)
+    limits = np.array([int(int(size) * r) for size in sizes])
+    if limits.sum() < 1:
+        raise InputError(f"r={r:g} keeps none of the {len(sizes)} classes' samples; raise r")
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    starts = np.cumsum(sizes) - sizes
+    place_in_class = np.arange(len(order)) - np.repeat(starts, sizes)
+    kept: IntArray = np.sort(by_class[place_in_class < np.repeat(limits, sizes)])
+    return kept

@@ -1,0 +1,194 @@
+"""A ranking: the scores of one pass, from which every ratio is cut."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proxysample.errors import InputError
+from proxysample.files import replace_file
+from proxysample.keeping import (
+    Direction,
+    FloatArray,
+    IntArray,
+    Rounding,
+    check_ratio,
+    floor_per_class,
+    interleave_classes,
+    n_kept,
+    order_by_score,
+)
+
+FORMAT = "proxysample-ranking-1"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores of a dataset's samples and the rule that cuts them.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n,), float64
+        One a sample; low is typical, easy.
+    codes : ndarray of shape (n,), int64, or None
+        Class of each sample, 0 to n_classes - 1, where the rule keeps class shares; None where
+        it keeps overall.
+    keep : {"easy", "hard"}
+        Which end of the scores is kept.
+    rounding : {"exact", "floor"}
+        ``round(r * n)`` samples with class shares to within one sample, or the paper's
+        ``int(n * r)`` (per class where the rule keeps class shares).
+    provenance : mapping
+        What made the scores: sampler, parameters, versions, seconds. Plain JSON values.
+
+    Examples
+    --------
+    >>> ranking = Ranking(np.array([0.3, 0.1, 0.2, 0.4]))
+    >>> ranking.order.tolist(), ranking.select(0.5).tolist()
+    ([1, 2, 0, 3], [1, 2])
+    """
+
+    scores: FloatArray
+    codes: IntArray | None = None
+    keep: Direction = "easy"
+    rounding: Rounding = "exact"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 1 or not len(self.scores):
+            raise InputError(f"scores have shape {self.scores.shape}; needed: (n,), n at least 1")
+        if not np.isfinite(self.scores).all():
+            index = int(np.argmin(np.isfinite(self.scores)))
+            raise InputError(f"the score of sample {index} is {self.scores[index]}")
+        if self.codes is not None and self.codes.shape != self.scores.shape:
+            raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        share = "overall" if self.codes is None else f"per class ({self.codes.max() + 1})"
+        return (
+            f"Ranking({self.provenance.get('sampler', 'scores')}, {len(self):,} samples, "
+            f"keeps {self.keep} {share})"
+        )
+
+    @cached_property
+    def order(self) -> IntArray:
+        """Indices of all samples, the first to be kept first; shape (n,), int64.
+
+        Every kept set with exact rounding is a prefix of it.
+        """
+        order = order_by_score(self.scores, self.keep)
+        return order if self.codes is None else interleave_classes(order, self.codes)
+
+    def select(self, r: float) -> IntArray:
+        """Keep a fraction of the samples.
+
+        Parameters
+        ----------
+        r : float
+            Fraction to keep, in (0, 1].
+
+        Returns
+        -------
+        ndarray of int64
+            Kept indices, ascending and unique, relative to the ranked dataset.
+
+        Raises
+        ------
+        InputError
+            If `r` is not in (0, 1] or keeps nothing.
+        """
+        ratio = check_ratio(r)
+        if self.codes is not None and self.rounding == "floor":
+            return floor_per_class(order_by_score(self.scores, self.keep), self.codes, ratio)
+        return np.sort(self.order[: n_kept(len(self), ratio, self.rounding)])
+
+    def select_many(self, ratios: Iterable[float]) -> dict[float, IntArray]:
+        """Keep several fractions; a smaller set is part of a larger one.
+
+        Parameters
+        ----------
+        ratios : iterable of float
+            Fractions to keep, each in (0, 1].
+
+        Returns
+        -------
+        dict
+            Kept indices by ratio.
+        """
+        return {r: self.select(r) for r in ratios}
+
+    def save(self, path: str | Path) -> None:
+        """Write the ranking as .npz, without pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.npz``.
+
+        Raises
+        ------
+        InputError
+            If the path does not end in ``.npz`` or its folder is missing.
+        """
+        path = Path(path)
+        if path.suffix != ".npz":
+            raise InputError(f"a ranking is saved as .npz, not {path.name!r}")
+        header = {
+            "format": FORMAT,
+            "keep": self.keep,
+            "rounding": self.rounding,
+            "provenance": dict(self.provenance),
+        }
+        arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), "scores": self.scores}
+        if self.codes is not None:
+            arrays["codes"] = self.codes
+        with replace_file(path) as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ranking:
+        """Read a ranking that `save` wrote. No pickle is loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            An ``.npz`` file.
+
+        Returns
+        -------
+        Ranking
+            Equal to the saved one.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header"]))
+                if header["format"] != FORMAT:
+                    raise InputError(f"{path} has format {header['format']!r}, not {FORMAT!r}")
+                return cls(
+                    scores=arrays["scores"].astype(np.float64),
+                    codes=arrays["codes"].astype(np.int64) if "codes" in arrays else None,
+                    keep=header["keep"],
+                    rounding=header["rounding"],
+                    provenance=header["provenance"],
+                )
+        except FileNotFoundError:
+            raise InputError(f"no ranking at {path}") from None
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is not a ranking, or is damaged: {error}") from error

@@ -1,0 +1,243 @@
+"""The base of every sampler: a scikit-learn estimator that ranks, then keeps."""
+
+from __future__ import annotations
+
+import abc
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from proxysample.errors import unknown_name
+from proxysample.keeping import FloatArray, IntArray, Rounding, check_ratio
+from proxysample.labels import check_class_sizes, encode_labels
+from proxysample.ranking import Ranking
+from proxysample.reading import Samples
+
+Protocol = Literal["default", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
+
+
+class Sampler(BaseEstimator, abc.ABC):
+    """Rank the samples of a dataset, then keep a fraction.
+
+    A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
+    ranking and keeping are here.
+
+    Attributes
+    ----------
+    ranking_ : Ranking
+        Set by `fit`.
+    scores_ : ndarray of shape (n,), float64
+        Set by `fit`; low is typical.
+    n_samples_ : int
+        Set by `fit`.
+    """
+
+    id: ClassVar[str]
+    per_class: ClassVar[bool] = False
+    """Whether the kept set holds class shares; such samplers need labels."""
+
+    @abc.abstractmethod
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        """Score each sample.
+
+        Parameters
+        ----------
+        samples : Samples
+            The dataset; its images are decoded when asked for.
+        codes : ndarray of shape (n,), int64, or None
+            Class codes, where the sampler is class-conditional.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Low is typical.
+        """
+
+    def _check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, before any work."""
+
+    def fit(self, dataset: Any, y: Any = None) -> Self:
+        """Score a dataset.
+
+        Parameters
+        ----------
+        dataset : array, tensor or map-style dataset
+            See `proxysample.reading.Samples`.
+        y : array-like of shape (n,), optional
+            Labels; the dataset's own by default.
+
+        Returns
+        -------
+        Sampler
+            Itself, with `ranking_`, `scores_` and `n_samples_`.
+
+        Raises
+        ------
+        InputError
+            If a parameter or the dataset cannot be used.
+        """
+        self._check_parameters()
+        started = time.perf_counter()
+        samples = self._read(dataset, y)
+        codes = class_codes(samples) if self.per_class else None
+        scores = self._score(samples, codes)
+        self.ranking_ = Ranking(
+            scores=np.asarray(scores, dtype=np.float64),
+            codes=codes,
+            rounding=self._rounding(),
+            provenance={
+                "sampler": self.id,
+                "parameters": plain_parameters(self),
+                "n_samples": len(samples),
+                "seconds": round(time.perf_counter() - started, 3),
+                "versions": versions(),
+            },
+        )
+        self.scores_ = self.ranking_.scores
+        self.n_samples_ = len(samples)
+        return self
+
+    def _read(self, dataset: Any, y: Any) -> Samples:
+        return Samples(
+            dataset,
+            y,
+            batch_size=getattr(self, "batch_size", 256),
+            num_workers=getattr(self, "num_workers", 0),
+            progress=getattr(self, "progress", False),
+        )
+
+    def _rounding(self) -> Rounding:
+        return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
+
+    def rank(self, dataset: Any, y: Any = None) -> Ranking:
+        """Score a dataset once, for every ratio.
+
+        Parameters
+        ----------
+        dataset, y : object
+            See `fit`.
+
+        Returns
+        -------
+        Ranking
+            Cut it with ``ranking.select(r)``.
+        """
+        return self.fit(dataset, y).ranking_
+
+    def select(self, dataset: Any, r: float, y: Any = None) -> IntArray:
+        """Pick the samples to keep.
+
+        Parameters
+        ----------
+        dataset : object
+            See `fit`.
+        r : float
+            Fraction to keep, in (0, 1].
+        y : array-like of shape (n,), optional
+            Labels; the dataset's own by default.
+
+        Returns
+        -------
+        ndarray of int64
+            Kept indices, ascending and unique, relative to `dataset`.
+
+        Raises
+        ------
+        InputError
+            If `r`, a parameter or the dataset cannot be used.
+        """
+        check_ratio(r)
+        return self.rank(dataset, y).select(r)
+
+    def select_many(
+        self, dataset: Any, ratios: Iterable[float], y: Any = None
+    ) -> dict[float, IntArray]:
+        """Pick the samples to keep at several ratios, from one scoring pass.
+
+        Parameters
+        ----------
+        dataset, y : object
+            See `fit`.
+        ratios : iterable of float
+            Fractions to keep, each in (0, 1].
+
+        Returns
+        -------
+        dict
+            Kept indices by ratio; a smaller set is part of a larger one.
+        """
+        checked = [check_ratio(r) for r in ratios]
+        return self.rank(dataset, y).select_many(checked)
+
+    def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
+        """Pick the samples to keep as a dataset for any torch DataLoader.
+
+        Parameters
+        ----------
+        dataset, r, y : object
+            See `select`.
+
+        Returns
+        -------
+        torch.utils.data.Subset
+            Of `dataset`.
+        """
+        from torch.utils.data import Subset
+
+        return Subset(dataset, self.select(dataset, r, y).tolist())
+
+
+SamplerClass = TypeVar("SamplerClass", bound=Sampler)
+
+
+def class_codes(samples: Samples) -> IntArray:
+    """Give the class codes of labelled samples, refusing classes that cannot be ranked.
+
+    Parameters
+    ----------
+    samples : Samples
+        A dataset with labels.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        0 to n_classes - 1, in the sorted order of the labels.
+
+    Raises
+    ------
+    InputError
+        If there are no labels, or a class has a single sample.
+    """
+    labels = samples.required_labels
+    check_class_sizes(labels)
+    return encode_labels(labels)[1]
+
+
+def check_protocol(protocol: object) -> None:
+    """Raise `InputError` where `protocol` is not "default" or "paper"."""
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+
+
+def plain_parameters(sampler: Sampler) -> dict[str, Any]:
+    """Write a sampler's parameters as JSON values, others by their repr."""
+
+    def plain(value: Any) -> Any:
+        try:
+            return json.loads(json.dumps(value))
+        except (TypeError, ValueError):
+            return repr(value)
+
+    return {name: plain(value) for name, value in sampler.get_params(deep=False).items()}
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that a ranking depends on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("proxysample", "numpy", "scikit-learn", "torch")}
