@@ -1,0 +1,118 @@
+"""Bring the pixels of each channel to zero mean and unit deviation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from proxysample.errors import InputError
+
+# Images are measured so many at a time, so that float64 copies stay small.
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation of each channel, for pixels in [0, 1].
+
+    Parameters
+    ----------
+    mean, std : tuple of float, one per channel
+
+    Raises
+    ------
+    InputError
+        If the lengths differ, a value is not finite, or a deviation is not positive.
+
+    Examples
+    --------
+    >>> half = Normalization(mean=(0.5,), std=(0.5,))
+    >>> pixels = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+    >>> scale, shift = half.scale_and_shift(pixels, torch.float64)
+    >>> (pixels * scale + shift).round(decimals=9)
+    tensor([[[[-1.,  1.]]]], dtype=torch.float64)
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = torch.tensor([*self.mean, *self.std], dtype=torch.float64)
+        fits = len(self.mean) == len(self.std) > 0
+        if not fits or not bool(values.isfinite().all()) or min(self.std) <= 0:
+            raise InputError(
+                "normalisation needs one finite mean and one positive standard deviation per "
+                f"channel, for pixels in [0, 1]; got mean={self.mean}, std={self.std}"
+            )
+
+    @classmethod
+    def of(cls, images: Tensor) -> Self:
+        """Measure the mean and the population standard deviation of each channel.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, c, h, w), uint8 or floating point in [0, 1]
+
+        Returns
+        -------
+        Normalization
+            A channel that is the same everywhere gets a deviation of 1, so that it becomes 0.
+
+        Examples
+        --------
+        >>> Normalization.of(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
+        Normalization(mean=(0.5,), std=(0.5,))
+        """
+        scale = _pixel_scale(images)
+        n_pixels = images.numel() // images.shape[1]
+        mean = torch.zeros(images.shape[1], dtype=torch.float64, device=images.device)
+        for chunk in torch.split(images, _CHUNK):
+            mean += chunk.double().sum(dim=(0, 2, 3)) / n_pixels
+        variance = torch.zeros_like(mean)
+        for chunk in torch.split(images, _CHUNK):
+            offsets = chunk.double() - mean[:, None, None]
+            variance += offsets.square().sum(dim=(0, 2, 3)) / n_pixels
+        std = variance.sqrt() * scale
+        # A constant channel has no deviation beyond the rounding of its mean.
+        std[std < 1e-9] = 1.0
+        return cls(tuple((mean * scale).tolist()), tuple(std.tolist()))
+
+    def scale_and_shift(
+        self, images: Tensor, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """Give the factors by which ``pixel * scale + shift`` is the normalised pixel.
+
+        Parameters
+        ----------
+        images : Tensor of shape (b, c, h, w), uint8 or floating point in [0, 1]
+            What the factors will be applied to.
+        dtype : torch.dtype
+            Floating point type of the factors.
+
+        Returns
+        -------
+        scale, shift : Tensor of shape (c, 1, 1)
+            On the device of `images`.
+
+        Raises
+        ------
+        InputError
+            If the number of channels differs.
+        """
+        if images.shape[1] != len(self.mean):
+            raise InputError(
+                f"the images have {images.shape[1]} channels and the normalisation "
+                f"{len(self.mean)}; give one mean and one deviation per channel"
+            )
+        std = torch.tensor(self.std, dtype=torch.float64)[:, None, None]
+        mean = torch.tensor(self.mean, dtype=torch.float64)[:, None, None]
+        scale = _pixel_scale(images) / std
+        return scale.to(images.device, dtype), (-mean / std).to(images.device, dtype)
+
+
+def _pixel_scale(images: Tensor) -> float:
+    """Factor that brings raw pixels to [0, 1]."""
+    return 1.0 if images.is_floating_point() else 1 / 255
