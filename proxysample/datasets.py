@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import read_npz
 from proxysample.image_folder import read_image_folder
 from proxysample.labels import check_labels
 from proxysample.reading import check_images
@@ -179,15 +179,7 @@ def _load_digits(_: str) -> Splits:
 
 def _load_npz(path: str) -> Splits:
     name = f"npz:{path}"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(
-            f"{name} is not an .npz file, is damaged, or holds Python objects: {error}"
-        ) from error
+    arrays = read_npz(path)
     train = _take(arrays, TRAIN_KEYS + WHOLE_KEYS)
     if train is None:
         raise InputError(

@@ -1,15 +1,66 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and read without running what is in them."""
 
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
 
 from proxysample.errors import InputError
+
+# What numpy and zipfile raise on files that are damaged or something else.
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """Read every array of an .npz file; Python objects in it are refused, not loaded.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, no .npz file, or holds Python objects.
+    """
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (*DAMAGE, AttributeError) as error:
+        raise InputError(
+            f"{path} is no .npz file, is damaged, or holds Python objects: {error}"
+        ) from error
 
 
 @contextmanager

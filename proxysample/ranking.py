@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.errors import InputError
-from proxysample.files import replace_file
+from proxysample.files import read_npz, replace_file
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -174,21 +173,19 @@ class Ranking:
         InputError
             If the file is missing, damaged or something else.
         """
+        arrays = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                if header["format"] != FORMAT:
-                    raise InputError(f"{path} has format {header['format']!r}, not {FORMAT!r}")
-                return cls(
-                    scores=arrays["scores"].astype(np.float64),
-                    codes=arrays["codes"].astype(np.int64) if "codes" in arrays else None,
-                    keep=header["keep"],
-                    rounding=header["rounding"],
-                    provenance=header["provenance"],
-                )
-        except FileNotFoundError:
-            raise InputError(f"no ranking at {path}") from None
+            header = json.loads(str(arrays["header"]))
+            if header["format"] != FORMAT:
+                raise InputError(f"{path} has format {header['format']!r}, not {FORMAT!r}")
+            return cls(
+                scores=arrays["scores"].astype(np.float64),
+                codes=arrays["codes"].astype(np.int64) if "codes" in arrays else None,
+                keep=header["keep"],
+                rounding=header["rounding"],
+                provenance=header["provenance"],
+            )
         except InputError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is not a ranking, or is damaged: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a ranking: {error}") from error

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxysample import InputError, load_dataset
+
+
+def write_folder(root, sizes=((4, 4), (4, 4)), mode="RGB"):
+    generator = np.random.default_rng(0)
+    for label, size in zip(("cat", "dog"), sizes, strict=True):
+        (root / label).mkdir(parents=True)
+        for number in range(3):
+            shape = size if mode == "L" else (*size, 3)
+            pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{number}.png")
+    return root
+
+
+def test_digits_are_split_once_and_for_all():
+    first, second = load_dataset("digits"), load_dataset("digits")
+    assert np.array_equal(first.train.images, second.train.images)
+    assert len(first.train) + len(first.require_test()) == 1797
+    assert first.train.images.dtype == np.uint8
+    assert first.train.images.max() == 255
+    assert len(np.unique(first.train.targets)) == 10
+
+
+def test_an_npz_in_our_form_and_in_kerass(tmp_path):
+    images, labels = np.zeros((4, 5, 5, 3), np.uint8), np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.savez(tmp_path / "b.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    whole = load_dataset(f"npz:{tmp_path}/a.npz")
+    assert whole.train.targets.tolist() == [0, 1, 0, 1]
+    with pytest.raises(InputError, match="test_images and test_labels"):
+        whole.require_test()
+    assert len(load_dataset(f"npz:{tmp_path}/b.npz").require_test()) == 4
+
+
+def test_a_folder_of_classes(tmp_path):
+    splits = load_dataset(f"folder:{write_folder(tmp_path / 'photos')}")
+    assert splits.train.images.shape == (6, 4, 4, 3)
+    assert splits.train.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert splits.train.classes == ["cat", "dog"]
+
+
+def test_a_folder_with_train_and_test(tmp_path):
+    write_folder(tmp_path / "train", mode="L")
+    write_folder(tmp_path / "test", mode="L")
+    splits = load_dataset(f"folder:{tmp_path}")
+    assert splits.train.images.shape == splits.require_test().images.shape == (6, 4, 4, 1)
+
+
+def test_grey_images_among_coloured_ones_become_rgb(tmp_path):
+    root = write_folder(tmp_path)
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(grey).save(root / "cat" / "0.png")
+    images = load_dataset(f"folder:{root}").train.images
+    assert np.array_equal(images[0], np.stack([grey] * 3, axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digit", "did you mean 'digits'"),
+        ("digits:x", "takes no path"),
+        ("npz", "needs a path"),
+        ("npz:missing.npz", "no such file"),
+        ("folder:missing", "no such folder"),
+        (7, "named by a string"),
+    ],
+)
+def test_unknown_datasets_are_refused(spec, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(spec)
+
+
+def test_files_that_are_no_datasets_are_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(InputError, match=r"no \.npz file"):
+        load_dataset(f"npz:{tmp_path}/text.npz")
+    np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    with pytest.raises(InputError, match="holds weights; needed: images and labels"):
+        load_dataset(f"npz:{tmp_path}/other.npz")
+    np.savez(tmp_path / "objects.npz", images=np.array([None, "x"], dtype=object))
+    with pytest.raises(InputError, match="Python objects"):
+        load_dataset(f"npz:{tmp_path}/objects.npz")
+
+
+def test_a_truncated_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 5, 5), np.uint8), labels=np.arange(4))
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        load_dataset(f"npz:{tmp_path}/a.npz")
+
+
+def test_folders_that_are_no_datasets_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no class folders"):
+        load_dataset(f"folder:{tmp_path}")
+    root = write_folder(tmp_path / "sizes", sizes=((4, 4), (4, 5)))
+    with pytest.raises(InputError, match="5x4"):
+        load_dataset(f"folder:{root}")
+    root = write_folder(tmp_path / "empty")
+    (root / "emu").mkdir()
+    with pytest.raises(InputError, match="emu holds no images"):
+        load_dataset(f"folder:{root}")
+    (root / "emu" / "0.png").write_text("not an image")
+    with pytest.raises(InputError, match="does not decode"):
+        load_dataset(f"folder:{root}")

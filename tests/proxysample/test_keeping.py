@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxysample.errors import InputError
+from proxysample.keeping import (
+    check_ratio,
+    class_sequence,
+    floor_per_class,
+    interleave_classes,
+    n_kept,
+    order_by_score,
+)
+
+class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(np.array)
+
+
+@pytest.mark.parametrize("r", [0, 1.5, -0.1, float("nan"), float("inf"), "half", None, True])
+def test_a_ratio_outside_zero_to_one_is_refused(r):
+    with pytest.raises(InputError, match=r"\(0, 1\]"):
+        check_ratio(r)
+
+
+def test_a_percentage_gets_a_hint():
+    with pytest.raises(InputError, match=r"did you mean 0\.25"):
+        check_ratio(25)
+
+
+@pytest.mark.parametrize("r", [1, 0.5, np.float32(0.5), Fraction(1, 3)])
+def test_any_real_number_serves_as_ratio(r):
+    assert check_ratio(r) == float(r)
+
+
+def test_counts_are_rounded_and_the_paper_floors():
+    assert n_kept(10, 0.26) == 3
+    assert n_kept(10, 0.26, "floor") == 2
+    # The authors' int(n * r) inherits the float product: 0.29 * 100 = 28.999...
+    assert n_kept(100, 0.29, "floor") == 28
+    assert n_kept(100, 0.29) == 29
+
+
+def test_a_ratio_that_keeps_nothing_is_refused():
+    with pytest.raises(InputError, match=r"smallest useful r is 0\.01"):
+        n_kept(100, 0.001)
+
+
+def test_ties_break_by_index_in_both_directions():
+    scores = np.array([1.0, 0.0, 1.0, 0.0])
+    assert order_by_score(scores).tolist() == [1, 3, 0, 2]
+    assert order_by_score(scores, "hard").tolist() == [0, 2, 1, 3]
+
+
+def test_an_unknown_direction_is_refused():
+    with pytest.raises(InputError, match="did you mean 'easy'"):
+        order_by_score(np.zeros(3), "easiest")
+
+
+@given(class_sizes)
+def test_every_prefix_of_the_sequence_is_within_one_of_each_share(sizes):
+    sequence = class_sequence(sizes)
+    total = int(sizes.sum())
+    held = np.zeros(len(sizes), dtype=int)
+    for place, label in enumerate(sequence, start=1):
+        held[label] += 1
+        # In integers, |held - place * size / total| < 1 without rounding.
+        assert np.all(np.abs(held * total - place * sizes) < total)
+    assert held.tolist() == sizes.tolist()
+
+
+def test_whole_shares_are_met_exactly():
+    sequence = class_sequence(np.full(100, 500))
+    assert np.all(np.bincount(sequence[:12_500]) == 125)
+
+
+def test_the_period_of_a_repeating_sequence_is_the_sequence_itself():
+    assert (
+        class_sequence(np.array([6, 4])).tolist() == class_sequence(np.array([3, 2])).tolist() * 2
+    )
+
+
+def test_largest_remainder_would_not_nest():
+    """The reason for dealing out places: a class can lose a seat when the house grows."""
+
+    def largest_remainder(sizes: list[int], count: int) -> list[int]:
+        shares = [count * size / sum(sizes) for size in sizes]
+        counts = [math.floor(share) for share in shares]
+        by_remainder = sorted(range(len(sizes)), key=lambda c: counts[c] - shares[c])
+        for label in by_remainder[: count - sum(counts)]:
+            counts[label] += 1
+        return counts
+
+    sizes = [6, 6, 2]
+    assert largest_remainder(sizes, 10) == [4, 4, 2]
+    assert largest_remainder(sizes, 11)[2] == 1
+    sequence = class_sequence(np.array(sizes))
+    assert np.bincount(sequence[:11])[2] >= np.bincount(sequence[:10])[2]
+
+
+@given(class_sizes, st.integers(0, 2**32 - 1))
+def test_interleaving_keeps_each_class_in_order(sizes, seed):
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    order = generator.permutation(len(labels))
+    interleaved = interleave_classes(order, labels)
+    assert sorted(interleaved) == list(range(len(labels)))
+    for label in range(len(sizes)):
+        assert interleaved[labels[interleaved] == label].tolist() == (
+            order[labels[order] == label].tolist()
+        )
+
+
+def test_flooring_per_class_keeps_the_first_of_each_class():
+    order = np.array([5, 4, 3, 2, 1, 0])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    assert floor_per_class(order, labels, 0.5).tolist() == [2, 5]
+    with pytest.raises(InputError, match="keeps none"):
+        floor_per_class(order, labels, 0.3)

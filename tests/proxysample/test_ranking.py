@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from proxysample import CCOutlierRemoval, InputError, Ranking, load_dataset
+from proxysample.files import replace_file
+
+
+@pytest.fixture(scope="module")
+def ranking():
+    return CCOutlierRemoval().rank(load_dataset("digits").train)
+
+
+def test_a_saved_ranking_comes_back_whole(ranking, tmp_path):
+    path = tmp_path / "cc-or.npz"
+    ranking.save(path)
+    loaded = Ranking.load(path)
+    assert np.array_equal(loaded.scores, ranking.scores)
+    assert np.array_equal(loaded.order, ranking.order)
+    assert loaded.provenance == ranking.provenance
+    assert loaded.provenance["sampler"] == "cc-or"
+    for r in (0.1, 0.5, 1.0):
+        assert np.array_equal(loaded.select(r), ranking.select(r))
+    assert [file.name for file in tmp_path.iterdir()] == ["cc-or.npz"]
+
+
+def test_kept_sets_are_prefixes_of_the_order(ranking):
+    for r in (0.1, 0.25, 0.9):
+        kept = ranking.select(r)
+        assert sorted(ranking.order[: len(kept)]) == kept.tolist()
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    path = tmp_path / "evil.npz"
+    np.savez(path, header=np.array([{"a": 1}], dtype=object), scores=np.zeros(3))
+    with pytest.raises(InputError, match=r"no \.npz file"):
+        Ranking.load(path)
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(InputError, match=r"no \.npz file"):
+        Ranking.load(path)
+
+
+def test_a_truncated_ranking_is_refused(ranking, tmp_path):
+    path = tmp_path / "cc-or.npz"
+    ranking.save(path)
+    whole = path.read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cc-or\.npz"):
+            Ranking.load(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Ranking.load(tmp_path / "missing.npz")
+    header = np.array(json.dumps({"format": "something-else"}))
+    np.savez(tmp_path / "other.npz", header=header, scores=np.zeros(2))
+    with pytest.raises(InputError, match="something-else"):
+        Ranking.load(tmp_path / "other.npz")
+
+
+def test_a_ranking_is_saved_where_it_can_be(ranking, tmp_path):
+    with pytest.raises(InputError, match=r"\.npz"):
+        ranking.save(tmp_path / "cc-or.pkl")
+    with pytest.raises(InputError, match="does not exist"):
+        ranking.save(tmp_path / "missing" / "cc-or.npz")
+
+
+@pytest.mark.parametrize("scores", [np.zeros((2, 2)), np.zeros(0), np.array([0.0, np.nan])])
+def test_scores_that_cannot_rank_are_refused(scores):
+    with pytest.raises(InputError):
+        Ranking(scores)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half():
+        with replace_file(path) as stream:
+            stream.write(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+
+from proxysample import ArrayDataset, InputError
+from proxysample.labels import check_class_sizes, check_labels, encode_labels
+from proxysample.reading import Samples
+
+
+class Photos(Dataset):
+    """A torchvision-like dataset that counts how often it decodes."""
+
+    def __init__(self, images, targets, transform=None, target_transform=None):
+        self.images, self.targets = images, targets
+        self.transform, self.target_transform = transform, target_transform
+        self.decoded = 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        self.decoded += 1
+        image = Image.fromarray(self.images[index])
+        label = self.targets[index]
+        return (
+            self.transform(image) if self.transform else image,
+            self.target_transform(label) if self.target_transform else label,
+        )
+
+
+class Unlabelled(Photos):
+    """Labels are only in the items."""
+
+    def __init__(self, images, targets):
+        super().__init__(images, None)
+        self.hidden = targets
+
+    def __getitem__(self, index):
+        return self.images[index], self.hidden[index]
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def labels():
+    return [1, 0, 2, 2, 1, 0]
+
+
+def test_labels_are_read_without_decoding(pixels, labels):
+    photos = Photos(pixels, labels)
+    nested = ConcatDataset([Subset(Subset(photos, [5, 3, 1]), [2, 0]), photos])
+    assert Samples(nested).labels.tolist() == [0, 0, *labels]
+    assert photos.decoded == 0
+
+
+def test_a_target_transform_is_respected(pixels, labels):
+    photos = Photos(pixels, labels, target_transform=lambda label: label + 10)
+    assert Samples(Subset(photos, [0, 2])).labels.tolist() == [11, 12]
+
+
+def test_pil_images_decode_to_their_pixels(pixels, labels):
+    samples = Samples(Photos(pixels, labels), batch_size=4)
+    assert samples.images.dtype == np.uint8
+    assert np.array_equal(samples.images, pixels)
+
+
+def test_images_are_decoded_once(pixels, labels):
+    photos = Photos(pixels, labels)
+    samples = Samples(photos)
+    assert len(samples.images) == len(samples.images) == 6
+    n_probes = 4 * 3
+    assert photos.decoded == 6 + n_probes
+
+
+def test_hidden_labels_come_with_the_images(pixels, labels):
+    samples = Samples(Unlabelled(pixels, labels))
+    assert samples.labels.tolist() == labels
+    assert np.array_equal(samples.images, pixels)
+
+
+def test_tensors_are_channels_first_and_arrays_channels_last(pixels, labels):
+    tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    assert np.array_equal(Samples(tensor, labels).images, pixels)
+    assert np.array_equal(Samples(pixels, labels).images, pixels)
+    dataset = TensorDataset(tensor, torch.tensor(labels))
+    assert np.array_equal(Samples(dataset).images, pixels)
+    assert Samples(dataset).labels.tolist() == labels
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_workers_and_batches_do_not_change_what_is_read(pixels, labels, batch_size, num_workers):
+    to_tensor = Photos(pixels, labels, transform=_to_float)
+    samples = Samples(to_tensor, batch_size=batch_size, num_workers=num_workers)
+    assert np.array_equal(samples.images, pixels.astype(np.float32) / 255)
+
+
+def _to_float(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+
+def test_reading_leaves_the_global_generator_alone(pixels, labels):
+    before = torch.random.get_rng_state()
+    assert len(Samples(Photos(pixels, labels)).images) == 6
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_chunks_scale_uint8_to_one_and_leave_floats(pixels):
+    ((rows, features),) = Samples(pixels).feature_chunks()
+    assert rows == slice(0, 6)
+    assert np.allclose(features, pixels.reshape(6, -1) / 255)
+    ((_, features),) = Samples(pixels.astype(np.float32)).feature_chunks()
+    assert np.allclose(features, pixels.reshape(6, -1))
+
+
+def test_a_random_transform_is_refused(pixels, labels):
+    generator = np.random.default_rng(0)
+    noisy = Photos(pixels, labels, transform=lambda image: generator.random((4, 4)))
+    with pytest.raises(InputError, match="transform is random"):
+        Samples(noisy).images  # noqa: B018
+
+
+def test_images_of_two_sizes_are_refused(labels):
+    images = [np.zeros((4, 4), np.uint8)] * 5 + [np.zeros((3, 4), np.uint8)]
+    with pytest.raises(InputError, match=r"sample 5 has shape \(3, 4\)"):
+        Samples(Photos(images, labels)).images  # noqa: B018
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_named(pixels, value):
+    images = pixels.astype(np.float32)
+    images[4, 2, 1, 0] = value
+    with pytest.raises(InputError, match="sample 4 holds NaN or infinite pixels"):
+        Samples(images).images  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (np.zeros((0, 4)), "empty"),
+        (np.zeros(4), "shape"),
+        (np.zeros((2, 0, 4)), "nothing in them"),
+        (np.array([["a"], ["b"]]), "type"),
+        ("digits", "load_dataset"),
+        (iter([1]), "not a map-style dataset"),
+    ],
+)
+def test_what_is_not_a_dataset_is_refused(dataset, message):
+    with pytest.raises(InputError, match=message):
+        Samples(dataset).images  # noqa: B018
+
+
+def test_missing_labels_say_how_to_give_them(pixels):
+    with pytest.raises(InputError, match="pass them as y="):
+        Samples(pixels).required_labels  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1], "2 labels for 3 samples"),
+        (np.eye(3), "argmax"),
+        ([0.5, 1.0, 2.0], "integers or strings"),
+        ([0.0, np.nan, 1.0], "no NaN"),
+        (np.array(["a", 1, None], dtype=object), "mix of"),
+    ],
+)
+def test_labels_that_cannot_serve_are_refused(labels, message):
+    with pytest.raises(InputError, match=message):
+        check_labels(labels, 3)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["b", "a", "b"],
+        np.array(["b", "a", "b"], dtype=object),
+        torch.tensor([1, 0, 1]),
+        [1.0, 0, 1],
+    ],
+)
+def test_strings_and_integers_are_encoded_alike(labels):
+    assert encode_labels(check_labels(labels, 3))[1].tolist() == [1, 0, 1]
+
+
+def test_a_class_with_one_sample_is_named():
+    with pytest.raises(InputError, match=r"class cat has one sample \(index 1\)"):
+        check_class_sizes(np.array(["dog", "cat", "dog"]))
+
+
+def test_array_datasets_check_their_classes(pixels, labels):
+    with pytest.raises(InputError, match="class 'frog' has no samples"):
+        ArrayDataset(pixels, labels, classes=["cat", "dog", "cow", "frog"])
+    with pytest.raises(InputError, match="labels run from 0 to 2"):
+        ArrayDataset(pixels, labels, classes=["cat", "dog"])
