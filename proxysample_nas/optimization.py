@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
 from proxysample.errors import ProxysampleError
 
@@ -55,20 +54,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate
 
 
-def finite_loss(loss: Tensor, epoch: int, learning_rate: float) -> float:
-    """Read a loss from the device, once it is known to be a number.
+def check_loss(loss: float, epoch: int, learning_rate: float) -> None:
+    """Stop a training whose loss is no longer a number.
 
     Parameters
     ----------
-    loss : Tensor of shape ()
+    loss : float
+        Mean cross-entropy of the epoch.
     epoch : int
         Counted from 0; the message counts from 1.
     learning_rate : float
         The rate of that epoch.
-
-    Returns
-    -------
-    float
 
     Raises
     ------
@@ -77,16 +73,14 @@ def finite_loss(loss: Tensor, epoch: int, learning_rate: float) -> float:
 
     Examples
     --------
-    >>> finite_loss(torch.tensor(float("nan")), epoch=2, learning_rate=0.5)
+    >>> check_loss(float("nan"), epoch=2, learning_rate=0.5)
     Traceback (most recent call last):
     ...
     proxysample_nas.optimization.DivergenceError: the training loss became nan in epoch 3 at
     learning rate 0.5; lower learning_rate
     """
-    value = loss.item()
-    if not math.isfinite(value):
+    if not math.isfinite(loss):
         raise DivergenceError(
-            f"the training loss became {value} in epoch {epoch + 1} at learning rate "
+            f"the training loss became {loss} in epoch {epoch + 1} at learning rate "
             f"{learning_rate:g}; lower learning_rate"
         )
-    return value

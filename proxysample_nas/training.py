@@ -16,14 +16,14 @@ from proxysample_nas.cell import Cell
 from proxysample_nas.device import deterministic_kernels, resolve_device
 from proxysample_nas.evaluation import Evaluation, TrainingRun
 from proxysample_nas.fitting import measure_accuracy, train_epoch
-from proxysample_nas.hyperparameters import check_not_negative, check_sizes
+from proxysample_nas.hyperparameters import check_kind, check_not_negative, check_sizes
 from proxysample_nas.images import LabelledImages, load_images
 from proxysample_nas.loader import Loader, shuffled
 from proxysample_nas.network import CellNetwork
 from proxysample_nas.normalization import Normalization
 from proxysample_nas.optimization import (
+    check_loss,
     cosine_learning_rate,
-    finite_loss,
     set_learning_rate,
 )
 from proxysample_nas.progress import counted
@@ -117,6 +117,8 @@ class CellTrainer:
             momentum=self.momentum,
             weight_decay=self.weight_decay,
         )
+        check_kind(Augmentation, augmentation=self.augmentation)
+        check_kind(Normalization, normalization=self.normalization)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -276,7 +278,8 @@ class CellTrainer:
                 set_learning_rate(optimizer, rate)
                 batches = loader.batches(shuffled(n_train, generator), generator)
                 loss_sum, right = train_epoch(network, optimizer, counted(batches, bar))
-                losses.append(finite_loss(loss_sum / n_train, epoch, rate))
+                losses.append(float(loss_sum) / n_train)
+                check_loss(losses[-1], epoch, rate)
                 n_right = int(right)
                 bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
         return tuple(losses), 100 * n_right / n_train

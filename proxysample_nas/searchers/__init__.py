@@ -1,0 +1,47 @@
+"""Search a cell: one file per algorithm, one small base.
+
+Names are imported when they are used, so that `list_searchers` needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proxysample_nas.searchers.registry import create_searcher, list_searchers
+
+if TYPE_CHECKING:
+    from proxysample_nas.searchers.base import Searcher
+    from proxysample_nas.searchers.collapse import SearchCollapseWarning
+    from proxysample_nas.searchers.darts import DARTS
+    from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
+
+_HOMES = {
+    "DARTS": "proxysample_nas.searchers.darts",
+    "EpochRecord": "proxysample_nas.searchers.result",
+    "SearchCollapseWarning": "proxysample_nas.searchers.collapse",
+    "SearchFacts": "proxysample_nas.searchers.result",
+    "SearchResult": "proxysample_nas.searchers.result",
+    "Searcher": "proxysample_nas.searchers.base",
+}
+
+__all__ = [
+    "DARTS",
+    "EpochRecord",
+    "SearchCollapseWarning",
+    "SearchFacts",
+    "SearchResult",
+    "Searcher",
+    "create_searcher",
+    "list_searchers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,228 @@
+"""The update rules of DARTS: weights on one batch, architecture on another.
+
+Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search" (2019), sections 2.3
+and 2.4, and the code that the authors of "Less is More" ran.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proxysample_nas.loader import Batch
+from proxysample_nas.searchers.state import SearchState
+
+
+def update_weights(
+    state: SearchState,
+    batch: Batch,
+    *,
+    gradient_clip: float | None,
+    clip_with_architecture: bool = False,
+) -> Tensor:
+    """Take one SGD step on the supernet's weights.
+
+    Parameters
+    ----------
+    state : SearchState
+        Changed in place.
+    batch : Batch
+    gradient_clip : float or None
+        Largest L2 norm of the gradient.
+    clip_with_architecture : bool
+        Whether that norm includes the gradient of the architecture parameters, on top of the
+        one left over from their last update. The authors' code does that, since its network owns
+        both kinds of parameters.
+
+    Returns
+    -------
+    Tensor of shape (2,)
+        See `outcome`.
+    """
+    images, labels = batch
+    alphas = state.alphas if clip_with_architecture else state.alphas.detach()
+    logits = state.supernet(images, torch.softmax(alphas, dim=1))
+    loss = F.cross_entropy(logits, labels)
+    clipped = [*state.weights, state.alphas] if clip_with_architecture else state.weights
+    gradients = torch.autograd.grad(loss, clipped)
+    for parameter, gradient in zip(state.weights, gradients, strict=False):
+        parameter.grad = gradient
+    if clip_with_architecture:
+        left_over = state.alphas.grad
+        state.alphas.grad = gradients[-1] if left_over is None else left_over + gradients[-1]
+    if gradient_clip is not None:
+        torch.nn.utils.clip_grad_norm_(clipped, gradient_clip)
+    state.weight_optimizer.step()
+    return outcome(loss, logits, labels)
+
+
+def update_architecture(
+    state: SearchState, batch: Batch, *, keep_statistics: bool = True
+) -> Tensor:
+    """Take one Adam step on the architecture parameters, at the present weights.
+
+    The first-order approximation (DARTS, equation 7 with a virtual learning rate of 0).
+
+    Parameters
+    ----------
+    state : SearchState
+        Changed in place.
+    batch : Batch
+        Of architecture data.
+    keep_statistics : bool
+        Whether BatchNorm's running statistics stay as they were.
+
+    Returns
+    -------
+    Tensor of shape (2,)
+        See `outcome`.
+    """
+    images, labels = batch
+    with state.kept_statistics() if keep_statistics else nullcontext():
+        logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
+        loss = F.cross_entropy(logits, labels)
+        (state.alphas.grad,) = torch.autograd.grad(loss, [state.alphas])
+    state.architecture_optimizer.step()
+    return outcome(loss, logits, labels)
+
+
+def update_architecture_unrolled(
+    state: SearchState,
+    weight_batch: Batch,
+    architecture_batch: Batch,
+    *,
+    finite_difference: float,
+    keep_statistics: bool = True,
+    restore_by_addition: bool = False,
+) -> Tensor:
+    """Take one Adam step on the architecture parameters, one virtual step of the weights ahead.
+
+    The second-order approximation (DARTS, equations 7 and 8): with the weights w' that plain
+    momentum SGD would reach from w on the weight batch, the gradient of the architecture loss at
+    w' less the learning rate times a Hessian-vector product, which is a central difference of
+    the architecture gradient of the training loss at w + R v and w - R v, where v is the
+    architecture loss's gradient in w'. Nesterov's momentum and gradient clipping play no part in
+    the virtual step.
+
+    Parameters
+    ----------
+    state : SearchState
+        The architecture parameters are changed in place; the weights end as they were.
+    weight_batch, architecture_batch : Batch
+    finite_difference : float
+        R times the L2 norm of v.
+    keep_statistics : bool
+        Whether BatchNorm's running statistics stay as they were. In the authors' code the three
+        passes over the weight batch move them; only the pass at w' runs in a copy.
+    restore_by_addition : bool
+        Whether w is restored by adding R v, as in the authors' code, which leaves rounding
+        errors, instead of exactly.
+
+    Returns
+    -------
+    Tensor of shape (2,)
+        See `outcome`, at w'.
+    """
+    weights = state.weights
+    with state.kept_statistics() if keep_statistics else nullcontext():
+        gradients = _gradients(state, weight_batch, weights)
+        original = [weight.detach().clone() for weight in weights]
+        _take_virtual_step(state, gradients)
+        images, labels = architecture_batch
+        with state.kept_statistics():
+            logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
+            loss = F.cross_entropy(logits, labels)
+            *direction, gradient = torch.autograd.grad(loss, [*weights, state.alphas])
+        _copy(original, weights)
+        product = _hessian_vector_product(state, weight_batch, direction, finite_difference)
+        if not restore_by_addition:
+            _copy(original, weights)
+    state.alphas.grad = gradient - _learning_rate(state) * product
+    state.architecture_optimizer.step()
+    return outcome(loss, logits, labels)
+
+
+def outcome(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum up a batch without waiting for the device.
+
+    Parameters
+    ----------
+    loss : Tensor of shape ()
+        Mean cross-entropy of the batch.
+    logits : Tensor of shape (b, n_classes)
+    labels : Tensor of shape (b,)
+
+    Returns
+    -------
+    Tensor of shape (2,), float64
+        Sum of the samples' losses, and number of samples classified correctly.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[2.0, 0.0], [2.0, 0.0]])
+    >>> outcome(torch.tensor(0.5), logits, torch.tensor([0, 1]))
+    tensor([1., 1.], dtype=torch.float64)
+    """
+    n_right = (logits.detach().argmax(dim=1) == labels).sum()
+    return torch.stack([loss.detach().double() * len(labels), n_right.double()])
+
+
+def _gradients(state: SearchState, batch: Batch, wanted: list[Tensor]) -> list[Tensor]:
+    """Gradients of the loss on a batch, only in what is wanted."""
+    images, labels = batch
+    logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
+    return list(torch.autograd.grad(F.cross_entropy(logits, labels), wanted))
+
+
+@torch.no_grad()
+def _take_virtual_step(state: SearchState, gradients: list[Tensor]) -> None:
+    """Move the weights to where momentum SGD would: w - rate * (m * buffer + g + decay * w)."""
+    weights = state.weights
+    (group,) = state.weight_optimizer.param_groups
+    step = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
+    optimizer_state = state.weight_optimizer.state
+    buffers = [optimizer_state[weight].get("momentum_buffer") for weight in weights]
+    known = [buffer for buffer in buffers if buffer is not None]
+    if known:
+        torch._foreach_add_(step, known, alpha=group["momentum"])
+    torch._foreach_add_(weights, step, alpha=-group["lr"])
+
+
+def _hessian_vector_product(
+    state: SearchState, batch: Batch, vector: list[Tensor], finite_difference: float
+) -> Tensor:
+    """Mixed second derivative (alphas, weights) of the loss on a batch, times `vector`.
+
+    The weights are left where they were but for rounding.
+    """
+    weights = state.weights
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(vector)))
+    # A vector of zeros is no direction: its product is 0, not 0 / 0.
+    radius = finite_difference / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    step = list(torch._foreach_mul(vector, radius))
+    _add(weights, step, 1.0)
+    (above,) = _gradients(state, batch, [state.alphas])
+    _add(weights, step, -2.0)
+    (below,) = _gradients(state, batch, [state.alphas])
+    _add(weights, step, 1.0)
+    product: Tensor = (above - below) / (2 * radius)
+    return product
+
+
+@torch.no_grad()
+def _add(weights: list[Tensor], step: list[Tensor], factor: float) -> None:
+    torch._foreach_add_(weights, step, alpha=factor)
+
+
+@torch.no_grad()
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    torch._foreach_copy_(target, source)
+
+
+def _learning_rate(state: SearchState) -> float:
+    (group,) = state.weight_optimizer.param_groups
+    rate: float = group["lr"]
+    return rate

@@ -1,0 +1,137 @@
+"""Keep a search on disk: one safetensors file, replaced as a whole after every epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from proxysample.errors import InputError
+from proxysample_nas.searchers.result import EpochRecord
+
+FORMAT = "proxysample-nas search 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A search between two epochs.
+
+    Attributes
+    ----------
+    seed : int
+        What `random_state` came to.
+    parameters : dict
+        The searcher's id and parameters, as JSON values.
+    data_digest : str
+        Fingerprint of the data; see `SearchData.digest`.
+    history : tuple of EpochRecord
+        The epochs that are done.
+    tensors : dict of Tensor
+        See `SearchState.to_tensors`.
+    """
+
+    seed: int
+    parameters: dict[str, Any]
+    data_digest: str
+    history: tuple[EpochRecord, ...]
+    tensors: dict[str, Tensor]
+
+    def save(self, path: Path) -> None:
+        """Write the file, so that at any moment the old or the new one is there, whole.
+
+        Parameters
+        ----------
+        path : Path
+            Its folder is created where it is missing.
+        """
+        described = {
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "data_digest": self.data_digest,
+            "history": [record.to_dict() for record in self.history],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            save_file(
+                {name: tensor.contiguous() for name, tensor in self.tensors.items()},
+                part,
+                metadata={"format": FORMAT, "search": json.dumps(described)},
+            )
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+
+        Returns
+        -------
+        Checkpoint
+            With its tensors on the CPU.
+
+        Raises
+        ------
+        InputError
+            If the file is no checkpoint of a search.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(
+                f"{path} is not a checkpoint that can be read ({error}); delete it to start anew, "
+                "or pass another path"
+            ) from error
+        if metadata.get("format") != FORMAT:
+            raise InputError(
+                f"{path} is not a checkpoint of a search ({FORMAT!r}), but of "
+                f"{metadata.get('format')!r}; pass another path"
+            )
+        described = json.loads(metadata["search"])
+        history = tuple(EpochRecord.from_dict(record) for record in described.pop("history"))
+        return cls(history=history, tensors=tensors, **described)
+
+    def check_same_search(self, path: Path, parameters: dict[str, Any], data_digest: str) -> None:
+        """Refuse to go on with another search than the one that was begun.
+
+        Parameters
+        ----------
+        path : Path
+            Where the checkpoint lies, for the message.
+        parameters : dict
+            The searcher's id and parameters, as JSON values.
+        data_digest : str
+            Fingerprint of the data.
+
+        Raises
+        ------
+        InputError
+            Naming the parameters that differ, or saying that the data do.
+        """
+        differing = [
+            f"{name}={parameters.get(name)!r} (checkpoint: {self.parameters.get(name)!r})"
+            for name in sorted(parameters.keys() | self.parameters.keys())
+            if parameters.get(name) != self.parameters.get(name)
+        ]
+        if not differing and data_digest != self.data_digest:
+            differing = ["the data"]
+        if differing:
+            raise InputError(
+                f"{path} belongs to another search; differing: {', '.join(differing)}. Go on with "
+                "what it was begun with, or pass another path"
+            )

@@ -1,0 +1,232 @@
+"""DARTS, first and second order."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from proxysample.errors import InputError
+from proxysample.sampler import Protocol
+from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.hyperparameters import check_not_negative
+from proxysample_nas.loader import Batch
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.searchers.bilevel import (
+    update_architecture,
+    update_architecture_unrolled,
+    update_weights,
+)
+from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.searchers.state import SearchState
+
+
+class DARTS(GradientSearcher):
+    """Differentiable architecture search (Liu, Simonyan & Yang 2019).
+
+    Every edge computes all operations, mixed by a softmax over its architecture parameters;
+    these are trained by gradient on data that does not train the weights. The cell takes the
+    likeliest operation of each edge after the last epoch, ``none`` included.
+
+    The defaults are what the authors of "Less is More" ran, who took them from NAS-Bench-201's
+    code and that from the DARTS paper (its section 3.1.1 and appendix A), unless said otherwise.
+
+    Parameters
+    ----------
+    order : {1, 2}
+        1 takes the architecture's gradient at the present weights (DARTS-V1), 2 one virtual
+        step of the weights ahead (DARTS-V2; DARTS, section 2.3), at about 2.5 times the cost.
+    n_nodes : int
+        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
+    channels, cells_per_stage : int
+        Size of the supernet: channels of its first stage, cells in each of three stages.
+    epochs : int
+        Passes over the weight data.
+    batch_size : int
+        Samples of each half of a step.
+    learning_rate, minimum_learning_rate : float
+        Of the weights: it falls from the one to the other along a cosine, constant within an
+        epoch.
+    momentum, weight_decay, nesterov : float, float, bool
+        Of the weights' SGD.
+    gradient_clip : float or None
+        Largest L2 norm of the weights' gradient.
+    architecture_learning_rate, architecture_weight_decay : float
+        Of Adam on the architecture parameters, constant; the decay is added to the gradient.
+    architecture_betas : tuple of float
+        Adam's decay rates.
+    architecture_initial_deviation : float
+        Architecture parameters begin as normal numbers with this standard deviation.
+    architecture_fraction : float
+        Share of the training data held out for the architecture, where no validation data is
+        given. One half, as in DARTS, section 3.1.1.
+    finite_difference : float
+        Length of the step R v in the Hessian-vector product of order 2 (DARTS, section 2.3,
+        footnote 2).
+    track_running_stats : bool or None
+        Whether BatchNorm inside the supernet's cells keeps running statistics. A DARTS search
+        never reads them. None keeps them under ``protocol="paper"`` alone.
+    augmentation : Augmentation or None
+        Of both halves of a step.
+    normalization : Normalization or None
+        None measures the training data.
+    protocol : {"default", "paper"}
+        ``"default"`` follows the DARTS paper: each step updates the architecture before the
+        weights (its algorithm 1), a gradient is taken only in what is updated, architecture
+        samples come in shuffled passes, and BatchNorm's running statistics see the weight
+        batches once each. ``"paper"`` follows the authors' code, quirks included: the weights
+        come first in order 1; gradient clipping counts the gradient of the architecture
+        parameters, with what the architecture's last update left there; architecture samples are
+        drawn with replacement from validation data that the user must give; every pass on the
+        network moves the running statistics; and the weights are restored after a
+        Hessian-vector product by addition. Its convolution biases before BatchNorm are left out,
+        since BatchNorm cancels them.
+    random_state : int or None
+        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    device : str
+        See `proxysample_nas.device.resolve_device`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Examples
+    --------
+    >>> from proxysample.datasets import load_dataset
+    >>> digits = load_dataset("digits").train
+    >>> searcher = DARTS(
+    ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, random_state=0, progress=False
+    ... )
+    >>> result = searcher.search(digits)
+    >>> result.cell.n_nodes, result.facts.n_weight_samples, result.facts.n_architecture_samples
+    (3, 719, 718)
+    """
+
+    def __init__(
+        self,
+        *,
+        order: int = 1,
+        n_nodes: int = 5,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        epochs: int = 50,
+        batch_size: int = 64,
+        learning_rate: float = 0.025,
+        minimum_learning_rate: float = 0.001,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        nesterov: bool = True,
+        gradient_clip: float | None = 5.0,
+        architecture_learning_rate: float = 3e-4,
+        architecture_weight_decay: float = 1e-3,
+        architecture_betas: tuple[float, float] = (0.5, 0.999),
+        architecture_initial_deviation: float = 1e-3,
+        architecture_fraction: float = 0.5,
+        finite_difference: float = 0.01,
+        track_running_stats: bool | None = None,
+        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
+        normalization: Normalization | None = None,
+        protocol: Protocol = "default",
+        random_state: int | None = None,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.order = order
+        self.n_nodes = n_nodes
+        self.channels = channels
+        self.cells_per_stage = cells_per_stage
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.minimum_learning_rate = minimum_learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
+        self.gradient_clip = gradient_clip
+        self.architecture_learning_rate = architecture_learning_rate
+        self.architecture_weight_decay = architecture_weight_decay
+        self.architecture_betas = architecture_betas
+        self.architecture_initial_deviation = architecture_initial_deviation
+        self.architecture_fraction = architecture_fraction
+        self.finite_difference = finite_difference
+        self.track_running_stats = track_running_stats
+        self.augmentation = augmentation
+        self.normalization = normalization
+        self.protocol = protocol
+        self.random_state = random_state
+        self.device = device
+        self.progress = progress
+
+    @property
+    def id(self) -> str:
+        """``"darts-v1"`` or ``"darts-v2"``, by the order."""
+        return f"darts-v{self.order}"
+
+    def _step(
+        self, state: SearchState, weight_batch: Batch, architecture_batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        return darts_step(
+            state,
+            weight_batch,
+            architecture_batch,
+            order=self.order,
+            protocol=self.protocol,
+            gradient_clip=self.gradient_clip,
+            finite_difference=self.finite_difference,
+        )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.order not in (1, 2):
+            raise InputError(f"order must be 1 or 2, not {self.order!r}")
+        check_not_negative(finite_difference=self.finite_difference)
+        if self.finite_difference == 0:
+            raise InputError("finite_difference must be positive; the authors used 0.01")
+
+
+def darts_step(
+    state: SearchState,
+    weight_batch: Batch,
+    architecture_batch: Batch,
+    *,
+    order: int,
+    protocol: Protocol,
+    gradient_clip: float | None,
+    finite_difference: float,
+) -> tuple[Tensor, Tensor]:
+    """Update weights and architecture once, in the protocol's order.
+
+    Parameters
+    ----------
+    state : SearchState
+        Changed in place.
+    weight_batch, architecture_batch : Batch
+    order : {1, 2}
+    protocol : {"default", "paper"}
+        See `DARTS`.
+    gradient_clip : float or None
+    finite_difference : float
+
+    Returns
+    -------
+    weight_outcome, architecture_outcome : Tensor of shape (2,)
+        See `proxysample_nas.searchers.bilevel.outcome`.
+    """
+    paper = protocol == "paper"
+
+    def weight_part() -> Tensor:
+        return update_weights(
+            state, weight_batch, gradient_clip=gradient_clip, clip_with_architecture=paper
+        )
+
+    if order == 1 and paper:
+        weight_outcome = weight_part()
+        return weight_outcome, update_architecture(state, architecture_batch, keep_statistics=False)
+    if order == 1:
+        architecture_outcome = update_architecture(state, architecture_batch)
+    else:
+        architecture_outcome = update_architecture_unrolled(
+            state,
+            weight_batch,
+            architecture_batch,
+            finite_difference=finite_difference,
+            keep_statistics=not paper,
+            restore_by_addition=paper,
+        )
+    return weight_part(), architecture_outcome

@@ -1,0 +1,80 @@
+"""Pairs of batches: one for the weights, one for the architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from proxysample_nas.augmentation import Augmentation
+from proxysample_nas.loader import Batch, Loader, shuffled, with_replacement
+from proxysample_nas.searchers.data import SearchData
+
+
+class PairedBatches:
+    """Goes through the weight data once per epoch, beside as many architecture samples.
+
+    Both halves of a pair have the same size and are augmented alike.
+
+    Parameters
+    ----------
+    data : SearchData
+    batch_size : int
+        Samples of each half; the last pair of an epoch holds what is left.
+    augmentation : Augmentation or None
+        Of both halves.
+    with_replacement : bool
+        Whether architecture samples are drawn independently, as in the authors' code, instead
+        of each as often as any other (by whole passes, begun anew in each epoch).
+
+    Attributes
+    ----------
+    steps_per_epoch : int
+        Number of pairs in an epoch.
+    """
+
+    def __init__(
+        self,
+        data: SearchData,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        with_replacement: bool,
+    ) -> None:
+        self.data = data
+        self.with_replacement = with_replacement
+        self._weights, self._architecture = (
+            Loader(
+                part,
+                batch_size=batch_size,
+                normalization=data.normalization,
+                augmentation=augmentation,
+            )
+            for part in (data.weights, data.architecture)
+        )
+        self.steps_per_epoch = self._weights.n_batches(len(data.weights))
+
+    def epoch(
+        self, weight_generator: torch.Generator, architecture_generator: torch.Generator
+    ) -> Iterator[tuple[Batch, Batch]]:
+        """Yield the pairs of one epoch.
+
+        Parameters
+        ----------
+        weight_generator, architecture_generator : torch.Generator
+            Order and augment either half.
+
+        Yields
+        ------
+        weight_batch, architecture_batch : Batch
+        """
+        size = len(self.data.weights)
+        draw = with_replacement if self.with_replacement else shuffled
+        yield from zip(
+            self._weights.batches(shuffled(size, weight_generator), weight_generator),
+            self._architecture.batches(
+                draw(len(self.data.architecture), architecture_generator, size),
+                architecture_generator,
+            ),
+            strict=True,
+        )

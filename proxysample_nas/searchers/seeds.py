@@ -1,0 +1,72 @@
+"""Independent random streams from the one seed of a search."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import torch
+
+from proxysample.errors import InputError
+
+STREAMS = ("initialization", "holdout", "weight batches", "architecture batches")
+"""What a search draws, each from its own stream, so that none depends on another's length.
+
+The order fixes the numbers: new streams go at the end.
+"""
+
+
+def resolve_seed(random_state: object) -> int:
+    """Turn `random_state` into the integer that repeats the search.
+
+    Parameters
+    ----------
+    random_state : int or None
+        None takes a fresh seed from the operating system.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If it is neither None nor an integer of 0 or more.
+
+    Examples
+    --------
+    >>> resolve_seed(7)
+    7
+    """
+    if random_state is None:
+        return secrets.randbits(32)
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        seed = int(random_state)
+        if seed >= 0:
+            return seed
+    raise InputError(f"random_state must be None or an integer of 0 or more, not {random_state!r}")
+
+
+def stream(seed: int, name: str) -> torch.Generator:
+    """Create the generator of one of a search's streams.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the search.
+    name : str
+        One of `STREAMS`.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU, so that a seed means the same on every device.
+
+    Examples
+    --------
+    >>> stream(0, "holdout").initial_seed() == stream(0, "initialization").initial_seed()
+    False
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name),))
+    # PyTorch takes signed 64-bit seeds.
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))

@@ -1,0 +1,223 @@
+"""Whole DARTS searches on real digits."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Subset
+
+from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.errors import InputError
+from proxysample_nas.augmentation import Augmentation
+from proxysample_nas.cell import OPERATIONS
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.optimization import DivergenceError
+from proxysample_nas.searchers import (
+    DARTS,
+    SearchCollapseWarning,
+    SearchResult,
+)
+from proxysample_nas.searchers import gradient as gradient_module
+
+# A search of one epoch ends near its random beginning, where a cell may well have no path.
+pytestmark = pytest.mark.filterwarnings("ignore:the searched cell has no path")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def proxy(digits: Any) -> Any:
+    return Subset(digits.train, range(200))
+
+
+def small_search(**changes: Any) -> DARTS:
+    settings: dict[str, Any] = {
+        "n_nodes": 3,
+        "channels": 2,
+        "cells_per_stage": 1,
+        "epochs": 2,
+        "batch_size": 32,
+        "random_state": 0,
+        "device": "cpu",
+        "progress": False,
+    }
+    return DARTS(**(settings | changes))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
+    searcher = small_search(order=order, epochs=4, channels=4, architecture_learning_rate=0.01)
+    result = searcher.search(digits.train)
+    facts = result.facts
+    assert facts.searcher == f"darts-v{order}"
+    assert (facts.n_weight_samples, facts.n_architecture_samples) == (719, 718)
+    assert facts.architecture_source == "held out"
+    assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
+    assert facts.steps_per_epoch == math.ceil(719 / 32)
+    assert result.n_steps == 4 * 23
+    assert len(result.history) == 4
+    for record in result.history:
+        weights = np.array(record.architecture_weights)
+        assert weights.shape == (3, 5)
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+        likeliest = tuple(OPERATIONS[index] for index in weights.argmax(axis=1))
+        assert record.cell.operations == likeliest
+        assert record.seconds > 0
+    assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss
+    assert result.history[-1].architecture_accuracy > 30
+    # Both kinds of parameters move.
+    assert result.history[0].architecture_weights != result.history[-1].architecture_weights
+    assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_the_learning_rate_falls_along_a_cosine(proxy: Any) -> None:
+    result = small_search(epochs=3, learning_rate=0.05, minimum_learning_rate=0.01).search(proxy)
+    expected = [0.05, 0.01 + 0.04 * 0.75, 0.01 + 0.04 * 0.25]
+    assert [record.learning_rate for record in result.history] == pytest.approx(expected)
+
+
+def test_a_seed_repeats_a_search_and_leaves_the_global_state_alone(proxy: Any) -> None:
+    before = torch.get_rng_state()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    results = [small_search(random_state=seed).search(proxy) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    weights = [result.history[-1].architecture_weights for result in results]
+    losses = [result.history[-1].train_loss for result in results]
+    assert weights[0] == weights[1]
+    assert losses[0] == losses[1]
+    assert weights[0] != weights[2]
+
+
+def test_a_fresh_seed_is_told_and_repeats_the_search(proxy: Any) -> None:
+    result = small_search(random_state=None, epochs=1).search(proxy)
+    again = small_search(random_state=result.facts.seed, epochs=1).search(proxy)
+    assert again.history[0].architecture_weights == result.history[0].architecture_weights
+
+
+def test_given_validation_data_train_the_architecture(digits: Any, proxy: Any) -> None:
+    validation = Subset(digits.test, range(50))
+    result = small_search(epochs=1).search(proxy, validation)
+    assert result.facts.architecture_source == "validation"
+    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (200, 50)
+
+
+def test_the_paper_protocol_needs_validation_data(digits: Any, proxy: Any) -> None:
+    with pytest.raises(InputError, match="pass validation="):
+        small_search(protocol="paper").search(proxy)
+    result = small_search(protocol="paper", epochs=1).search(proxy, Subset(digits.test, range(64)))
+    assert result.facts.parameters["protocol"] == "paper"
+
+
+def test_the_protocols_differ_in_what_they_draw(
+    digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs: list[Any] = []
+    original = gradient_module.PairedBatches
+
+    def record(*args: Any, **options: Any) -> Any:
+        pairs.append(original(*args, **options))
+        return pairs[-1]
+
+    monkeypatch.setattr(gradient_module, "PairedBatches", record)
+    for protocol in ("default", "paper"):
+        searcher = small_search(protocol=protocol, epochs=1, augmentation=None)
+        searcher.search(proxy, Subset(digits.test, range(100)))
+
+    def seen(pair: Any) -> list[int]:
+        """How often each of the 100 architecture images comes in an epoch of 200."""
+        generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+        images = torch.cat([batch[1][0] for batch in pair.epoch(*generators)])
+        _, counts = images.flatten(1).unique(dim=0, return_counts=True)
+        return counts.tolist()
+
+    assert set(seen(pairs[0])) == {2}
+    assert len(set(seen(pairs[1]))) > 2
+
+
+def test_a_class_that_only_validation_has_is_known(digits: Any) -> None:
+    targets = np.asarray(digits.train.targets)
+    without_nine = Subset(digits.train, np.flatnonzero(targets != 9)[:100].tolist())
+    searcher = small_search(epochs=1)
+    assert searcher.search(without_nine).facts.n_classes == 9
+    assert searcher.search(without_nine, digits.test).facts.n_classes == 10
+    assert searcher.search(without_nine, classes=range(10)).facts.n_classes == 10
+
+
+def test_labels_can_be_given_beside_arrays(digits: Any) -> None:
+    images, targets = digits.train.images[:100], np.asarray(digits.train.targets)[:100]
+    searcher = small_search(epochs=1)
+    beside = searcher.search(images, y=targets)
+    together = searcher.search(Subset(digits.train, range(100)))
+    assert beside.history[0].train_loss == together.history[0].train_loss
+
+
+def test_a_collapse_is_warned_of_once(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = DARTS._create_state
+
+    def with_skips(self: DARTS, *args: Any) -> Any:
+        state = original(self, *args)
+        with torch.no_grad():
+            state.alphas[:, OPERATIONS.index("skip_connect")] += 5
+        return state
+
+    monkeypatch.setattr(DARTS, "_create_state", with_skips)
+    with pytest.warns(SearchCollapseWarning, match="after epoch 1, 3 of 3 edges") as caught:
+        small_search(epochs=3).search(proxy)
+    assert len(caught) == 1
+
+
+def test_divergence_names_epoch_and_learning_rate(proxy: Any) -> None:
+    with pytest.raises(DivergenceError, match=r"epoch 1 at learning rate 1e\+30"):
+        small_search(learning_rate=1e30, gradient_clip=None).search(proxy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"order": 3}, "order must be 1 or 2"),
+        ({"n_nodes": 1}, "n_nodes must be"),
+        ({"epochs": 0}, "epochs must be a positive integer"),
+        ({"batch_size": 1.5}, "batch_size must be a positive integer"),
+        ({"learning_rate": -1}, "learning_rate must be a finite number"),
+        ({"minimum_learning_rate": 0.1}, "exceeds learning_rate=0.025"),
+        ({"momentum": 0}, "nesterov=True needs a momentum"),
+        ({"gradient_clip": 0}, "gradient_clip=0"),
+        ({"architecture_betas": (0.5, 1.0)}, "architecture_betas"),
+        ({"architecture_betas": 0.5}, "architecture_betas"),
+        ({"architecture_fraction": 1.0}, "strictly between 0 and 1"),
+        ({"finite_difference": 0}, "finite_difference must be positive"),
+        ({"protocol": "papper"}, "did you mean 'paper'"),
+        ({"random_state": -1}, "random_state must be"),
+        ({"normalization": Normalization((0.5,) * 3, (0.5,) * 3)}, "1 channels"),
+        ({"augmentation": "flip"}, "augmentation must be"),
+    ],
+)
+def test_bad_parameters_say_what_to_do(proxy: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        small_search(**changes).search(proxy)
+
+
+def test_validation_images_have_the_shape_of_the_training_images(proxy: Any) -> None:
+    larger = ArrayDataset(np.zeros((4, 16, 16, 1), dtype=np.uint8), [0, 1, 2, 3])
+    with pytest.raises(InputError, match="differ in shape"):
+        small_search().search(proxy, larger)
+
+
+def test_augmentation_reaches_the_batches(proxy: Any) -> None:
+    plain = small_search(epochs=1, augmentation=None).search(proxy)
+    moved = small_search(epochs=1, augmentation=Augmentation(crop_padding=2)).search(proxy)
+    assert plain.history[0].train_loss != moved.history[0].train_loss
+
+
+def test_the_second_order_finds_another_gradient(proxy: Any) -> None:
+    first, second = (small_search(order=order, epochs=1).search(proxy) for order in (1, 2))
+    assert first.history[0].architecture_weights != second.history[0].architecture_weights
