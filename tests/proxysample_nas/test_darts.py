@@ -84,6 +84,15 @@ def test_the_learning_rate_falls_along_a_cosine(proxy: Any) -> None:
     assert [record.learning_rate for record in result.history] == pytest.approx(expected)
 
 
+def test_the_weights_are_trained_at_that_rate(proxy: Any) -> None:
+    low, high = (
+        small_search(epochs=2, minimum_learning_rate=rate).search(proxy).history
+        for rate in (0.0, 0.025)
+    )
+    assert low[0].train_loss == high[0].train_loss
+    assert low[1].train_loss != high[1].train_loss
+
+
 def test_a_seed_repeats_a_search_and_leaves_the_global_state_alone(proxy: Any) -> None:
     before = torch.get_rng_state()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002

@@ -39,9 +39,9 @@ def test_counts_are_exact_and_every_class_is_trained_on(sizes: list[int], fracti
 
 
 def test_shares_are_those_of_largest_remainders() -> None:
-    # Shares of 5 out of 11: 3 * 5/11 = 1.36, 3 * 5/11 = 1.36, 5 * 5/11 = 2.27; one more for 0.
-    _, held_out = split([3, 3, 5], 5 / 11)
-    assert torch.bincount(held_out).tolist() == [2, 1, 2]
+    # Shares of 5 out of 11: 5 * 5/11 = 2.27, 3 * 5/11 = 1.36 twice; the one left goes to class 1.
+    _, held_out = split([5, 3, 3], 5 / 11)
+    assert torch.bincount(held_out).tolist() == [2, 2, 1]
 
 
 def test_a_class_of_one_stays_with_the_weights() -> None:

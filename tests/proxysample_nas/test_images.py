@@ -25,7 +25,8 @@ def test_digits_keep_their_pixels_channels_first() -> None:
 def test_colour_channels_move_to_the_front() -> None:
     pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
     data = load_images(pixels, y=[0, 1], device="cpu")
-    assert data.images[1, 2, 3, 4] == pixels[1, 3, 4, 2]
+    assert data.images[1, 2, 0, 3] == pixels[1, 0, 3, 2]
+    assert data.images[0, 1].tolist() == pixels[0, :, :, 1].tolist()
     assert data.images.is_contiguous()
 
 
