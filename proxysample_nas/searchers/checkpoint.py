@@ -57,7 +57,7 @@ class Checkpoint:
             "history": [record.to_dict() for record in self.history],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = path.with_name(f"{path.name}.part")
         try:
             save_file(
                 {name: tensor.contiguous() for name, tensor in self.tensors.items()},

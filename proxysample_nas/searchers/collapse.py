@@ -53,7 +53,7 @@ def warn_of_collapse(cell: Cell, epoch: int) -> None:
         "local optimum cell). Fewer epochs may avoid it; the result's history keeps the cell of "
         "every epoch",
         SearchCollapseWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
 
 
@@ -75,5 +75,5 @@ def warn_if_disconnected(cell: Cell) -> None:
             "edges), so its network cannot learn; the result's history keeps the cell of every "
             "epoch",
             SearchCollapseWarning,
-            stacklevel=2,
+            stacklevel=3,
         )

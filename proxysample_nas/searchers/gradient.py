@@ -159,12 +159,13 @@ class GradientSearcher(Searcher):
             with_replacement=self.protocol == "paper",
         )
         for record in self._epochs(state, pairs, first=len(history)):
-            if has_collapsed(record.cell) and not any(has_collapsed(r.cell) for r in history):
-                warn_of_collapse(record.cell, record.epoch)
+            news = has_collapsed(record.cell) and not any(has_collapsed(r.cell) for r in history)
             history.append(record)
             if path is not None:
                 tensors = state.to_tensors()
                 Checkpoint(seed, identity, digest, tuple(history), tensors).save(path)
+            if news:
+                warn_of_collapse(record.cell, record.epoch)
         warn_if_disconnected(history[-1].cell)
         return SearchResult(tuple(history), self._facts(data, pairs, seed))
 

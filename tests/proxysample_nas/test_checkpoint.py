@@ -1,0 +1,214 @@
+"""A search that was killed goes on, and ends with the same bits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import Subset
+
+from proxysample.datasets import load_dataset
+from proxysample.errors import InputError
+from proxysample_nas.searchers import DARTS, SearchResult, checkpoint
+from proxysample_nas.searchers.checkpoint import Checkpoint
+
+# So small a search may well collapse; that is not the subject here.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::proxysample_nas.searchers.collapse.SearchCollapseWarning"
+)
+
+SETTINGS: dict[str, Any] = {
+    "n_nodes": 3,
+    "channels": 2,
+    "cells_per_stage": 1,
+    "epochs": 6,
+    "batch_size": 32,
+    "architecture_learning_rate": 0.02,
+    "gradient_clip": 0.5,  # low enough to clip every step, and so to need what the step before left
+    "random_state": 0,
+    "device": "cpu",
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return load_dataset("digits")
+
+
+def search(digits: Any, path: Path | None = None, **changes: Any) -> SearchResult:
+    train, validation = Subset(digits.train, range(200)), Subset(digits.test, range(60))
+    return DARTS(**(SETTINGS | changes)).search(train, validation, checkpoint=path)
+
+
+def without_times(result: SearchResult) -> SearchResult:
+    return replace(result, history=tuple(replace(record, seconds=0.0) for record in result.history))
+
+
+def final_tensors(path: Path) -> dict[str, torch.Tensor]:
+    return Checkpoint.load(path).tensors
+
+
+def assert_same_bits(first: Path, second: Path) -> None:
+    tensors, expected = final_tensors(first), final_tensors(second)
+    assert tensors.keys() == expected.keys()
+    for name, value in tensors.items():
+        assert torch.equal(value, expected[name]), name
+
+
+class InterruptedSearchError(Exception):
+    """Stands for whatever ends a process in the middle of an epoch."""
+
+
+@pytest.mark.parametrize("protocol", ["default", "paper"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_an_interrupted_search_ends_with_the_same_bits(
+    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: int, protocol: str
+) -> None:
+    settings: dict[str, Any] = {"order": order, "protocol": protocol, "epochs": 4}
+    whole = search(digits, tmp_path / "whole.safetensors", **settings)
+
+    original, steps = DARTS._step, 0
+
+    def interrupted_step(self: DARTS, *args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 2 * 7 + 3:
+            raise InterruptedSearchError
+        return original(self, *args)
+
+    path = tmp_path / "folder" / "killed.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(DARTS, "_step", interrupted_step)
+        with pytest.raises(InterruptedSearchError):
+            search(digits, path, **settings)
+    assert len(Checkpoint.load(path).history) == 2
+    resumed = search(digits, path, **settings)
+    assert without_times(resumed) == without_times(whole)
+    assert_same_bits(path, tmp_path / "whole.safetensors")
+
+
+PROGRAM = """
+import sys
+from proxysample.datasets import load_dataset
+from proxysample_nas.searchers import DARTS
+from torch.utils.data import Subset
+
+digits = load_dataset("digits")
+train, validation = Subset(digits.train, range(200)), Subset(digits.test, range(60))
+DARTS(**{settings!r}).search(train, validation, checkpoint={path!r})
+"""
+
+
+def test_a_killed_process_leaves_a_search_that_ends_with_the_same_bits(
+    digits: Any, tmp_path: Path
+) -> None:
+    settings = SETTINGS | {"epochs": 15, "protocol": "paper"}
+    path = tmp_path / "killed.safetensors"
+    program = PROGRAM.format(settings=settings, path=str(path))
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    n_done = len(Checkpoint.load(path).history)
+    assert 0 < n_done < 15
+    resumed = search(digits, path, **settings)
+    whole = search(digits, tmp_path / "whole.safetensors", **settings)
+    assert without_times(resumed) == without_times(whole)
+    assert_same_bits(path, tmp_path / "whole.safetensors")
+
+
+def test_a_finished_search_is_read_and_not_run_again(
+    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "done.safetensors"
+    result = search(digits, path, epochs=1)
+    monkeypatch.setattr(DARTS, "_step", None)
+    assert search(digits, path, epochs=1) == result
+
+
+def test_a_fresh_seed_is_kept(digits: Any, tmp_path: Path) -> None:
+    path = tmp_path / "fresh.safetensors"
+    result = search(digits, path, epochs=1, random_state=None)
+    assert search(digits, path, epochs=1, random_state=None) == result
+    assert Checkpoint.load(path).seed == result.facts.seed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 7}, r"epochs=7 \(checkpoint: 1\)"),
+        ({"order": 2}, r"order=2 .* searcher='darts-v2'"),
+        ({"random_state": 1}, r"random_state=1 \(checkpoint: 0\)"),
+        ({"augmentation": None}, "augmentation=None"),
+    ],
+)
+def test_a_checkpoint_of_other_parameters_is_refused(
+    digits: Any, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "search.safetensors"
+    search(digits, path, epochs=1)
+    with pytest.raises(InputError, match=message):
+        search(digits, path, **({"epochs": 1} | changes))
+
+
+def test_a_checkpoint_of_other_data_is_refused(digits: Any, tmp_path: Path) -> None:
+    path = tmp_path / "search.safetensors"
+    search(digits, path, epochs=1)
+    searcher = DARTS(**(SETTINGS | {"epochs": 1}))
+    train, validation = Subset(digits.train, range(200)), Subset(digits.test, range(60))
+    for other in (
+        (Subset(digits.train, range(1, 201)), validation),
+        (train, Subset(digits.test, range(61))),
+        (train, None),
+    ):
+        with pytest.raises(InputError, match="differing: the data"):
+            searcher.search(*other, checkpoint=path)
+
+
+def test_how_fast_a_search_runs_may_change(digits: Any, tmp_path: Path) -> None:
+    path = tmp_path / "search.safetensors"
+    result = search(digits, path, epochs=1)
+    again = search(digits, path, epochs=1, device="auto", progress=True)
+    assert again.history == result.history
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(digits: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("important")
+    with pytest.raises(InputError, match="not a checkpoint that can be read"):
+        search(digits, path)
+    assert path.read_text() == "important"
+    foreign = tmp_path / "model.safetensors"
+    save_file({"weight": torch.zeros(2)}, foreign)
+    with pytest.raises(InputError, match="not a checkpoint of a search"):
+        search(digits, foreign)
+    with pytest.raises(InputError, match="not a checkpoint that can be read"):
+        search(digits, tmp_path)
+
+
+def test_a_failed_save_leaves_the_last_one(
+    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "search.safetensors"
+    search(digits, path, epochs=1)
+    saved = Checkpoint.load(path)
+
+    def full_disk(tensors: Any, filename: Path, metadata: Any) -> None:
+        Path(filename).write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        replace(saved, seed=99).save(path)
+    assert Checkpoint.load(path).seed == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["search.safetensors"]
