@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from proxysample_nas.operations import ScaledBatchNorm
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
@@ -45,7 +47,7 @@ def build(
     ----------
     factory : callable
         Called without arguments, returns the module. Its parameters must belong to `Conv2d`,
-        `Linear` or `BatchNorm2d` layers.
+        `Linear`, `BatchNorm2d` or `ScaledBatchNorm` layers.
     generator : torch.Generator, optional
         On the CPU. Without it the weights differ from call to call.
     device, dtype : optional
@@ -140,7 +142,7 @@ def _initialize(module: nn.Module, generator: torch.Generator) -> None:
         uniform_fan_in(module.weight, fan_in, generator)
         if module.bias is not None:
             uniform_fan_in(module.bias, fan_in, generator)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d | ScaledBatchNorm):
         module.reset_parameters()
     elif any(True for _ in module.parameters(recurse=False)) or any(
         True for _ in module.buffers(recurse=False)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import Cell
+from proxysample_nas.cell import CONVOLUTIONS, OPERATIONS, Cell
 from proxysample_nas.operations import KERNEL_SIZES, WideConvolution, average_pool
 from proxysample_nas.skeleton import Skeleton
 
@@ -15,7 +15,7 @@ class CellModule(nn.Module):
     """One cell as a module; convolutions that read the same node run as one.
 
     An operation that does not reach the output keeps its parameters, since published parameter
-    counts include them, but ``forward`` adds it to no node that is read.
+    counts include them, and is run only where it shares a convolution with one that does.
 
     Parameters
     ----------
@@ -28,50 +28,60 @@ class CellModule(nn.Module):
     def __init__(self, cell: Cell, channels: int) -> None:
         super().__init__()
         self.n_nodes = cell.n_nodes
-        self.targets: dict[tuple[int, str], list[int]] = {}
+        groups: dict[tuple[int, str], list[int]] = {}
         for source, target, operation in cell.edges:
-            self.targets.setdefault((source, operation), []).append(target)
+            groups.setdefault((source, operation), []).append(target)
         self.convolutions = nn.ModuleDict(
             {
                 f"{operation}~{source}": WideConvolution(
-                    channels, len(targets), KERNEL_SIZES[operation], True, True, False
+                    channels,
+                    n_groups=len(targets),
+                    kernel_size=KERNEL_SIZES[operation],
+                    affine=True,
+                    track_running_stats=True,
+                    conv_bias=False,
                 )
-                for (source, operation), targets in self.targets.items()
-                if operation in KERNEL_SIZES
+                for (source, operation), targets in groups.items()
+                if operation in CONVOLUTIONS
             }
         )
+        edges = cell.edges
+        running = {(edges[edge][0], edges[edge][2]) for edge in cell.edges_to_output}
+        self._groups = [
+            [(name, groups[source, name]) for name in OPERATIONS if (source, name) in running]
+            for source in range(self.n_nodes - 1)
+        ]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (b, channels, h, w) to the same shape."""
-        sums: list[torch.Tensor | None] = [None] * self.n_nodes
-        sums[0] = features
-        for source in range(self.n_nodes - 1):
+        sums: list[torch.Tensor | None] = [features] + [None] * (self.n_nodes - 1)
+        for source, groups in enumerate(self._groups):
             reached = sums[source]
             node = torch.zeros_like(features) if reached is None else reached
-            for operation, outputs in self._outputs(source, node):
-                for target, output in zip(self.targets[source, operation], outputs, strict=True):
-                    previous = sums[target]
-                    sums[target] = output if previous is None else previous + output
+            convolves = any(operation in CONVOLUTIONS for operation, _ in groups)
+            rectified = torch.relu(node) if convolves else node
+            for operation, targets in groups:
+                terms = self._terms(operation, source, len(targets), node, rectified)
+                for target, term in zip(targets, terms, strict=True):
+                    total = sums[target]
+                    sums[target] = term if total is None else total + term
         last = sums[-1]
         return torch.zeros_like(features) if last is None else last
 
-    def _outputs(
-        self, source: int, node: torch.Tensor
-    ) -> list[tuple[str, tuple[torch.Tensor, ...]]]:
-        outputs = []
-        rectified = None
-        for (edge_source, operation), targets in self.targets.items():
-            if edge_source != source or operation == "none":
-                continue
-            if operation == "skip_connect":
-                outputs.append((operation, (node,) * len(targets)))
-            elif operation == "avg_pool_3x3":
-                outputs.append((operation, (average_pool(node),) * len(targets)))
-            else:
-                rectified = torch.relu(node) if rectified is None else rectified
-                wide = self.convolutions[f"{operation}~{source}"](rectified)
-                outputs.append((operation, wide.chunk(len(targets), dim=1)))
-        return outputs
+    def _terms(
+        self,
+        operation: str,
+        source: int,
+        n_terms: int,
+        node: torch.Tensor,
+        rectified: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        if operation == "skip_connect":
+            return (node,) * n_terms
+        if operation == "avg_pool_3x3":
+            return (average_pool(node),) * n_terms
+        wide: torch.Tensor = self.convolutions[f"{operation}~{source}"](rectified)
+        return wide.chunk(n_terms, dim=1)
 
 
 class CellNetwork(Skeleton):

@@ -3,124 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import nn
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, edges_of, n_edges
-from proxysample_nas.operations import KERNEL_SIZES, WideConvolution, average_pool
+from proxysample_nas.cell import OPERATIONS, Cell, n_edges
 from proxysample_nas.skeleton import Skeleton
-
-SKIP = OPERATIONS.index("skip_connect")
-POOL = OPERATIONS.index("avg_pool_3x3")
-
-
-class SupernetCell(nn.Module):
-    """One cell with all operations on every edge.
-
-    Parameters
-    ----------
-    n_nodes : int
-        Number of nodes, the input node included.
-    channels : int
-        Channels of every feature map.
-    affine, track_running_stats, conv_bias : bool
-        See `Supernet`.
-    """
-
-    def __init__(
-        self,
-        n_nodes: int,
-        channels: int,
-        affine: bool,
-        track_running_stats: bool,
-        conv_bias: bool,
-    ) -> None:
-        super().__init__()
-        self.n_nodes = n_nodes
-        edges = edges_of(n_nodes)
-        self.out_edges = [
-            [edge for edge, (start, _) in enumerate(edges) if start == source]
-            for source in range(n_nodes - 1)
-        ]
-        self.convolutions = nn.ModuleDict(
-            {
-                f"{operation}~{source}": WideConvolution(
-                    channels, len(out), size, affine, track_running_stats, conv_bias
-                )
-                for source, out in enumerate(self.out_edges)
-                for operation, size in KERNEL_SIZES.items()
-            }
-        )
-
-    def forward(self, features: torch.Tensor, mixing: torch.Tensor) -> torch.Tensor:
-        """Mix all operations on every edge.
-
-        Parameters
-        ----------
-        features : torch.Tensor, shape (b, channels, h, w)
-        mixing : torch.Tensor, shape (n_edges, 5)
-
-        Returns
-        -------
-        torch.Tensor, shape (b, channels, h, w)
-        """
-        sums = [features]
-        for source, out in enumerate(self.out_edges):
-            node = sums[source]
-            rectified, pooled = torch.relu(node), average_pool(node)
-            weights = mixing[out]
-            wide = [
-                self.convolutions[f"{operation}~{source}"](
-                    rectified, weights[:, OPERATIONS.index(operation)]
-                ).chunk(len(out), dim=1)
-                for operation in KERNEL_SIZES
-            ]
-            for index in range(len(out)):
-                term = wide[0][index] + wide[1][index]
-                term = torch.addcmul(term, weights[index, SKIP], node)
-                term = torch.addcmul(term, weights[index, POOL], pooled)
-                target = source + 1 + index
-                if target == len(sums):
-                    sums.append(term)
-                else:
-                    sums[target] = sums[target] + term
-        return sums[-1]
-
-    def forward_sampled(
-        self,
-        features: torch.Tensor,
-        operations: Sequence[int],
-        gates: torch.Tensor | None,
-        scalar_trick: bool,
-    ) -> torch.Tensor:
-        """Run one operation on every edge; see `Supernet.forward_sampled`."""
-        sums: list[torch.Tensor] = [features]
-        for target in range(1, self.n_nodes):
-            total = torch.zeros_like(features)
-            for source in range(target):
-                edge = target * (target - 1) // 2 + source
-                chosen = operations[edge]
-                term = self._run_edge(chosen, source, target, sums[source])
-                if gates is not None:
-                    term = term * gates[edge, chosen]
-                    if scalar_trick:
-                        term = term + (gates[edge].sum() - gates[edge, chosen])
-                total = total + term
-            sums.append(total)
-        return sums[-1]
-
-    def _run_edge(self, chosen: int, source: int, target: int, node: torch.Tensor) -> torch.Tensor:
-        operation = OPERATIONS[chosen]
-        if operation == "none":
-            return torch.zeros_like(node)
-        if operation == "skip_connect":
-            return node
-        if operation == "avg_pool_3x3":
-            return average_pool(node)
-        wide: WideConvolution = self.convolutions[f"{operation}~{source}"]  # type: ignore[assignment]
-        return wide.forward_group(torch.relu(node), target - source - 1)
+from proxysample_nas.supernet_cell import SupernetCell, sample_cell, split_mixing
 
 
 class Supernet(Skeleton):
@@ -190,6 +80,7 @@ class Supernet(Skeleton):
         )
         self.n_nodes = n_nodes
         self.n_edges = edge_count
+        self.track_running_stats = track_running_stats
 
     def forward(self, images: torch.Tensor, mixing: torch.Tensor) -> torch.Tensor:
         """Mix all operations on every edge.
@@ -212,7 +103,8 @@ class Supernet(Skeleton):
             If a shape or dtype is another.
         """
         self._check_edge_weights("mixing", mixing)
-        return self.propagate(images, lambda cell, features: cell(features, mixing))
+        mixings = split_mixing(mixing.to(images.dtype), self.n_nodes)
+        return self.propagate(images, lambda cell, features: cell(features, mixings))
 
     def forward_sampled(
         self,
@@ -245,21 +137,22 @@ class Supernet(Skeleton):
         InputError
             If a shape, dtype or index is another.
         """
-        self._check_operations(operations)
+        cell = Cell.from_indices(operations)
+        if cell.n_nodes != self.n_nodes:
+            raise InputError(
+                f"operations must be {self.n_edges} indices, one per edge, not {len(operations)}"
+            )
+        if gates is None and scalar_trick:
+            raise InputError("scalar_trick adds gates to the feature map; give gates as well")
         if gates is not None:
             self._check_edge_weights("gates", gates)
+            gates = gates.to(images.dtype)
+        updates_statistics = self.training and self.track_running_stats
+        sample = sample_cell(cell, gates, scalar_trick, run_all=updates_statistics)
         return self.propagate(
             images,
-            lambda cell, features: cell.forward_sampled(features, operations, gates, scalar_trick),
+            lambda module, features: cast(SupernetCell, module).forward_sampled(features, sample),
         )
-
-    def _check_operations(self, operations: Sequence[int]) -> None:
-        valid = all(0 <= operation < len(OPERATIONS) for operation in operations)
-        if len(operations) != self.n_edges or not valid:
-            raise InputError(
-                f"operations must be {self.n_edges} indices from 0 to {len(OPERATIONS) - 1}, not "
-                f"{operations!r}"
-            )
 
     def _check_edge_weights(self, name: str, weights: torch.Tensor) -> None:
         expected = (self.n_edges, len(OPERATIONS))
