@@ -42,10 +42,8 @@ def update_weights(
     Tensor of shape (2,)
         See `outcome`.
     """
-    images, labels = batch
     alphas = state.alphas if clip_with_architecture else state.alphas.detach()
-    logits = state.supernet(images, torch.softmax(alphas, dim=1))
-    loss = F.cross_entropy(logits, labels)
+    loss, logits = _forward(state, batch, alphas)
     clipped = [*state.weights, state.alphas] if clip_with_architecture else state.weights
     gradients = torch.autograd.grad(loss, clipped)
     for parameter, gradient in zip(state.weights, gradients, strict=False):
@@ -56,7 +54,7 @@ def update_weights(
     if gradient_clip is not None:
         torch.nn.utils.clip_grad_norm_(clipped, gradient_clip)
     state.weight_optimizer.step()
-    return outcome(loss, logits, labels)
+    return outcome(loss, logits, batch[1])
 
 
 def update_architecture(
@@ -80,13 +78,11 @@ def update_architecture(
     Tensor of shape (2,)
         See `outcome`.
     """
-    images, labels = batch
     with state.kept_statistics() if keep_statistics else nullcontext():
-        logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
-        loss = F.cross_entropy(logits, labels)
+        loss, logits = _forward(state, batch, state.alphas)
         (state.alphas.grad,) = torch.autograd.grad(loss, [state.alphas])
     state.architecture_optimizer.step()
-    return outcome(loss, logits, labels)
+    return outcome(loss, logits, batch[1])
 
 
 def update_architecture_unrolled(
@@ -128,13 +124,12 @@ def update_architecture_unrolled(
     """
     weights = state.weights
     with state.kept_statistics() if keep_statistics else nullcontext():
-        gradients = _gradients(state, weight_batch, weights)
+        loss, _ = _forward(state, weight_batch, state.alphas.detach())
+        gradients = torch.autograd.grad(loss, weights)
         original = [weight.detach().clone() for weight in weights]
-        _take_virtual_step(state, gradients)
-        images, labels = architecture_batch
+        _take_virtual_step(state, list(gradients))
         with state.kept_statistics():
-            logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
-            loss = F.cross_entropy(logits, labels)
+            loss, logits = _forward(state, architecture_batch, state.alphas)
             *direction, gradient = torch.autograd.grad(loss, [*weights, state.alphas])
         _copy(original, weights)
         product = _hessian_vector_product(state, weight_batch, direction, finite_difference)
@@ -142,7 +137,7 @@ def update_architecture_unrolled(
             _copy(original, weights)
     state.alphas.grad = gradient - _learning_rate(state) * product
     state.architecture_optimizer.step()
-    return outcome(loss, logits, labels)
+    return outcome(loss, logits, architecture_batch[1])
 
 
 def outcome(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -170,11 +165,17 @@ def outcome(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([loss.detach().double() * len(labels), n_right.double()])
 
 
-def _gradients(state: SearchState, batch: Batch, wanted: list[Tensor]) -> list[Tensor]:
-    """Gradients of the loss on a batch, only in what is wanted."""
+def _forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean loss, and logits, with the operations mixed by a softmax (DARTS, equation 2)."""
     images, labels = batch
-    logits = state.supernet(images, torch.softmax(state.alphas, dim=1))
-    return list(torch.autograd.grad(F.cross_entropy(logits, labels), wanted))
+    logits = state.supernet(images, torch.softmax(alphas, dim=1))
+    return F.cross_entropy(logits, labels), logits
+
+
+def _architecture_gradient(state: SearchState, batch: Batch) -> Tensor:
+    loss, _ = _forward(state, batch, state.alphas)
+    (gradient,) = torch.autograd.grad(loss, [state.alphas])
+    return gradient
 
 
 @torch.no_grad()
@@ -204,9 +205,9 @@ def _hessian_vector_product(
     radius = finite_difference / norm.clamp_min(torch.finfo(norm.dtype).tiny)
     step = list(torch._foreach_mul(vector, radius))
     _add(weights, step, 1.0)
-    (above,) = _gradients(state, batch, [state.alphas])
+    above = _architecture_gradient(state, batch)
     _add(weights, step, -2.0)
-    (below,) = _gradients(state, batch, [state.alphas])
+    below = _architecture_gradient(state, batch)
     _add(weights, step, 1.0)
     product: Tensor = (above - below) / (2 * radius)
     return product

@@ -26,14 +26,16 @@ class DARTS(GradientSearcher):
     these are trained by gradient on data that does not train the weights. The cell takes the
     likeliest operation of each edge after the last epoch, ``none`` included.
 
-    The defaults are what the authors of "Less is More" ran, who took them from NAS-Bench-201's
-    code and that from the DARTS paper (its section 3.1.1 and appendix A), unless said otherwise.
+    The defaults are what the authors of "Less is More" ran: the settings of NAS-Bench-201's code,
+    which are those of DARTS (appendix A.1.1) but for the weight decay, Nesterov's momentum and
+    the lowest learning rate. `architecture_fraction` alone is DARTS's own.
 
     Parameters
     ----------
     order : {1, 2}
         1 takes the architecture's gradient at the present weights (DARTS-V1), 2 one virtual
-        step of the weights ahead (DARTS-V2; DARTS, section 2.3), at about 2.5 times the cost.
+        step of the weights ahead (DARTS-V2; DARTS, section 2.3), with five passes through the
+        supernet in a step instead of two.
     n_nodes : int
         Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
     channels, cells_per_stage : int
@@ -57,10 +59,10 @@ class DARTS(GradientSearcher):
         Architecture parameters begin as normal numbers with this standard deviation.
     architecture_fraction : float
         Share of the training data held out for the architecture, where no validation data is
-        given. One half, as in DARTS, section 3.1.1.
+        given. One half, as in DARTS, appendix A.1.1.
     finite_difference : float
-        Length of the step R v in the Hessian-vector product of order 2 (DARTS, section 2.3,
-        footnote 2).
+        Length of the step R v in the Hessian-vector product of order 2 (DARTS, section
+        2.3).
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. A DARTS search
         never reads them. None keeps them under ``protocol="paper"`` alone.

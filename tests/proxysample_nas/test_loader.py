@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,17 @@ def test_channel_statistics_are_those_of_numpy() -> None:
     np.testing.assert_allclose(measured.std, expected.std(axis=(0, 2, 3)), rtol=1e-12)
     floats = torch.from_numpy(expected.astype(np.float32))
     np.testing.assert_allclose(Normalization.of(floats).std, measured.std, rtol=1e-6)
+
+
+CIFAR100 = Path(__file__).parents[2] / ".data" / "cifar100.npz"
+
+
+@pytest.mark.skipif(not CIFAR100.exists(), reason="CIFAR-100 is not in .data/cifar100.npz")
+def test_the_statistics_of_cifar100_are_the_published_ones() -> None:
+    train = load_images(load_dataset(f"npz:{CIFAR100}").train, device="cpu")
+    measured = Normalization.of(train.images)
+    assert np.round(np.array(measured.mean) * 255, 1).tolist() == [129.3, 124.1, 112.4]
+    assert np.round(np.array(measured.std) * 255, 1).tolist() == [68.2, 65.4, 70.4]
 
 
 def test_a_constant_channel_becomes_zero() -> None:
