@@ -53,13 +53,38 @@ def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         If the file is missing, damaged, no .npz file, or holds Python objects.
     """
     try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as stream:
+            return read_npz_stream(stream, str(path))
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def read_npz_stream(stream: BinaryIO, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Read every array of an open .npz file; see `read_npz`.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its start.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, no .npz file, or holds Python objects.
+    """
+    try:
+        with np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except (*DAMAGE, AttributeError) as error:
         raise InputError(
-            f"{path} is no .npz file, is damaged, or holds Python objects: {error}"
+            f"{name} is no .npz file, is damaged, or holds Python objects: {error}"
         ) from error
 
 

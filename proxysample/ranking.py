@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.errors import InputError
-from proxysample.files import read_npz, replace_file
+from proxysample.files import read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -142,6 +143,16 @@ class Ranking:
         path = Path(path)
         if path.suffix != ".npz":
             raise InputError(f"a ranking is saved as .npz, not {path.name!r}")
+        with replace_file(path) as stream:
+            self.write(stream)
+
+    def write(self, stream: BinaryIO) -> None:
+        """Write the ranking to an open file; see `save`.
+
+        Parameters
+        ----------
+        stream : binary file
+        """
         header = {
             "format": FORMAT,
             "keep": self.keep,
@@ -151,8 +162,7 @@ class Ranking:
         arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), "scores": self.scores}
         if self.codes is not None:
             arrays["codes"] = self.codes
-        with replace_file(path) as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Ranking:
@@ -173,11 +183,31 @@ class Ranking:
         InputError
             If the file is missing, damaged or something else.
         """
-        arrays = read_npz(path)
+        return cls._from_arrays(read_npz(path), str(path))
+
+    @classmethod
+    def read(cls, stream: BinaryIO, name: str = "the ranking") -> Ranking:
+        """Read a ranking from an open file; see `load`.
+
+        Parameters
+        ----------
+        stream : binary file
+            At its start.
+        name : str
+            What to call it in messages.
+
+        Returns
+        -------
+        Ranking
+        """
+        return cls._from_arrays(read_npz_stream(stream, name), name)
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], name: str) -> Ranking:
         try:
             header = json.loads(str(arrays["header"]))
             if header["format"] != FORMAT:
-                raise InputError(f"{path} has format {header['format']!r}, not {FORMAT!r}")
+                raise InputError(f"{name} has format {header['format']!r}, not {FORMAT!r}")
             return cls(
                 scores=arrays["scores"].astype(np.float64),
                 codes=arrays["codes"].astype(np.int64) if "codes" in arrays else None,
@@ -188,4 +218,4 @@ class Ranking:
         except InputError:
             raise
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a ranking: {error}") from error
+            raise InputError(f"{name} is not a ranking: {error}") from error

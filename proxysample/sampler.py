@@ -224,8 +224,8 @@ def check_protocol(protocol: object) -> None:
         raise unknown_name("protocol", protocol, PROTOCOLS)
 
 
-def plain_parameters(sampler: Sampler) -> dict[str, Any]:
-    """Write a sampler's parameters as JSON values, others by their repr."""
+def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """Write an estimator's parameters as JSON values, others by their repr."""
 
     def plain(value: Any) -> Any:
         try:
@@ -233,7 +233,7 @@ def plain_parameters(sampler: Sampler) -> dict[str, Any]:
         except (TypeError, ValueError):
             return repr(value)
 
-    return {name: plain(value) for name, value in sampler.get_params(deep=False).items()}
+    return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,190 @@
+"""The command line of proxysample_nas: search, evaluate, study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from proxysample.cli_support import load_indices, parse_parameters, parse_ratio, run_app
+from proxysample.errors import InputError
+
+if TYPE_CHECKING:
+    from proxysample_nas.study import StudyConfiguration
+
+app = typer.Typer(
+    help="Search cells on proxy datasets, and judge what was found.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+study_app = typer.Typer(help="Run a study and report it.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+
+DatasetOption = Annotated[str, typer.Option("--dataset", help="digits, npz:PATH or folder:PATH.")]
+OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")]
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    run_app(app)
+
+
+@app.command()
+def search(
+    dataset: DatasetOption,
+    searcher: Annotated[str, typer.Option("--searcher", help="Such as darts-v1.")],
+    indices: Annotated[
+        Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A searcher's parameter, name=value.")
+    ] = None,
+    random_state: Annotated[int, typer.Option("--random-state", min=0, help="Seed.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The whole result, as .json.")
+    ] = None,
+) -> None:
+    """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
+    from proxysample.datasets import load_dataset
+    from proxysample.files import check_writable, replace_file
+    from proxysample_nas.images import load_images
+    from proxysample_nas.searchers import create_searcher
+
+    parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
+    chosen = create_searcher(searcher, **parameters)
+    if output is not None:
+        check_writable(output)
+    train = load_images(load_dataset(dataset).train)
+    if indices is not None:
+        import torch
+
+        train = train.take(torch.from_numpy(load_indices(indices, len(train))))
+    result = chosen.search(train)
+    if output is not None:
+        import json
+
+        with replace_file(output) as stream:
+            stream.write(json.dumps(result.to_dict(), indent=1).encode())
+    typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
+    typer.echo(str(result.cell))
+
+
+@app.command()
+def evaluate(
+    dataset: DatasetOption,
+    cell: Annotated[str, typer.Option("--cell", help="Such as '|nor_conv_3x3~0|'.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="paper or nas-bench-201.")] = "paper",
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A parameter of CellTrainer, name=value.")
+    ] = None,
+) -> None:
+    """Train a cell's network from scratch on the training part and judge it on the test part."""
+    from proxysample.datasets import load_dataset
+    from proxysample_nas.cell import Cell
+    from proxysample_nas.training import CellTrainer
+
+    judged = Cell.from_string(cell)
+    try:
+        trainer = CellTrainer.from_recipe(recipe, **parse_parameters(param or ()))
+    except TypeError as error:
+        raise InputError(f"CellTrainer: {error}") from error
+    splits = load_dataset(dataset)
+    result = trainer.evaluate(judged, splits.train, splits.require_test())
+    seeds = ", ".join(
+        f"{accuracy:.2f} (seed {seed})"
+        for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)
+    )
+    spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
+    typer.echo(
+        f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
+        f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
+    )
+
+
+@study_app.command("run")
+def study_run(
+    output: OutputFolder,
+    preset: Annotated[str | None, typer.Option("--preset", help="A study by name.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
+    sampler: Annotated[
+        list[str] | None, typer.Option("--sampler", help="Such as km-or:n_clusters=50. Repeat.")
+    ] = None,
+    r: Annotated[
+        list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
+    ] = None,
+    searcher: Annotated[
+        list[str] | None, typer.Option("--searcher", help="Such as darts-v1:epochs=10. Repeat.")
+    ] = None,
+    channels: Annotated[
+        list[int] | None, typer.Option("--channels", help="Width of judging. Repeat.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of judging. Repeat.")] = None,
+    train: Annotated[
+        list[str] | None, typer.Option("--train", help="A parameter of CellTrainer, name=value.")
+    ] = None,
+    n_train: Annotated[
+        int | None, typer.Option("--n-train", help="Use only so many training images.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; by default one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
+    ] = False,
+) -> None:
+    """Run what the study in a folder lacks, print its tables and save them there.
+
+    A study that was killed goes on where it stopped.
+    """
+    from proxysample_nas.study import Study
+
+    given = {
+        "dataset": dataset,
+        "samplers": sampler,
+        "ratios": [parse_ratio(word) for word in r] if r else None,
+        "searchers": searcher,
+        "channels": channels,
+        "seeds": seed,
+        "training": parse_parameters(train) if train else None,
+        "n_train": n_train,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    study = Study.from_configuration(output, _configuration(preset, settings))
+    n_failed = study.run(n_workers=workers, n_threads=threads, retry_failed=retry_failed)
+    _report(study)
+    if n_failed:
+        for failure in study.store.failures():
+            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+        raise InputError(f"{n_failed} experiments failed; --retry-failed runs them again")
+
+
+@study_app.command("table")
+def study_table(output: OutputFolder) -> None:
+    """Print and save the tables of a study that was run before, from its store alone."""
+    from proxysample_nas.study import Study
+
+    _report(Study.open(output))
+
+
+def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
+    from proxysample_nas.study import StudyConfiguration
+    from proxysample_nas.study import preset as by_name
+
+    if preset is not None:
+        return by_name(preset, **settings)
+    missing = [
+        name for name in ("dataset", "samplers", "ratios", "searchers") if name not in settings
+    ]
+    if missing:
+        raise InputError(f"a study without --preset also needs {', '.join(missing)}")
+    return StudyConfiguration.build(**settings)
+
+
+def _report(study: Any) -> None:
+    for component in study.configuration.searchers:
+        typer.echo(study.table(component.label))
+    for path in study.save_tables():
+        typer.echo(f"saved {path}")

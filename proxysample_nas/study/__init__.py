@@ -1,0 +1,203 @@
+"""Studies: samplers, ratios and searchers compared, kept in a store, reported as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from proxysample.errors import unknown_name
+from proxysample.files import replace_file
+from proxysample_nas.study.configuration import Component, StudyConfiguration
+from proxysample_nas.study.data import load_study_data
+from proxysample_nas.study.executors import create_executor
+from proxysample_nas.study.presets import PRESETS, preset
+from proxysample_nas.study.protocol import describe_protocol
+from proxysample_nas.study.runner import Runner
+from proxysample_nas.study.store import Store
+from proxysample_nas.study.table import Row, read_configuration, read_rows, to_csv, to_markdown
+
+__all__ = ["PRESETS", "Component", "Store", "Study", "StudyConfiguration", "preset"]
+
+
+class Study:
+    """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
+
+    Each sampler scores the training part once, each searcher searches on each cut and on the
+    full data, and each distinct cell is trained from scratch on the full data and judged on the
+    test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
+    goes on where it stopped, and ends in the same table.
+
+    Parameters
+    ----------
+    samplers, searchers : iterable of str
+        Ids such as ``"cc-or"`` or ``"km-or:n_clusters=50"``.
+    ratios : iterable of float
+        Fractions to keep, each below 1.
+    folder : str or Path
+        Made where it does not exist. Holds the store and the tables.
+    **settings
+        Other attributes of `StudyConfiguration`, such as ``dataset`` and ``channels``.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used; nothing has been run by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> study = Study(
+    ...     dataset="digits", n_train=100, samplers=["rs"], ratios=[0.5],
+    ...     searchers=["darts-v1:n_nodes=2,channels=4,cells_per_stage=1,epochs=1"], channels=[4],
+    ...     seeds=[777], training={"epochs": 1, "cells_per_stage": 1}, folder=tempfile.mkdtemp(),
+    ... )
+    >>> study.run(progress=False)
+    0
+    >>> [(row.method.rstrip("*"), row.n_kept) for row in study.rows("darts-v1")]
+    [('Full DS', 100), ('RS', 50)]
+    """
+
+    def __init__(
+        self,
+        *,
+        samplers: Iterable[str | Component],
+        searchers: Iterable[str | Component],
+        ratios: Iterable[float],
+        folder: str | Path = "results/study",
+        **settings: Any,
+    ) -> None:
+        self.folder = Path(folder)
+        self.configuration = StudyConfiguration.build(
+            samplers=samplers, searchers=searchers, ratios=ratios, **settings
+        )
+
+    @classmethod
+    def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
+        """Create a study from a configuration, such as a preset's."""
+        study = cls.__new__(cls)
+        study.folder, study.configuration = Path(folder), configuration
+        return study
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a study that was run before, for its tables.
+
+        Parameters
+        ----------
+        folder : str or Path
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        store = Store(Path(folder) / "study.sqlite", must_exist=True)
+        return cls.from_configuration(folder, read_configuration(store)[0])
+
+    @property
+    def store(self) -> Store:
+        """The finished experiments."""
+        return Store(self.folder / "study.sqlite")
+
+    def run(
+        self,
+        *,
+        n_workers: int | None = 1,
+        n_threads: int = 1,
+        progress: bool = True,
+        retry_failed: bool = False,
+    ) -> int:
+        """Run what the store lacks.
+
+        Parameters
+        ----------
+        n_workers : int, optional
+            Processes that run experiments side by side; the results do not depend on it. None
+            is one for each `n_threads` cores, or one where there is a GPU. More than one needs
+            a script with ``if __name__ == "__main__":``, as all of Python's processes do.
+        n_threads : int
+            Threads of each experiment on a CPU.
+        progress : bool
+            Show progress bars.
+        retry_failed : bool
+            Run experiments again that failed before.
+
+        Returns
+        -------
+        int
+            How many experiments have failed; their errors are in ``store.failures()``.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        executor = create_executor(
+            self.configuration, n_workers=n_workers, n_threads=n_threads, progress=progress
+        )
+        data = load_study_data(
+            self.configuration.dataset, self.configuration.n_train, self.configuration.random_state
+        )
+        runner = Runner(
+            self.configuration,
+            data.fingerprint,
+            self.store,
+            executor,
+            progress=progress,
+            retry_failed=retry_failed,
+        )
+        with executor:
+            return runner.run()
+
+    def rows(self, searcher: str) -> list[Row]:
+        """Read the lines of one searcher's table; see `proxysample_nas.study.table.Row`."""
+        return read_rows(self.store, self._searcher(searcher))
+
+    def _searcher(self, name: str) -> Component:
+        found = [c for c in self.configuration.searchers if name in (c.name, c.label)]
+        if not found:
+            raise unknown_name(
+                "searcher of this study", name, [c.name for c in self.configuration.searchers]
+            )
+        return found[0]
+
+    def table(self, searcher: str | None = None) -> str:
+        """Write one searcher's table, and how it came about, as Markdown.
+
+        Parameters
+        ----------
+        searcher : str, optional
+            Its id; the study's first by default.
+
+        Returns
+        -------
+        str
+        """
+        component = self._searcher(searcher or self.configuration.searchers[0].name)
+        rows = read_rows(self.store, component)
+        title = f"Cell evaluation with {component.name.upper()}"
+        table = to_markdown(rows, self.configuration.channels)
+        return f"## {title}\n\n{table}\n\n{describe_protocol(self.store, component, rows)}\n"
+
+    def save_tables(self) -> list[Path]:
+        """Write every searcher's table as CSV and Markdown into the study's folder.
+
+        Returns
+        -------
+        list of Path
+            The files.
+        """
+        written = []
+        for component in self.configuration.searchers:
+            rows = read_rows(self.store, component)
+            texts = {
+                "md": self.table(component.label),
+                "csv": to_csv(rows, self.configuration.channels),
+            }
+            for suffix, text in texts.items():
+                path = self.folder / f"table-{component.name}.{suffix}"
+                with replace_file(path) as stream:
+                    stream.write(text.encode())
+                written.append(path)
+        return written
