@@ -55,10 +55,10 @@ def deterministic_kernels() -> Iterator[None]:
     ...     torch.backends.cudnn.deterministic
     True
     """
-    with torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=False,
-        deterministic=True,
-        allow_tf32=torch.backends.cudnn.allow_tf32,
-    ):
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
         yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before

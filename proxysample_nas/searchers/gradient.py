@@ -6,7 +6,6 @@ import abc
 import os
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,7 +28,6 @@ from proxysample_nas.normalization import Normalization
 from proxysample_nas.optimization import check_loss, cosine_learning_rate, set_learning_rate
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.base import Searcher
-from proxysample_nas.searchers.checkpoint import Checkpoint
 from proxysample_nas.searchers.collapse import (
     has_collapsed,
     warn_if_disconnected,
@@ -38,6 +36,7 @@ from proxysample_nas.searchers.collapse import (
 from proxysample_nas.searchers.data import SearchData, prepare_data
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
+from proxysample_nas.searchers.resumption import Resumption
 from proxysample_nas.searchers.seeds import resolve_seed, stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.supernet import Supernet
@@ -131,9 +130,8 @@ class GradientSearcher(Searcher):
                 "half of the test set): pass validation=, or protocol='default' to hold a part "
                 "of the training data out"
             )
-        path = None if checkpoint is None else Path(checkpoint)
-        saved = Checkpoint.load(path) if path is not None and path.exists() else None
-        seed = resolve_seed(self.random_state) if saved is None else saved.seed
+        identity = {"searcher": self.id} | self.parameters_as_json()
+        resumption = Resumption(checkpoint, identity, self.random_state)
         data = prepare_data(
             train,
             validation,
@@ -141,49 +139,38 @@ class GradientSearcher(Searcher):
             classes=classes,
             architecture_fraction=self.architecture_fraction,
             normalization=self.normalization,
-            generator=stream(seed, "holdout"),
+            generator=stream(resumption.seed, "holdout"),
             device=resolve_device(self.device),
         )
-        state = self._create_state(data, seed)
-        identity = {"searcher": self.id} | self.parameters_as_json()
-        history: list[EpochRecord] = []
-        digest = "" if path is None else data.digest()
-        if path is not None and saved is not None:
-            saved.check_same_search(path, identity, digest)
-            state.load_tensors(saved.tensors)
-            history += saved.history
         pairs = PairedBatches(
             data,
             batch_size=self.batch_size,
             augmentation=self.augmentation,
             with_replacement=self.protocol == "paper",
         )
+        state = self._create_state(data, resumption.seed)
+        history = resumption.restore(state, data)
         for record in self._epochs(state, pairs, first=len(history)):
             news = has_collapsed(record.cell) and not any(has_collapsed(r.cell) for r in history)
             history.append(record)
-            if path is not None:
-                tensors = state.to_tensors()
-                Checkpoint(seed, identity, digest, tuple(history), tensors).save(path)
+            resumption.keep(state, history)
             if news:
                 warn_of_collapse(record.cell, record.epoch)
         warn_if_disconnected(history[-1].cell)
-        return SearchResult(tuple(history), self._facts(data, pairs, seed))
+        return SearchResult(tuple(history), self._facts(data, pairs, resumption.seed))
 
     def _epochs(
         self, state: SearchState, pairs: PairedBatches, first: int
     ) -> Iterator[EpochRecord]:
         """Run the epochs from `first` on, and yield what is known after each."""
         steps = pairs.steps_per_epoch
-        with (
-            deterministic_kernels(),
-            tqdm(
-                total=self.epochs * steps,
-                initial=first * steps,
-                desc=f"searching, {self.id}",
-                unit="step",
-                disable=not self.progress,
-            ) as bar,
-        ):
+        with tqdm(
+            total=self.epochs * steps,
+            initial=first * steps,
+            desc=f"searching, {self.id}",
+            unit="step",
+            disable=not self.progress,
+        ) as bar:
             for epoch in range(first, self.epochs):
                 record = self._run_epoch(state, pairs, epoch, bar)
                 bar.set_postfix(
@@ -202,13 +189,14 @@ class GradientSearcher(Searcher):
         )
         set_learning_rate(state.weight_optimizer, rate)
         state.supernet.train()
+        n_samples = len(pairs.data.weights)
         totals = torch.zeros(2, 2, dtype=torch.float64, device=state.alphas.device)
         epoch_pairs = pairs.epoch(
             state.generators["weight batches"], state.generators["architecture batches"]
         )
-        for weight_batch, architecture_batch in counted(epoch_pairs, bar):
-            totals += torch.stack(self._step(state, weight_batch, architecture_batch))
-        n_samples = len(pairs.data.weights)
+        with deterministic_kernels():
+            for weight_batch, architecture_batch in counted(epoch_pairs, bar):
+                totals += torch.stack(self._step(state, weight_batch, architecture_batch))
         (train_loss, train_right), (loss, right) = (totals / n_samples).tolist()
         check_loss(train_loss, epoch, rate)
         check_loss(loss, epoch, rate)

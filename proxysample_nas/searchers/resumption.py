@@ -1,0 +1,92 @@
+"""Begin a search or go on with one, and keep it on disk as it proceeds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from proxysample_nas.searchers.checkpoint import Checkpoint
+from proxysample_nas.searchers.data import SearchData
+from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.seeds import resolve_seed
+from proxysample_nas.searchers.state import SearchState
+
+
+class Resumption:
+    """What is known of a search before it begins, and the file it is kept in.
+
+    Parameters
+    ----------
+    path : path or None
+        Where the search is kept; None keeps nothing.
+    parameters : dict
+        The searcher's id and parameters, as JSON values.
+    random_state : int or None
+        The searcher's; the seed in the file wins, since only that one goes on.
+
+    Attributes
+    ----------
+    seed : int
+        Of the search.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint of a search.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        parameters: dict[str, Any],
+        random_state: int | None,
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.parameters = parameters
+        exists = self.path is not None and self.path.exists()
+        self._saved = Checkpoint.load(self.path) if self.path is not None and exists else None
+        self.seed = resolve_seed(random_state) if self._saved is None else self._saved.seed
+        self._digest = ""
+
+    def restore(self, state: SearchState, data: SearchData) -> list[EpochRecord]:
+        """Bring a state to where the file left it.
+
+        Parameters
+        ----------
+        state : SearchState
+            Just created; changed in place where there is a file.
+        data : SearchData
+
+        Returns
+        -------
+        list of EpochRecord
+            The epochs that are done.
+
+        Raises
+        ------
+        InputError
+            If the file belongs to a search with other parameters or data.
+        """
+        if self.path is None:
+            return []
+        self._digest = data.digest()
+        if self._saved is None:
+            return []
+        self._saved.check_same_search(self.path, self.parameters, self._digest)
+        state.load_tensors(self._saved.tensors)
+        return list(self._saved.history)
+
+    def keep(self, state: SearchState, history: list[EpochRecord]) -> None:
+        """Write the file, if there is to be one, after an epoch.
+
+        Parameters
+        ----------
+        state : SearchState
+        history : list of EpochRecord
+            The epochs that are done.
+        """
+        if self.path is not None:
+            Checkpoint(
+                self.seed, self.parameters, self._digest, tuple(history), state.to_tensors()
+            ).save(self.path)
