@@ -1,12 +1,20 @@
-"""One thread in every test process.
-
-The suite runs one process per core. Two threads each would wait for one another at the end of
-every operation, and a training step of small tensors would take a hundred times as long.
-"""
-
 from __future__ import annotations
 
-import os
+import sys
+from collections.abc import Callable
 
-# Read when torch and scikit-learn are imported, here and in the processes that tests start.
-os.environ["OMP_NUM_THREADS"] = "1"
+import pytest
+
+
+@pytest.fixture
+def command_line(capsys, monkeypatch):
+    """Run a command line's ``main`` as its script would: exit code, stdout and stderr."""
+
+    def run(main: Callable[[], None], *words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run

@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from typing import Self
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from proxysample.errors import InputError, ProxysampleError
 from proxysample_nas.study.configuration import StudyConfiguration
@@ -93,7 +94,7 @@ class LocalProcesses:
             # A forked child would inherit torch's thread pool and the parent's locks.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(self.configuration, self.n_workers, self.n_threads),
+            initargs=(self.configuration, self.n_workers),
         )
 
     def __enter__(self) -> Self:
@@ -123,7 +124,7 @@ class LocalProcesses:
             If a process ended without an answer, as one does that runs out of memory.
         """
         try:
-            futures = {self._pool.submit(_work, task): task for task in tasks}
+            futures = {self._pool.submit(_work, task, self.n_threads): task for task in tasks}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
@@ -138,9 +139,8 @@ Executor = InProcess | LocalProcesses
 _workbench: Workbench | None = None
 
 
-def _start_worker(configuration: StudyConfiguration, n_workers: int, n_threads: int) -> None:
+def _start_worker(configuration: StudyConfiguration, n_workers: int) -> None:
     global _workbench
-    torch.set_num_threads(n_threads)
     _workbench = Workbench(configuration, n_side_by_side=n_workers)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -153,9 +153,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(task: Task) -> Outcome:
+def _work(task: Task, n_threads: int) -> Outcome:
     assert _workbench is not None  # _start_worker has run
-    return attempt(task, _workbench)
+    with _threads(n_threads):
+        return attempt(task, _workbench)
 
 
 @contextmanager
@@ -163,7 +164,9 @@ def _threads(n_threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        yield
+        # torch has a thread count of its own; scikit-learn and numpy follow their pools'.
+        with threadpool_limits(n_threads):
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -29,7 +29,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "searchers": ("darts-v1:channels=4,cells_per_stage=1,epochs=1",),
         "ratios": (0.5, 0.25),
         "channels": (4,),
-        "training": {"epochs": 1, "cells_per_stage": 1},
+        "recipe": "nas-bench-201",
+        "training": {"epochs": 1, "batch_size": 64, "cells_per_stage": 1},
     },
 }
 """Settings of each preset. ``digits`` takes minutes on two cores: the search is far shorter than

@@ -41,6 +41,10 @@ def describe_protocol(store: Store, searcher: Component, rows: list[Row]) -> str
     return "\n".join(f"- {line}" for line in lines if line)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _data(configuration: StudyConfiguration, fingerprint: str, rows: list[Row]) -> str:
     runs = [run for row in rows for e in row.evaluations.values() for run in e.runs]
     sizes = f", {runs[0].n_train:,} training and {runs[0].n_test:,} test images" if runs else ""
@@ -59,8 +63,8 @@ def _search(result: dict[str, Any]) -> str:
     )
     return (
         f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
-        f"C={parameters['channels']}, {parameters['cells_per_stage']} cells a stage, "
-        f"{parameters['epochs']} epochs of batches of {parameters['batch_size']}, "
+        f"C={parameters['channels']}, {_count(parameters['cells_per_stage'], 'cell')} a stage, "
+        f"{_count(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
         f"seed {facts['seed']}; architecture data {source} "
         f"({facts['n_weight_samples']:,} images train weights and "
         f"{facts['n_architecture_samples']:,} the architecture at r=1). The test images are "
@@ -70,9 +74,9 @@ def _search(result: dict[str, Any]) -> str:
 
 def _machine(machine: dict[str, Any]) -> str:
     return (
-        f"Machine: {machine['processor']}, {machine['n_cores']} cores, device "
-        f"{machine['device']}, torch {machine['torch']}; {machine['n_side_by_side']} experiments "
-        f"at a time, {machine['n_threads']} threads each, which the seconds depend on."
+        f"Machine: {machine['processor']}, {_count(machine['n_cores'], 'core')}, device "
+        f"{machine['device']}, torch {machine['torch']}; "
+        f"{_count(machine['n_side_by_side'], 'experiment')} at a time, {_count(machine['n_threads'], 'thread')} each, which the seconds depend on."
     )
 
 
@@ -87,11 +91,11 @@ def _judging(configuration: StudyConfiguration, rows: list[Row]) -> str:
     unfinished = f" {missing} trainings are missing." if missing else ""
     return (
         f"Judging: each distinct cell trained from scratch on all training images, "
-        f"{trainer.epochs} epochs, batches of {trainer.batch_size}, learning rate "
+        f"{_count(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {configuration.recipe!r} with "
-        f"{dict(configuration.training) or 'nothing'} changed), {trainer.cells_per_stage} cells "
-        f"a stage; test accuracy in percent after the last epoch, mean ± sample standard "
-        f"deviation over seeds {seeds}.{unfinished}"
+        f"{dict(configuration.training) or 'nothing'} changed), "
+        f"{_count(trainer.cells_per_stage, 'cell')} a stage; test accuracy in percent "
+        f"after the last epoch, mean ± sample standard deviation over seeds {seeds}.{unfinished}"
     )
 
 

@@ -1,0 +1,92 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from proxysample_nas.cell import Cell
+from proxysample_nas.cli import main
+from proxysample_nas.searchers import SearchResult
+
+
+@pytest.fixture
+def proxysample_nas(command_line):
+    return partial(command_line, main)
+
+
+def test_a_cell_is_searched_on_selected_indices(proxysample_nas, tmp_path):
+    indices, output = tmp_path / "indices.npy", tmp_path / "result.json"
+    np.save(indices, np.arange(0, 1437, 12))
+    words = "search --dataset digits --searcher darts-v1 --param n_nodes=3 --param epochs=1"
+    words += " --param channels=4 --param cells_per_stage=1"
+    code, out, err = proxysample_nas(*words.split(), "--indices", str(indices), "-o", str(output))
+    assert code == 0, err
+    assert "darts-v1 on 120 images of digits" in out
+    result = SearchResult.from_dict(json.loads(output.read_text()))
+    assert result.cell == Cell.from_string(out.strip().splitlines()[-1])
+    assert result.facts.n_weight_samples + result.facts.n_architecture_samples == 120
+
+
+def test_a_cell_is_judged(proxysample_nas):
+    words = "evaluate --dataset digits --cell |nor_conv_3x3~0| --param epochs=1 --param channels=4"
+    words += " --param cells_per_stage=1 --param seeds=[777]"
+    code, out, err = proxysample_nas(*words.split())
+    assert code == 0, err
+    assert "% of digits's test part after the last epoch" in out
+
+
+def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
+    words = (
+        "study run --preset digits --n-train 100 --sampler rs -r 0.5 --seed 777 --train epochs=1"
+    )
+    words += " --train cells_per_stage=1 --channels 4 --workers 1"
+    words += " --searcher darts-v1:n_nodes=2,channels=4,cells_per_stage=1,epochs=1 --output"
+    code, first, err = proxysample_nas(*words.split(), str(tmp_path / "study"))
+    assert code == 0, err
+    assert "study: 100%" in err
+    _, again, _ = proxysample_nas("study", "table", "--output", str(tmp_path / "study"))
+    assert again == first
+    assert (tmp_path / "study" / "table-darts-v1.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("search --dataset digits --searcher darts-v9", "did you mean"),
+        ("search --dataset digits --searcher darts-v1 --indices missing.npy", "no indices at"),
+        ("search --dataset digits --searcher darts-v1 --param epoch=3", "did you mean 'epochs'"),
+        ("evaluate --dataset digits --cell |nor_conv~0|", "nor_conv"),
+        ("evaluate --dataset digits --cell |none~0| --recipe papers", "did you mean 'paper'"),
+        ("evaluate --dataset digits --cell |none~0| --param epoch=1", "epoch"),
+        ("study run --preset digit -o x", "did you mean 'digits'"),
+        ("study run --dataset digits -o x", "also needs samplers, ratios, searchers"),
+        ("study run --preset digits -r half -o x", "not 'half'"),
+        ("study table -o missing", "run one first"),
+    ],
+)
+def test_bad_input_gets_one_clear_message(proxysample_nas, words, message):
+    code, _out, err = proxysample_nas(*words.split())
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (np.array([0, 1437]), "does not fit the dataset's 1,437 training samples"),
+        (np.array([-1, 3]), "does not fit"),
+        (np.array([3, 3]), "names a sample twice"),
+        (np.array([0.5]), "integers"),
+    ],
+)
+def test_indices_that_do_not_fit_are_refused(proxysample_nas, indices, message, tmp_path):
+    np.save(tmp_path / "indices.npy", indices)
+    words = "search --dataset digits --searcher darts-v1 --indices"
+    code, _out, err = proxysample_nas(*words.split(), str(tmp_path / "indices.npy"))
+    assert code == 2
+    assert message in err
