@@ -12,7 +12,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from proxysample.errors import unknown_name
-from proxysample.keeping import FloatArray, IntArray, Rounding, check_ratio
+from proxysample.keeping import (
+    DIRECTIONS,
+    Direction,
+    FloatArray,
+    IntArray,
+    Rounding,
+    check_ratio,
+)
 from proxysample.labels import check_class_sizes, encode_labels
 from proxysample.ranking import Ranking
 from proxysample.reading import Samples
@@ -25,7 +32,8 @@ class Sampler(BaseEstimator, abc.ABC):
     """Rank the samples of a dataset, then keep a fraction.
 
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
-    ranking and keeping are here.
+    ranking and keeping are here. Parameters of these names are honoured where a subclass has
+    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``.
 
     Attributes
     ----------
@@ -81,6 +89,7 @@ class Sampler(BaseEstimator, abc.ABC):
         InputError
             If a parameter or the dataset cannot be used.
         """
+        keep = self._direction()
         self._check_parameters()
         started = time.perf_counter()
         samples = self._read(dataset, y)
@@ -89,6 +98,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.ranking_ = Ranking(
             scores=np.asarray(scores, dtype=np.float64),
             codes=codes,
+            keep=keep,
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -110,6 +120,11 @@ class Sampler(BaseEstimator, abc.ABC):
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
         )
+
+    def _direction(self) -> Direction:
+        keep: Direction = getattr(self, "keep", "easy")
+        check_direction(keep)
+        return keep
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -222,6 +237,12 @@ def check_protocol(protocol: object) -> None:
     """Raise `InputError` where `protocol` is not "default" or "paper"."""
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
+
+
+def check_direction(keep: object) -> None:
+    """Raise `InputError` where `keep` is not "easy" or "hard"."""
+    if keep not in DIRECTIONS:
+        raise unknown_name("direction for keep", keep, DIRECTIONS)
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
