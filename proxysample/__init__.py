@@ -13,6 +13,7 @@ from proxysample.errors import InputError, MissingDependencyError, ProxysampleEr
 from proxysample.registry import create_sampler, list_samplers
 
 if TYPE_CHECKING:
+    from proxysample.autoencoder import AutoencoderLoss
     from proxysample.datasets import ArrayDataset, load_dataset
     from proxysample.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.random import CCRandomSampling, RandomSampling
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ArrayDataset": "proxysample.datasets",
+    "AutoencoderLoss": "proxysample.autoencoder",
     "CCOutlierRemoval": "proxysample.outliers",
     "CCRandomSampling": "proxysample.random",
     "KMeansOutlierRemoval": "proxysample.outliers",
@@ -32,6 +34,7 @@ _HOMES = {
 
 __all__ = [
     "ArrayDataset",
+    "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
     "InputError",

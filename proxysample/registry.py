@@ -15,6 +15,7 @@ SAMPLERS = {
     "cc-rs": ("proxysample.random", "CCRandomSampling"),
     "km-or": ("proxysample.outliers", "KMeansOutlierRemoval"),
     "cc-or": ("proxysample.outliers", "CCOutlierRemoval"),
+    "ae": ("proxysample.autoencoder", "AutoencoderLoss"),
 }
 
 
@@ -29,7 +30,7 @@ def list_samplers() -> list[str]:
     Examples
     --------
     >>> list_samplers()
-    ['rs', 'cc-rs', 'km-or', 'cc-or']
+    ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae']
     """
     return list(SAMPLERS)
 

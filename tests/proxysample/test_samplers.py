@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -22,6 +23,8 @@ def small(name: str, **parameters):
     """A sampler that is quick on a few samples."""
     if takes_parameter(name, "n_clusters"):
         parameters.setdefault("n_clusters", 5)
+    if takes_parameter(name, "epochs"):
+        parameters.setdefault("epochs", 1)
     if takes_parameter(name, "random_state"):
         parameters.setdefault("random_state", 0)
     return create_sampler(name, **parameters)
@@ -136,6 +139,33 @@ def test_fitting_changes_neither_parameters_nor_data(name, digits):
     assert np.array_equal(digits.images, pixels)
 
 
+@pytest.mark.parametrize("name", [n for n in ALL if takes_parameter(n, "keep")])
+def test_the_hard_end_is_the_other_end_of_the_same_scores(name, digits):
+    easy, hard = small(name, keep="easy"), small(name, keep="hard")
+    kept_easy, kept_hard = easy.select(digits, 0.2), hard.select(digits, 0.2)
+    assert np.array_equal(easy.scores_, hard.scores_)
+    assert np.array_equal(easy.scores_, small(name).fit(digits).scores_)
+    assert easy.scores_[kept_easy].max() <= np.quantile(easy.scores_, 0.21)
+    assert hard.scores_[kept_hard].min() >= np.quantile(hard.scores_, 0.79)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if takes_parameter(n, "keep")])
+def test_unknown_directions_are_refused_before_the_data_is_touched(name):
+    with pytest.raises(InputError, match="did you mean 'hard'"):
+        small(name, keep="harder").select(object(), 0.5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_global_random_states_are_neither_read_nor_advanced(name, digits):
+    torch.manual_seed(1)
+    before_torch, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = small(name).fit(digits).scores_
+    assert torch.equal(torch.get_rng_state(), before_torch)
+    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+    torch.manual_seed(2)
+    assert np.array_equal(small(name).fit(digits).scores_, first)
+
+
 @pytest.mark.parametrize("name", PER_CLASS)
 def test_class_conditional_samplers_need_labels(name, digits):
     with pytest.raises(InputError, match="has no labels"):
@@ -165,7 +195,7 @@ def test_unknown_protocols_are_refused_before_the_data_is_touched(name):
 
 @pytest.mark.parametrize("name", [n for n in ALL if takes_parameter(n, "batch_size")])
 def test_pixels_that_are_not_finite_are_refused(name):
-    images = np.random.default_rng(0).random((8, 4, 4))
+    images = np.random.default_rng(0).random((8, 8, 8))
     images[3, 0, 0] = np.nan
     with pytest.raises(InputError, match="sample 3"):
         small(name).select(images, 0.5, y=[0, 0, 0, 0, 1, 1, 1, 1])
@@ -175,7 +205,7 @@ def test_pixels_that_are_not_finite_are_refused(name):
 @given(st.integers(2, 30), st.integers(2, 30), st.floats(0.1, 1), st.sampled_from(ALL))
 def test_two_classes_of_any_size(n_first, n_second, r, name):
     total = n_first + n_second
-    images = np.random.default_rng(total).integers(0, 256, (total, 3, 3), dtype=np.uint8)
+    images = np.random.default_rng(total).integers(0, 256, (total, 8, 8), dtype=np.uint8)
     dataset = ArrayDataset(images, [0] * n_first + [1] * n_second)
     if round(r * total) < 1:
         return
