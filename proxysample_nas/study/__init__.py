@@ -134,7 +134,11 @@ class Study:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         executor = create_executor(
-            self.configuration, n_workers=n_workers, n_threads=n_threads, progress=progress
+            self.configuration,
+            self.folder,
+            n_workers=n_workers,
+            n_threads=n_threads,
+            progress=progress,
         )
         data = load_study_data(
             self.configuration.dataset, self.configuration.n_train, self.configuration.random_state

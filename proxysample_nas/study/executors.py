@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cached_property
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -31,6 +32,8 @@ class InProcess:
     Parameters
     ----------
     configuration : StudyConfiguration
+    folder : Path
+        Of the study.
     n_threads : int
         Threads of each task on a CPU. Sums of floats depend on it in their last bits, so it is
         the same wherever a task runs.
@@ -39,10 +42,15 @@ class InProcess:
     """
 
     def __init__(
-        self, configuration: StudyConfiguration, *, n_threads: int = 1, progress: bool = False
+        self,
+        configuration: StudyConfiguration,
+        folder: Path,
+        *,
+        n_threads: int = 1,
+        progress: bool = False,
     ) -> None:
         self.n_threads = n_threads
-        self.workbench = Workbench(configuration, progress=progress)
+        self.workbench = Workbench(configuration, folder, progress=progress)
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +82,8 @@ class LocalProcesses:
     Parameters
     ----------
     configuration : StudyConfiguration
+    folder : Path
+        Of the study.
     n_workers : int
         Processes; each reads the dataset once.
     n_threads : int
@@ -81,9 +91,15 @@ class LocalProcesses:
     """
 
     def __init__(
-        self, configuration: StudyConfiguration, *, n_workers: int, n_threads: int = 1
+        self,
+        configuration: StudyConfiguration,
+        folder: Path,
+        *,
+        n_workers: int,
+        n_threads: int = 1,
     ) -> None:
         self.configuration = configuration
+        self.folder = folder
         self.n_workers = n_workers
         self.n_threads = n_threads
 
@@ -94,7 +110,7 @@ class LocalProcesses:
             # A forked child would inherit torch's thread pool and the parent's locks.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(self.configuration, self.n_workers),
+            initargs=(self.configuration, self.folder, self.n_workers),
         )
 
     def __enter__(self) -> Self:
@@ -139,9 +155,9 @@ Executor = InProcess | LocalProcesses
 _workbench: Workbench | None = None
 
 
-def _start_worker(configuration: StudyConfiguration, n_workers: int) -> None:
+def _start_worker(configuration: StudyConfiguration, folder: Path, n_workers: int) -> None:
     global _workbench
-    _workbench = Workbench(configuration, n_side_by_side=n_workers)
+    _workbench = Workbench(configuration, folder, n_side_by_side=n_workers)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -173,6 +189,7 @@ def _threads(n_threads: int) -> Iterator[None]:
 
 def create_executor(
     configuration: StudyConfiguration,
+    folder: Path,
     *,
     n_workers: int | None = None,
     n_threads: int = 1,
@@ -183,6 +200,8 @@ def create_executor(
     Parameters
     ----------
     configuration : StudyConfiguration
+    folder : Path
+        Of the study.
     n_workers : int, optional
         Processes; 1 stays in this one. By default one for each `n_threads` cores, and one
         where there is a GPU.
@@ -207,5 +226,5 @@ def create_executor(
         cores = os.cpu_count() or 1
         n_workers = 1 if torch.cuda.is_available() else max(1, cores // n_threads)
     if n_workers == 1:
-        return InProcess(configuration, n_threads=n_threads, progress=progress)
-    return LocalProcesses(configuration, n_workers=n_workers, n_threads=n_threads)
+        return InProcess(configuration, folder, n_threads=n_threads, progress=progress)
+    return LocalProcesses(configuration, folder, n_workers=n_workers, n_threads=n_threads)

@@ -73,10 +73,12 @@ def _search(result: dict[str, Any]) -> str:
 
 
 def _machine(machine: dict[str, Any]) -> str:
+    experiments = _count(machine["n_side_by_side"], "experiment")
+    threads = _count(machine["n_threads"], "thread")
     return (
         f"Machine: {machine['processor']}, {_count(machine['n_cores'], 'core')}, device "
-        f"{machine['device']}, torch {machine['torch']}; "
-        f"{_count(machine['n_side_by_side'], 'experiment')} at a time, {_count(machine['n_threads'], 'thread')} each, which the seconds depend on."
+        f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} "
+        "each, which the seconds depend on."
     )
 
 

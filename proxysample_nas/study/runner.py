@@ -16,7 +16,14 @@ from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.executors import Executor
 from proxysample_nas.study.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.store import Record, Store
-from proxysample_nas.study.tasks import Outcome, SearchTask, SelectionTask, Task, TrainingTask
+from proxysample_nas.study.tasks import (
+    Outcome,
+    SearchTask,
+    SelectionTask,
+    Task,
+    TrainingTask,
+    unfinished_search,
+)
 
 
 class Runner:
@@ -106,6 +113,9 @@ class Runner:
             self.store.put_failure(task.kind, task.specification, error)
         else:
             self.store.put(task.kind, task.specification, outcome.result, outcome.payload)
+        # Only now: a search killed before its result was kept goes on from this file.
+        folder = self.store.path.parent
+        unfinished_search(folder, task.specification).unlink(missing_ok=True)
 
     def _selection_tasks(self) -> list[Task]:
         return [

@@ -57,7 +57,6 @@ def settings_of(configuration: StudyConfiguration) -> list[Setting]:
 
 # Parameters that decide how an experiment is run, not what comes of it.
 SAMPLER_EXECUTION = frozenset({"batch_size", "num_workers", "progress"})
-SEARCHER_EXECUTION = frozenset({"device", "progress"})
 TRAINER_EXECUTION = frozenset({"device", "progress", "seeds"})
 
 
@@ -86,13 +85,13 @@ class Specifications:
 
     def search(self, setting: Setting) -> dict[str, Any]:
         """Name a search."""
-        parameters = plain_parameters(self.configuration.create_searcher(setting.searcher))
+        searcher = self.configuration.create_searcher(setting.searcher)
         return {
             "data": self.fingerprint,
             "selection": None if setting.sampler is None else self.selection(setting.sampler),
             "r": setting.r,
             "searcher": setting.searcher.name,
-            "parameters": _without(parameters, SEARCHER_EXECUTION),
+            "parameters": searcher.parameters_as_json(),
         }
 
     def training(self, cell: Cell, channels: int, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from proxysample_nas.cell import Cell
 from proxysample_nas.study.configuration import Component, StudyConfiguration
 from proxysample_nas.study.data import StudyData, load_study_data
 from proxysample_nas.study.settings import Setting
+from proxysample_nas.study.store import experiment_key
 
 
 class Workbench:
@@ -25,6 +27,8 @@ class Workbench:
     Parameters
     ----------
     configuration : StudyConfiguration
+    folder : Path
+        Of the study; unfinished searches are kept in it.
     n_side_by_side : int
         How many tasks run on this machine at a time; they slow one another down, so a report
         of seconds has to state it.
@@ -35,11 +39,13 @@ class Workbench:
     def __init__(
         self,
         configuration: StudyConfiguration,
+        folder: Path,
         *,
         n_side_by_side: int = 1,
         progress: bool = False,
     ) -> None:
         self.configuration = configuration
+        self.folder = folder
         self.n_side_by_side = n_side_by_side
         self.progress = progress
 
@@ -113,7 +119,8 @@ class SearchTask:
         searcher = workbench.configuration.create_searcher(
             self.setting.searcher, workbench.progress
         )
-        result = searcher.search(proxy).to_dict()
+        checkpoint = unfinished_search(workbench.folder, self.specification)
+        result = searcher.search(proxy, checkpoint=checkpoint).to_dict()
         return Outcome(
             result | {"n_kept": len(proxy), "machine": machine(workbench.n_side_by_side)}
         )
@@ -140,6 +147,24 @@ class TrainingTask:
         trainer = workbench.configuration.create_trainer(self.channels, workbench.progress)
         run = trainer.train_once(self.cell, data.train_images, data.test_images, self.seed)
         return Outcome(run.to_dict() | {"machine": machine(workbench.n_side_by_side)})
+
+
+def unfinished_search(folder: Path, specification: dict[str, Any]) -> Path:
+    """Name the file that keeps a study's search between its epochs.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    specification : dict
+        Of the search.
+
+    Returns
+    -------
+    Path
+    """
+    key = experiment_key(SearchTask.kind, specification)
+    return folder / "unfinished" / f"{key}.safetensors"
 
 
 Task = SelectionTask | SearchTask | TrainingTask

@@ -138,6 +138,28 @@ def _wait_until_no_process_of(group: int) -> None:
     pytest.fail("worker processes outlived their killed parent")
 
 
+def test_a_search_killed_between_epochs_goes_on(tmp_path):
+    longer = TINY.replace("epochs=1", "epochs=40")
+    code = (
+        "from proxysample_nas.study import Study\n"
+        f"Study(**{settings(searchers=[longer])!r}, folder={str(tmp_path / 'killed')!r})"
+        ".run(progress=False)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    unfinished = tmp_path / "killed" / "unfinished"
+    while not list(unfinished.glob("*.safetensors")):
+        assert process.poll() is None, "the study ended before it could be killed"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    killed = Study(**settings(searchers=[longer]), folder=tmp_path / "killed")
+    whole = Study(**settings(searchers=[longer]), folder=tmp_path / "whole")
+    for study in (killed, whole):
+        assert study.run(progress=False) == 0
+    assert what_was_found(killed) == what_was_found(whole)
+    assert not list(unfinished.iterdir())
+
+
 def test_failures_are_kept_and_retried_on_request(tmp_path):
     diverging = TINY.replace("epochs=1", "epochs=4") + ",learning_rate=1e38"
     study = Study(**settings(searchers=[diverging], samplers=["rs"]), folder=tmp_path)
