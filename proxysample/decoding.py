@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
+from proxysample.tables import IMAGE_COLUMNS, LABEL_COLUMNS
 
 Array = npt.NDArray[Any]
-
-IMAGE_KEYS = ("image", "img", "pixel_values")
-LABEL_KEYS = ("label", "labels", "fine_label", "target")
 
 
 def decode_items(
@@ -115,13 +113,13 @@ def decode_item(item: Any, index: int) -> tuple[Array, Any]:
     """
     label: Any = None
     if isinstance(item, dict):
-        image = _first_of(item, IMAGE_KEYS)
+        image = _first_of(item, IMAGE_COLUMNS)
         if image is None:
             raise InputError(
                 f"sample {index} is a mapping with {', '.join(map(str, item))}; "
-                f"its image is looked for under {', '.join(IMAGE_KEYS)}"
+                f"its image is looked for under {', '.join(IMAGE_COLUMNS)}"
             )
-        label = _first_of(item, LABEL_KEYS)
+        label = _first_of(item, LABEL_COLUMNS)
     elif isinstance(item, tuple | list):
         image, label = item[0], item[1] if len(item) > 1 else None
     else:

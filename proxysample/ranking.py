@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError
 from proxysample.files import read_npz, read_npz_stream, replace_file
+from proxysample.fingerprint import check_fingerprint
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -25,6 +26,8 @@ from proxysample.keeping import (
     n_kept,
     order_by_score,
 )
+from proxysample.reading import Samples
+from proxysample.tables import take_rows
 
 FORMAT = "proxysample-ranking-1"
 
@@ -126,6 +129,47 @@ class Ranking:
             Kept indices by ratio.
         """
         return {r: self.select(r) for r in ratios}
+
+    def check_dataset(self, dataset: Any, y: Any = None) -> None:
+        """Refuse a dataset that this ranking is not of.
+
+        Parameters
+        ----------
+        dataset, y : object
+            See `proxysample.reading.Samples`.
+
+        Raises
+        ------
+        InputError
+            If size, labels or probed pixels differ from those of the ranked dataset.
+        """
+        known = self.provenance.get("dataset", {})
+        check_fingerprint(
+            {"n_samples": len(self), "labels": None, "pixels": None} | known, Samples(dataset, y)
+        )
+
+    def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
+        """Keep a fraction of the ranked dataset, after checking that it is the one.
+
+        Parameters
+        ----------
+        dataset, y : object
+            See `check_dataset`.
+        r : float
+            Fraction to keep, in (0, 1].
+
+        Returns
+        -------
+        torch.utils.data.Subset
+            Of `dataset`; a HuggingFace dataset or a pandas table where that was given.
+
+        Raises
+        ------
+        InputError
+            If the dataset does not match or `r` cannot be used.
+        """
+        self.check_dataset(dataset, y)
+        return take_rows(dataset, self.select(r))
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as .npz, without pickle.

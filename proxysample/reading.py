@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.decoding import decode_items
+from proxysample.decoding import decode_item, decode_items
 from proxysample.errors import InputError
 from proxysample.labels import check_labels, find_labels
+from proxysample.tables import by_position, column_labels
 
 Array = npt.NDArray[Any]
 
@@ -30,9 +31,10 @@ class Samples:
         numpy arrays are channels last, ``(n, h, w)``, ``(n, h, w, c)`` or features ``(n, d)``;
         torch tensors are channels first. A map-style torch dataset (Subset and ConcatDataset
         nested at will) gives PIL images, arrays or tensors, with or without a label; its
-        transform has to be deterministic.
-    y : array-like of shape (n,), optional
-        Labels; those of the dataset are used when it is not given.
+        transform has to be deterministic. HuggingFace datasets and pandas frames hold images
+        in a column ``image`` (or ``img``, ``pixel_values``), or features in numeric columns.
+    y : array-like of shape (n,) or str, optional
+        Labels, or the name of a table's column of them. By default those of the dataset.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
@@ -60,9 +62,9 @@ class Samples:
         num_workers: int = 0,
         progress: bool = False,
     ) -> None:
-        self.dataset = dataset
         self._size = n_samples(dataset)
         self._labels = read_labels(dataset, y)
+        self.dataset = by_position(dataset, y if isinstance(y, str) else None)
         self._decode = partial(
             decode_items, batch_size=batch_size, num_workers=num_workers, progress=progress
         )
@@ -77,6 +79,33 @@ class Samples:
             return check_images(array), None
         array, labels = self._decode(self.dataset)
         return check_images(array), labels
+
+    @property
+    def cheap_labels(self) -> Array | None:
+        """The labels where no image has to be decoded for them, (n,); else None."""
+        return self._labels
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the images have been asked for."""
+        return "_pixels_and_labels" in vars(self)
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> list[Array]:
+        """Read a few samples without reading the others.
+
+        Parameters
+        ----------
+        indices : ndarray of int64
+
+        Returns
+        -------
+        list of ndarray
+            One a sample, channels last.
+        """
+        array = self.images if self.is_decoded else find_array(self.dataset)
+        if array is not None:
+            return [np.asarray(array[index]) for index in indices]
+        return [decode_item(self.dataset[int(index)], int(index))[0] for index in indices]
 
     @property
     def images(self) -> Array:
@@ -132,8 +161,8 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     ----------
     dataset : object
         See `Samples`.
-    y : array-like of shape (n,), optional
-        Labels given by the user; they win.
+    y : array-like of shape (n,) or str, optional
+        Labels, or a table's column, given by the user; they win.
 
     Returns
     -------
@@ -146,7 +175,11 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     [1, 0]
     """
     size = n_samples(dataset)
-    given = y if y is not None else find_labels(dataset)
+    if y is None:
+        given = column_labels(dataset, None)
+        given = find_labels(dataset) if given is None else given
+    else:
+        given = column_labels(dataset, y) if isinstance(y, str) else y
     return None if given is None else check_labels(given, size)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from proxysample.errors import unknown_name
+from proxysample.fingerprint import fingerprint
 from proxysample.keeping import (
     DIRECTIONS,
     Direction,
@@ -23,6 +24,7 @@ from proxysample.keeping import (
 from proxysample.labels import check_class_sizes, encode_labels
 from proxysample.ranking import Ranking
 from proxysample.reading import Samples
+from proxysample.tables import take_rows
 
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
@@ -103,7 +105,7 @@ class Sampler(BaseEstimator, abc.ABC):
             provenance={
                 "sampler": self.id,
                 "parameters": plain_parameters(self),
-                "n_samples": len(samples),
+                "dataset": fingerprint(samples, pixels=samples.is_decoded),
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": versions(),
             },
@@ -200,11 +202,9 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         torch.utils.data.Subset
-            Of `dataset`.
+            Of `dataset`; a HuggingFace dataset or a pandas table where that was given.
         """
-        from torch.utils.data import Subset
-
-        return Subset(dataset, self.select(dataset, r, y).tolist())
+        return take_rows(dataset, self.select(dataset, r, y))
 
 
 SamplerClass = TypeVar("SamplerClass", bound=Sampler)
