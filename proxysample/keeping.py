@@ -7,9 +7,7 @@ prefix of that order, so the kept sets of one ranking nest.
 from __future__ import annotations
 
 import heapq
-import math
 import numbers
-from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -23,6 +21,9 @@ Direction = Literal["easy", "hard"]
 Rounding = Literal["exact", "floor"]
 
 DIRECTIONS: tuple[Direction, ...] = ("easy", "hard")
+
+# Bounds the memory that dealing out classes takes: about 100 bytes a place.
+PLACES_PER_BLOCK = 1 << 17
 
 
 def check_ratio(r: object) -> float:
@@ -152,32 +153,47 @@ def class_sequence(class_sizes: IntArray) -> IntArray:
     >>> class_sequence(np.array([4, 2])).tolist()
     [0, 0, 1, 0, 0, 1]
     """
-    sizes = [int(size) for size in class_sizes]
+    sizes = np.asarray(class_sizes, dtype=np.int64)
     # Where all shares are whole the sequence starts anew: one period is enough.
-    divisor = reduce(math.gcd, sizes)
-    period = [size // divisor for size in sizes]
-    return np.tile(_deal_one_period(period), divisor)
+    divisor = int(np.gcd.reduce(sizes))
+    return np.tile(_deal_one_period(sizes // divisor), divisor)
 
 
-def _deal_one_period(sizes: list[int]) -> IntArray:
-    total = sum(sizes)
-    dealt = [0] * len(sizes)
-    ready = [(-(-total // size), label) for label, size in enumerate(sizes)]
-    heapq.heapify(ready)
-    waiting: list[tuple[int, int]] = []
+def _deal_one_period(sizes: IntArray) -> IntArray:
+    total = int(sizes.sum())
     sequence = np.empty(total, dtype=np.int64)
-    for place in range(1, total + 1):
-        while waiting and waiting[0][0] <= place:
-            _, label = heapq.heappop(waiting)
-            deadline = -(-(dealt[label] + 1) * total // sizes[label])
-            heapq.heappush(ready, (deadline, label))
-        _, label = heapq.heappop(ready)
-        sequence[place - 1] = label
-        dealt[label] += 1
-        if dealt[label] < sizes[label]:
-            release = dealt[label] * total // sizes[label] + 1
-            heapq.heappush(waiting, (release, label))
-    return sequence
+    ready: list[int] = []
+    for start in range(0, total, PLACES_PER_BLOCK):
+        places = np.arange(start + 1, min(start + PLACES_PER_BLOCK, total) + 1)
+        priorities, n_ready = _released_in(places, sizes)
+        queue = priorities.tolist()
+        dealt = []
+        first = 0
+        for last in n_ready.tolist():
+            for priority in queue[first:last]:
+                heapq.heappush(ready, priority)
+            first = last
+            dealt.append(heapq.heappop(ready))
+        sequence[start : start + len(dealt)] = dealt
+    return sequence % len(sizes)
+
+
+def _released_in(places: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:
+    """List the samples that may come no earlier than one of some consecutive places.
+
+    Returns their priorities, deadline first and then class, in order of release, and how many of
+    them are released by each place.
+    """
+    total, n_classes = int(sizes.sum()), len(sizes)
+    first = -(-(places[0] - 1) * sizes // total)
+    counts = -(-places[-1] * sizes // total) - first
+    labels = np.repeat(np.arange(n_classes), counts)
+    ordinals = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    releases = ordinals * total // sizes[labels] + 1
+    deadlines = -(-(ordinals + 1) * total // sizes[labels])
+    order = np.argsort(releases, kind="stable")
+    priorities = (deadlines * n_classes + labels)[order]
+    return priorities, np.searchsorted(releases[order], places, side="right")
 
 
 def interleave_classes(order: IntArray, labels: IntArray) -> IntArray:

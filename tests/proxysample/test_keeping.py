@@ -73,6 +73,30 @@ def test_every_prefix_of_the_sequence_is_within_one_of_each_share(sizes):
     assert held.tolist() == sizes.tolist()
 
 
+def earliest_deadline_first(sizes: list[int]) -> list[int]:
+    """Of the classes whose next sample may come by now, the one that may wait the shortest."""
+    total = sum(sizes)
+    dealt = [0] * len(sizes)
+    sequence = []
+    for place in range(1, total + 1):
+        released = [
+            (-(-(dealt[c] + 1) * total // size), c)
+            for c, size in enumerate(sizes)
+            if dealt[c] < size and dealt[c] * total // size + 1 <= place
+        ]
+        _, label = min(released)
+        sequence.append(label)
+        dealt[label] += 1
+    return sequence
+
+
+@given(class_sizes, st.sampled_from([1, 3, 1 << 17]))
+def test_the_sequence_is_that_of_earliest_deadlines_wherever_blocks_end(sizes, places_per_block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxysample.keeping.PLACES_PER_BLOCK", places_per_block)
+        assert class_sequence(sizes).tolist() == earliest_deadline_first(sizes.tolist())
+
+
 def test_whole_shares_are_met_exactly():
     sequence = class_sequence(np.full(100, 500))
     assert np.all(np.bincount(sequence[:12_500]) == 125)
