@@ -96,6 +96,7 @@ class CCOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "cc-or"
+    needs_labels: ClassVar[bool] = True
     per_class: ClassVar[bool] = True
 
     def __init__(

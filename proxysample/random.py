@@ -66,4 +66,5 @@ class CCRandomSampling(RandomSampling):
     """
 
     id: ClassVar[str] = "cc-rs"
+    needs_labels: ClassVar[bool] = True
     per_class: ClassVar[bool] = True

@@ -48,6 +48,8 @@ class Sampler(BaseEstimator, abc.ABC):
     """
 
     id: ClassVar[str]
+    needs_labels: ClassVar[bool] = False
+    """Whether it cannot do without labels."""
     per_class: ClassVar[bool] = False
     """Whether the kept set holds class shares; such samplers need labels."""
 

@@ -133,7 +133,7 @@ def _read_row(
 def _group(sampler: Component | None) -> str:
     if sampler is None:
         return "Baseline"
-    return "Supervised" if sampler_class(sampler.name).per_class else "Unsupervised"
+    return "Supervised" if sampler_class(sampler.name).needs_labels else "Unsupervised"
 
 
 def _evaluations(
