@@ -11,11 +11,14 @@ order. What it takes as equal:
 - average pooling has no parameters and is linear, so that it distributes over a sum;
 - nodes and convolutions may be renumbered.
 
-What it keeps apart is whether a convolution is shared: ``c1 + c1`` (one convolution that arrives
-twice) is another function than ``c1 + c2``. The string of NAS-Bench-201 (Dong & Yang 2020, section
-2.1) expands every node in place and so takes these two as equal, and it neither regroups sums nor
-distributes pools. Zero pruning is exact while the shift of a BatchNorm is zero, as it is at the
-start of training and always in a search: a convolution of a zero image can learn a constant.
+What it keeps apart is whether a convolution is shared: ``2*c1`` (one convolution that arrives
+twice) is another function than ``c1+c2``. The string of NAS-Bench-201 (Dong & Yang 2020, section
+2.1) expands every node in place, so that it takes these two as equal, and neither regroups sums nor
+distributes pools nor drops every zero: it counts 6,466 among the 15,625 cells of four nodes, the
+normal form 5,044.
+
+Zero pruning is exact while the shift of every BatchNorm is zero, as at the start of training and
+always in a search: later, a convolution of a zero image can learn a constant.
 """
 
 from __future__ import annotations

@@ -152,8 +152,9 @@ class Skeleton(nn.Module):
             If `images` does not have that shape and kind.
         """
         self._check_images(images)
-        # Channels innermost suits the narrow convolutions of these cells on CPUs and GPUs alike.
-        features = self.stem(images.contiguous(memory_format=torch.channels_last))
+        # Channels innermost suits narrow convolutions. It is set behind the stem, since images of
+        # one channel have no such layout to hand on.
+        features = self.stem(images).contiguous(memory_format=torch.channels_last)
         for index, stage in enumerate(self.stages):
             if index > 0:
                 features = self.reductions[index - 1](features)

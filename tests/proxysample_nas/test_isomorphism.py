@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxysample_nas.cell import CONVOLUTIONS, Cell, all_cells
+from proxysample_nas.cell import CONVOLUTIONS, Cell, all_cells, edges_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randn(3, 2, 4, 4, generator=GENERATOR, dtype=torch.float64)
@@ -134,6 +134,38 @@ def test_exchanged_inner_nodes_give_the_same_form() -> None:
             ).unique_form()
         )
     assert len(forms) == 1
+
+
+def ring_cell(order: list[int], rings: list[int]) -> Cell:
+    """Close rings of convolutions, `rings` long: each later one adds up two neighbouring ones.
+
+    Node ``1 + order[i]`` is the i-th convolution of the input; a second layer of nodes adds two
+    of them each, and the output convolves each of those sums.
+    """
+    size = len(order)
+    pairs = []
+    for ring in rings:
+        first = len(pairs)
+        pairs += [(first + index, first + (index + 1) % ring) for index in range(ring)]
+    chosen = {(0, 1 + index): "nor_conv_3x3" for index in range(size)}
+    output = 2 * size + 1
+    for index, pair in enumerate(pairs):
+        sum_node = 1 + size + order[index]
+        chosen[sum_node, output] = "nor_conv_3x3"
+        chosen |= {(1 + order[member], sum_node): "skip_connect" for member in pair}
+    edges = edges_of(output + 1)
+    return Cell(tuple(chosen.get(edge, "none") for edge in edges))
+
+
+def test_numbering_does_not_matter_where_neighbourhoods_look_alike() -> None:
+    """Every convolution of a ring sees the same around it, whatever the length of the ring."""
+    order = list(range(7))
+    forms = {rings: ring_cell(order, list(rings)).unique_form() for rings in ((3, 4), (7,))}
+    assert forms[3, 4] != forms[7,]
+    for seed in range(4):
+        random.Random(seed).shuffle(order)
+        for rings, form in forms.items():
+            assert ring_cell(order, list(rings)).unique_form() == form
 
 
 def published_string(cell: Cell, prune: bool) -> str:

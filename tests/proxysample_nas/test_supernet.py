@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, n_edges
+from proxysample_nas.cell import OPERATIONS, Cell, n_edges
 from proxysample_nas.supernet import Supernet
+from proxysample_nas.supernet_cell import sample_cell
 from tests.proxysample_nas.reference_supernet import (
     Pairs,
     ReferenceSupernet,
@@ -134,6 +135,16 @@ def test_a_sample_that_loses_its_input_still_equals_the_plain_supernet(
 ) -> None:
     supernet, reference = pair(affine=True)
     assert_step_equal(supernet, reference, 4, "sampled", operations, False)
+
+
+@pytest.mark.parametrize(("run_all", "n_run"), [(True, 4), (False, 2)])
+def test_operations_without_effect_are_run_only_for_their_statistics(
+    run_all: bool, n_run: int
+) -> None:
+    """Node 2 leads nowhere, so that what enters it could be left out."""
+    cell = Cell.from_indices([3, 2, 4, 0, 1, 0])
+    sample = sample_cell(cell, None, scalar_trick=False, run_all=run_all)
+    assert sum(map(len, sample.edges)) == n_run
 
 
 def test_sample_without_gates_equals_gates_of_one() -> None:
