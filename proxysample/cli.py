@@ -1,4 +1,4 @@
-"""The command line of proxysample: select, score, samplers."""
+"""The command line of proxysample: select, score, report, samplers."""
 
 from __future__ import annotations
 
@@ -94,6 +94,33 @@ def score(
     ranking = chosen.rank(load_dataset(dataset).train)
     ranking.save(output)
     typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
+
+
+@app.command()
+def report(
+    dataset: DatasetOption,
+    sampler: SamplerOption,
+    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A page, as .html; else text.")
+    ] = None,
+    param: ParameterOption = None,
+    random_state: RandomStateOption = 0,
+) -> None:
+    """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
+    from proxysample.datasets import load_dataset
+    from proxysample.files import check_writable
+
+    ratio = parse_ratio(r)
+    chosen = _sampler(sampler, param, random_state)
+    if output is not None:
+        check_writable(output)
+    built = chosen.report(load_dataset(dataset).train, ratio)
+    if output is None:
+        typer.echo(str(built))
+    else:
+        built.save(output)
+        typer.echo(f"{built.title}: {output}")
 
 
 @app.command()

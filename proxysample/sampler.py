@@ -6,7 +6,7 @@ import abc
 import json
 import time
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -25,6 +25,9 @@ from proxysample.labels import check_class_sizes, encode_labels
 from proxysample.ranking import Ranking
 from proxysample.reading import Samples
 from proxysample.tables import take_rows
+
+if TYPE_CHECKING:
+    from proxysample.report import Report
 
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
@@ -208,8 +211,23 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         return take_rows(dataset, self.select(dataset, r, y))
 
+    def report(self, dataset: Any, r: float, y: Any = None) -> Report:
+        """Show what would be kept and dropped, class by class and in pictures, and the cost.
 
-SamplerClass = TypeVar("SamplerClass", bound=Sampler)
+        Parameters
+        ----------
+        dataset, r, y : object
+            See `select`.
+
+        Returns
+        -------
+        Report
+            Print it as text, or ``report.save("report.html")``.
+        """
+        from proxysample.report import build_report
+
+        check_ratio(r)
+        return build_report(self.rank(dataset, y), self._read(dataset, y), r)
 
 
 def class_codes(samples: Samples) -> IntArray:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
-import pytest
+# Test processes run side by side; threads that wait for one another's cores turn milliseconds
+# into seconds. Before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
 
 
 @pytest.fixture

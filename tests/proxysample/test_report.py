@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from proxysample import CCOutlierRemoval, InputError, KMeansOutlierRemoval, load_dataset
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits").train
+
+
+@pytest.fixture(scope="module")
+def report(digits):
+    return CCOutlierRemoval().report(digits, 0.25)
+
+
+def test_it_counts_what_is_kept(report, digits):
+    assert np.array_equal(report.indices, CCOutlierRemoval().select(digits, 0.25))
+    assert sum(count.n_kept for count in report.classes) == len(report.indices) == 359
+    assert sum(count.n_samples for count in report.classes) == len(digits)
+    assert report.kept_histogram.sum() == 359
+    assert report.dropped_histogram.sum() == len(digits) - 359
+
+
+def test_examples_come_from_both_ends(report, digits):
+    scores = report.ranking.scores
+    first, last = int(np.argmin(scores)), int(np.argmax(scores))
+    assert np.array_equal(report.examples["kept first"][0], digits.images[first])
+    assert np.array_equal(report.examples["dropped last"][-1], digits.images[last])
+
+
+def test_the_text_says_it_all(report):
+    text = str(report)
+    assert text.startswith("cc-or keeps 359 of 1,437 samples (r=0.25), drops 1,078")
+    for words in ("round(r * n)", "once for every ratio", "scikit-learn", "class shares kept"):
+        assert words in text
+    assert len(re.findall(r"^\d  +\d+ +\d+", text, re.MULTILINE)) == 10
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.images, self.links = 0, []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.images += tag == "img"
+        self.links += [values[name] for name in ("src", "href") if name in values]
+
+
+def test_the_page_needs_no_other_file(report, tmp_path):
+    path = tmp_path / "report.html"
+    report.save(path)
+    page = Page()
+    page.feed(path.read_text())
+    assert page.images == sum(len(images) for images in report.examples.values()) == 96
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+
+
+def test_names_of_classes_are_escaped(digits, tmp_path):
+    names = np.array([f"<b>{label}" for label in digits.targets])
+    report = CCOutlierRemoval().report(digits.images, 0.5, y=names)
+    report.save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>" not in page
+    assert "&lt;b&gt;7" in page
+
+
+def test_features_without_pictures_or_labels(tmp_path):
+    features = np.random.default_rng(0).random((50, 3))
+    report = KMeansOutlierRemoval(n_clusters=3, random_state=0).report(features, 0.5)
+    assert not report.examples
+    assert not report.classes
+    report.save(tmp_path / "report.html")
+
+
+def test_everything_kept_has_nothing_dropped(digits):
+    report = CCOutlierRemoval().report(digits, 1.0)
+    assert report.dropped_histogram.sum() == 0
+    assert "dropped first" not in report.examples
+
+
+def test_a_missing_folder_is_refused(report, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        report.save(tmp_path / "missing" / "report.html")
