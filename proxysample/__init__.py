@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxysample.random import CCRandomSampling, RandomSampling
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
+    from proxysample.transfer import TransferLoss
 
 _HOMES = {
     "ArrayDataset": "proxysample.datasets",
@@ -29,6 +30,7 @@ _HOMES = {
     "RandomSampling": "proxysample.random",
     "Ranking": "proxysample.ranking",
     "Sampler": "proxysample.sampler",
+    "TransferLoss": "proxysample.transfer",
     "load_dataset": "proxysample.datasets",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "RandomSampling",
     "Ranking",
     "Sampler",
+    "TransferLoss",
     "create_sampler",
     "list_samplers",
     "load_dataset",

@@ -16,6 +16,7 @@ SAMPLERS = {
     "km-or": ("proxysample.outliers", "KMeansOutlierRemoval"),
     "cc-or": ("proxysample.outliers", "CCOutlierRemoval"),
     "ae": ("proxysample.autoencoder", "AutoencoderLoss"),
+    "tl": ("proxysample.transfer", "TransferLoss"),
 }
 
 
@@ -30,7 +31,7 @@ def list_samplers() -> list[str]:
     Examples
     --------
     >>> list_samplers()
-    ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae']
+    ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae', 'tl']
     """
     return list(SAMPLERS)
 

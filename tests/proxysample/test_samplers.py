@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.data import DataLoader
 
 from proxysample import ArrayDataset, InputError, create_sampler, list_samplers
@@ -14,7 +15,13 @@ from proxysample.registry import takes_parameter
 from proxysample.testing import check_sampler, sampler_checks, small_digits
 
 # What makes a sampler quick on a few hundred samples.
-QUICK = {"n_clusters": 5, "epochs": 1, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "n_clusters": 5,
+    "epochs": 1,
+    "backbone": nn.Flatten(),
+    "random_state": 0,
+    "device": "cpu",
+}
 ALL = list_samplers()
 
 
