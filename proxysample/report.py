@@ -185,6 +185,10 @@ def _count_classes(samples: Samples, is_kept: npt.NDArray[np.bool_]) -> list[Cla
     classes, codes = encode_labels(labels)
     sizes = np.bincount(codes)
     kept = np.bincount(codes[is_kept], minlength=len(sizes))
+    names = getattr(samples.dataset, "classes", None)
+    known = names is not None and classes.dtype.kind == "i" and 0 <= classes.min()
+    if known and classes.max() < len(names):
+        classes = np.asarray(names)[classes]
     return [
         ClassCount(str(name), int(size), int(count))
         for name, size, count in zip(classes, sizes, kept, strict=True)

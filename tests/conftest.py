@@ -8,7 +8,7 @@ from collections.abc import Callable
 # into seconds. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
+import pytest
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from proxysample import CCOutlierRemoval, InputError, KMeansOutlierRemoval, load_dataset
+from proxysample import ArrayDataset, CCOutlierRemoval, InputError, KMeansOutlierRemoval, load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,13 @@ def test_names_of_classes_are_escaped(digits, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "<b>" not in page
     assert "&lt;b&gt;7" in page
+
+
+def test_classes_have_the_datasets_names(digits):
+    names = [f"digit {label}" for label in range(10)]
+    dataset = ArrayDataset(digits.images, digits.targets, names)
+    report = CCOutlierRemoval().report(dataset, 0.5)
+    assert [count.name for count in report.classes] == names
 
 
 def test_features_without_pictures_or_labels(tmp_path):
