@@ -15,7 +15,8 @@ from proxysample.registry import create_sampler, list_samplers
 if TYPE_CHECKING:
     from proxysample.autoencoder import AutoencoderLoss
     from proxysample.datasets import ArrayDataset, load_dataset
-    from proxysample.outliers import CCOutlierRemoval, KMeansOutlierRemoval
+    from proxysample.kmeans_outliers import KMeansOutlierRemoval
+    from proxysample.outliers import CCOutlierRemoval
     from proxysample.random import CCRandomSampling, RandomSampling
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
@@ -26,7 +27,7 @@ _HOMES = {
     "AutoencoderLoss": "proxysample.autoencoder",
     "CCOutlierRemoval": "proxysample.outliers",
     "CCRandomSampling": "proxysample.random",
-    "KMeansOutlierRemoval": "proxysample.outliers",
+    "KMeansOutlierRemoval": "proxysample.kmeans_outliers",
     "RandomSampling": "proxysample.random",
     "Ranking": "proxysample.ranking",
     "Sampler": "proxysample.sampler",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SAMPLERS = {
     "rs": ("proxysample.random", "RandomSampling"),
     "cc-rs": ("proxysample.random", "CCRandomSampling"),
-    "km-or": ("proxysample.outliers", "KMeansOutlierRemoval"),
+    "km-or": ("proxysample.kmeans_outliers", "KMeansOutlierRemoval"),
     "cc-or": ("proxysample.outliers", "CCOutlierRemoval"),
     "ae": ("proxysample.autoencoder", "AutoencoderLoss"),
     "tl": ("proxysample.transfer", "TransferLoss"),

@@ -6,7 +6,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from proxysample import ArrayDataset, CCOutlierRemoval, InputError, KMeansOutlierRemoval, load_dataset
+from proxysample import (
+    ArrayDataset,
+    CCOutlierRemoval,
+    InputError,
+    KMeansOutlierRemoval,
+    load_dataset,
+)
 
 
 @pytest.fixture(scope="module")
