@@ -186,8 +186,8 @@ def _count_classes(samples: Samples, is_kept: npt.NDArray[np.bool_]) -> list[Cla
     sizes = np.bincount(codes)
     kept = np.bincount(codes[is_kept], minlength=len(sizes))
     names = getattr(samples.dataset, "classes", None)
-    known = names is not None and classes.dtype.kind == "i" and classes.min() >= 0
-    if known and classes.max() < len(names):
+    numbered = classes.dtype.kind == "i" and classes.min() >= 0
+    if names is not None and numbered and classes.max() < len(names):
         classes = np.asarray(names)[classes]
     return [
         ClassCount(str(name), int(size), int(count))

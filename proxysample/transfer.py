@@ -110,7 +110,6 @@ class TransferLoss(Sampler):
 
     id: ClassVar[str] = "tl"
     needs_labels: ClassVar[bool] = True
-    needs_labels: ClassVar[bool] = True
 
     def __init__(
         self,
