@@ -79,10 +79,13 @@ def darts_v2(state: SearchState, plain: Reference, first: Batch, second: Batch) 
 
 def gdas(state: SearchState, plain: Reference, first: Batch, second: Batch) -> list[Step]:
     """One sampled operation per edge: weights, then architecture, each with its own sample."""
-    generator = torch.Generator().manual_seed(0)
+    # One stream each, from the same seed: both forms meet the same samples.
+    streams = {
+        net: torch.Generator().manual_seed(0) for net in (state.supernet, plain.network.supernet)
+    }
 
     def sampled_loss(net: Supernet | ReferenceSupernet, alphas: Tensor, batch: Batch) -> Tensor:
-        noise = -torch.empty(alphas.shape).exponential_(generator=generator).log()
+        noise = -torch.empty(alphas.shape).exponential_(generator=streams[net]).log()
         soft = torch.softmax(torch.log_softmax(alphas, dim=1) + noise, dim=1)
         operations = soft.argmax(dim=1)
         gates = F.one_hot(operations, len(OPERATIONS)) - soft.detach() + soft

@@ -31,9 +31,10 @@ def average_pool(features: torch.Tensor) -> torch.Tensor:
     # On a CPU a depthwise convolution takes a fifth to a half of the time of avg_pool2d.
     channels, height, width = features.shape[1:]
     sums = F.conv2d(features, features.new_ones(channels, 1, 3, 3), padding=1, groups=channels)
-    ones = features.new_ones(1, 1, height, width)
-    counts = F.conv2d(ones, features.new_ones(1, 1, 3, 3), padding=1)
-    return sums * counts.reciprocal()
+    counts = F.avg_pool2d(
+        features.new_ones(1, 1, height, width), 3, stride=1, padding=1, divisor_override=1
+    )
+    return sums / counts
 
 
 class ScaledBatchNorm(nn.Module):
