@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from proxysample import CCOutlierRemoval, InputError, KMeansOutlierRemoval, load_dataset
-from proxysample.outliers import standardised
-from proxysample.reading import Samples
+from proxysample import CCOutlierRemoval, load_dataset
 
 CIFAR100 = Path(__file__).parents[2] / ".data" / "cifar100.npz"
 
@@ -52,53 +50,14 @@ def test_class_means_and_distances_by_hand():
     assert sampler.scores_ == pytest.approx(expected, abs=1e-12)
 
 
-def test_centroids_do_not_depend_on_where_chunks_end():
-    generator = np.random.default_rng(0)
-    features = generator.random((3000, 5))
-    labels = generator.integers(0, 7, 3000)
-    scores = CCOutlierRemoval().fit(features, y=labels).scores_
-    for label in range(7):
-        members = features[labels == label]
-        expected = np.linalg.norm(members - members.mean(axis=0), axis=1)
-        assert scores[labels == label] == pytest.approx(expected, abs=1e-12)
+def test_bytes_count_in_units_of_their_range():
+    images = np.array([[[0]], [[255]], [[51]], [[102]]], dtype=np.uint8)
+    sampler = CCOutlierRemoval().fit(images, y=[0, 0, 1, 1])
+    assert sampler.scores_ == pytest.approx([0.5, 0.5, 0.1, 0.1], abs=1e-15)
 
 
-def test_a_far_sample_goes_first():
-    generator = np.random.default_rng(0)
-    features = np.concatenate([generator.normal(c, 0.1, (50, 4)) for c in (0, 20)])
-    features[[7, 60]] += 3
-    kept = KMeansOutlierRemoval(n_clusters=2, random_state=0).select(features, 0.98)
-    assert sorted(set(range(100)) - set(kept.tolist())) == [7, 60]
-
-
-def test_scores_are_distances_to_the_nearest_centroid():
-    digits = load_dataset("digits").train
-    sampler = KMeansOutlierRemoval(n_clusters=10, random_state=0).fit(digits)
-    features = standardised(Samples(digits)).astype(np.float64)
-    every = np.linalg.norm(features[:, None] - sampler.cluster_centers_[None], axis=2)
-    assert sampler.scores_ == pytest.approx(every.min(axis=1), rel=1e-6)
-    assert sampler.inertia_ == pytest.approx((every.min(axis=1) ** 2).sum(), rel=1e-6)
-
-
-def test_features_are_standardised_and_constant_ones_vanish():
-    features = np.array([[1.0, 5.0], [3.0, 5.0]])
-    assert standardised(Samples(features)).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
-
-
-def test_paper_protocol_takes_the_best_of_its_random_starts():
-    digits = load_dataset("digits").train
-    best_of_many = KMeansOutlierRemoval(n_clusters=10, protocol="paper", random_state=0)
-    once = KMeansOutlierRemoval(n_clusters=10, random_state=0)
-    assert best_of_many.fit(digits).inertia_ <= once.fit(digits).inertia_
-    assert len(best_of_many.ranking_.select(0.25)) == int(len(digits) * 0.25)
-
-
-@pytest.mark.parametrize(("n_clusters", "message"), [(0, "at least 1"), (2.5, "positive integer")])
-def test_bad_cluster_counts_are_refused_before_the_data_is_touched(n_clusters, message):
-    with pytest.raises(InputError, match=message):
-        KMeansOutlierRemoval(n_clusters=n_clusters).fit(object())
-
-
-def test_more_clusters_than_samples_are_refused():
-    with pytest.raises(InputError, match="n_clusters=100 for 4 samples"):
-        KMeansOutlierRemoval().fit(np.zeros((4, 3)))
+def test_hard_keeps_the_farthest_of_each_class():
+    features = np.array([[0.0], [1.0], [5.0], [10.0], [11.0], [18.0]])
+    sampler = CCOutlierRemoval(keep="hard")
+    # The means are 2 and 13: the ties of the distances 3, 3 and 2 go by index.
+    assert sampler.select(features, r=1 / 3, y=[0, 0, 0, 1, 1, 1]).tolist() == [2, 5]
