@@ -19,7 +19,8 @@ from proxysample.rows import Float32Array, Rows
 # features' mean variance; its default, which the paper's code has.
 TOL = 1e-4
 
-# Restarts side by side copy the features, each for itself.
+# Each start copies the features, and once more while it looks at their variance. Starts run side
+# by side only as far as their copies take no more than this.
 COPIED_BYTES = 5 << 28
 
 
@@ -81,7 +82,7 @@ def best_random_start(
             features, n_clusters, init="random", max_iter=max_iter, random_state=seeds[number]
         )
 
-    side_by_side = max(1, min(workers.n_threads, COPIED_BYTES // features.nbytes))
+    side_by_side = max(1, min(workers.n_threads, COPIED_BYTES // (2 * features.nbytes)))
     with _duplicates_allowed(), Workers(side_by_side) as starters:
         # min takes the first of equals, so the order in which starts end does not count.
         return min(starters.map(start, range(n_init)), key=lambda refined: refined.inertia)
