@@ -21,6 +21,8 @@ from proxysample.reading import Samples
 from proxysample.sampler import Protocol, Sampler, check_protocol
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from proxysample.autoencoder_network import ConvolutionalAutoencoder, PixelLoss
     from proxysample.image_tensors import ImageTensors
 
@@ -75,6 +77,10 @@ class AutoencoderLoss(Sampler):
     -----
     Images are uint8, or floating point in [0, 1], 8x8 or larger, with any number of channels.
     `proxysample.autoencoder_network.ConvolutionalAutoencoder` says how it follows their size.
+
+    The binary cross-entropy of a perfect reconstruction is not zero but the entropy of the
+    image's values, which is largest for mid-grey: with "bce", images of high contrast score low
+    however well they are reconstructed.
 
     Examples
     --------
@@ -216,7 +222,7 @@ class AutoencoderLoss(Sampler):
 
 
 def reconstruction_losses(
-    network: ConvolutionalAutoencoder,
+    network: nn.Module,
     images: ImageTensors,
     pixel_loss: PixelLoss,
     progress: bool = False,
@@ -225,8 +231,8 @@ def reconstruction_losses(
 
     Parameters
     ----------
-    network : ConvolutionalAutoencoder
-        In evaluation mode.
+    network : nn.Module
+        Maps images to reconstructions; in evaluation mode.
     images : ImageTensors
     pixel_loss : callable
         Maps reconstructions and images to the loss of each pixel.

@@ -53,8 +53,10 @@ def test_the_network_at_32x32_is_the_authors():
     normalisation_weights = 2 * (16 + 32 + 64 + 64 + 32 + 16)
     n_weights = sum(weight.numel() for weight in network.parameters())
     assert n_weights == convolution_weights + normalisation_weights
-    assert isinstance(network.encoder[-1], nn.Conv2d)
-    assert isinstance(network.decoder[-1], nn.Sigmoid)
+    stages = [down, nn.BatchNorm2d, nn.ReLU] * 3
+    assert [type(layer) for layer in network.encoder] == [*stages, down]
+    stages = [up, nn.BatchNorm2d, nn.ReLU] * 3
+    assert [type(layer) for layer in network.decoder] == [*stages, up, nn.Sigmoid]
 
 
 @settings(max_examples=30, deadline=None)

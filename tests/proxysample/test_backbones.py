@@ -146,8 +146,10 @@ def test_weights_that_cannot_be_downloaded_are_told_with_a_way_out(monkeypatch, 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    before = torch.get_rng_state()
     with pytest.raises(InputError, match=r"'resnet18' cannot be downloaded.*proxysample\[pretr"):
         load_backbone("resnet18")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def images_of(pixels):

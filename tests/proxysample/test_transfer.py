@@ -10,6 +10,7 @@ from torch import nn
 
 from proxysample import InputError, TransferLoss, load_dataset
 from proxysample.classification_head import ClassificationHead, drop
+from proxysample.device import draw_seeds, forked_randomness
 
 
 class CountingBackbone(nn.Module):
@@ -93,6 +94,32 @@ def test_training_lowers_the_loss_and_mislabelled_samples_score_highest(digits):
     assert fitted.loss_curve_[-1] < fitted.loss_curve_[0] / 2
     assert set(np.argsort(fitted.scores_)[-8:]) >= set(wrong)
     assert not set(fitted.ranking_.select(0.95)) & set(wrong)
+
+
+def test_the_head_takes_the_authors_steps():
+    generator = torch.Generator().manual_seed(3)
+    features = torch.rand(6, 5, generator=generator)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    fitted = sampler(epochs=3, training_batch_size=6, learning_rate=0.1).fit(features, y=labels)
+    weights_seed, order_seed, dropout_seed = draw_seeds(0, 3)
+    with forked_randomness(weights_seed):
+        head = ClassificationHead(5, 3)
+    order = torch.Generator().manual_seed(order_seed)
+    dropout = torch.Generator().manual_seed(dropout_seed)
+    velocities = [torch.zeros_like(weight) for weight in head.parameters()]
+    for _ in range(3):
+        rows = torch.randperm(6, generator=order)
+        log_probability = head(features[rows], dropout).log_softmax(dim=1)
+        loss = -log_probability[torch.arange(6), labels[rows]].mean()
+        gradients = torch.autograd.grad(loss, list(head.parameters()))
+        with torch.no_grad():
+            for weight, gradient, velocity in zip(
+                head.parameters(), gradients, velocities, strict=True
+            ):
+                velocity.mul_(0.9).add_(gradient + 3e-4 * weight)
+                weight -= 0.1 * velocity
+    for ours, expected in zip(fitted.head_.parameters(), head.parameters(), strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_features_are_computed_once_and_the_backbone_stays_as_it_was(digits):
