@@ -14,24 +14,32 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Searcher
     from proxysample_nas.searchers.collapse import SearchCollapseWarning
     from proxysample_nas.searchers.darts import DARTS
+    from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
+    from proxysample_nas.searchers.selection import Candidate, Selection
 
 _HOMES = {
+    "Candidate": "proxysample_nas.searchers.selection",
     "DARTS": "proxysample_nas.searchers.darts",
     "EpochRecord": "proxysample_nas.searchers.result",
+    "GDAS": "proxysample_nas.searchers.gdas",
     "SearchCollapseWarning": "proxysample_nas.searchers.collapse",
     "SearchFacts": "proxysample_nas.searchers.result",
     "SearchResult": "proxysample_nas.searchers.result",
     "Searcher": "proxysample_nas.searchers.base",
+    "Selection": "proxysample_nas.searchers.selection",
 }
 
 __all__ = [
     "DARTS",
+    "GDAS",
+    "Candidate",
     "EpochRecord",
     "SearchCollapseWarning",
     "SearchFacts",
     "SearchResult",
     "Searcher",
+    "Selection",
     "create_searcher",
     "list_searchers",
 ]

@@ -6,6 +6,7 @@ and 2.4, and the code that the authors of "Less is More" ran.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -15,6 +16,30 @@ from torch.nn import functional as F
 from proxysample_nas.loader import Batch
 from proxysample_nas.searchers.state import SearchState
 
+Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]
+"""From a state, a batch and architecture parameters to the mean loss and the logits."""
+
+
+def mixed_forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Tensor, Tensor]:
+    """Run all operations, mixed by a softmax (DARTS, equation 2).
+
+    Parameters
+    ----------
+    state : SearchState
+    batch : Batch
+    alphas : Tensor of shape (n_edges, 5)
+        The state's, or the same without a gradient.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        Mean cross-entropy of the batch, in nats.
+    logits : Tensor of shape (b, n_classes)
+    """
+    images, labels = batch
+    logits = state.supernet(images, torch.softmax(alphas, dim=1))
+    return F.cross_entropy(logits, labels), logits
+
 
 def update_weights(
     state: SearchState,
@@ -22,6 +47,7 @@ def update_weights(
     *,
     gradient_clip: float | None,
     clip_with_architecture: bool = False,
+    forward: Forward = mixed_forward,
 ) -> Tensor:
     """Take one SGD step on the supernet's weights.
 
@@ -36,6 +62,9 @@ def update_weights(
         Whether that norm includes the gradient of the architecture parameters, on top of the
         one left over from their last update. The authors' code does that, since its network owns
         both kinds of parameters.
+    forward : callable
+        How the architecture parameters choose what is run. What it does not run has a gradient
+        of 0, so that momentum and weight decay act on it all the same.
 
     Returns
     -------
@@ -43,9 +72,9 @@ def update_weights(
         See `outcome`.
     """
     alphas = state.alphas if clip_with_architecture else state.alphas.detach()
-    loss, logits = _forward(state, batch, alphas)
+    loss, logits = forward(state, batch, alphas)
     clipped = [*state.weights, state.alphas] if clip_with_architecture else state.weights
-    gradients = torch.autograd.grad(loss, clipped)
+    gradients = torch.autograd.grad(loss, clipped, materialize_grads=True)
     for parameter, gradient in zip(state.weights, gradients, strict=False):
         parameter.grad = gradient
     if clip_with_architecture:
@@ -58,7 +87,11 @@ def update_weights(
 
 
 def update_architecture(
-    state: SearchState, batch: Batch, *, keep_statistics: bool = True
+    state: SearchState,
+    batch: Batch,
+    *,
+    keep_statistics: bool = True,
+    forward: Forward = mixed_forward,
 ) -> Tensor:
     """Take one Adam step on the architecture parameters, at the present weights.
 
@@ -72,6 +105,8 @@ def update_architecture(
         Of architecture data.
     keep_statistics : bool
         Whether BatchNorm's running statistics stay as they were.
+    forward : callable
+        How the architecture parameters choose what is run.
 
     Returns
     -------
@@ -79,8 +114,8 @@ def update_architecture(
         See `outcome`.
     """
     with state.kept_statistics() if keep_statistics else nullcontext():
-        loss, logits = _forward(state, batch, state.alphas)
-        (state.alphas.grad,) = torch.autograd.grad(loss, [state.alphas])
+        loss, logits = forward(state, batch, state.alphas)
+        (state.alphas.grad,) = torch.autograd.grad(loss, [state.alphas], materialize_grads=True)
     state.architecture_optimizer.step()
     return outcome(loss, logits, batch[1])
 
@@ -124,12 +159,12 @@ def update_architecture_unrolled(
     """
     weights = state.weights
     with state.kept_statistics() if keep_statistics else nullcontext():
-        loss, _ = _forward(state, weight_batch, state.alphas.detach())
+        loss, _ = mixed_forward(state, weight_batch, state.alphas.detach())
         gradients = torch.autograd.grad(loss, weights)
         original = [weight.detach().clone() for weight in weights]
         _take_virtual_step(state, list(gradients))
         with state.kept_statistics():
-            loss, logits = _forward(state, architecture_batch, state.alphas)
+            loss, logits = mixed_forward(state, architecture_batch, state.alphas)
             *direction, gradient = torch.autograd.grad(loss, [*weights, state.alphas])
         _copy(original, weights)
         product = _hessian_vector_product(state, weight_batch, direction, finite_difference)
@@ -165,15 +200,8 @@ def outcome(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([loss.detach().double() * len(labels), n_right.double()])
 
 
-def _forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean loss, and logits, with the operations mixed by a softmax (DARTS, equation 2)."""
-    images, labels = batch
-    logits = state.supernet(images, torch.softmax(alphas, dim=1))
-    return F.cross_entropy(logits, labels), logits
-
-
 def _architecture_gradient(state: SearchState, batch: Batch) -> Tensor:
-    loss, _ = _forward(state, batch, state.alphas)
+    loss, _ = mixed_forward(state, batch, state.alphas)
     (gradient,) = torch.autograd.grad(loss, [state.alphas])
     return gradient
 

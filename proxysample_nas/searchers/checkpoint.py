@@ -14,6 +14,7 @@ from torch import Tensor
 
 from proxysample.errors import InputError
 from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.selection import Selection
 
 FORMAT = "proxysample-nas search 1"
 
@@ -33,7 +34,9 @@ class Checkpoint:
     history : tuple of EpochRecord
         The epochs that are done.
     tensors : dict of Tensor
-        See `SearchState.to_tensors`.
+        See `proxysample_nas.searchers.resumption.Resumable`.
+    selection : Selection or None
+        The choice of the final cell, once it is made.
     """
 
     seed: int
@@ -41,6 +44,7 @@ class Checkpoint:
     data_digest: str
     history: tuple[EpochRecord, ...]
     tensors: dict[str, Tensor]
+    selection: Selection | None = None
 
     def save(self, path: Path) -> None:
         """Write the file, so that at any moment the old or the new one is there, whole.
@@ -55,6 +59,7 @@ class Checkpoint:
             "parameters": self.parameters,
             "data_digest": self.data_digest,
             "history": [record.to_dict() for record in self.history],
+            "selection": None if self.selection is None else self.selection.to_dict(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
@@ -104,7 +109,9 @@ class Checkpoint:
             )
         described = json.loads(metadata["search"])
         history = tuple(EpochRecord.from_dict(record) for record in described.pop("history"))
-        return cls(history=history, tensors=tensors, **described)
+        chosen = described.pop("selection", None)
+        selection = None if chosen is None else Selection.from_dict(chosen)
+        return cls(history=history, tensors=tensors, selection=selection, **described)
 
     def check_same_search(self, path: Path, parameters: dict[str, Any], data_digest: str) -> None:
         """Refuse to go on with another search than the one that was begun.

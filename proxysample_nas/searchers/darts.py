@@ -161,7 +161,11 @@ class DARTS(GradientSearcher):
         return f"darts-v{self.order}"
 
     def _step(
-        self, state: SearchState, weight_batch: Batch, architecture_batch: Batch
+        self,
+        state: SearchState,
+        weight_batch: Batch,
+        architecture_batch: Batch,
+        epoch: int,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
         return darts_step(
             state,

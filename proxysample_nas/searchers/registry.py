@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SEARCHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "darts-v1": ("proxysample_nas.searchers.darts", "DARTS", {"order": 1}),
     "darts-v2": ("proxysample_nas.searchers.darts", "DARTS", {"order": 2}),
+    "gdas": ("proxysample_nas.searchers.gdas", "GDAS", {}),
 }
 """Module, class and the parameters that the id stands for."""
 
@@ -27,7 +28,7 @@ def list_searchers() -> list[str]:
     Examples
     --------
     >>> list_searchers()
-    ['darts-v1', 'darts-v2']
+    ['darts-v1', 'darts-v2', 'gdas']
     """
     return list(SEARCHERS)
 
@@ -59,7 +60,7 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown searcher 'darts2'; did you mean 'darts-v2'? Known:
-    darts-v1, darts-v2
+    darts-v1, darts-v2, gdas
     """
     if name not in SEARCHERS:
         raise unknown_name("searcher", name, SEARCHERS)

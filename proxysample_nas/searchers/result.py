@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from proxysample_nas.cell import Cell
+from proxysample_nas.searchers.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class EpochRecord:
         Percent.
     seconds : float
         Wall-clock time of the epoch.
+    details : dict of str to float
+        What the searcher alone has to tell; its documentation says what.
     """
 
     epoch: int
@@ -45,6 +48,7 @@ class EpochRecord:
     architecture_loss: float
     architecture_accuracy: float
     seconds: float
+    details: dict[str, float] = field(default_factory=dict)
 
     @property
     def n_skip_connections(self) -> int:
@@ -76,7 +80,7 @@ class EpochRecord:
         -------
         EpochRecord
         """
-        own = {field.name: values[field.name] for field in fields(cls)}
+        own = {one.name: values[one.name] for one in fields(cls) if one.name in values}
         own["cell"] = Cell.from_string(own["cell"])
         own["architecture_weights"] = tuple(tuple(row) for row in own["architecture_weights"])
         return cls(**own)
@@ -151,6 +155,8 @@ class SearchResult:
     history : tuple of EpochRecord
         One per epoch, in order.
     facts : SearchFacts
+    selection : Selection or None
+        How the cell was chosen, where it is not just that of the last epoch.
 
     Examples
     --------
@@ -166,16 +172,18 @@ class SearchResult:
 
     history: tuple[EpochRecord, ...]
     facts: SearchFacts
+    selection: Selection | None = None
 
     @property
     def cell(self) -> Cell:
-        """The genotype after the last epoch."""
-        return self.history[-1].cell
+        """What was chosen in the end; without a choice, the genotype after the last epoch."""
+        return self.history[-1].cell if self.selection is None else self.selection.cell
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of all epochs, those before a resumption included."""
-        return sum(record.seconds for record in self.history)
+        """Wall-clock time of all epochs, those before a resumption included, and the choice."""
+        choosing = 0.0 if self.selection is None else self.selection.seconds
+        return sum(record.seconds for record in self.history) + choosing
 
     @property
     def n_steps(self) -> int:
@@ -196,6 +204,7 @@ class SearchResult:
             "n_steps": self.n_steps,
             "facts": self.facts.to_dict(),
             "history": [record.to_dict() for record in self.history],
+            "selection": None if self.selection is None else self.selection.to_dict(),
         }
 
     @classmethod
@@ -211,7 +220,9 @@ class SearchResult:
         SearchResult
         """
         history = tuple(EpochRecord.from_dict(record) for record in values["history"])
-        return cls(history, SearchFacts.from_dict(values["facts"]))
+        chosen = values.get("selection")
+        selection = None if chosen is None else Selection.from_dict(chosen)
+        return cls(history, SearchFacts.from_dict(values["facts"]), selection)
 
     def save(self, path: str | Path) -> None:
         """Write the result as a JSON file.

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from proxysample_nas.searchers.checkpoint import Checkpoint
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import resolve_seed
-from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.searchers.selection import Selection
+
+
+class Resumable(Protocol):
+    """All that changes while a search runs."""
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Collect the whole state under distinct names."""
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Set the whole state to what `to_tensors` collected."""
 
 
 class Resumption:
@@ -29,6 +41,8 @@ class Resumption:
     ----------
     seed : int
         Of the search.
+    selection : Selection or None
+        The choice of the final cell, where the file has it.
 
     Raises
     ------
@@ -47,14 +61,15 @@ class Resumption:
         exists = self.path is not None and self.path.exists()
         self._saved = Checkpoint.load(self.path) if self.path is not None and exists else None
         self.seed = resolve_seed(random_state) if self._saved is None else self._saved.seed
+        self.selection = None if self._saved is None else self._saved.selection
         self._digest = ""
 
-    def restore(self, state: SearchState, data: SearchData) -> list[EpochRecord]:
+    def restore(self, state: Resumable, data: SearchData) -> list[EpochRecord]:
         """Bring a state to where the file left it.
 
         Parameters
         ----------
-        state : SearchState
+        state : Resumable
             Just created; changed in place where there is a file.
         data : SearchData
 
@@ -77,16 +92,25 @@ class Resumption:
         state.load_tensors(self._saved.tensors)
         return list(self._saved.history)
 
-    def keep(self, state: SearchState, history: list[EpochRecord]) -> None:
-        """Write the file, if there is to be one, after an epoch.
+    def keep(
+        self, state: Resumable, history: list[EpochRecord], selection: Selection | None = None
+    ) -> None:
+        """Write the file, if there is to be one, after an epoch or the final choice.
 
         Parameters
         ----------
-        state : SearchState
+        state : Resumable
         history : list of EpochRecord
             The epochs that are done.
+        selection : Selection, optional
+            The choice of the final cell, once it is made.
         """
         if self.path is not None:
             Checkpoint(
-                self.seed, self.parameters, self._digest, tuple(history), state.to_tensors()
+                self.seed,
+                self.parameters,
+                self._digest,
+                tuple(history),
+                state.to_tensors(),
+                selection,
             ).save(self.path)

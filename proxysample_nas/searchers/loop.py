@@ -1,0 +1,212 @@
+"""The loop of every searcher that proceeds by epochs: kept, resumed, and watched."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from tqdm import tqdm
+
+from proxysample_nas.cell import Cell
+from proxysample_nas.device import resolve_device
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.searchers.base import Searcher
+from proxysample_nas.searchers.collapse import (
+    has_collapsed,
+    warn_if_disconnected,
+    warn_of_collapse,
+)
+from proxysample_nas.searchers.data import SearchData, prepare_data
+from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
+from proxysample_nas.searchers.resumption import Resumable, Resumption
+from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.searchers.selection import Selection
+
+
+class Batches(Protocol):
+    """Where the batches of an epoch come from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of weight updates in an epoch."""
+
+
+StateT = TypeVar("StateT", bound=Resumable)
+BatchesT = TypeVar("BatchesT", bound=Batches)
+
+
+class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
+    """Searcher whose state is kept after every epoch.
+
+    A subclass stores these parameters, checks them, and says what an epoch does.
+    """
+
+    n_nodes: int
+    channels: int
+    cells_per_stage: int
+    epochs: int
+    batch_size: int
+    architecture_fraction: float
+    normalization: Normalization | None
+    random_state: int | None
+    device: str
+    progress: bool
+
+    _collapse_shows: Literal["in every epoch", "at the end", "never"] = "in every epoch"
+    """When a cell of skip connections tells of a collapse, and is not mere chance."""
+
+    @abc.abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, before any work."""
+
+    @abc.abstractmethod
+    def _check_validation(self, validation: Any) -> None:
+        """Raise `InputError` where validation data is needed and not given."""
+
+    @abc.abstractmethod
+    def _create_batches(self, data: SearchData) -> BatchesT:
+        """Prepare the batches of the epochs."""
+
+    @abc.abstractmethod
+    def _create_state(self, data: SearchData, seed: int) -> StateT:
+        """Create all that changes while the search runs."""
+
+    @abc.abstractmethod
+    def _run_epoch(
+        self, state: StateT, batches: BatchesT, epoch: int, bar: tqdm[Any]
+    ) -> EpochRecord:
+        """Run one epoch, and tell of it."""
+
+    def _n_epochs(self) -> int:
+        return self.epochs
+
+    def _progress_per_epoch(self, batches: BatchesT) -> int:
+        """Count how often an epoch advances the progress bar."""
+        return batches.steps_per_epoch
+
+    def _select(
+        self, state: StateT, batches: BatchesT, history: list[EpochRecord]
+    ) -> Selection | None:
+        """Choose the final cell; None where it is that of the last epoch."""
+
+    def search(
+        self,
+        train: Any,
+        validation: Any = None,
+        y: Any = None,
+        *,
+        classes: Iterable[int | str] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> SearchResult:
+        """Find a cell.
+
+        Parameters
+        ----------
+        train : object
+            A labelled dataset that `proxysample_nas.images.load_images` reads, usually a proxy.
+        validation : object, optional
+            Labelled samples that choose the architecture, so that all of `train` trains the
+            weights. By default a stratified `architecture_fraction` of `train` is held out.
+            ``protocol="paper"`` needs it: the authors' samples are half of the test set.
+        y : array-like of shape (n,), optional
+            Labels of `train`, where it has none of its own.
+        classes : iterable of int or str, optional
+            Every class there is; by default those that occur. A proxy may lack one.
+        checkpoint : path, optional
+            File that keeps the state after every epoch. Where it exists, the search goes on
+            from it, and ends with the bits of a search that was never interrupted, provided
+            that the device is the same.
+
+        Returns
+        -------
+        SearchResult
+
+        Raises
+        ------
+        InputError
+            If a parameter or the data cannot be used, or the checkpoint is of another search.
+        DivergenceError
+            If the loss becomes NaN or infinite.
+
+        Warns
+        -----
+        SearchCollapseWarning
+            Once, when nearly all edges have become skip connections, and at the end when the
+            cell is not connected.
+        """
+        self._check_parameters()
+        self._check_validation(validation)
+        identity = {"searcher": self.id} | self.parameters_as_json()
+        resumption = Resumption(checkpoint, identity, self.random_state)
+        data = prepare_data(
+            train,
+            validation,
+            y,
+            classes=classes,
+            architecture_fraction=self.architecture_fraction,
+            normalization=self.normalization,
+            generator=stream(resumption.seed, "holdout"),
+            device=resolve_device(self.device),
+        )
+        batches = self._create_batches(data)
+        state = self._create_state(data, resumption.seed)
+        history = resumption.restore(state, data)
+        for record in self._epochs(state, batches, first=len(history)):
+            news = self._shows_collapse(record.cell, history)
+            history.append(record)
+            resumption.keep(state, history)
+            if news:
+                warn_of_collapse(record.cell, record.epoch)
+        selection = resumption.selection
+        if selection is None:
+            selection = self._select(state, batches, history)
+            if selection is not None:
+                resumption.keep(state, history, selection)
+        result = SearchResult(
+            tuple(history), self._facts(data, batches, resumption.seed), selection
+        )
+        if self._collapse_shows == "at the end" and has_collapsed(result.cell):
+            warn_of_collapse(result.cell, history[-1].epoch)
+        warn_if_disconnected(result.cell)
+        return result
+
+    def _shows_collapse(self, cell: Cell, history: list[EpochRecord]) -> bool:
+        """Tell whether an epoch's cell has collapsed, and no cell before it had."""
+        if self._collapse_shows != "in every epoch":
+            return False
+        return has_collapsed(cell) and not any(has_collapsed(record.cell) for record in history)
+
+    def _epochs(self, state: StateT, batches: BatchesT, first: int) -> Iterator[EpochRecord]:
+        """Run the epochs from `first` on, and yield what is known after each."""
+        per_epoch = self._progress_per_epoch(batches)
+        with tqdm(
+            total=self._n_epochs() * per_epoch,
+            initial=first * per_epoch,
+            desc=f"searching, {self.id}",
+            unit="step",
+            disable=not self.progress,
+        ) as bar:
+            for epoch in range(first, self._n_epochs()):
+                record = self._run_epoch(state, batches, epoch, bar)
+                bar.set_postfix(
+                    epoch=epoch + 1,
+                    loss=f"{record.train_loss:.3f}",
+                    skips=f"{record.n_skip_connections}/{len(record.cell.operations)}",
+                )
+                yield record
+
+    def _facts(self, data: SearchData, batches: BatchesT, seed: int) -> SearchFacts:
+        return SearchFacts(
+            searcher=self.id,
+            parameters=self.parameters_as_json(),
+            seed=seed,
+            n_weight_samples=len(data.weights),
+            n_architecture_samples=len(data.architecture),
+            architecture_source=data.source,
+            n_classes=data.weights.n_classes,
+            image_shape=(data.weights.n_channels, *data.weights.image_size),
+            steps_per_epoch=batches.steps_per_epoch,
+            device=str(data.weights.images.device),
+        )

@@ -1,0 +1,104 @@
+"""The choice of the final cell among candidates, where a search ends with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from proxysample_nas.cell import Cell
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cell that was measured before the final choice.
+
+    Attributes
+    ----------
+    cell : Cell
+    accuracy : float
+        Percent of the architecture samples it was measured on.
+    n_samples : int
+        Number of those samples.
+    """
+
+    cell: Cell
+    accuracy: float
+    n_samples: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the final cell was chosen.
+
+    Attributes
+    ----------
+    cell : Cell
+        What was chosen.
+    candidates : tuple of Candidate
+        In the order of their measurement; empty where there was nothing to compare.
+    seconds : float
+        Wall-clock time of measuring them, where the epochs have not counted it.
+
+    Examples
+    --------
+    >>> cells = [Cell.filled(name, n_nodes=2) for name in ("none", "nor_conv_3x3")]
+    >>> best_of([Candidate(cells[0], 10.0, 64), Candidate(cells[1], 80.0, 64)], 1.5).cell
+    Cell.from_string('|nor_conv_3x3~0|')
+    """
+
+    cell: Cell
+    candidates: tuple[Candidate, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the choice into plain JSON values.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "cell": str(self.cell),
+            "candidates": [
+                {"cell": str(one.cell), "accuracy": one.accuracy, "n_samples": one.n_samples}
+                for one in self.candidates
+            ],
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Parameters
+        ----------
+        values : dict
+
+        Returns
+        -------
+        Selection
+        """
+        candidates = tuple(
+            Candidate(**(one | {"cell": Cell.from_string(one["cell"])}))
+            for one in values["candidates"]
+        )
+        return cls(Cell.from_string(values["cell"]), candidates, values["seconds"])
+
+
+def best_of(candidates: Sequence[Candidate], seconds: float) -> Selection:
+    """Choose the candidate of the highest accuracy, the first of equals.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        One or more.
+    seconds : float
+        Wall-clock time of measuring them.
+
+    Returns
+    -------
+    Selection
+    """
+    best = max(candidates, key=lambda candidate: candidate.accuracy)
+    return Selection(best.cell, tuple(candidates), seconds)

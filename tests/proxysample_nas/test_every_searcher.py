@@ -1,0 +1,296 @@
+"""What holds for every registered searcher: repeatable, told, kept, resumed, checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch.utils.data import Subset
+from tqdm import tqdm
+
+from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.errors import InputError
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
+from proxysample_nas.searchers.checkpoint import Checkpoint
+
+# So small a search may well end with a useless cell; that is not the subject here.
+pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
+
+COMMON: dict[str, Any] = {
+    "n_nodes": 3,
+    "channels": 2,
+    "cells_per_stage": 1,
+    "epochs": 3,
+    "batch_size": 32,
+    "random_state": 0,
+    "device": "cpu",
+    "progress": False,
+}
+# Low enough to clip every step: the paper's protocol then needs what the step before left.
+GRADIENT: dict[str, Any] = {"architecture_learning_rate": 0.02, "gradient_clip": 0.5}
+OWN: dict[str, dict[str, Any]] = {
+    "darts-v1": GRADIENT,
+    "darts-v2": GRADIENT,
+    "gdas": GRADIENT,
+}
+every_searcher = pytest.mark.parametrize("name", list_searchers())
+
+
+def small(name: str, **changes: Any) -> Searcher:
+    return create_searcher(name, **(COMMON | OWN[name] | changes))
+
+
+def has_protocols(name: str) -> bool:
+    return "protocol" in create_searcher(name).get_params()
+
+
+NAMES_AND_PROTOCOLS = [
+    (name, protocol)
+    for name in list_searchers()
+    for protocol in (("default", "paper") if has_protocols(name) else (None,))
+]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def proxy(digits: Any) -> Any:
+    return Subset(digits.train, range(200))
+
+
+@pytest.fixture(scope="module")
+def validation(digits: Any) -> Any:
+    return Subset(digits.test, range(60))
+
+
+def without_times(result: SearchResult) -> SearchResult:
+    selection = result.selection
+    return replace(
+        result,
+        history=tuple(replace(record, seconds=0.0) for record in result.history),
+        selection=None if selection is None else replace(selection, seconds=0.0),
+    )
+
+
+@every_searcher
+def test_a_seed_repeats_a_search_and_leaves_the_global_state_alone(name: str, proxy: Any) -> None:
+    before = torch.get_rng_state()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    results = [small(name, random_state=seed).search(proxy) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    first, again, other = map(without_times, results)
+    assert first == again
+    assert first.history != other.history
+
+
+@every_searcher
+def test_a_fresh_seed_is_told_and_repeats_the_search(name: str, proxy: Any) -> None:
+    result = small(name, random_state=None, epochs=1).search(proxy)
+    again = small(name, random_state=result.facts.seed, epochs=1).search(proxy)
+    assert without_times(again).history == without_times(result).history
+
+
+@every_searcher
+def test_the_result_tells_what_was_done(name: str, proxy: Any) -> None:
+    searcher = small(name)
+    result = searcher.search(proxy)
+    facts = result.facts
+    assert facts.searcher == searcher.id == name
+    assert facts.parameters == searcher.parameters_as_json()
+    assert (facts.n_weight_samples, facts.n_architecture_samples) == (100, 100)
+    assert facts.architecture_source == "held out"
+    assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
+    assert facts.device == "cpu"
+    assert [record.epoch for record in result.history] == list(range(len(result.history)))
+    assert result.n_steps == facts.steps_per_epoch * len(result.history) > 0
+    assert result.seconds >= sum(record.seconds for record in result.history) > 0
+    for record in result.history:
+        assert record.cell.n_nodes == 3
+        assert np.isfinite(record.train_loss)
+        assert 0 <= record.architecture_accuracy <= 100
+        if record.architecture_weights:
+            rows = np.array(record.architecture_weights)
+            assert rows.shape == (3, 5)
+            np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
+    assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+@every_searcher
+def test_given_validation_data_choose_the_architecture(
+    name: str, proxy: Any, validation: Any
+) -> None:
+    result = small(name, epochs=1).search(proxy, validation)
+    assert result.facts.architecture_source == "validation"
+    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (200, 60)
+
+
+@every_searcher
+def test_a_class_that_the_proxy_lacks_is_known(name: str, digits: Any) -> None:
+    targets = np.asarray(digits.train.targets)
+    without_nine = Subset(digits.train, np.flatnonzero(targets != 9)[:100].tolist())
+    searcher = small(name, epochs=1)
+    assert searcher.search(without_nine).facts.n_classes == 9
+    assert searcher.search(without_nine, digits.test).facts.n_classes == 10
+    assert searcher.search(without_nine, classes=range(10)).facts.n_classes == 10
+
+
+@every_searcher
+def test_labels_can_be_given_beside_arrays(name: str, digits: Any) -> None:
+    images, targets = digits.train.images[:100], np.asarray(digits.train.targets)[:100]
+    searcher = small(name, epochs=1)
+    beside = searcher.search(images, y=targets)
+    together = searcher.search(Subset(digits.train, range(100)))
+    assert without_times(beside) == without_times(together)
+
+
+class InterruptedSearchError(Exception):
+    """Stands for whatever ends a process in the middle of an epoch."""
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, n_updates: int) -> None:
+    """Fail when a progress bar is advanced once more, whether it is shown or not."""
+    left = n_updates
+
+    def update(self: Any, n: int = 1) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise InterruptedSearchError
+
+    monkeypatch.setattr(tqdm, "update", update)
+
+
+@pytest.mark.parametrize(("name", "protocol"), NAMES_AND_PROTOCOLS)
+def test_an_interrupted_search_ends_with_the_same_bits(
+    name: str,
+    protocol: str | None,
+    proxy: Any,
+    validation: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searcher = small(name, **({} if protocol is None else {"protocol": protocol}))
+    n_updates = 0
+    original = tqdm.update
+
+    def counting(self: Any, n: int = 1) -> Any:
+        nonlocal n_updates
+        n_updates += 1
+        return original(self, n)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tqdm, "update", counting)
+        whole = searcher.search(proxy, validation, checkpoint=tmp_path / "whole.safetensors")
+
+    path = tmp_path / "folder" / "killed.safetensors"
+    with monkeypatch.context() as patch:
+        # In the middle of the last of three epochs.
+        interrupt_after(patch, 5 * n_updates // 6)
+        with pytest.raises(InterruptedSearchError):
+            searcher.search(proxy, validation, checkpoint=path)
+    n_done = len(Checkpoint.load(path).history)
+    assert n_done > 0
+    resumed = searcher.search(proxy, validation, checkpoint=path)
+    assert without_times(resumed) == without_times(whole)
+    tensors, expected = (
+        Checkpoint.load(file).tensors for file in (path, tmp_path / "whole.safetensors")
+    )
+    assert tensors.keys() == expected.keys()
+    for key, value in tensors.items():
+        assert torch.equal(value, expected[key]), key
+
+
+@every_searcher
+def test_a_finished_search_is_read_and_not_run_again(
+    name: str, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "done.safetensors"
+    result = small(name, epochs=1).search(proxy, checkpoint=path)
+    interrupt_after(monkeypatch, 0)
+    assert small(name, epochs=1).search(proxy, checkpoint=path) == result
+
+
+@every_searcher
+def test_a_checkpoint_of_other_parameters_is_refused(name: str, proxy: Any, tmp_path: Path) -> None:
+    path = tmp_path / "search.safetensors"
+    small(name, epochs=1).search(proxy, checkpoint=path)
+    with pytest.raises(InputError, match=r"batch_size=16 \(checkpoint: 32\)"):
+        small(name, epochs=1, batch_size=16).search(proxy, checkpoint=path)
+
+
+@every_searcher
+def test_a_searcher_is_an_estimator(name: str) -> None:
+    searcher = small(name)
+    assert clone(searcher).get_params() == searcher.get_params()
+    json.dumps(searcher.parameters_as_json())
+    # Every default is shown as such.
+    assert repr(create_searcher(name)).count("=") <= 1
+    with pytest.raises(TypeError):
+        type(searcher)(3)
+
+
+@every_searcher
+def test_progress_is_shown_on_demand(
+    name: str, proxy: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small(name, epochs=1).search(proxy)
+    assert capsys.readouterr().err == ""
+    small(name, epochs=1, progress=True).search(proxy)
+    shown = capsys.readouterr().err
+    assert f"searching, {name}" in shown
+    assert "100%" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_nodes": 1}, "n_nodes must be"),
+        ({"epochs": 0}, "epochs must be a positive integer"),
+        ({"channels": -2}, "channels must be a positive integer"),
+        ({"batch_size": 1.5}, "batch_size must be a positive integer"),
+        ({"learning_rate": -1}, "learning_rate must be a finite number"),
+        ({"momentum": 0}, "nesterov=True needs a momentum"),
+        ({"architecture_fraction": 1.0}, "strictly between 0 and 1"),
+        ({"random_state": -1}, "random_state must be"),
+        ({"augmentation": "flip"}, "augmentation must be"),
+        ({"normalization": 0.5}, "normalization must be"),
+        ({"normalization": Normalization((0.5,) * 3, (0.5,) * 3)}, "1 channels"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+@every_searcher
+def test_bad_parameters_say_what_to_do(
+    name: str, proxy: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        small(name, **changes).search(proxy)
+
+
+@pytest.mark.parametrize(("name", "protocol"), NAMES_AND_PROTOCOLS)
+def test_the_paper_protocol_needs_validation_data(
+    name: str, protocol: str | None, proxy: Any
+) -> None:
+    if protocol == "paper":
+        with pytest.raises(InputError, match="pass validation="):
+            small(name, protocol=protocol).search(proxy)
+    elif protocol is not None:
+        with pytest.raises(InputError, match="did you mean 'paper'"):
+            small(name, protocol="papper").search(proxy)
+
+
+@every_searcher
+def test_validation_images_have_the_shape_of_the_training_images(name: str, proxy: Any) -> None:
+    larger = ArrayDataset(np.zeros((4, 16, 16, 1), dtype=np.uint8), [0, 1, 2, 3])
+    with pytest.raises(InputError, match="differ in shape"):
+        small(name).search(proxy, larger)
