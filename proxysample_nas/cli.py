@@ -45,28 +45,40 @@ def search(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The whole result, as .json.")
     ] = None,
+    drawing: Annotated[
+        Path | None, typer.Option("--draw", help="The cell, as .png, .svg or .pdf.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="File to go on from when killed.")
+    ] = None,
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.datasets import load_dataset
     from proxysample.files import check_writable, replace_file
+    from proxysample_nas.drawing import check_drawing_path, save_drawing
     from proxysample_nas.images import load_images
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
     chosen = create_searcher(searcher, **parameters)
-    if output is not None:
-        check_writable(output)
+    for path in (output, drawing):
+        if path is not None:
+            check_writable(path)
+    if drawing is not None:
+        check_drawing_path(drawing)
     train = load_images(load_dataset(dataset).train)
     if indices is not None:
         import torch
 
         train = train.take(torch.from_numpy(load_indices(indices, len(train))))
-    result = chosen.search(train)
+    result = chosen.search(train, checkpoint=checkpoint)
     if output is not None:
         import json
 
         with replace_file(output) as stream:
             stream.write(json.dumps(result.to_dict(), indent=1).encode())
+    if drawing is not None:
+        save_drawing(result.cell, drawing, f"{searcher} on {len(train):,} images of {dataset}")
     typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
     typer.echo(str(result.cell))
 

@@ -23,11 +23,13 @@ def test_a_cell_is_searched_on_selected_indices(proxysample_nas, tmp_path):
     np.save(indices, np.arange(0, 1437, 12))
     words = "search --dataset digits --searcher darts-v1 --param n_nodes=3 --param epochs=1"
     words += " --param channels=4 --param cells_per_stage=1"
-    code, out, err = proxysample_nas(*words.split(), "--indices", str(indices), "-o", str(output))
+    words += f" --indices {indices} -o {output} --draw {tmp_path}/cell.png"
+    code, out, err = proxysample_nas(*words.split())
     assert code == 0, err
     assert "darts-v1 on 120 images of digits" in out
     result = SearchResult.from_dict(json.loads(output.read_text()))
     assert result.cell == Cell.from_string(out.strip().splitlines()[-1])
+    assert (tmp_path / "cell.png").exists()
     assert result.facts.n_weight_samples + result.facts.n_architecture_samples == 120
 
 

@@ -1,0 +1,182 @@
+"""Draw a cell as the paper does: nodes in a row, one coloured arrow per edge (its Figure 3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxysample.errors import InputError, MissingDependencyError
+from proxysample.files import replace_file
+from proxysample_nas.cell import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = {
+    "nor_conv_3x3": "#d62f2f",
+    "nor_conv_1x1": "#e8872b",
+    "skip_connect": "#2a6fb0",
+    "avg_pool_3x3": "#3f9b4f",
+    "none": "#b8bfc6",
+}
+"""A colour for each operation, in the order of the legend."""
+
+NAMES = {
+    "nor_conv_3x3": "3x3 Conv",
+    "nor_conv_1x1": "1x1 Conv",
+    "skip_connect": "Skip",
+    "avg_pool_3x3": "3x3 Avg",
+    "none": "Zero",
+}
+"""The operations as the paper calls them."""
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
+    """Draw a cell into a file.
+
+    Parameters
+    ----------
+    cell : Cell
+    path : str or Path
+        Ends in ``.png``, ``.svg`` or ``.pdf``.
+    title : str
+        Written above the cell.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or the folder is missing.
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "cell.svg"
+    >>> save_drawing(Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|none~1|"), path)
+    >>> "3x3 Conv" in path.read_text()
+    True
+    """
+    path = Path(path)
+    check_drawing_path(path)
+    figure = draw_figure(cell, title)
+    from matplotlib import rc_context
+
+    # Text stays text and ids do not change, so that a drawing can be searched and compared.
+    with (
+        rc_context({"svg.fonttype": "none", "svg.hashsalt": "proxysample"}),
+        replace_file(path) as stream,
+    ):
+        figure.savefig(
+            stream,
+            format=path.suffix[1:],
+            dpi=150,
+            metadata={"Date": None} if path.suffix == ".svg" else None,
+        )
+
+
+def check_drawing_path(path: str | Path) -> None:
+    """Check, before a search, that a drawing can be saved there.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    InputError
+        If its ending is none of `FORMATS`.
+    """
+    if Path(path).suffix not in FORMATS:
+        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")
+
+
+def draw_figure(cell: Cell, title: str = "") -> Figure:
+    """Draw a cell as a matplotlib figure of its own.
+
+    Parameters
+    ----------
+    cell : Cell
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so nothing has to be closed.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "drawing needs matplotlib: pip install 'proxysample[plots]'"
+        ) from error
+    figure = Figure(
+        figsize=(1.6 * max(cell.n_nodes, 4), 0.4 * cell.n_nodes + 2), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    draw_cell(cell, axes)
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+def draw_cell(cell: Cell, axes: Axes) -> None:
+    """Draw a cell into given axes.
+
+    Edges between neighbours are straight; longer ones bend, alternately above and below, the
+    more the further they reach.
+
+    Parameters
+    ----------
+    cell : Cell
+    axes : matplotlib.axes.Axes
+        Its ticks and frame are removed.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle, FancyArrowPatch
+
+    for source, target, operation in cell.edges:
+        reach = target - source
+        above = 1 if (source + target) % 2 else -1
+        axes.add_patch(
+            FancyArrowPatch(
+                (source, 0),
+                (target, 0),
+                connectionstyle=f"arc3,rad={0 if reach == 1 else -above * 0.28 * reach**0.5}",
+                arrowstyle="-|>",
+                mutation_scale=16,
+                linewidth=2.2,
+                linestyle="--" if operation == "none" else "-",
+                color=COLORS[operation],
+                shrinkA=14,
+                shrinkB=14,
+            )
+        )
+    for node in range(cell.n_nodes):
+        axes.add_patch(Circle((node, 0), 0.13, facecolor="white", edgecolor="#1c2733", zorder=3))
+        axes.text(node, 0, str(node), ha="center", va="center", zorder=4)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=color,
+            label=NAMES[operation],
+            linestyle="--" if operation == "none" else "-",
+        )
+        for operation, color in COLORS.items()
+    ]
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=5, frameon=False
+    )
+    # The bend of the longest arrow, and room for a node.
+    height = 0.14 * (cell.n_nodes - 1) ** 1.5 + 0.25
+    axes.set(xlim=(-0.4, cell.n_nodes - 0.6), ylim=(-height, height), aspect="equal")
+    axes.axis("off")
