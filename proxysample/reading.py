@@ -131,8 +131,8 @@ class Samples:
         if self.labels is None:
             raise InputError(
                 f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
-                "them as y= (one label a sample; in an .npz file, an array 'labels'), or use a sampler without classes, such as "
-                "'rs' or 'km-or'"
+                "them as y= (one label a sample; in an .npz file, an array 'labels'), or use a "
+                "sampler without classes, such as 'rs' or 'km-or'"
             )
         return self.labels
 
