@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Searcher
     from proxysample_nas.searchers.collapse import SearchCollapseWarning
     from proxysample_nas.searchers.darts import DARTS
+    from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
     from proxysample_nas.searchers.selection import Candidate, Selection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Candidate": "proxysample_nas.searchers.selection",
     "DARTS": "proxysample_nas.searchers.darts",
+    "ENAS": "proxysample_nas.searchers.enas",
     "EpochRecord": "proxysample_nas.searchers.result",
     "GDAS": "proxysample_nas.searchers.gdas",
     "SearchCollapseWarning": "proxysample_nas.searchers.collapse",
@@ -32,6 +34,7 @@ _HOMES = {
 
 __all__ = [
     "DARTS",
+    "ENAS",
     "GDAS",
     "Candidate",
     "EpochRecord",

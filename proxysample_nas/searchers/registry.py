@@ -14,6 +14,7 @@ SEARCHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "darts-v1": ("proxysample_nas.searchers.darts", "DARTS", {"order": 1}),
     "darts-v2": ("proxysample_nas.searchers.darts", "DARTS", {"order": 2}),
     "gdas": ("proxysample_nas.searchers.gdas", "GDAS", {}),
+    "enas": ("proxysample_nas.searchers.enas", "ENAS", {}),
 }
 """Module, class and the parameters that the id stands for."""
 
@@ -28,7 +29,7 @@ def list_searchers() -> list[str]:
     Examples
     --------
     >>> list_searchers()
-    ['darts-v1', 'darts-v2', 'gdas']
+    ['darts-v1', 'darts-v2', 'gdas', 'enas']
     """
     return list(SEARCHERS)
 
@@ -60,7 +61,7 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown searcher 'darts2'; did you mean 'darts-v2'? Known:
-    darts-v1, darts-v2, gdas
+    darts-v1, darts-v2, gdas, enas
     """
     if name not in SEARCHERS:
         raise unknown_name("searcher", name, SEARCHERS)

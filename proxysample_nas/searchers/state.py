@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from proxysample_nas.cell import Cell
+from proxysample_nas.searchers.snapshot import Parts, kept_statistics
 from proxysample_nas.supernet import Supernet
 
 
@@ -61,16 +60,9 @@ class SearchState:
         rows: list[list[float]] = torch.softmax(self.alphas.detach(), dim=1).tolist()
         return tuple(tuple(row) for row in rows)
 
-    @contextmanager
-    def kept_statistics(self) -> Iterator[None]:
+    def kept_statistics(self) -> AbstractContextManager[None]:
         """Undo, on leaving, what forward passes did to BatchNorm's running statistics."""
-        buffers = list(self.supernet.buffers())
-        saved = [buffer.clone() for buffer in buffers]
-        try:
-            yield
-        finally:
-            for buffer, value in zip(buffers, saved, strict=True):
-                buffer.copy_(value)
+        return kept_statistics(self.supernet)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Collect the whole state under distinct names.
@@ -80,18 +72,11 @@ class SearchState:
         dict of Tensor
             Not copied.
         """
-        tensors = {f"supernet.{name}": value for name, value in self.supernet.state_dict().items()}
+        tensors = self._parts().to_tensors()
         tensors["alphas"] = self.alphas.detach()
         if self.alphas.grad is not None:
             # The authors' gradient clipping reads what the step before left here.
             tensors["alphas.grad"] = self.alphas.grad
-        for name, optimizer in self._optimizers().items():
-            for index, values in optimizer.state_dict()["state"].items():
-                for key, value in values.items():
-                    if value is not None:
-                        tensors[f"{name}.{index}.{key}"] = value
-        for name, generator in self.generators.items():
-            tensors[f"generator.{name}"] = generator.get_state()
         return tensors
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -102,33 +87,18 @@ class SearchState:
         tensors : dict of Tensor
             From a state with the same shapes.
         """
-        prefix = "supernet."
-        self.supernet.load_state_dict(
-            {
-                name.removeprefix(prefix): tensors[name]
-                for name in tensors
-                if name.startswith(prefix)
-            }
-        )
-        device = self.alphas.device
+        self._parts().load_tensors(tensors)
         with torch.no_grad():
             self.alphas.copy_(tensors["alphas"])
         gradient = tensors.get("alphas.grad")
-        self.alphas.grad = None if gradient is None else gradient.to(device)
-        for name, optimizer in self._optimizers().items():
-            state: dict[int, dict[str, Any]] = {}
-            for full_name, value in tensors.items():
-                if full_name.startswith(f"{name}."):
-                    _, index, key = full_name.split(".")
-                    state.setdefault(int(index), {})[key] = value
-            optimizer.load_state_dict(
-                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-            )
-        for name, generator in self.generators.items():
-            generator.set_state(tensors[f"generator.{name}"].cpu())
+        self.alphas.grad = None if gradient is None else gradient.to(self.alphas.device)
 
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {
-            "weight_optimizer": self.weight_optimizer,
-            "architecture_optimizer": self.architecture_optimizer,
-        }
+    def _parts(self) -> Parts:
+        return Parts(
+            {"supernet": self.supernet},
+            {
+                "weight_optimizer": self.weight_optimizer,
+                "architecture_optimizer": self.architecture_optimizer,
+            },
+            self.generators,
+        )

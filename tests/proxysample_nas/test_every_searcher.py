@@ -39,6 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
     "darts-v1": GRADIENT,
     "darts-v2": GRADIENT,
     "gdas": GRADIENT,
+    "enas": {"controller_updates": 3, "controller_samples": 2, "n_candidates": 4},
 }
 every_searcher = pytest.mark.parametrize("name", list_searchers())
 

@@ -1,0 +1,177 @@
+"""The controller of ENAS: a recurrent network that writes a cell edge by edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from proxysample_nas.cell import OPERATIONS
+from proxysample_nas.initialization import fresh_generator, uniform_fan_in
+
+Choose = Callable[[int, Tensor], Tensor]
+"""From an edge and the logits of its operations, (n, 5), to one operation each, (n,)."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Cells that a controller wrote.
+
+    Attributes
+    ----------
+    operations : Tensor of shape (n, n_edges), int64
+        Index in `proxysample_nas.cell.OPERATIONS` of each edge's operation.
+    log_probabilities : Tensor of shape (n,)
+        Natural logarithm of the probability of each cell.
+    entropies : Tensor of shape (n,)
+        Sum over the edges of the entropy, in nats, of the distribution that the edge's operation
+        was chosen from. Over sampled cells its mean estimates the entropy of the controller.
+    probabilities : Tensor of shape (n, n_edges, 5)
+        Those distributions.
+    """
+
+    operations: Tensor
+    log_probabilities: Tensor
+    entropies: Tensor
+    probabilities: Tensor
+
+
+class Controller(nn.Module):
+    """A distribution over cells, one operation conditioned on those before it.
+
+    An LSTM takes one step per edge, in the order of `proxysample_nas.cell.edges_of`; the first
+    input is learned, every other one is the embedding of the operation just chosen. The logits
+    of an edge are ``tanh_constant * tanh(output / temperature)``, which keeps them within
+    `tanh_constant` (Pham et al. 2018, section 2.2; Bello et al. 2017, section A.1).
+
+    Parameters
+    ----------
+    n_edges : int
+        Edges of a cell.
+    hidden_size : int
+        Of the LSTM and of the embedding.
+    n_layers : int
+        Of the LSTM.
+    temperature, tanh_constant : float
+        Above 0.
+    generator : torch.Generator, optional
+        Source of the initial weights, on the CPU. Without it they differ from one to the next.
+        The global random state is left alone either way.
+
+    Notes
+    -----
+    As in NAS-Bench-201's code the first input, the weights of the LSTM's first layer, the
+    embedding and the output's weights begin uniformly within 0.1; all other parameters as
+    PyTorch has them, uniformly within 1 / sqrt(hidden_size).
+
+    Examples
+    --------
+    >>> controller = Controller(n_edges=10, generator=torch.Generator().manual_seed(0))
+    >>> walk = controller.sample(20, torch.Generator().manual_seed(1))
+    >>> walk.operations.shape, walk.log_probabilities.shape
+    (torch.Size([20, 10]), torch.Size([20]))
+    >>> sum(parameter.numel() for parameter in controller.parameters())
+    17253
+    """
+
+    def __init__(
+        self,
+        n_edges: int,
+        hidden_size: int = 32,
+        n_layers: int = 2,
+        temperature: float = 5.0,
+        tanh_constant: float = 2.5,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_edges = n_edges
+        self.temperature = temperature
+        self.tanh_constant = tanh_constant
+        with torch.device("meta"):
+            self.first_input = nn.Parameter(torch.empty(hidden_size))
+            self.lstm = nn.LSTM(hidden_size, hidden_size, n_layers)
+            self.embedding = nn.Embedding(len(OPERATIONS), hidden_size)
+            self.output = nn.Linear(hidden_size, len(OPERATIONS))
+        self.to_empty(device="cpu")
+        self._initialize(hidden_size, generator if generator is not None else fresh_generator())
+
+    def sample(self, n: int, generator: torch.Generator) -> Walk:
+        """Draw cells independently.
+
+        Parameters
+        ----------
+        n : int
+            Number of cells.
+        generator : torch.Generator
+            A generator on the controller's device.
+
+        Returns
+        -------
+        Walk
+        """
+
+        def draw(_: int, logits: Tensor) -> Tensor:
+            probabilities = torch.softmax(logits.detach(), dim=1)
+            return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+
+        return self._walk(n, draw)
+
+    def evaluate(self, operations: Tensor) -> Walk:
+        """Give the probabilities of given cells.
+
+        Parameters
+        ----------
+        operations : Tensor of shape (n, n_edges), int64
+
+        Returns
+        -------
+        Walk
+        """
+        return self._walk(len(operations), lambda edge, _: operations[:, edge])
+
+    def greedy(self) -> Walk:
+        """Write the one cell that takes the likeliest operation of each edge in turn.
+
+        Returns
+        -------
+        Walk
+            Of one cell.
+        """
+        return self._walk(1, lambda _, logits: logits.argmax(dim=1))
+
+    def _walk(self, n: int, choose: Choose) -> Walk:
+        inputs, state = self.first_input.expand(1, n, -1), None
+        chosen, log_probabilities, all_probabilities = [], [], []
+        for edge in range(self.n_edges):
+            hidden, state = self.lstm(inputs, state)
+            logits = self.tanh_constant * torch.tanh(self.output(hidden[0]) / self.temperature)
+            operations = choose(edge, logits)
+            normalized = torch.log_softmax(logits, dim=1)
+            chosen.append(operations)
+            log_probabilities.append(normalized.gather(1, operations[:, None]).squeeze(1))
+            all_probabilities.append(normalized)
+            inputs = self.embedding(operations)[None]
+        logarithms = torch.stack(all_probabilities, dim=1)
+        return Walk(
+            torch.stack(chosen, dim=1),
+            torch.stack(log_probabilities).sum(dim=0),
+            -(logarithms.exp() * logarithms).sum(dim=(1, 2)),
+            logarithms.exp(),
+        )
+
+    @torch.no_grad()
+    def _initialize(self, hidden_size: int, generator: torch.Generator) -> None:
+        narrow = {
+            "first_input",
+            "lstm.weight_ih_l0",
+            "lstm.weight_hh_l0",
+            "embedding.weight",
+            "output.weight",
+        }
+        for name, parameter in self.named_parameters():
+            if name in narrow:
+                nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+            else:
+                uniform_fan_in(parameter, hidden_size, generator)

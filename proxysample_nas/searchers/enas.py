@@ -1,0 +1,331 @@
+"""ENAS: search by a controller that is rewarded for the cells it samples."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from proxysample.errors import InputError
+from proxysample.sampler import Protocol
+from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.cell import Cell, n_edges
+from proxysample_nas.device import deterministic_kernels
+from proxysample_nas.hyperparameters import check_decay_rates, check_not_negative, check_sizes
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.optimization import check_loss, cosine_learning_rate, set_learning_rate
+from proxysample_nas.searchers.controller import Controller
+from proxysample_nas.searchers.data import SearchData
+from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
+from proxysample_nas.searchers.enas_selection import select_by_all, select_by_one_batch_each
+from proxysample_nas.searchers.enas_updates import ControllerState, measuring
+from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.searchers.selection import Selection
+from proxysample_nas.searchers.separate_batches import SeparateBatches
+from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
+
+
+class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
+    """Efficient neural architecture search via parameter sharing (Pham et al. 2018).
+
+    An epoch first trains the shared weights, on one cell sampled for each batch, and then the
+    controller that samples the cells, by REINFORCE: the reward is a cell's accuracy on a batch
+    of the architecture data. After the last epoch the controller samples `n_candidates` cells,
+    and the most accurate one with the shared weights is the result.
+
+    The defaults are what the authors of "Less is More" ran: the settings of NAS-Bench-201's
+    code. `architecture_fraction` alone is that of the other searchers.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
+    channels, cells_per_stage : int
+        Size of the supernet: channels of its first stage, cells in each of three stages.
+    epochs : int
+        Passes over the weight data, each followed by `controller_updates`.
+    batch_size : int
+        Samples of a step, and of the measurement of a cell.
+    learning_rate, minimum_learning_rate, learning_rate_period : float, float, int
+        Of the weights: it oscillates between the two along a cosine, constant within an epoch,
+        and takes `learning_rate_period` epochs from the one to the other.
+    momentum, weight_decay, nesterov : float, float, bool
+        Of the weights' SGD. Both act on the weights that a step has not run as well.
+    gradient_clip : float or None
+        Largest L2 norm of the weights' gradient.
+    controller_hidden_size, controller_layers : int
+        Of the controller's LSTM.
+    controller_temperature, controller_tanh_constant : float
+        See `proxysample_nas.searchers.controller.Controller`.
+    controller_updates, controller_samples : int
+        Updates of the controller in an epoch, and cells sampled for each, with a batch for each
+        cell.
+    controller_learning_rate, controller_epsilon : float
+        Of Adam on the controller, constant, without weight decay.
+    controller_betas : tuple of float
+        Adam's decay rates.
+    controller_gradient_clip : float or None
+        Largest L2 norm of the controller's gradient.
+    entropy_weight : float
+        Of the controller's entropy, in nats, beside the accuracy, from 0 to 1.
+    baseline_decay : float
+        Of the moving average that rewards are compared to; from 0 to below 1.
+    n_candidates : int
+        Cells sampled for the final choice.
+    architecture_fraction : float
+        Share of the training data held out for the architecture, where no validation data is
+        given. One half, so that all searchers train their weights on the same samples.
+    track_running_stats : bool or None
+        Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
+        under ``protocol="paper"`` alone, which reads them.
+    augmentation : Augmentation or None
+        Of all batches but those of the final choice in the default protocol.
+    normalization : Normalization or None
+        None measures the training data.
+    protocol : {"default", "paper"}
+        ``"default"``: the baseline is a moving average over all rewards, the entropy is a bonus,
+        BatchNorm normalises each batch by its own statistics whenever a cell is judged, and the
+        final choice judges every candidate on all architecture data. ``"paper"`` follows the
+        authors' code, quirks included: cells are judged by running statistics, which are
+        averages over all cells; the baseline is carried from epoch to epoch; the entropy's
+        gradient has the wrong sign (for both see `proxysample_nas.searchers.reinforcement`);
+        the final choice judges each candidate on one batch of its own; and the user must give
+        the validation data. Its convolution biases before BatchNorm are left out, since
+        BatchNorm cancels them in training, and so is the choice among ten cells that the
+        authors' code logs after each epoch.
+    random_state : int or None
+        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    device : str
+        See `proxysample_nas.device.resolve_device`.
+    progress : bool
+        Whether to show progress bars.
+
+    Notes
+    -----
+    The history has the controller's greedy cell after each epoch, which takes the likeliest
+    operation of each edge given those before, and their probabilities as
+    `architecture_weights`. `architecture_loss` and `architecture_accuracy` are of the cells that
+    the controller sampled in the epoch. The `details` hold the mean ``"reward"`` and
+    ``"entropy"`` of these, and the ``"baseline"`` that the next epoch begins with.
+
+    Examples
+    --------
+    >>> from proxysample.datasets import load_dataset
+    >>> digits = load_dataset("digits").train
+    >>> searcher = ENAS(
+    ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, controller_updates=2,
+    ...     n_candidates=5, random_state=0, progress=False,
+    ... )
+    >>> result = searcher.search(digits)
+    >>> result.cell == max(result.selection.candidates, key=lambda one: one.accuracy).cell
+    True
+    """
+
+    _collapse_shows = "at the end"
+
+    def __init__(
+        self,
+        *,
+        n_nodes: int = 5,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        epochs: int = 250,
+        batch_size: int = 128,
+        learning_rate: float = 0.05,
+        minimum_learning_rate: float = 0.0005,
+        learning_rate_period: int = 10,
+        momentum: float = 0.9,
+        weight_decay: float = 2.5e-4,
+        nesterov: bool = True,
+        gradient_clip: float | None = 5.0,
+        controller_hidden_size: int = 32,
+        controller_layers: int = 2,
+        controller_temperature: float = 5.0,
+        controller_tanh_constant: float = 2.5,
+        controller_updates: int = 50,
+        controller_samples: int = 20,
+        controller_learning_rate: float = 1e-3,
+        controller_epsilon: float = 1e-3,
+        controller_betas: tuple[float, float] = (0.0, 0.999),
+        controller_gradient_clip: float | None = 5.0,
+        entropy_weight: float = 1e-4,
+        baseline_decay: float = 0.99,
+        n_candidates: int = 100,
+        architecture_fraction: float = 0.5,
+        track_running_stats: bool | None = None,
+        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
+        normalization: Normalization | None = None,
+        protocol: Protocol = "default",
+        random_state: int | None = None,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.n_nodes = n_nodes
+        self.channels = channels
+        self.cells_per_stage = cells_per_stage
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.minimum_learning_rate = minimum_learning_rate
+        self.learning_rate_period = learning_rate_period
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
+        self.gradient_clip = gradient_clip
+        self.controller_hidden_size = controller_hidden_size
+        self.controller_layers = controller_layers
+        self.controller_temperature = controller_temperature
+        self.controller_tanh_constant = controller_tanh_constant
+        self.controller_updates = controller_updates
+        self.controller_samples = controller_samples
+        self.controller_learning_rate = controller_learning_rate
+        self.controller_epsilon = controller_epsilon
+        self.controller_betas = controller_betas
+        self.controller_gradient_clip = controller_gradient_clip
+        self.entropy_weight = entropy_weight
+        self.baseline_decay = baseline_decay
+        self.n_candidates = n_candidates
+        self.architecture_fraction = architecture_fraction
+        self.track_running_stats = track_running_stats
+        self.augmentation = augmentation
+        self.normalization = normalization
+        self.protocol = protocol
+        self.random_state = random_state
+        self.device = device
+        self.progress = progress
+
+    @property
+    def id(self) -> str:
+        """``"enas"``."""
+        return "enas"
+
+    def _create_batches(self, data: SearchData) -> SeparateBatches:
+        return SeparateBatches(data, batch_size=self.batch_size, augmentation=self.augmentation)
+
+    def _progress_per_epoch(self, batches: SeparateBatches) -> int:
+        return batches.steps_per_epoch + self.controller_updates * self.controller_samples
+
+    def _create_state(self, data: SearchData, seed: int) -> ControllerState:
+        generator = stream(seed, "initialization")
+        supernet = self._create_supernet(data, generator)
+        controller = Controller(
+            n_edges(self.n_nodes),
+            self.controller_hidden_size,
+            self.controller_layers,
+            self.controller_temperature,
+            self.controller_tanh_constant,
+            generator,
+        )
+        return ControllerState(
+            supernet=supernet,
+            controller=controller,
+            weight_optimizer=self._create_weight_optimizer(supernet),
+            controller_optimizer=torch.optim.Adam(
+                controller.parameters(),
+                lr=self.controller_learning_rate,
+                betas=self.controller_betas,
+                eps=self.controller_epsilon,
+            ),
+            generators={
+                name: stream(seed, name)
+                for name in ("weight batches", "architecture batches", "operations")
+            },
+        )
+
+    def _run_epoch(
+        self, state: ControllerState, batches: SeparateBatches, epoch: int, bar: tqdm[Any]
+    ) -> EpochRecord:
+        start = time.perf_counter()
+        rate = cosine_learning_rate(
+            epoch, self.learning_rate_period, self.learning_rate, self.minimum_learning_rate
+        )
+        set_learning_rate(state.weight_optimizer, rate)
+        with deterministic_kernels():
+            train_loss, train_accuracy = train_shared_weights(
+                state, batches, bar, gradient_clip=self.gradient_clip
+            )
+            check_loss(train_loss, epoch, rate)
+            sampled = train_controller(
+                state,
+                batches,
+                bar,
+                n_updates=self.controller_updates,
+                n_samples=self.controller_samples,
+                protocol=self.protocol,
+                entropy_weight=self.entropy_weight,
+                decay=self.baseline_decay,
+                gradient_clip=self.controller_gradient_clip,
+            )
+        with torch.no_grad():
+            greedy = state.controller.greedy()
+        return EpochRecord(
+            epoch=epoch,
+            cell=Cell.from_indices(greedy.operations[0].tolist()),
+            architecture_weights=tuple(map(tuple, greedy.probabilities[0].tolist())),
+            learning_rate=rate,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            architecture_loss=sampled.loss,
+            architecture_accuracy=sampled.accuracy,
+            seconds=time.perf_counter() - start,
+            details={
+                "reward": sampled.reward,
+                "entropy": sampled.entropy,
+                "baseline": sampled.baseline,
+            },
+        )
+
+    def _select(
+        self,
+        state: ControllerState,
+        batches: SeparateBatches,
+        history: list[EpochRecord],  # noqa: ARG002
+    ) -> Selection:
+        select = select_by_one_batch_each if self.protocol == "paper" else select_by_all
+        with (
+            tqdm(
+                total=self.n_candidates,
+                desc=f"choosing, {self.id}",
+                unit="cell",
+                disable=not self.progress,
+            ) as bar,
+            deterministic_kernels(),
+            measuring(state.supernet, self.protocol),
+        ):
+            return select(state, batches, self.n_candidates, bar)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_sizes(
+            learning_rate_period=self.learning_rate_period,
+            controller_hidden_size=self.controller_hidden_size,
+            controller_layers=self.controller_layers,
+            controller_updates=self.controller_updates,
+            controller_samples=self.controller_samples,
+            n_candidates=self.n_candidates,
+        )
+        clip = self.controller_gradient_clip
+        positive = {
+            "controller_temperature": self.controller_temperature,
+            "controller_tanh_constant": self.controller_tanh_constant,
+            "controller_epsilon": self.controller_epsilon,
+            "controller_gradient_clip": 1 if clip is None else clip,
+        }
+        check_not_negative(
+            controller_learning_rate=self.controller_learning_rate,
+            entropy_weight=self.entropy_weight,
+            baseline_decay=self.baseline_decay,
+            **positive,
+        )
+        check_decay_rates(controller_betas=self.controller_betas)
+        for name, value in positive.items():
+            if value == 0:
+                raise InputError(f"{name} must be positive")
+        if self.baseline_decay >= 1:
+            raise InputError(
+                f"baseline_decay={self.baseline_decay} would never move; it must be below 1, "
+                "such as 0.99"
+            )

@@ -1,0 +1,86 @@
+"""The final choice of ENAS: the most accurate of the cells that the controller samples."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from proxysample_nas.cell import Cell
+from proxysample_nas.progress import counted
+from proxysample_nas.searchers.enas_updates import ControllerState, judge
+from proxysample_nas.searchers.selection import Candidate, Selection, best_of
+from proxysample_nas.searchers.separate_batches import SeparateBatches
+
+
+def select_by_all(
+    state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
+) -> Selection:
+    """Judge every candidate on all architecture data, without augmentation.
+
+    Parameters
+    ----------
+    state : ControllerState
+        The supernet must be inside `proxysample_nas.searchers.enas_updates.measuring`.
+    batches : SeparateBatches
+    n_candidates : int
+        Number of samples; a cell that is sampled again is judged once.
+    bar : tqdm
+        Advanced once per sample.
+
+    Returns
+    -------
+    Selection
+    """
+    start = time.perf_counter()
+    n_samples = len(batches.data.architecture)
+    candidates: dict[Cell, Candidate] = {}
+    for cell in counted(_sample(state, n_candidates), bar):
+        if cell not in candidates:
+            outcomes = [
+                judge(state.supernet, batch, cell.indices) for batch in batches.all_architecture()
+            ]
+            _, right = torch.stack(outcomes).sum(dim=0).tolist()
+            candidates[cell] = Candidate(cell, 100 * right / n_samples, n_samples)
+    return best_of(list(candidates.values()), time.perf_counter() - start)
+
+
+def select_by_one_batch_each(
+    state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
+) -> Selection:
+    """Judge every candidate on one batch, each on another, as the authors' code does.
+
+    With 128 images a batch the standard error of an accuracy is three to four percentage points.
+
+    Parameters
+    ----------
+    state : ControllerState
+        The supernet must be inside `proxysample_nas.searchers.enas_updates.measuring`.
+    batches : SeparateBatches
+        Their augmented architecture batches are drawn.
+    n_candidates : int
+        Number of samples.
+    bar : tqdm
+        Advanced once per sample.
+
+    Returns
+    -------
+    Selection
+    """
+    start = time.perf_counter()
+    generator = state.generators["architecture batches"]
+    own = batches.architecture_batches(n_candidates, generator)
+    candidates = []
+    for cell, batch in zip(counted(_sample(state, n_candidates), bar), own, strict=True):
+        n_samples = len(batch[1])
+        _, right = judge(state.supernet, batch, cell.indices).tolist()
+        candidates.append(Candidate(cell, 100 * right / n_samples, n_samples))
+    return best_of(candidates, time.perf_counter() - start)
+
+
+@torch.no_grad()
+def _sample(state: ControllerState, n: int) -> list[Cell]:
+    walk = state.controller.sample(n, state.generators["operations"])
+    return [Cell.from_indices(operations) for operations in walk.operations.tolist()]
