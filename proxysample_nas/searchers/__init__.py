@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.darts import DARTS
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
+    from proxysample_nas.searchers.random_search import RandomSearch
     from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
     from proxysample_nas.searchers.selection import Candidate, Selection
 
@@ -25,6 +26,7 @@ _HOMES = {
     "ENAS": "proxysample_nas.searchers.enas",
     "EpochRecord": "proxysample_nas.searchers.result",
     "GDAS": "proxysample_nas.searchers.gdas",
+    "RandomSearch": "proxysample_nas.searchers.random_search",
     "SearchCollapseWarning": "proxysample_nas.searchers.collapse",
     "SearchFacts": "proxysample_nas.searchers.result",
     "SearchResult": "proxysample_nas.searchers.result",
@@ -38,6 +40,7 @@ __all__ = [
     "GDAS",
     "Candidate",
     "EpochRecord",
+    "RandomSearch",
     "SearchCollapseWarning",
     "SearchFacts",
     "SearchResult",

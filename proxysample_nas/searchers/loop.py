@@ -54,6 +54,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     device: str
     progress: bool
 
+    _unit = "step"
+    """What the progress bar counts."""
+
     _collapse_shows: Literal["in every epoch", "at the end", "never"] = "in every epoch"
     """When a cell of skip connections tells of a collapse, and is not mere chance."""
 
@@ -185,7 +188,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             total=self._n_epochs() * per_epoch,
             initial=first * per_epoch,
             desc=f"searching, {self.id}",
-            unit="step",
+            unit=self._unit,
             disable=not self.progress,
         ) as bar:
             for epoch in range(first, self._n_epochs()):

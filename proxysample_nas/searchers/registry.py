@@ -15,6 +15,7 @@ SEARCHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "darts-v2": ("proxysample_nas.searchers.darts", "DARTS", {"order": 2}),
     "gdas": ("proxysample_nas.searchers.gdas", "GDAS", {}),
     "enas": ("proxysample_nas.searchers.enas", "ENAS", {}),
+    "random": ("proxysample_nas.searchers.random_search", "RandomSearch", {}),
 }
 """Module, class and the parameters that the id stands for."""
 
@@ -29,7 +30,7 @@ def list_searchers() -> list[str]:
     Examples
     --------
     >>> list_searchers()
-    ['darts-v1', 'darts-v2', 'gdas', 'enas']
+    ['darts-v1', 'darts-v2', 'gdas', 'enas', 'random']
     """
     return list(SEARCHERS)
 
@@ -61,7 +62,7 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown searcher 'darts2'; did you mean 'darts-v2'? Known:
-    darts-v1, darts-v2, gdas, enas
+    darts-v1, darts-v2, gdas, enas, random
     """
     if name not in SEARCHERS:
         raise unknown_name("searcher", name, SEARCHERS)

@@ -16,7 +16,7 @@ class EpochRecord:
     """One epoch of a search.
 
     Losses and accuracies are means over the epoch's steps, measured on augmented batches in
-    training mode, before the step changed anything.
+    training mode, before the step changed anything, where the searcher does not say otherwise.
 
     Attributes
     ----------
@@ -26,11 +26,13 @@ class EpochRecord:
         The genotype after the epoch.
     architecture_weights : tuple of tuple of float, shape (n_edges, 5)
         Probability of each operation on each edge after the epoch, in the order of
-        `proxysample_nas.cell.OPERATIONS`; every row sums to 1.
+        `proxysample_nas.cell.OPERATIONS`; every row sums to 1. Empty where a searcher has none.
     learning_rate : float
         Of the supernet's weights.
-    train_loss, architecture_loss : float
-        Cross-entropy in nats, on the weight batches and on the architecture batches.
+    train_loss : float
+    architecture_loss : float or None
+        Cross-entropy in nats, on the weight batches and on the architecture batches; None where
+        it is not measured.
     train_accuracy, architecture_accuracy : float
         Percent.
     seconds : float
@@ -45,7 +47,7 @@ class EpochRecord:
     learning_rate: float
     train_loss: float
     train_accuracy: float
-    architecture_loss: float
+    architecture_loss: float | None
     architecture_accuracy: float
     seconds: float
     details: dict[str, float] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class SearchFacts:
     image_shape : tuple of int
         Channels, height and width.
     steps_per_epoch : int
-        Weight updates in an epoch; there is one architecture update for each.
+        Weight updates for each record of the history.
     device : str
     """
 

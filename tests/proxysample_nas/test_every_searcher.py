@@ -40,6 +40,7 @@ OWN: dict[str, dict[str, Any]] = {
     "darts-v2": GRADIENT,
     "gdas": GRADIENT,
     "enas": {"controller_updates": 3, "controller_samples": 2, "n_candidates": 4},
+    "random": {"n_samples": 3},
 }
 every_searcher = pytest.mark.parametrize("name", list_searchers())
 

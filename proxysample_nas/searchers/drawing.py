@@ -1,0 +1,117 @@
+"""Draw cells uniformly from the search space."""
+
+from __future__ import annotations
+
+import torch
+
+from proxysample.errors import InputError
+from proxysample_nas.cell import OPERATIONS, Cell, n_edges
+
+
+def n_cells(n_nodes: int, *, connected_only: bool) -> int:
+    """Count the cells of the search space.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Nodes of a cell, its input included.
+    connected_only : bool
+        Whether to count only those with a path from input to output without ``none``.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> n_cells(4, connected_only=False), n_cells(4, connected_only=True)
+    (15625, 15284)
+    """
+    n_operations = len(OPERATIONS)
+    if not connected_only:
+        everything: int = n_operations ** n_edges(n_nodes)
+        return everything
+    # In how many ways the nodes so far can be wired, by how many of them the input reaches.
+    ways = {1: 1}
+    reaching = 0
+    for node in range(1, n_nodes):
+        wired: dict[int, int] = {}
+        reaching = 0
+        for n_reached, count in ways.items():
+            # Edges from nodes that are not reached are free; of the others all are ``none``,
+            # or the node is reached too.
+            apart = count * n_operations ** (node - n_reached)
+            joined = apart * (n_operations**n_reached - 1)
+            wired[n_reached] = wired.get(n_reached, 0) + apart
+            wired[n_reached + 1] = wired.get(n_reached + 1, 0) + joined
+            reaching += joined
+        ways = wired
+    return reaching
+
+
+def draw_cells(
+    n: int, n_nodes: int, *, connected_only: bool, generator: torch.Generator
+) -> list[Cell]:
+    """Draw distinct cells, all equally likely.
+
+    Parameters
+    ----------
+    n : int
+        Number of cells.
+    n_nodes : int
+        Nodes of a cell, its input included.
+    connected_only : bool
+        Whether to draw only cells with a path from input to output without ``none``; the others
+        cannot learn.
+    generator : torch.Generator
+        A CPU generator.
+
+    Returns
+    -------
+    list of Cell
+        In the order of drawing.
+
+    Raises
+    ------
+    InputError
+        If there are not so many cells.
+
+    Examples
+    --------
+    >>> cells = draw_cells(
+    ...     4, 2, connected_only=True, generator=torch.Generator().manual_seed(0)
+    ... )
+    >>> sorted(cell.operations[0] for cell in cells)
+    ['avg_pool_3x3', 'nor_conv_1x1', 'nor_conv_3x3', 'skip_connect']
+    """
+    check_n_cells(n, n_nodes, connected_only=connected_only)
+    cells: dict[Cell, None] = {}
+    while len(cells) < n:
+        indices = torch.randint(len(OPERATIONS), (n_edges(n_nodes),), generator=generator)
+        cell = Cell.from_indices(indices.tolist())
+        if cell.is_connected or not connected_only:
+            cells[cell] = None
+    return list(cells)
+
+
+def check_n_cells(n: int, n_nodes: int, *, connected_only: bool) -> None:
+    """Check that there are so many cells.
+
+    Parameters
+    ----------
+    n, n_nodes : int
+    connected_only : bool
+        See `draw_cells`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer.
+    """
+    available = n_cells(n_nodes, connected_only=connected_only)
+    if n > available:
+        kind = "connected cells" if connected_only else "cells"
+        raise InputError(
+            f"{n} distinct {kind} of {n_nodes} nodes cannot be drawn, since there are "
+            f"{available}; lower n_samples or raise n_nodes"
+        )

@@ -1,0 +1,261 @@
+"""Random search: the baseline that every other searcher has to beat."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.cell import Cell, n_edges
+from proxysample_nas.hyperparameters import check_sizes
+from proxysample_nas.normalization import Normalization
+from proxysample_nas.searchers.data import SearchData
+from proxysample_nas.searchers.drawing import check_n_cells, draw_cells
+from proxysample_nas.searchers.loop import EpochSearcher
+from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.seeds import resolve_seed, stream
+from proxysample_nas.searchers.selection import Candidate, Selection, best_of
+from proxysample_nas.training import CellTrainer
+
+
+@dataclass
+class DrawnCells:
+    """The cells of a random search, and the seed that each is trained from.
+
+    Attributes
+    ----------
+    cells : list of Cell
+    seeds : list of int
+    """
+
+    cells: list[Cell]
+    seeds: list[int]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Collect the whole state under distinct names.
+
+        Returns
+        -------
+        dict of Tensor
+        """
+        return {
+            "cells": torch.tensor([cell.indices for cell in self.cells]),
+            "seeds": torch.tensor(self.seeds),
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Set the whole state to what `to_tensors` collected.
+
+        Parameters
+        ----------
+        tensors : dict of Tensor
+        """
+        self.cells = [Cell.from_indices(indices) for indices in tensors["cells"].tolist()]
+        self.seeds = tensors["seeds"].tolist()
+
+
+@dataclass(frozen=True)
+class CandidateData:
+    """What the candidates are trained and judged on.
+
+    Attributes
+    ----------
+    data : SearchData
+    steps_per_epoch : int
+        Weight updates of one candidate, all its epochs together.
+    """
+
+    data: SearchData
+    steps_per_epoch: int
+
+
+class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
+    """Draw cells uniformly, train each from scratch for a while, and keep the most accurate.
+
+    The honest baseline (Li & Talwalkar 2019; NAS-Bench-201, section 5): no weights are shared
+    and nothing is learned of one cell from another.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
+    channels, cells_per_stage : int
+        Size of the networks: channels of the first stage, cells in each of three stages.
+    n_samples : int
+        Number of distinct cells. With 1 nothing is trained: the drawn cell is the result, and
+        its history is empty.
+    connected_only : bool
+        Whether to draw only cells with a path from input to output without ``none``; the others
+        cannot learn.
+    epochs : int
+        Passes over the weight data for each cell.
+    batch_size, learning_rate, momentum, weight_decay, nesterov
+        See `proxysample_nas.training.CellTrainer`, whose defaults they are; the learning rate
+        falls to 0 within `epochs`.
+    architecture_fraction : float
+        Share of the training data held out to judge the cells, where no validation data is
+        given. One half, so that all searchers train their weights on the same samples.
+    augmentation : Augmentation or None
+        Of the training images.
+    normalization : Normalization or None
+        None measures the training data.
+    random_state : int or None
+        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    device : str
+        See `proxysample_nas.device.resolve_device`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Notes
+    -----
+    The history has one record for each cell, in the order of drawing, after its last epoch:
+    `train_loss` and `train_accuracy` are those of that epoch, `learning_rate` is that of the
+    first, `architecture_accuracy` is measured without augmentation in evaluation mode, and the
+    result is the cell where it is highest, the first of equals.
+
+    Examples
+    --------
+    >>> from proxysample.datasets import load_dataset
+    >>> digits = load_dataset("digits").train
+    >>> searcher = RandomSearch(
+    ...     n_nodes=3, channels=4, cells_per_stage=1, n_samples=2, epochs=1, random_state=0,
+    ...     progress=False,
+    ... )
+    >>> result = searcher.search(digits)
+    >>> best = max(result.history, key=lambda record: record.architecture_accuracy)
+    >>> len(result.history), result.cell == best.cell
+    (2, True)
+    >>> RandomSearch(n_samples=1, random_state=0, progress=False).search(digits).n_steps
+    0
+    """
+
+    _unit = "cell"
+    _collapse_shows = "never"
+
+    def __init__(
+        self,
+        *,
+        n_nodes: int = 5,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        n_samples: int = 10,
+        connected_only: bool = True,
+        epochs: int = 12,
+        batch_size: int = 256,
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        nesterov: bool = True,
+        architecture_fraction: float = 0.5,
+        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
+        normalization: Normalization | None = None,
+        random_state: int | None = None,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.n_nodes = n_nodes
+        self.channels = channels
+        self.cells_per_stage = cells_per_stage
+        self.n_samples = n_samples
+        self.connected_only = connected_only
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
+        self.architecture_fraction = architecture_fraction
+        self.augmentation = augmentation
+        self.normalization = normalization
+        self.random_state = random_state
+        self.device = device
+        self.progress = progress
+
+    @property
+    def id(self) -> str:
+        """``"random"``."""
+        return "random"
+
+    def _n_epochs(self) -> int:
+        return 0 if self.n_samples == 1 else self.n_samples
+
+    def _progress_per_epoch(self, batches: CandidateData) -> int:  # noqa: ARG002
+        return 1
+
+    def _create_batches(self, data: SearchData) -> CandidateData:
+        return CandidateData(data, self.epochs * -(-len(data.weights) // self.batch_size))
+
+    def _create_state(self, data: SearchData, seed: int) -> DrawnCells:  # noqa: ARG002
+        cells = draw_cells(
+            self.n_samples,
+            self.n_nodes,
+            connected_only=self.connected_only,
+            generator=stream(seed, "operations"),
+        )
+        seeds = torch.randint(
+            2**32, (self.n_samples,), generator=stream(seed, "initialization")
+        ).tolist()
+        return DrawnCells(cells, seeds)
+
+    def _run_epoch(
+        self, state: DrawnCells, batches: CandidateData, epoch: int, bar: tqdm[Any]
+    ) -> EpochRecord:
+        start = time.perf_counter()
+        data = batches.data
+        run = self._trainer(data.normalization).train_once(
+            state.cells[epoch], data.weights, data.architecture, state.seeds[epoch]
+        )
+        bar.update()
+        return EpochRecord(
+            epoch=epoch,
+            cell=run.cell,
+            architecture_weights=(),
+            learning_rate=self.learning_rate,
+            train_loss=run.train_losses[-1],
+            train_accuracy=run.train_accuracy,
+            architecture_loss=None,
+            architecture_accuracy=run.accuracy,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _select(
+        self, state: DrawnCells, batches: CandidateData, history: list[EpochRecord]
+    ) -> Selection:
+        if not history:
+            return Selection(state.cells[0], (), 0.0)
+        n_samples = len(batches.data.architecture)
+        return best_of(
+            [Candidate(one.cell, one.architecture_accuracy, n_samples) for one in history], 0.0
+        )
+
+    def _trainer(self, normalization: Normalization | None) -> CellTrainer:
+        return CellTrainer(
+            channels=self.channels,
+            cells_per_stage=self.cells_per_stage,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+            augmentation=self.augmentation,
+            normalization=normalization,
+            device=self.device,
+            progress=False,
+        )
+
+    def _check_validation(self, validation: Any) -> None:
+        """Accept any: there is no protocol that needs it."""
+
+    def _check_parameters(self) -> None:
+        resolve_seed(self.random_state)
+        n_edges(self.n_nodes)
+        check_sizes(n_samples=self.n_samples)
+        check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
+        # A trainer checks its own parameters.
+        self._trainer(self.normalization)
