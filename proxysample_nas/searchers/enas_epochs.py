@@ -45,7 +45,6 @@ def train_shared_weights(
     accuracy : float
         Percent.
     """
-    state.supernet.train()
     with torch.no_grad():
         # The controller stays as it is meanwhile, so that all cells can be drawn at once.
         walk = state.controller.sample(batches.steps_per_epoch, state.generators["operations"])

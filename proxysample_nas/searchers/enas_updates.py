@@ -30,6 +30,7 @@ class ControllerState:
     Attributes
     ----------
     supernet : Supernet
+        In training mode outside `measuring`.
     controller : Controller
         On the CPU, so that its cells need not be fetched from a device.
     weight_optimizer : torch.optim.SGD

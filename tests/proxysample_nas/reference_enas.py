@@ -42,6 +42,7 @@ class ControllerTraining:
     controller: Controller
     optimizer: torch.optim.Optimizer
     entropy_weight: float
+    clip: float
 
     def paper_epoch(
         self,
@@ -63,7 +64,7 @@ class ControllerTraining:
             baselines.append(baseline.item())
             (-log_probability * (reward - baseline) / n_aggregate).backward()
             if (step + 1) % n_aggregate == 0:
-                nn.utils.clip_grad_norm_(self.controller.parameters(), 5.0)
+                nn.utils.clip_grad_norm_(self.controller.parameters(), self.clip)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         return baselines
@@ -80,7 +81,7 @@ class ControllerTraining:
             objective = log_probability * (reward - baseline) + self.entropy_weight * entropy
             (-objective / len(cells)).backward()
             after = 0.99 * after + 0.01 * reward
-        nn.utils.clip_grad_norm_(self.controller.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self.controller.parameters(), self.clip)
         self.optimizer.step()
         return after
 

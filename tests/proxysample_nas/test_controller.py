@@ -161,7 +161,7 @@ def test_updates_equal_the_plain_ones(protocol: str) -> None:
         torch.optim.Adam(one.parameters(), 1e-2, betas=(0.0, 0.999), eps=1e-3)
         for one in (mine, plain)
     ]
-    reference = ControllerTraining(plain, optimizers[1], 0.05)
+    reference = ControllerTraining(plain, optimizers[1], 0.05, 5.0)
     rewards = torch.Generator().manual_seed(3)
     carried, expected = None, None
     options = {"entropy_weight": 0.05, "decay": 0.99}

@@ -99,13 +99,14 @@ def test_shared_weights_equal_the_plain_derivation(n_nodes: int, clip: float, tr
         )
 
 
+@pytest.mark.parametrize("clip", [5.0, 1e-3])
 @pytest.mark.parametrize("protocol", ["default", "paper"])
-def test_a_controller_update_equals_the_plain_one(protocol: str) -> None:
+def test_a_controller_update_equals_the_plain_one(protocol: str, clip: float) -> None:
     """The supernet's accuracies, the loss, the clipped gradient and Adam's step together."""
     state, plain = small_state(track=protocol == "paper")
     copied = small_state()[0].controller
     optimizer = torch.optim.Adam(copied.parameters(), 1e-2, betas=(0.0, 0.999), eps=1e-3)
-    reference = ControllerTraining(copied, optimizer, 0.05)
+    reference = ControllerTraining(copied, optimizer, 0.05, clip)
     own = batches(4)
     cells = copied.sample(4, generator_of(5)).operations.tolist()
     if protocol == "paper":
@@ -129,7 +130,7 @@ def test_a_controller_update_equals_the_plain_one(protocol: str) -> None:
             protocol=protocol,
             entropy_weight=0.05,
             decay=0.99,
-            gradient_clip=5.0,
+            gradient_clip=clip,
         )
     if protocol == "paper":
         expected = reference.paper_epoch(cells, accuracies, 4, 0.3)[-1]
@@ -276,7 +277,16 @@ def test_the_authors_baseline_is_carried_from_epoch_to_epoch(
         carried.clear()
 
 
-def test_the_final_choice_judges_on_all_architecture_data(proxy: Any) -> None:
+def test_the_final_choice_judges_on_all_architecture_data(
+    proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Sequence[int]] = []
+
+    def record(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
+        judged.append(operations)
+        return judge(supernet, batch, operations)
+
+    monkeypatch.setattr(enas_selection, "judge", record)
     result = small_search(n_candidates=30, epochs=1).search(proxy)
     selection = result.selection
     assert selection is not None
@@ -284,6 +294,7 @@ def test_the_final_choice_judges_on_all_architecture_data(proxy: Any) -> None:
     cells = [one.cell for one in selection.candidates]
     # Of 125 cells some of 30 samples come twice; they are judged once.
     assert len(set(cells)) == len(cells) < 30
+    assert judged == [cell.indices for cell in cells for _ in range(4)]
     best = max(one.accuracy for one in selection.candidates)
     assert result.cell == next(one.cell for one in selection.candidates if one.accuracy == best)
     assert result.seconds > sum(record.seconds for record in result.history)
