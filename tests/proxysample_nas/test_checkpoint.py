@@ -64,38 +64,6 @@ def assert_same_bits(first: Path, second: Path) -> None:
         assert torch.equal(value, expected[name]), name
 
 
-class InterruptedSearchError(Exception):
-    """Stands for whatever ends a process in the middle of an epoch."""
-
-
-@pytest.mark.parametrize("protocol", ["default", "paper"])
-@pytest.mark.parametrize("order", [1, 2])
-def test_an_interrupted_search_ends_with_the_same_bits(
-    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: int, protocol: str
-) -> None:
-    settings: dict[str, Any] = {"order": order, "protocol": protocol, "epochs": 4}
-    whole = search(digits, tmp_path / "whole.safetensors", **settings)
-
-    original, steps = DARTS._step, 0
-
-    def interrupted_step(self: DARTS, *args: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 2 * 7 + 3:
-            raise InterruptedSearchError
-        return original(self, *args)
-
-    path = tmp_path / "folder" / "killed.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(DARTS, "_step", interrupted_step)
-        with pytest.raises(InterruptedSearchError):
-            search(digits, path, **settings)
-    assert len(Checkpoint.load(path).history) == 2
-    resumed = search(digits, path, **settings)
-    assert without_times(resumed) == without_times(whole)
-    assert_same_bits(path, tmp_path / "whole.safetensors")
-
-
 PROGRAM = """
 import sys
 from proxysample.datasets import load_dataset
@@ -125,15 +93,6 @@ def test_a_killed_process_leaves_a_search_that_ends_with_the_same_bits(
     whole = search(digits, tmp_path / "whole.safetensors", **settings)
     assert without_times(resumed) == without_times(whole)
     assert_same_bits(path, tmp_path / "whole.safetensors")
-
-
-def test_a_finished_search_is_read_and_not_run_again(
-    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "done.safetensors"
-    result = search(digits, path, epochs=1)
-    monkeypatch.setattr(DARTS, "_step", None)
-    assert search(digits, path, epochs=1) == result
 
 
 def test_a_fresh_seed_is_kept(digits: Any, tmp_path: Path) -> None:

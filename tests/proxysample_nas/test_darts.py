@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import Subset
 
-from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.augmentation import Augmentation
 from proxysample_nas.cell import OPERATIONS
@@ -93,39 +93,6 @@ def test_the_weights_are_trained_at_that_rate(proxy: Any) -> None:
     assert low[1].train_loss != high[1].train_loss
 
 
-def test_a_seed_repeats_a_search_and_leaves_the_global_state_alone(proxy: Any) -> None:
-    before = torch.get_rng_state()
-    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
-    results = [small_search(random_state=seed).search(proxy) for seed in (3, 3, 4)]
-    assert torch.equal(torch.get_rng_state(), before)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
-    weights = [result.history[-1].architecture_weights for result in results]
-    losses = [result.history[-1].train_loss for result in results]
-    assert weights[0] == weights[1]
-    assert losses[0] == losses[1]
-    assert weights[0] != weights[2]
-
-
-def test_a_fresh_seed_is_told_and_repeats_the_search(proxy: Any) -> None:
-    result = small_search(random_state=None, epochs=1).search(proxy)
-    again = small_search(random_state=result.facts.seed, epochs=1).search(proxy)
-    assert again.history[0].architecture_weights == result.history[0].architecture_weights
-
-
-def test_given_validation_data_train_the_architecture(digits: Any, proxy: Any) -> None:
-    validation = Subset(digits.test, range(50))
-    result = small_search(epochs=1).search(proxy, validation)
-    assert result.facts.architecture_source == "validation"
-    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (200, 50)
-
-
-def test_the_paper_protocol_needs_validation_data(digits: Any, proxy: Any) -> None:
-    with pytest.raises(InputError, match="pass validation="):
-        small_search(protocol="paper").search(proxy)
-    result = small_search(protocol="paper", epochs=1).search(proxy, Subset(digits.test, range(64)))
-    assert result.facts.parameters["protocol"] == "paper"
-
-
 def test_the_protocols_differ_in_what_they_draw(
     digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,23 +117,6 @@ def test_the_protocols_differ_in_what_they_draw(
 
     assert set(seen(pairs[0])) == {2}
     assert len(set(seen(pairs[1]))) > 2
-
-
-def test_a_class_that_only_validation_has_is_known(digits: Any) -> None:
-    targets = np.asarray(digits.train.targets)
-    without_nine = Subset(digits.train, np.flatnonzero(targets != 9)[:100].tolist())
-    searcher = small_search(epochs=1)
-    assert searcher.search(without_nine).facts.n_classes == 9
-    assert searcher.search(without_nine, digits.test).facts.n_classes == 10
-    assert searcher.search(without_nine, classes=range(10)).facts.n_classes == 10
-
-
-def test_labels_can_be_given_beside_arrays(digits: Any) -> None:
-    images, targets = digits.train.images[:100], np.asarray(digits.train.targets)[:100]
-    searcher = small_search(epochs=1)
-    beside = searcher.search(images, y=targets)
-    together = searcher.search(Subset(digits.train, range(100)))
-    assert beside.history[0].train_loss == together.history[0].train_loss
 
 
 def test_a_collapse_is_warned_of_once(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,12 +163,6 @@ def test_divergence_names_epoch_and_learning_rate(proxy: Any) -> None:
 def test_bad_parameters_say_what_to_do(proxy: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         small_search(**changes).search(proxy)
-
-
-def test_validation_images_have_the_shape_of_the_training_images(proxy: Any) -> None:
-    larger = ArrayDataset(np.zeros((4, 16, 16, 1), dtype=np.uint8), [0, 1, 2, 3])
-    with pytest.raises(InputError, match="differ in shape"):
-        small_search().search(proxy, larger)
 
 
 def test_augmentation_reaches_the_batches(proxy: Any) -> None:
