@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import SupportsIndex
 
 from proxysample.errors import InputError, unknown_name
 from proxysample_nas.isomorphism import normal_form
+from proxysample_nas.notation import read_operations, write_operations
 
 OPERATIONS: tuple[str, ...] = (
     "none",
@@ -24,9 +24,6 @@ OPERATIONS: tuple[str, ...] = (
 
 CONVOLUTIONS: frozenset[str] = frozenset({"nor_conv_1x1", "nor_conv_3x3"})
 """The operations that have learnable parameters."""
-
-_EXAMPLE = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|"
-_TOKEN = re.compile(r"(?P<operation>[^~|+]+)~(?P<source>[0-9]+)")
 
 
 def n_edges(n_nodes: int) -> int:
@@ -194,17 +191,7 @@ class Cell:
         did you mean 'skip_connect'? Known: none, skip_connect, nor_conv_1x1, nor_conv_3x3,
         avg_pool_3x3
         """
-        if not isinstance(text, str):
-            raise InputError(f"a cell is parsed from a string such as {_EXAMPLE!r}, not {text!r}")
-        stripped = text.strip()
-        if not stripped:
-            raise InputError(f"the cell string is empty; write it like {_EXAMPLE!r}")
-        position = text.index(stripped) + 1
-        operations: list[str] = []
-        for target, group in enumerate(stripped.split("+"), start=1):
-            operations += _parse_group(group, target, position)
-            position += len(group) + 1
-        return cls(tuple(operations))
+        return cls(read_operations(text, OPERATIONS))
 
     @classmethod
     def from_indices(cls, indices: Iterable[SupportsIndex]) -> Cell:
@@ -299,6 +286,9 @@ class Cell:
         it "does not contain any learnable parameter" (section 4.4.2) and of ENAS's cells of
         skips and pools the same (section 4.4.4). A convolution that the input does not reach, or
         that does not reach the output, is not counted: it never sees the image, or is never seen.
+
+        The star in the paper's tables marks one such cell alone, the all-skip one: it is absent
+        from ENAS's cells of skips and pools (Table 3).
         """
         return not any(self.operations[edge] in CONVOLUTIONS for edge in self.contributing_edges)
 
@@ -352,11 +342,7 @@ class Cell:
         return normal_form(self.n_nodes, [self.edges[edge] for edge in contributing])
 
     def __str__(self) -> str:
-        groups = (
-            "|" + "".join(f"{operation}~{source}|" for source, _, operation in group)
-            for _, group in itertools.groupby(self.edges, key=operator.itemgetter(1))
-        )
-        return "+".join(groups)
+        return write_operations(self.edges)
 
     def __repr__(self) -> str:
         return f"Cell.from_string({str(self)!r})"
@@ -379,42 +365,3 @@ def _operation_at(index: SupportsIndex, edge: int) -> str:
             f"{len(OPERATIONS) - 1} ({', '.join(OPERATIONS)})"
         )
     return OPERATIONS[position]
-
-
-def _parse_group(group: str, target: int, position: int) -> Sequence[str]:
-    if len(group) < 2 or group[0] != "|" or group[-1] != "|":
-        raise InputError(
-            f"position {position} of the cell: the operations of node {target} must stand "
-            f"between '|' as in {_EXAMPLE!r}, not {group!r}"
-        )
-    tokens = group[1:-1].split("|")
-    position += 1
-    operations = []
-    for source, token in enumerate(tokens):
-        operations.append(_parse_token(token, source, position))
-        position += len(token) + 1
-    if len(tokens) != target:
-        raise InputError(
-            f"position {position} of the cell: node {target} needs {target} operations, one per "
-            f"node before it, but has {len(tokens)}"
-        )
-    return operations
-
-
-def _parse_token(token: str, source: int, position: int) -> str:
-    match = _TOKEN.fullmatch(token)
-    if match is None:
-        raise InputError(
-            f"position {position} of the cell: expected 'operation~{source}', not {token!r}"
-        )
-    operation = match["operation"]
-    if operation not in OPERATIONS:
-        raise InputError(
-            f"position {position} of the cell: {unknown_name('operation', operation, OPERATIONS)}"
-        )
-    if int(match["source"]) != source:
-        raise InputError(
-            f"position {position} of the cell: expected source {source} here, since the sources "
-            f"of a node ascend from 0, not {match['source']}"
-        )
-    return operation

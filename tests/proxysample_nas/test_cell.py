@@ -89,6 +89,16 @@ def test_broken_notation_is_refused_with_its_position(text: str, message: str) -
         Cell.from_string(text)
 
 
+@given(st.lists(st.sampled_from([*OPERATIONS, *"|+~0123456789 ", "none~0|"])))
+def test_no_string_is_refused_in_another_way(pieces: list[str]) -> None:
+    text = "|" + "".join(pieces)
+    try:
+        cell = Cell.from_string(text)
+    except InputError:
+        return
+    assert str(cell) == text.strip()
+
+
 @pytest.mark.parametrize("count", [0, 2, 4, 5, 7, 9])
 def test_a_count_that_fits_no_number_of_nodes_is_refused(count: int) -> None:
     with pytest.raises(InputError, match=f"{count} operations fit no number of nodes"):
