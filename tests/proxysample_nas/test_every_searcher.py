@@ -19,6 +19,8 @@ from proxysample.errors import InputError
 from proxysample_nas.normalization import Normalization
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
+from proxysample_nas.searchers.data import prepare_data
+from proxysample_nas.searchers.seeds import stream
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -154,6 +156,45 @@ def test_labels_can_be_given_beside_arrays(name: str, digits: Any) -> None:
     beside = searcher.search(images, y=targets)
     together = searcher.search(Subset(digits.train, range(100)))
     assert without_times(beside) == without_times(together)
+
+
+def state_of(searcher: Any, proxy: Any) -> Any:
+    data = prepare_data(
+        proxy,
+        None,
+        None,
+        classes=None,
+        architecture_fraction=0.5,
+        normalization=None,
+        generator=stream(0, "holdout"),
+        device=torch.device("cpu"),
+    )
+    return searcher._create_state(data, seed=0)
+
+
+@pytest.mark.parametrize("name", [name for name in list_searchers() if has_protocols(name)])
+def test_the_published_settings_reach_the_supernet_and_its_optimizers(
+    name: str, proxy: Any
+) -> None:
+    sizes = {"channels": 1, "cells_per_stage": 1}
+    for protocol, track, expected in [
+        ("default", None, False),
+        ("paper", None, True),
+        ("default", True, True),
+        ("paper", False, False),
+    ]:
+        searcher = create_searcher(name, protocol=protocol, track_running_stats=track, **sizes)
+        assert state_of(searcher, proxy).supernet.track_running_stats == expected
+    state = state_of(create_searcher(name, **sizes), proxy)
+    assert state.supernet.n_nodes == 5
+    (weights,) = state.weight_optimizer.param_groups
+    enas = name == "enas"
+    optimizer = state.controller_optimizer if enas else state.architecture_optimizer
+    (architecture,) = optimizer.param_groups
+    told = [weights[key] for key in ("lr", "momentum", "weight_decay", "nesterov")]
+    assert told == ([0.05, 0.9, 2.5e-4, True] if enas else [0.025, 0.9, 5e-4, True])
+    told = [architecture[key] for key in ("lr", "betas", "eps", "weight_decay")]
+    assert told == ([1e-3, (0.0, 0.999), 1e-3, 0] if enas else [3e-4, (0.5, 0.999), 1e-8, 1e-3])
 
 
 class InterruptedSearchError(Exception):
