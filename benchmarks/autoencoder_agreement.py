@@ -22,10 +22,10 @@ import torch
 from scipy.stats import spearmanr
 
 from proxysample import AutoencoderLoss, Ranking, load_dataset
-from proxysample.autoencoder import reconstruction_losses
-from proxysample.autoencoder_network import binary_cross_entropy, swapped_binary_cross_entropy
-from proxysample.image_tensors import ImageTensors
-from proxysample.reading import Samples
+from proxysample.data.reading import Samples
+from proxysample.networks.autoencoder import binary_cross_entropy, swapped_binary_cross_entropy
+from proxysample.networks.image_tensors import ImageTensors
+from proxysample.samplers.autoencoder import reconstruction_losses
 
 RATIOS = (0.25, 0.5, 0.75)
 OTHER_SEED = "mse, other seed"

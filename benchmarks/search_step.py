@@ -22,14 +22,14 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from proxysample_nas.cell import OPERATIONS, n_edges
 from proxysample_nas.searchers.bilevel import (
     update_architecture,
     update_architecture_unrolled,
     update_weights,
 )
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_darts import Reference
 from tests.proxysample_nas.reference_supernet import ReferenceSupernet
 

@@ -13,26 +13,26 @@ from proxysample.errors import InputError, MissingDependencyError, ProxysampleEr
 from proxysample.registry import create_sampler, list_samplers
 
 if TYPE_CHECKING:
-    from proxysample.autoencoder import AutoencoderLoss
-    from proxysample.datasets import ArrayDataset, load_dataset
-    from proxysample.kmeans_outliers import KMeansOutlierRemoval
-    from proxysample.outliers import CCOutlierRemoval
-    from proxysample.random import CCRandomSampling, RandomSampling
+    from proxysample.data.datasets import ArrayDataset, load_dataset
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
-    from proxysample.transfer import TransferLoss
+    from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.kmeans_outliers import KMeansOutlierRemoval
+    from proxysample.samplers.outliers import CCOutlierRemoval
+    from proxysample.samplers.random import CCRandomSampling, RandomSampling
+    from proxysample.samplers.transfer import TransferLoss
 
 _HOMES = {
-    "ArrayDataset": "proxysample.datasets",
-    "AutoencoderLoss": "proxysample.autoencoder",
-    "CCOutlierRemoval": "proxysample.outliers",
-    "CCRandomSampling": "proxysample.random",
-    "KMeansOutlierRemoval": "proxysample.kmeans_outliers",
-    "RandomSampling": "proxysample.random",
+    "ArrayDataset": "proxysample.data.datasets",
+    "AutoencoderLoss": "proxysample.samplers.autoencoder",
+    "CCOutlierRemoval": "proxysample.samplers.outliers",
+    "CCRandomSampling": "proxysample.samplers.random",
+    "KMeansOutlierRemoval": "proxysample.samplers.kmeans_outliers",
+    "RandomSampling": "proxysample.samplers.random",
     "Ranking": "proxysample.ranking",
     "Sampler": "proxysample.sampler",
-    "TransferLoss": "proxysample.transfer",
-    "load_dataset": "proxysample.datasets",
+    "TransferLoss": "proxysample.samplers.transfer",
+    "load_dataset": "proxysample.data.datasets",
 }
 
 __all__ = [

@@ -56,7 +56,7 @@ def select(
     """
     import numpy as np
 
-    from proxysample.datasets import load_dataset
+    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_writable, replace_file
 
     ratio = parse_ratio(r)
@@ -86,7 +86,7 @@ def score(
 
     In Python: Ranking.load(PATH).select(0.25).
     """
-    from proxysample.datasets import load_dataset
+    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_writable
 
     chosen = _sampler(sampler, param, random_state)
@@ -108,7 +108,7 @@ def report(
     random_state: RandomStateOption = 0,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
-    from proxysample.datasets import load_dataset
+    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_writable
 
     ratio = parse_ratio(r)

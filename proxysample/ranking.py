@@ -12,9 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.fingerprint import check_fingerprint
+from proxysample.data.reading import Samples
+from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
 from proxysample.files import read_npz, read_npz_stream, replace_file
-from proxysample.fingerprint import check_fingerprint
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -26,8 +28,6 @@ from proxysample.keeping import (
     n_kept,
     order_by_score,
 )
-from proxysample.reading import Samples
-from proxysample.tables import take_rows
 
 FORMAT = "proxysample-ranking-1"
 
@@ -136,7 +136,7 @@ class Ranking:
         Parameters
         ----------
         dataset, y : object
-            See `proxysample.reading.Samples`.
+            See `proxysample.data.reading.Samples`.
 
         Raises
         ------

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from proxysample.sampler import Sampler
 
 SAMPLERS = {
-    "rs": ("proxysample.random", "RandomSampling"),
-    "cc-rs": ("proxysample.random", "CCRandomSampling"),
-    "km-or": ("proxysample.kmeans_outliers", "KMeansOutlierRemoval"),
-    "cc-or": ("proxysample.outliers", "CCOutlierRemoval"),
-    "ae": ("proxysample.autoencoder", "AutoencoderLoss"),
-    "tl": ("proxysample.transfer", "TransferLoss"),
+    "rs": ("proxysample.samplers.random", "RandomSampling"),
+    "cc-rs": ("proxysample.samplers.random", "CCRandomSampling"),
+    "km-or": ("proxysample.samplers.kmeans_outliers", "KMeansOutlierRemoval"),
+    "cc-or": ("proxysample.samplers.outliers", "CCOutlierRemoval"),
+    "ae": ("proxysample.samplers.autoencoder", "AutoencoderLoss"),
+    "tl": ("proxysample.samplers.transfer", "TransferLoss"),
 }
 
 

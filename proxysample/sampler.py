@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from proxysample.data.fingerprint import fingerprint
+from proxysample.data.labels import check_class_sizes, encode_labels
+from proxysample.data.reading import Samples
+from proxysample.data.tables import take_rows
 from proxysample.errors import unknown_name
-from proxysample.fingerprint import fingerprint
 from proxysample.keeping import (
     DIRECTIONS,
     Direction,
@@ -21,13 +24,10 @@ from proxysample.keeping import (
     Rounding,
     check_ratio,
 )
-from proxysample.labels import check_class_sizes, encode_labels
 from proxysample.ranking import Ranking
-from proxysample.reading import Samples
-from proxysample.tables import take_rows
 
 if TYPE_CHECKING:
-    from proxysample.report import Report
+    from proxysample.reporting.report import Report
 
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
@@ -82,7 +82,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Parameters
         ----------
         dataset : array, tensor or map-style dataset
-            See `proxysample.reading.Samples`.
+            See `proxysample.data.reading.Samples`.
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
 
@@ -224,7 +224,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Report
             Print it as text, or ``report.save("report.html")``.
         """
-        from proxysample.report import build_report
+        from proxysample.reporting.report import build_report
 
         check_ratio(r)
         return build_report(self.rank(dataset, y), self._read(dataset, y), r)

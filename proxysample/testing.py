@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
 from proxysample.keeping import class_sequence
 from proxysample.sampler import Sampler

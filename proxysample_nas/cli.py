@@ -53,10 +53,10 @@ def search(
     ] = None,
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
-    from proxysample.datasets import load_dataset
+    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_writable, replace_file
+    from proxysample_nas.data.images import load_images
     from proxysample_nas.drawing import check_drawing_path, save_drawing
-    from proxysample_nas.images import load_images
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
@@ -93,9 +93,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Train a cell's network from scratch on the training part and judge it on the test part."""
-    from proxysample.datasets import load_dataset
-    from proxysample_nas.cell import Cell
-    from proxysample_nas.training import CellTrainer
+    from proxysample.data.datasets import load_dataset
+    from proxysample_nas.space.cell import Cell
+    from proxysample_nas.training.trainer import CellTrainer
 
     judged = Cell.from_string(cell)
     try:

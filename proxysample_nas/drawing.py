@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import replace_file
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 from proxysample.clustering import faiss, scikit_learn
 from proxysample.clustering.lloyd import Engine, Refined, iterate
 from proxysample.clustering.numpy_engine import NumpyEngine
+from proxysample.clustering.parallel import Workers
 from proxysample.clustering.torch_engine import TorchEngine
+from proxysample.data.rows import Rows
 from proxysample.device import resolve_device
 from proxysample.errors import unknown_name
 from proxysample.keeping import FloatArray
-from proxysample.parallel import Workers
-from proxysample.rows import Rows
 
 Backend = Literal["auto", "numpy", "scikit-learn", "faiss", "torch"]
 BACKENDS: tuple[Backend, ...] = ("auto", "numpy", "scikit-learn", "faiss", "torch")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from proxysample.clustering.lloyd import Refined
+from proxysample.clustering.parallel import Workers
+from proxysample.data.rows import Rows
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.keeping import FloatArray
-from proxysample.parallel import Workers
-from proxysample.rows import Rows
 
 # faiss runs as many iterations as it is told; after so many the gain is looked at.
 ITERATIONS_PER_CALL = 5

@@ -8,12 +8,12 @@ import numpy as np
 
 from proxysample.clustering import scikit_learn
 from proxysample.clustering.backends import Backend, find_backend
+from proxysample.clustering.groups import distances_to_own
 from proxysample.clustering.numpy_engine import nearest_centers
+from proxysample.clustering.parallel import Workers
 from proxysample.clustering.start import find_start
-from proxysample.groups import distances_to_own
+from proxysample.data.rows import Rows
 from proxysample.keeping import FloatArray, IntArray
-from proxysample.parallel import Workers
-from proxysample.rows import Rows
 
 RandomState = int | np.random.Generator | None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from proxysample.clustering.groups import sum_by_group
 from proxysample.clustering.lloyd import NOISE, Step
-from proxysample.groups import sum_by_group
+from proxysample.clustering.parallel import Workers
+from proxysample.data.rows import Array, Rows
 from proxysample.keeping import FloatArray, IntArray
-from proxysample.parallel import Workers
-from proxysample.rows import Array, Rows
 
 
 class NumpyEngine:

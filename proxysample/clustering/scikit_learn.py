@@ -11,9 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxysample.clustering.lloyd import Refined
+from proxysample.clustering.parallel import Workers
+from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
-from proxysample.parallel import Workers
-from proxysample.rows import Float32Array, Rows
 
 # scikit-learn stops where the centers move by no more than this, squared and in units of the
 # features' mean variance; its default, which the paper's code has.

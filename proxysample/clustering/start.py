@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from proxysample.clustering.backends import Refine
+from proxysample.clustering.groups import group_means
 from proxysample.clustering.numpy_engine import nearest_centers
-from proxysample.groups import group_means
+from proxysample.clustering.parallel import Workers
+from proxysample.clustering.principal import principal_components
+from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
-from proxysample.parallel import Workers
-from proxysample.principal import principal_components
-from proxysample.rows import Float32Array, Rows
 
 # Where the start is looked for. The iterations over all rows and features that follow make up
 # for what a start overlooks.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from proxysample.clustering.lloyd import NOISE, Step
+from proxysample.clustering.parallel import Workers
+from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
-from proxysample.parallel import Workers
-from proxysample.rows import Float32Array, Rows
 
 if TYPE_CHECKING:
     import torch

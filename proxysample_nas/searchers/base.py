@@ -44,7 +44,8 @@ class Searcher(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scikit-learn sh
         Parameters
         ----------
         train : object
-            A labelled dataset that `proxysample_nas.images.load_images` reads, usually a proxy.
+            A labelled dataset that `proxysample_nas.data.images.load_images` reads, usually a
+            proxy.
         validation : object, optional
             Labelled samples to choose the architecture by; by default a part of `train`.
         y : array-like of shape (n,), optional

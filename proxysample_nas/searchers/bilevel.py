@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxysample_nas.loader import Batch
+from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.state import SearchState
 
 Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 
 COLLAPSE_SHARE = 0.75
 """Share of skip connections from which a cell counts as collapsed.

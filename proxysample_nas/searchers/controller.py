@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from proxysample_nas.cell import OPERATIONS
-from proxysample_nas.initialization import fresh_generator, uniform_fan_in
+from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.initialization import fresh_generator, uniform_fan_in
 
 Choose = Callable[[int, Tensor], Tensor]
 """From an edge and the logits of its operations, (n, 5), to one operation each, (n,)."""
@@ -22,7 +22,7 @@ class Walk:
     Attributes
     ----------
     operations : Tensor of shape (n, n_edges), int64
-        Index in `proxysample_nas.cell.OPERATIONS` of each edge's operation.
+        Index in `proxysample_nas.space.cell.OPERATIONS` of each edge's operation.
     log_probabilities : Tensor of shape (n,)
         Natural logarithm of the probability of each cell.
     entropies : Tensor of shape (n,)
@@ -41,9 +41,9 @@ class Walk:
 class Controller(nn.Module):
     """A distribution over cells, one operation conditioned on those before it.
 
-    An LSTM takes one step per edge, in the order of `proxysample_nas.cell.edges_of`; the first
-    input is learned, every other one is the embedding of the operation just chosen. The logits
-    of an edge are ``tanh_constant * tanh(output / temperature)``, which keeps them within
+    An LSTM takes one step per edge, in the order of `proxysample_nas.space.cell.edges_of`; the
+    first input is learned, every other one is the embedding of the operation just chosen. The
+    logits of an edge are ``tanh_constant * tanh(output / temperature)``, which keeps them within
     `tanh_constant` (Pham et al. 2018, section 2.2; Bello et al. 2017, section A.1).
 
     Parameters

@@ -6,10 +6,9 @@ from torch import Tensor
 
 from proxysample.errors import InputError
 from proxysample.sampler import Protocol
-from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.hyperparameters import check_not_negative
-from proxysample_nas.loader import Batch
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.loader import Batch
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.bilevel import (
     update_architecture,
     update_architecture_unrolled,
@@ -17,6 +16,7 @@ from proxysample_nas.searchers.bilevel import (
 )
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.training.hyperparameters import check_not_negative
 
 
 class DARTS(GradientSearcher):
@@ -84,13 +84,13 @@ class DARTS(GradientSearcher):
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
     device : str
-        See `proxysample_nas.device.resolve_device`.
+        See `proxysample.device.resolve_device`.
     progress : bool
         Whether to show a progress bar.
 
     Examples
     --------
-    >>> from proxysample.datasets import load_dataset
+    >>> from proxysample.data.datasets import load_dataset
     >>> digits = load_dataset("digits").train
     >>> searcher = DARTS(
     ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, random_state=0, progress=False

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from proxysample.errors import InputError
-from proxysample_nas.holdout import stratified_holdout
-from proxysample_nas.images import LabelledImages, classes_of, load_images
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.holdout import stratified_holdout
+from proxysample_nas.data.images import LabelledImages, classes_of, load_images
+from proxysample_nas.data.normalization import Normalization
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def prepare_data(
     Parameters
     ----------
     train : object
-        See `proxysample_nas.images.load_images`.
+        See `proxysample_nas.data.images.load_images`.
     validation : object or None
         None holds a stratified part of `train` out; a labelled dataset is taken as it is.
     y : array-like or None

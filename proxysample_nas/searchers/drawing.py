@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
 
 
 def n_cells(n_nodes: int, *, connected_only: bool) -> int:

@@ -8,14 +8,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError
 from proxysample.sampler import Protocol
-from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.cell import Cell, n_edges
-from proxysample_nas.device import deterministic_kernels
-from proxysample_nas.hyperparameters import check_decay_rates, check_not_negative, check_sizes
-from proxysample_nas.normalization import Normalization
-from proxysample_nas.optimization import check_loss, cosine_learning_rate, set_learning_rate
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
@@ -26,6 +23,17 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.training.hyperparameters import (
+    check_decay_rates,
+    check_not_negative,
+    check_sizes,
+)
+from proxysample_nas.training.optimization import (
+    check_loss,
+    cosine_learning_rate,
+    set_learning_rate,
+)
 
 
 class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
@@ -99,7 +107,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
     device : str
-        See `proxysample_nas.device.resolve_device`.
+        See `proxysample.device.resolve_device`.
     progress : bool
         Whether to show progress bars.
 
@@ -113,7 +121,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
 
     Examples
     --------
-    >>> from proxysample.datasets import load_dataset
+    >>> from proxysample.data.datasets import load_dataset
     >>> digits = load_dataset("digits").train
     >>> searcher = ENAS(
     ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, controller_updates=2,

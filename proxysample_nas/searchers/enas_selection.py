@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from proxysample_nas.cell import Cell
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.enas_updates import ControllerState, judge
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.separate_batches import SeparateBatches
+from proxysample_nas.space.cell import Cell
 
 
 def select_by_all(

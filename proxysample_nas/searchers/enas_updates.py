@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxysample.sampler import Protocol
-from proxysample_nas.loader import Batch
+from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.reinforcement import (
@@ -20,7 +20,7 @@ from proxysample_nas.searchers.reinforcement import (
     policy_loss_of_the_authors,
 )
 from proxysample_nas.searchers.snapshot import Parts, kept_statistics
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.supernet import Supernet
 
 
 @dataclass

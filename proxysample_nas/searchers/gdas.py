@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from proxysample.errors import InputError
 from proxysample.sampler import Protocol
-from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.hyperparameters import check_not_negative
-from proxysample_nas.loader import Batch
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.loader import Batch
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.bilevel import update_architecture, update_weights
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.gumbel import sample_operations
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.training.hyperparameters import check_not_negative
 
 
 class GDAS(GradientSearcher):
@@ -78,7 +78,7 @@ class GDAS(GradientSearcher):
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
     device : str
-        See `proxysample_nas.device.resolve_device`.
+        See `proxysample.device.resolve_device`.
     progress : bool
         Whether to show a progress bar.
 
@@ -96,7 +96,7 @@ class GDAS(GradientSearcher):
 
     Examples
     --------
-    >>> from proxysample.datasets import load_dataset
+    >>> from proxysample.data.datasets import load_dataset
     >>> digits = load_dataset("digits").train
     >>> searcher = GDAS(
     ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, random_state=0, progress=False
@@ -274,7 +274,7 @@ def sampled_forward(
     temperature : float
         Of the Gumbel softmax.
     scalar_trick : bool
-        See `proxysample_nas.supernet.Supernet.forward_sampled`.
+        See `proxysample_nas.space.supernet.Supernet.forward_sampled`.
 
     Returns
     -------

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample_nas.cell import OPERATIONS, n_edges
-from proxysample_nas.device import deterministic_kernels
-from proxysample_nas.hyperparameters import check_decay_rates, check_not_negative
-from proxysample_nas.loader import Batch
-from proxysample_nas.optimization import check_loss, cosine_learning_rate, set_learning_rate
+from proxysample.device import deterministic_kernels
+from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.pairs import PairedBatches
@@ -22,6 +19,13 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
+from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.training.hyperparameters import check_decay_rates, check_not_negative
+from proxysample_nas.training.optimization import (
+    check_loss,
+    cosine_learning_rate,
+    set_learning_rate,
+)
 
 
 class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):

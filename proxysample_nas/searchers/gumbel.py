@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxysample_nas.optimization import DivergenceError
+from proxysample_nas.training.optimization import DivergenceError
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class GumbelSample:
     Attributes
     ----------
     operations : list of int, length n_edges
-        Index of each edge's operation in `proxysample_nas.cell.OPERATIONS`, on the host.
+        Index of each edge's operation in `proxysample_nas.space.cell.OPERATIONS`, on the host.
     gates : Tensor of shape (n_edges, 5)
         One for the drawn operations and zero for the others, up to rounding; the gradient is
         that of the relaxed sample, the softmax at the temperature.

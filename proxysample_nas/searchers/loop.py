@@ -9,9 +9,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from proxysample_nas.cell import Cell
-from proxysample_nas.device import resolve_device
-from proxysample_nas.normalization import Normalization
+from proxysample.device import resolve_device
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
     has_collapsed,
@@ -23,6 +22,7 @@ from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchRes
 from proxysample_nas.searchers.resumption import Resumable, Resumption
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
+from proxysample_nas.space.cell import Cell
 
 
 class Batches(Protocol):
@@ -108,7 +108,8 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         Parameters
         ----------
         train : object
-            A labelled dataset that `proxysample_nas.images.load_images` reads, usually a proxy.
+            A labelled dataset that `proxysample_nas.data.images.load_images` reads, usually a
+            proxy.
         validation : object, optional
             Labelled samples that choose the architecture, so that all of `train` trains the
             weights. By default a stratified `architecture_fraction` of `train` is held out.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from proxysample_nas.augmentation import Augmentation
-from proxysample_nas.loader import Batch, Loader, shuffled, with_replacement
+from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.loader import Batch, Loader, shuffled, with_replacement
 from proxysample_nas.searchers.data import SearchData
 
 

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample_nas.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.cell import Cell, n_edges
-from proxysample_nas.hyperparameters import check_sizes
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.drawing import check_n_cells, draw_cells
 from proxysample_nas.searchers.loop import EpochSearcher
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import resolve_seed, stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
-from proxysample_nas.training import CellTrainer
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.training.hyperparameters import check_sizes
+from proxysample_nas.training.trainer import CellTrainer
 
 
 @dataclass
@@ -95,8 +95,8 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
     epochs : int
         Passes over the weight data for each cell.
     batch_size, learning_rate, momentum, weight_decay, nesterov
-        See `proxysample_nas.training.CellTrainer`, whose defaults they are; the learning rate
-        falls to 0 within `epochs`.
+        See `proxysample_nas.training.trainer.CellTrainer`, whose defaults they are; the learning
+        rate falls to 0 within `epochs`.
     architecture_fraction : float
         Share of the training data held out to judge the cells, where no validation data is
         given. One half, so that all searchers train their weights on the same samples.
@@ -107,7 +107,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
     device : str
-        See `proxysample_nas.device.resolve_device`.
+        See `proxysample.device.resolve_device`.
     progress : bool
         Whether to show a progress bar.
 
@@ -120,7 +120,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
 
     Examples
     --------
-    >>> from proxysample.datasets import load_dataset
+    >>> from proxysample.data.datasets import load_dataset
     >>> digits = load_dataset("digits").train
     >>> searcher = RandomSearch(
     ...     n_nodes=3, channels=4, cells_per_stage=1, n_samples=2, epochs=1, random_state=0,

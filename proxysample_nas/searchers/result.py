@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from proxysample_nas.cell import Cell
 from proxysample_nas.searchers.selection import Selection
+from proxysample_nas.space.cell import Cell
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class EpochRecord:
         The genotype after the epoch.
     architecture_weights : tuple of tuple of float, shape (n_edges, 5)
         Probability of each operation on each edge after the epoch, in the order of
-        `proxysample_nas.cell.OPERATIONS`; every row sums to 1. Empty where a searcher has none.
+        `proxysample_nas.space.cell.OPERATIONS`; every row sums to 1. Empty where a searcher
+        has none.
     learning_rate : float
         Of the supernet's weights.
     train_loss : float

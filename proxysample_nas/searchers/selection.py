@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 
 
 @dataclass(frozen=True)

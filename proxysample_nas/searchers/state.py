@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from proxysample_nas.cell import Cell
 from proxysample_nas.searchers.snapshot import Parts, kept_statistics
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.supernet import Supernet
 
 
 @dataclass

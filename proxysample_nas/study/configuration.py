@@ -12,9 +12,9 @@ from proxysample.errors import InputError
 from proxysample.keeping import check_ratio
 from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
-from proxysample_nas.augmentation import Augmentation
+from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.searchers import Searcher, create_searcher
-from proxysample_nas.training import CellTrainer
+from proxysample_nas.training.trainer import CellTrainer
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class StudyConfiguration:
     Attributes
     ----------
     dataset : str
-        See `proxysample.datasets.load_dataset`; it needs a test part.
+        See `proxysample.data.datasets.load_dataset`; it needs a test part.
     samplers, searchers : tuple of Component
         Each sampler at each ratio is searched by each searcher.
     ratios : tuple of float
@@ -87,7 +87,7 @@ class StudyConfiguration:
     seeds : tuple of int
         Of the trainings that judge a cell.
     recipe : str
-        See `proxysample_nas.training.RECIPES`.
+        See `proxysample_nas.training.trainer.RECIPES`.
     training : mapping
         Parameters of `CellTrainer` that win over the recipe.
     augmentation : mapping

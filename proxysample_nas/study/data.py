@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import ArrayDataset, load_dataset
+from proxysample.data.labels import encode_labels
 from proxysample.errors import InputError
 from proxysample.keeping import interleave_classes
-from proxysample.labels import encode_labels
-from proxysample_nas.images import LabelledImages, load_images
+from proxysample_nas.data.images import LabelledImages, load_images
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def load_study_data(
     Parameters
     ----------
     dataset : str
-        See `proxysample.datasets.load_dataset`.
+        See `proxysample.data.datasets.load_dataset`.
     n_train : int, optional
         Use only so many training images, class shares kept.
     random_state : int
         Seed of that draw.
     device : str
-        See `proxysample_nas.device.resolve_device`.
+        See `proxysample.device.resolve_device`.
 
     Returns
     -------

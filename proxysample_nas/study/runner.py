@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from proxysample.keeping import IntArray
 from proxysample.ranking import Ranking
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.executors import Executor
 from proxysample_nas.study.settings import Setting, Specifications, settings_of

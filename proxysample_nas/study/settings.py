@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from proxysample.sampler import plain_parameters
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import Component, StudyConfiguration
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.registry import sampler_class
-from proxysample_nas.cell import Cell
-from proxysample_nas.evaluation import Evaluation, TrainingRun
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import Component, StudyConfiguration
 from proxysample_nas.study.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.store import Store
+from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")
 PAPERS_ORDER = ("rs", "km-or", "ae", "cc-rs", "cc-or", "tl")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from proxysample.keeping import IntArray
-from proxysample_nas.cell import Cell
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import Component, StudyConfiguration
 from proxysample_nas.study.data import StudyData, load_study_data
 from proxysample_nas.study.settings import Setting

@@ -12,13 +12,13 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from proxysample import AutoencoderLoss, InputError, load_dataset
-from proxysample.autoencoder_network import (
+from proxysample.data.reading import Samples
+from proxysample.networks.autoencoder import (
     ConvolutionalAutoencoder,
     binary_cross_entropy,
     squared_error,
     swapped_binary_cross_entropy,
 )
-from proxysample.reading import Samples
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 
 from proxysample import InputError, MissingDependencyError
-from proxysample.backbones import as_backbone, import_timm, load_backbone
-from proxysample.embedding import Backbone, extract_features
-from proxysample.image_tensors import ImageTensors
-from proxysample.reading import Samples
+from proxysample.data.reading import Samples
+from proxysample.networks.backbones import as_backbone, import_timm, load_backbone
+from proxysample.networks.embedding import Backbone, extract_features
+from proxysample.networks.image_tensors import ImageTensors
 
 NAME = "tf_efficientnet_lite0"
 PALACE = 698  # of the 1,000 ImageNet classes
@@ -82,7 +82,8 @@ def hide(package, monkeypatch):
 
     monkeypatch.delitem(sys.modules, package, raising=False)
     monkeypatch.setattr(
-        "proxysample.backbones.find_spec", lambda name: None if name == package else find_spec(name)
+        "proxysample.networks.backbones.find_spec",
+        lambda name: None if name == package else find_spec(name),
     )
 
 

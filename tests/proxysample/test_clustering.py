@@ -5,14 +5,14 @@ import pytest
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from proxysample import clustering, load_dataset
-from proxysample import rows as rows_module
 from proxysample.clustering import cluster, cluster_from_random_starts
 from proxysample.clustering.lloyd import iterate
 from proxysample.clustering.numpy_engine import NumpyEngine, nearest_centers
+from proxysample.clustering.parallel import Workers
+from proxysample.clustering.standardization import mean_and_scale
 from proxysample.clustering.torch_engine import TorchEngine
-from proxysample.parallel import Workers
-from proxysample.rows import Rows
-from proxysample.standardization import mean_and_scale
+from proxysample.data import rows as rows_module
+from proxysample.data.rows import Rows
 
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.filterwarnings("ignore::DeprecationWarning"))

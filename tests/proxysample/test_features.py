@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from proxysample import AutoencoderLoss, InputError, KMeansOutlierRemoval, MissingDependencyError
-from proxysample.features import check_features, feature_rows
-from proxysample.parallel import Workers
-from proxysample.reading import Samples
+from proxysample.clustering.features import check_features, feature_rows
+from proxysample.clustering.parallel import Workers
+from proxysample.data.reading import Samples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 3), dtype=np.uint8)
 FLAT = IMAGES.reshape(600, -1) / 255
@@ -137,7 +137,7 @@ def test_a_timm_model_is_found_by_name():
 
 
 def test_without_timm_its_extra_is_named(monkeypatch):
-    monkeypatch.setattr("proxysample.backbones.find_spec", lambda name: None)
+    monkeypatch.setattr("proxysample.networks.backbones.find_spec", lambda name: None)
     for name in [name for name in sys.modules if name.split(".")[0] in ("timm", "torchvision")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingDependencyError, match=r"proxysample\[transfer\]"):

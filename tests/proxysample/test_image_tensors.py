@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from proxysample import InputError
-from proxysample.image_tensors import ROWS_PER_FORWARD, ImageTensors
-from proxysample.reading import ROWS_PER_CHUNK, Samples
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
+from proxysample.networks.image_tensors import ROWS_PER_FORWARD, ImageTensors
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,10 @@ import pytest
 from sklearn.base import clone
 
 from proxysample import InputError, KMeansOutlierRemoval, MissingDependencyError, load_dataset
+from proxysample.clustering.parallel import Workers
+from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data.rows import Rows
 from proxysample.keeping import class_sequence
-from proxysample.parallel import Workers
-from proxysample.rows import Rows
-from proxysample.standardization import mean_and_scale
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_paper_protocol_starts_a_hundred_times(monkeypatch, digits):
         seen.update(parameters)
         raise InterruptedError
 
-    monkeypatch.setattr("proxysample.kmeans_outliers.cluster_from_random_starts", spy)
+    monkeypatch.setattr("proxysample.samplers.kmeans_outliers.cluster_from_random_starts", spy)
     with pytest.raises(InterruptedError):
         KMeansOutlierRemoval(n_clusters=10, protocol="paper").fit(digits)
     assert (seen["n_init"], seen["max_iter"]) == (100, 300)

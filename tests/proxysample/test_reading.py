@@ -7,8 +7,8 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from proxysample import ArrayDataset, InputError
-from proxysample.labels import check_class_sizes, check_labels, encode_labels
-from proxysample.reading import Samples
+from proxysample.data.labels import check_class_sizes, check_labels, encode_labels
+from proxysample.data.reading import Samples
 
 
 class Photos(Dataset):

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from proxysample import rows as rows_module
-from proxysample.groups import distances_to_own, group_means
-from proxysample.parallel import Workers
-from proxysample.principal import principal_components
-from proxysample.rows import Rows
-from proxysample.standardization import mean_and_scale
+from proxysample.clustering.groups import distances_to_own, group_means
+from proxysample.clustering.parallel import Workers
+from proxysample.clustering.principal import principal_components
+from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data import rows as rows_module
+from proxysample.data.rows import Rows
 
 
 @pytest.fixture(params=[1, 3])

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from proxysample import ArrayDataset, InputError, create_sampler, list_samplers
-from proxysample.random import RandomSampling
 from proxysample.registry import takes_parameter
+from proxysample.samplers.random import RandomSampling
 from proxysample.testing import check_sampler, sampler_checks, small_digits
 
 # What makes a sampler quick on a few hundred samples.

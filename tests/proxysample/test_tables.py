@@ -13,7 +13,7 @@ from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 
 from proxysample import CCOutlierRemoval, InputError, load_dataset
-from proxysample.reading import Samples, read_labels
+from proxysample.data.reading import Samples, read_labels
 
 
 @pytest.fixture(scope="module")

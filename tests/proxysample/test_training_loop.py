@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxysample import InputError
-from proxysample.training_loop import minibatches, train
+from proxysample.networks.training_loop import minibatches, train
 
 
 @given(st.integers(2, 200), st.integers(2, 50), st.integers(0, 99))

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from proxysample import InputError, TransferLoss, load_dataset
-from proxysample.classification_head import ClassificationHead, drop
 from proxysample.device import draw_seeds, forked_randomness
+from proxysample.networks.classification_head import ClassificationHead, drop
 
 
 class CountingBackbone(nn.Module):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from proxysample_nas.cell import OPERATIONS, edges_of, n_edges
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import OPERATIONS, edges_of, n_edges
+from proxysample_nas.space.supernet import Supernet
 
 
 class Zero(nn.Module):

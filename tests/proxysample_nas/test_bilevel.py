@@ -17,7 +17,7 @@ from proxysample_nas.searchers.bilevel import (
 )
 from proxysample_nas.searchers.darts import darts_step
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.supernet import Supernet
 
 from .reference_darts import Reference
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, Cell, all_cells, edges_of, n_edges
+from proxysample_nas.space.cell import OPERATIONS, Cell, all_cells, edges_of, n_edges
 
 THREE_NODES = "|nor_conv_3x3~0|+|skip_connect~0|none~1|"
 BEST_OF_BENCHMARK = (
@@ -185,6 +185,6 @@ def test_number_of_skip_connections() -> None:
 
 
 def test_reading_a_cell_does_not_import_torch() -> None:
-    code = "import sys, proxysample_nas.cell; print('torch' in sys.modules)"
+    code = "import sys, proxysample_nas.space.cell; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchResult, checkpoint
 from proxysample_nas.searchers.checkpoint import Checkpoint
@@ -66,7 +66,7 @@ def assert_same_bits(first: Path, second: Path) -> None:
 
 PROGRAM = """
 import sys
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import DARTS
 from torch.utils.data import Subset
 

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from proxysample_nas.cell import Cell
 from proxysample_nas.cli import main
 from proxysample_nas.searchers import SearchResult
+from proxysample_nas.space.cell import Cell
 
 
 @pytest.fixture

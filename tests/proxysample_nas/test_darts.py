@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.augmentation import Augmentation
-from proxysample_nas.cell import OPERATIONS
-from proxysample_nas.normalization import Normalization
-from proxysample_nas.optimization import DivergenceError
+from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import (
     DARTS,
     SearchCollapseWarning,
     SearchResult,
 )
 from proxysample_nas.searchers import gradient as gradient_module
+from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.training.optimization import DivergenceError
 
 # A search of one epoch ends near its random beginning, where a cell may well have no path.
 pytestmark = pytest.mark.filterwarnings("ignore:the searched cell has no path")

@@ -8,8 +8,8 @@ from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from proxysample import InputError, MissingDependencyError
-from proxysample_nas.cell import OPERATIONS, Cell
 from proxysample_nas.drawing import COLORS, NAMES, draw_figure, save_drawing
+from proxysample_nas.space.cell import OPERATIONS, Cell
 
 CELL = Cell.from_string(
     "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, Cell, n_edges
-from proxysample_nas.optimization import DivergenceError
 from proxysample_nas.searchers import (
     ENAS,
     SearchCollapseWarning,
@@ -30,7 +28,9 @@ from proxysample_nas.searchers.enas_updates import (
     update_controller,
     update_shared_weights,
 )
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.training.optimization import DivergenceError
 
 from .reference_enas import ControllerTraining, child_step
 from .reference_supernet import (

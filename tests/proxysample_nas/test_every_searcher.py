@@ -14,9 +14,9 @@ from sklearn.base import clone
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from proxysample.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
 from proxysample_nas.searchers.data import prepare_data
@@ -69,7 +69,7 @@ def digits() -> Any:
 
 @pytest.fixture(scope="module")
 def proxy(digits: Any) -> Any:
-    return Subset(digits.train, range(200))
+    return Subset(digits.train, range(120))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_result_tells_what_was_done(name: str, proxy: Any) -> None:
     facts = result.facts
     assert facts.searcher == searcher.id == name
     assert facts.parameters == searcher.parameters_as_json()
-    assert (facts.n_weight_samples, facts.n_architecture_samples) == (100, 100)
+    assert (facts.n_weight_samples, facts.n_architecture_samples) == (60, 60)
     assert facts.architecture_source == "held out"
     assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
     assert facts.device == "cpu"
@@ -136,7 +136,7 @@ def test_given_validation_data_choose_the_architecture(
 ) -> None:
     result = small(name, epochs=1).search(proxy, validation)
     assert result.facts.architecture_source == "validation"
-    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (200, 60)
+    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (120, 60)
 
 
 @every_searcher
@@ -256,12 +256,18 @@ def test_an_interrupted_search_ends_with_the_same_bits(
 
 @every_searcher
 def test_a_finished_search_is_read_and_not_run_again(
-    name: str, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    proxy: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "done.safetensors"
     result = small(name, epochs=1).search(proxy, checkpoint=path)
     interrupt_after(monkeypatch, 0)
-    assert small(name, epochs=1).search(proxy, checkpoint=path) == result
+    assert small(name, epochs=1, progress=True).search(proxy, checkpoint=path) == result
+    # The bar begins where the search goes on.
+    assert "100%" in capsys.readouterr().err
 
 
 @every_searcher
@@ -304,16 +310,29 @@ def test_progress_is_shown_on_demand(
         ({"batch_size": 1.5}, "batch_size must be a positive integer"),
         ({"learning_rate": -1}, "learning_rate must be a finite number"),
         ({"momentum": 0}, "nesterov=True needs a momentum"),
-        ({"architecture_fraction": 1.0}, "strictly between 0 and 1"),
         ({"random_state": -1}, "random_state must be"),
         ({"augmentation": "flip"}, "augmentation must be"),
         ({"normalization": 0.5}, "normalization must be"),
-        ({"normalization": Normalization((0.5,) * 3, (0.5,) * 3)}, "1 channels"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 @every_searcher
-def test_bad_parameters_say_what_to_do(
+def test_bad_parameters_are_refused_before_the_data_is_read(
+    name: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        small(name, **changes).search("no dataset")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture_fraction": 1.0}, "strictly between 0 and 1"),
+        ({"normalization": Normalization((0.5,) * 3, (0.5,) * 3)}, "1 channels"),
+    ],
+)
+@every_searcher
+def test_parameters_that_do_not_fit_the_data_are_refused(
     name: str, proxy: Any, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

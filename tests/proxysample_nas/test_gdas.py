@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, n_edges
-from proxysample_nas.optimization import DivergenceError
 from proxysample_nas.searchers import GDAS
 from proxysample_nas.searchers import gdas as gdas_module
 from proxysample_nas.searchers.gdas import gdas_step, sampled_forward
 from proxysample_nas.searchers.gumbel import sample_operations
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.training.optimization import DivergenceError
 
 from .reference_gdas import Reference
 from .reference_supernet import (

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.images import classes_of, load_images
+from proxysample_nas.data.images import classes_of, load_images
 
 
 def test_digits_keep_their_pixels_channels_first() -> None:

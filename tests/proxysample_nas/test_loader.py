@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.augmentation import Augmentation
-from proxysample_nas.images import LabelledImages, load_images
-from proxysample_nas.loader import Loader, shuffled, with_replacement
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.images import LabelledImages, load_images
+from proxysample_nas.data.loader import Loader, shuffled, with_replacement
+from proxysample_nas.data.normalization import Normalization
 
 
 @pytest.fixture(scope="module")

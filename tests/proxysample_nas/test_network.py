@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import CONVOLUTIONS, Cell
-from proxysample_nas.network import CellModule, CellNetwork
-from proxysample_nas.skeleton import ResidualReduction, Skeleton
-from proxysample_nas.supernet import Supernet
+from proxysample_nas.space.cell import CONVOLUTIONS, Cell
+from proxysample_nas.space.network import CellModule, CellNetwork
+from proxysample_nas.space.skeleton import ResidualReduction, Skeleton
+from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_supernet import ReferenceReduction
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|")

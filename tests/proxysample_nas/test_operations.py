@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxysample_nas.initialization import build
-from proxysample_nas.operations import ScaledBatchNorm, WideConvolution, average_pool
+from proxysample_nas.space.initialization import build
+from proxysample_nas.space.operations import ScaledBatchNorm, WideConvolution, average_pool
 
 CHANNELS, GROUPS = 3, 4
 

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.cell import Cell, all_cells
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers.data import prepare_data
 from proxysample_nas.searchers.drawing import draw_cells, n_cells
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.training import CellTrainer
+from proxysample_nas.space.cell import Cell, all_cells
+from proxysample_nas.training.trainer import CellTrainer
 
 
 def generator_of(seed: int) -> torch.Generator:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from proxysample_nas.images import load_images
-from proxysample_nas.normalization import Normalization
+from proxysample_nas.data.images import load_images
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.data import SearchData, prepare_data
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), dtype=np.uint8)

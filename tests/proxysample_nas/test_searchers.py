@@ -14,8 +14,7 @@ import torch
 from sklearn.base import clone
 
 from proxysample.errors import InputError
-from proxysample_nas.augmentation import Augmentation
-from proxysample_nas.cell import Cell
+from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.searchers import (
     DARTS,
     EpochRecord,
@@ -31,6 +30,7 @@ from proxysample_nas.searchers.collapse import (
     warn_of_collapse,
 )
 from proxysample_nas.searchers.seeds import STREAMS, resolve_seed, stream
+from proxysample_nas.space.cell import Cell
 
 
 def test_every_listed_searcher_can_be_created() -> None:

@@ -198,7 +198,7 @@ def test_csv_and_markdown_are_saved_and_agree(study):
 def test_an_asterisk_marks_a_cell_without_parameters(study, tmp_path):
     from dataclasses import replace
 
-    from proxysample_nas.cell import Cell
+    from proxysample_nas.space.cell import Cell
 
     (row, *_) = study.rows("darts-v1")
     assert replace(row, cell=Cell.filled("skip_connect", n_nodes=3)).method == "Full DS*"

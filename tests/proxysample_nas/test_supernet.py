@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.cell import OPERATIONS, Cell, n_edges
-from proxysample_nas.supernet import Supernet
-from proxysample_nas.supernet_cell import sample_cell
+from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.space.supernet_cell import sample_cell
 from tests.proxysample_nas.reference_supernet import (
     Pairs,
     ReferenceSupernet,

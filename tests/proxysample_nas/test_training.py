@@ -12,17 +12,17 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Subset
 
-from proxysample.datasets import load_dataset
+from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.augmentation import Augmentation
-from proxysample_nas.cell import Cell
-from proxysample_nas.evaluation import Evaluation, TrainingRun
-from proxysample_nas.images import load_images
-from proxysample_nas.loader import Loader, shuffled
-from proxysample_nas.network import CellNetwork
-from proxysample_nas.normalization import Normalization
-from proxysample_nas.optimization import DivergenceError, cosine_learning_rate
-from proxysample_nas.training import CellTrainer
+from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.images import load_images
+from proxysample_nas.data.loader import Loader, shuffled
+from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.network import CellNetwork
+from proxysample_nas.training.evaluation import Evaluation, TrainingRun
+from proxysample_nas.training.optimization import DivergenceError, cosine_learning_rate
+from proxysample_nas.training.trainer import CellTrainer
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|")
 

@@ -1,0 +1,174 @@
+"""What K-Means sees of a sample: standardised pixels, or features from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from proxysample.clustering.parallel import Workers
+from proxysample.clustering.principal import principal_components
+from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data.reading import Samples, is_tensor
+from proxysample.data.rows import Array, Rows
+from proxysample.errors import InputError
+from proxysample.parameters import check_count
+
+PIXELS = "pixels"
+
+# Images that a callable gets at a time. It may be part of the callable's arithmetic, so it is a
+# constant and never follows a user's batch size.
+IMAGES_PER_CALL = 256
+
+
+def check_features(features: object, n_components: object) -> None:
+    """Raise `InputError` where features of that kind cannot be had; see `feature_rows`."""
+    if n_components is not None:
+        check_count("n_components", n_components)
+    if hasattr(features, "__array__"):
+        shape = _as_array(features).shape
+        if len(shape) != 2:
+            raise InputError(f"features have shape {shape}; needed: (n, d)")
+        return
+    known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
+    if not known or isinstance(features, type):
+        raise InputError(
+            "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
+            f"a callable or a fitted object with transform(samples), not {features!r}"
+        )
+
+
+def feature_rows(
+    samples: Samples,
+    features: Any,
+    *,
+    n_components: int | None = None,
+    device: Any = "auto",
+    progress: bool = False,
+    workers: Workers,
+) -> Rows:
+    """Turn samples into features of zero mean.
+
+    Parameters
+    ----------
+    samples : Samples
+        n images or feature vectors.
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
+        they are in the paper's code; a constant one becomes zero. An array of shape (n, d). A
+        fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
+        timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
+        first, in [0, 1], a timm model also gets them normalised as in its training. Any other
+        callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
+        and gives a row of features for each.
+    n_components : int, optional
+        Project on so many principal components.
+    device : str or torch.device
+        Where a module or a timm model runs.
+    progress : bool
+        Show a progress bar while a module or a timm model runs.
+    workers : Workers
+
+    Returns
+    -------
+    Rows
+        n rows. Pixels and given arrays are read anew for each pass where they are large.
+
+    Raises
+    ------
+    InputError
+        If there is not one finite row a sample, or fewer dimensions than `n_components`.
+    MissingDependencyError
+        If a timm model is named and timm is not installed.
+
+    Examples
+    --------
+    >>> samples = Samples(np.array([[[0, 9]], [[2, 9]]], dtype=np.uint8))
+    >>> with Workers() as workers:
+    ...     feature_rows(samples, "pixels", workers=workers).read(slice(0, 2)).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    if isinstance(features, str) and features == PIXELS:
+        source = Rows(samples.images)
+        mean, scale = mean_and_scale(source, workers)
+        rows = Rows(samples.images, shift=mean, scale=scale)
+    else:
+        source = Rows(_checked(_computed(samples, features, device, progress), len(samples)))
+        mean, _ = mean_and_scale(source, workers)
+        rows = Rows(source.source, shift=mean)
+    if n_components is None:
+        return rows
+    if n_components > min(len(rows), rows.n_features):
+        raise InputError(
+            f"n_components={n_components} for {len(rows)} samples of {rows.n_features} features; "
+            f"it can be {min(len(rows), rows.n_features)} at most"
+        )
+    components = principal_components(rows.cached(workers), n_components, workers)
+    return rows.projected(components).cached(workers)
+
+
+def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
+    if hasattr(features, "__array__"):
+        return features
+    if isinstance(features, str) or _is_module(features):
+        return _embedded(samples, features, device, progress)
+    if hasattr(features, "transform"):
+        return features.transform(samples)
+    return _called(samples, features)
+
+
+def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> Any:
+    from proxysample.device import resolve_device
+    from proxysample.networks.embedding import Backbone, extract_features
+    from proxysample.networks.image_tensors import ImageTensors
+
+    if isinstance(backbone, str):
+        from proxysample.networks.backbones import load_backbone
+
+        network = load_backbone(backbone)
+    else:
+        network = Backbone(backbone)
+    images = ImageTensors(samples, resolve_device(device))
+    return extract_features(network.to(images.device), images, progress)
+
+
+def _called(samples: Samples, function: Callable[[Array], Any]) -> Array:
+    images = samples.images
+    parts = []
+    for start in range(0, len(images), IMAGES_PER_CALL):
+        batch = np.asarray(images[start : start + IMAGES_PER_CALL])
+        part = _as_array(function(batch))
+        if part.ndim != 2 or len(part) != len(batch):
+            raise InputError(
+                f"the callable gives features of shape {part.shape} for {len(batch)} images; "
+                f"needed: ({len(batch)}, d)"
+            )
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _checked(features: Any, n_samples: int) -> Array:
+    array = _as_array(features)
+    if array.ndim != 2 or len(array) != n_samples or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"features have shape {array.shape} and type {array.dtype}; needed: a row of numbers "
+            f"for each of the {n_samples} samples"
+        )
+    rows = Rows(array)
+    for block in rows.blocks():
+        finite = np.isfinite(array[block]).all(axis=1)
+        if not finite.all():
+            index = block.start + int(np.argmin(finite))
+            raise InputError(f"the features of sample {index} hold NaN or infinite values")
+    return array
+
+
+def _as_array(features: Any) -> Array:
+    return np.asarray(features.detach().cpu() if is_tensor(features) else features)
+
+
+def _is_module(features: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(features, torch.nn.Module)

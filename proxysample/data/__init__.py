@@ -1,0 +1,1 @@
+"""Datasets of any kind, read into arrays."""

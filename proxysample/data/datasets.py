@@ -1,0 +1,226 @@
+"""Datasets by name: digits, .npz files and image folders, all as arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.image_folder import read_image_folder
+from proxysample.data.labels import check_labels
+from proxysample.data.reading import check_images
+from proxysample.errors import InputError, unknown_name
+from proxysample.files import read_npz
+
+Array = npt.NDArray[Any]
+
+# Names under which .npz files in the wild keep their arrays: ours, Keras's, scikit-learn's.
+TRAIN_KEYS = (("train_images", "train_labels"), ("x_train", "y_train"))
+TEST_KEYS = (("test_images", "test_labels"), ("x_test", "y_test"))
+WHOLE_KEYS = (("images", "labels"), ("x", "y"), ("X", "y"), ("data", "target"))
+
+
+class ArrayDataset:
+    """Images and labels in memory, as a map-style dataset for any torch DataLoader.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w), (n, h, w, c) or (n, d)
+        uint8, or floating point. Channels last.
+    targets : array-like of shape (n,), optional
+        Integers or strings.
+    classes : sequence of str, optional
+        Names of the integer classes, in order.
+
+    Raises
+    ------
+    InputError
+        If shapes, types or values cannot be used, or a named class has no samples.
+
+    Examples
+    --------
+    >>> dataset = ArrayDataset(np.full((2, 8, 8), 255, dtype=np.uint8), [3, 5])
+    >>> image, label = dataset[0]
+    >>> image.shape, image.dtype, float(image.max()), label
+    (torch.Size([1, 8, 8]), torch.float32, 1.0, 3)
+    """
+
+    def __init__(self, images: Array, targets: Any = None, classes: Any = None) -> None:
+        self.images = check_images(np.asarray(images))
+        self.targets = None if targets is None else check_labels(targets, len(self.images))
+        self.classes = None if classes is None else [str(name) for name in classes]
+        if self.classes is not None and self.targets is not None:
+            _check_named_classes(self.targets, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Give one image as a float32 tensor (channels first, uint8 scaled to [0, 1]), label."""
+        import torch
+
+        image = np.asarray(self.images[index])
+        pixels = np.ascontiguousarray(np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
+        tensor = torch.from_numpy(pixels).float()
+        if image.dtype == np.uint8:
+            tensor /= 255
+        if self.targets is None:
+            return tensor, None
+        label = self.targets[index]
+        return tensor, label.item() if isinstance(label, np.generic) else label
+
+    def __repr__(self) -> str:
+        kinds = "no labels" if self.targets is None else f"{len(np.unique(self.targets))} classes"
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"ArrayDataset({len(self):,} samples of {shape}, {kinds})"
+
+
+def _check_named_classes(targets: Array, classes: list[str]) -> None:
+    if targets.dtype.kind != "i":
+        return
+    if targets.min() < 0 or targets.max() >= len(classes):
+        raise InputError(
+            f"labels run from {targets.min()} to {targets.max()}, but {len(classes)} classes "
+            "are named; labels count from 0"
+        )
+    empty = np.setdiff1d(np.arange(len(classes)), targets)
+    if len(empty):
+        raise InputError(
+            f"class {classes[empty[0]]!r} has no samples ({len(empty)} empty of "
+            f"{len(classes)}); leave its name out, or add samples"
+        )
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A dataset's training part, and its test part where it has one.
+
+    Attributes
+    ----------
+    name : str
+        Where it came from.
+    train : ArrayDataset
+    test : ArrayDataset or None
+    """
+
+    name: str
+    train: ArrayDataset
+    test: ArrayDataset | None
+
+    def require_test(self) -> ArrayDataset:
+        """Give the test part, or an `InputError` that says how to add one."""
+        if self.test is None:
+            raise InputError(
+                f"{self.name} has no test part, and accuracies need one: an .npz needs "
+                "test_images and test_labels, a folder needs train/ and test/"
+            )
+        return self.test
+
+
+def load_dataset(spec: str) -> Splits:
+    """Load a dataset by name.
+
+    Parameters
+    ----------
+    spec : str
+        ``digits``: scikit-learn's 1,797 real 8x8 digits, of which a fifth of each class, drawn
+        once and for all, is the test part. ``npz:PATH``: a file with ``images`` and ``labels``,
+        or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
+        ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
+        images a class, or ``train/`` and ``test/`` with these in them.
+
+    Returns
+    -------
+    Splits
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or the file is missing, damaged or not a dataset.
+
+    Examples
+    --------
+    >>> splits = load_dataset("digits")
+    >>> splits.train, splits.test
+    (ArrayDataset(1,437 samples of 8x8x1, 10 classes), ArrayDataset(360 samples of 8x8x1, 10 classes))
+    """  # noqa: E501
+    if not isinstance(spec, str):
+        raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
+    kind, colon, path = spec.partition(":")
+    if kind not in LOADERS:
+        raise unknown_name("dataset", kind, LOADERS)
+    if (kind == "digits") == bool(colon):
+        usage = "digits takes no path" if colon else f"{kind} needs a path, such as {kind}:PATH"
+        raise InputError(f"dataset {spec!r}: {usage}")
+    return LOADERS[kind](path)
+
+
+def _load_digits(_: str) -> Splits:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    # The originals count 0 to 16 strokes of a 4x4 block: spread over the range of uint8.
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    classes = [str(name) for name in digits.target_names]
+    train, test = train_test_split(
+        np.arange(len(images)), test_size=0.2, stratify=digits.target, random_state=0
+    )
+    return Splits(
+        "digits",
+        ArrayDataset(images[train], digits.target[train], classes),
+        ArrayDataset(images[test], digits.target[test], classes),
+    )
+
+
+def _load_npz(path: str) -> Splits:
+    name = f"npz:{path}"
+    arrays = read_npz(path)
+    train = _take(arrays, TRAIN_KEYS + WHOLE_KEYS)
+    if train is None:
+        raise InputError(
+            f"{name} holds {', '.join(arrays) or 'nothing'}; needed: images and labels, or "
+            "train_images and train_labels"
+        )
+    test = _take(arrays, TEST_KEYS)
+    classes = arrays.get("classes")
+    return Splits(
+        name,
+        ArrayDataset(*train, classes),
+        None if test is None else ArrayDataset(*test, classes),
+    )
+
+
+def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[Any, Any] | None:
+    for images, labels in keys:
+        if images in arrays:
+            return arrays[images], arrays.get(labels)
+    return None
+
+
+def _load_folder(path: str) -> Splits:
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"folder:{path}: no such folder")
+    has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
+    train = read_image_folder(root / "train" if has_train else root)
+    test = read_image_folder(root / "test") if has_train and has_test else None
+    if test is not None and test.classes != train.classes:
+        unlike = sorted(set(train.classes) ^ set(test.classes))
+        raise InputError(f"folder:{path}: {unlike[0]!r} is a class in one of train/ and test/ only")
+    return Splits(
+        f"folder:{path}",
+        ArrayDataset(train.images, train.labels, train.classes),
+        None if test is None else ArrayDataset(test.images, test.labels, test.classes),
+    )
+
+
+LOADERS: dict[str, Callable[[str], Splits]] = {
+    "digits": _load_digits,
+    "npz": _load_npz,
+    "folder": _load_folder,
+}

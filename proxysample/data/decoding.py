@@ -1,0 +1,169 @@
+"""Map-style datasets decoded once, in batches, with workers, into one array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
+from proxysample.errors import InputError
+
+Array = npt.NDArray[Any]
+
+
+def decode_items(
+    dataset: Any, *, batch_size: int = 256, num_workers: int = 0, progress: bool = False
+) -> tuple[Array, list[Any] | None]:
+    """Call ``dataset[i]`` once for each sample and stack what comes.
+
+    Parameters
+    ----------
+    dataset : map-style dataset
+        Gives an image, a pair of image and label, or a mapping with both.
+    batch_size : int
+        Samples that a worker decodes at a time.
+    num_workers : int
+        Processes that decode; 0 decodes here.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    images : ndarray of shape (n, ...)
+        Channels last.
+    labels : list or None
+        None where items have no label.
+
+    Raises
+    ------
+    InputError
+        If images differ in shape, or the same index gives different pixels.
+    """
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+    from tqdm import tqdm
+
+    _check_deterministic(dataset)
+    items: Dataset[tuple[Array, Any]] = _DecodedItems(dataset)  # type: ignore[assignment]
+    loader: DataLoader[tuple[Array, Any]] = DataLoader(
+        items,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=list,
+        # Without one of its own, a DataLoader draws its seed from the global generator.
+        generator=torch.Generator(),
+    )
+    size = len(dataset)
+    images: Array | None = None
+    labels: list[Any] = []
+    index = 0
+    with tqdm(total=size, desc="decoding", unit="image", disable=not progress) as bar:
+        for batch in loader:
+            for image, label in batch:
+                if images is None:
+                    images = np.empty((size, *image.shape), dtype=image.dtype)
+                _check_like_first(image, images, index)
+                images[index] = image
+                labels.append(label)
+                index += 1
+            bar.update(len(batch))
+    if images is None:
+        raise InputError("the dataset is empty")
+    return images, None if labels[0] is None else labels
+
+
+class _DecodedItems:
+    """A dataset whose items are pairs of array and label, decoded in the worker."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Array, Any]:
+        return decode_item(self.dataset[index], index)
+
+
+def decode_item(item: Any, index: int) -> tuple[Array, Any]:
+    """Split one item into a channels-last array and a label.
+
+    Parameters
+    ----------
+    item : object
+        An image, a pair ``(image, label, ...)`` or a mapping such as ``{"image", "label"}``.
+        An image is a PIL image, an array (channels last) or a tensor (channels first).
+    index : int
+        Its place, for messages.
+
+    Returns
+    -------
+    image : ndarray
+        Channels last.
+    label : object or None
+        None where the item has none.
+
+    Examples
+    --------
+    >>> image, label = decode_item({"img": np.zeros((2, 2, 3)), "label": 4}, index=0)
+    >>> image.shape, label
+    ((2, 2, 3), 4)
+    """
+    label: Any = None
+    if isinstance(item, dict):
+        image = _first_of(item, IMAGE_COLUMNS)
+        if image is None:
+            raise InputError(
+                f"sample {index} is a mapping with {', '.join(map(str, item))}; "
+                f"its image is looked for under {', '.join(IMAGE_COLUMNS)}"
+            )
+        label = _first_of(item, LABEL_COLUMNS)
+    elif isinstance(item, tuple | list):
+        image, label = item[0], item[1] if len(item) > 1 else None
+    else:
+        image = item
+    if hasattr(label, "item"):
+        label = label.item()
+    return _image_array(image, index), label
+
+
+def _first_of(item: dict[Any, Any], keys: tuple[str, ...]) -> Any:
+    return next((item[key] for key in keys if key in item), None)
+
+
+def _image_array(image: Any, index: int) -> Array:
+    if hasattr(image, "detach"):
+        pixels: Array = image.detach().cpu().numpy()
+        return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+    pixels = np.asarray(image)
+    if pixels.dtype.kind not in "fiub" or pixels.ndim == 0:
+        raise InputError(
+            f"sample {index} is a {type(image).__name__}, not an image: "
+            "a PIL image, an array or a tensor is needed"
+        )
+    return pixels
+
+
+def _check_like_first(image: Array, images: Array, index: int) -> None:
+    if image.shape != images.shape[1:]:
+        raise InputError(
+            f"sample {index} has shape {image.shape}, sample 0 has {images.shape[1:]}; "
+            "resize all images to one size in the dataset's transform"
+        )
+    if image.dtype != images.dtype:
+        raise InputError(f"sample {index} has type {image.dtype}, sample 0 has {images.dtype}")
+
+
+def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:
+    for index in range(min(n_probed, len(dataset))):
+        first, _ = decode_item(dataset[index], index)
+        for _ in range(n_repeats - 1):
+            again, _ = decode_item(dataset[index], index)
+            if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
+                raise InputError(
+                    f"sample {index} has other pixels each time it is read: the dataset's "
+                    "transform is random. Select from the dataset without augmentation, and "
+                    "use the indices with the augmented one"
+                )

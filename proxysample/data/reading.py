@@ -1,0 +1,311 @@
+"""Any dataset to arrays: images decoded once, labels without decoding where possible."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.decoding import decode_item, decode_items
+from proxysample.data.labels import check_labels, find_labels
+from proxysample.data.tables import by_position, column_labels
+from proxysample.errors import InputError
+
+Array = npt.NDArray[Any]
+
+# Rows per step of a streaming pass. Part of the arithmetic (it fixes the order of float sums),
+# so it is a constant and never follows a user's batch size.
+ROWS_PER_CHUNK = 1024
+
+
+class Samples:
+    """A dataset as scorers see it; nothing is decoded before it is asked for, and only once.
+
+    Parameters
+    ----------
+    dataset : array, tensor or map-style dataset
+        numpy arrays are channels last, ``(n, h, w)``, ``(n, h, w, c)`` or features ``(n, d)``;
+        torch tensors are channels first. A map-style torch dataset (Subset and ConcatDataset
+        nested at will) gives PIL images, arrays or tensors, with or without a label; its
+        transform has to be deterministic. HuggingFace datasets and pandas frames hold images
+        in a column ``image`` (or ``img``, ``pixel_values``), or features in numeric columns.
+    y : array-like of shape (n,) or str, optional
+        Labels, or the name of a table's column of them. By default those of the dataset.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show a progress bar while decoding.
+
+    Raises
+    ------
+    InputError
+        If the dataset is empty or not map-style; on reading, if shapes differ, a value is not
+        finite or a transform is random.
+
+    Examples
+    --------
+    >>> samples = Samples(np.zeros((3, 8, 8), dtype=np.uint8), y=["cat", "dog", "cat"])
+    >>> samples.images.shape, samples.labels.tolist()
+    ((3, 8, 8, 1), ['cat', 'dog', 'cat'])
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        y: Any = None,
+        *,
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self._size = n_samples(dataset)
+        self._labels = read_labels(dataset, y)
+        self.dataset = by_position(dataset, y if isinstance(y, str) else None)
+        self._decode = partial(
+            decode_items, batch_size=batch_size, num_workers=num_workers, progress=progress
+        )
+
+    def __len__(self) -> int:
+        return self._size
+
+    @cached_property
+    def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
+        array = find_array(self.dataset)
+        if array is not None:
+            return check_images(array), None
+        array, labels = self._decode(self.dataset)
+        return check_images(array), labels
+
+    @property
+    def cheap_labels(self) -> Array | None:
+        """The labels where no image has to be decoded for them, (n,); else None."""
+        return self._labels
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the images have been asked for."""
+        return "_pixels_and_labels" in vars(self)
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> list[Array]:
+        """Read a few samples without reading the others.
+
+        Parameters
+        ----------
+        indices : ndarray of int64
+
+        Returns
+        -------
+        list of ndarray
+            One a sample, channels last.
+        """
+        array = self.images if self.is_decoded else find_array(self.dataset)
+        if array is not None:
+            return [np.asarray(array[index]) for index in indices]
+        return [decode_item(self.dataset[int(index)], int(index))[0] for index in indices]
+
+    @property
+    def images(self) -> Array:
+        """Pixels or features: (n, height, width, channels) or (n, n_features), as given."""
+        return self._pixels_and_labels[0]
+
+    @cached_property
+    def labels(self) -> Array | None:
+        """Integers (int64) or strings, (n,); None where the dataset has none.
+
+        Images are decoded only where the labels cannot be had otherwise.
+        """
+        if self._labels is not None:
+            return self._labels
+        if find_array(self.dataset) is not None:
+            return None
+        decoded = self._pixels_and_labels[1]
+        return None if decoded is None else check_labels(decoded, len(self))
+
+    @property
+    def required_labels(self) -> Array:
+        """The labels, or an `InputError` that says how to give them."""
+        if self.labels is None:
+            raise InputError(
+                f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
+                "them as y= (one label a sample; in an .npz file, an array 'labels'), or use a "
+                "sampler without classes, such as 'rs' or 'km-or'"
+            )
+        return self.labels
+
+    def feature_chunks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
+        """Stream the samples as flat float64 features, uint8 pixels scaled to [0, 1].
+
+        Yields
+        ------
+        rows : slice
+            Which samples.
+        features : ndarray of shape (rows, n_features), float64
+        """
+        for start in range(0, len(self), ROWS_PER_CHUNK):
+            rows = slice(start, min(start + ROWS_PER_CHUNK, len(self)))
+            chunk = np.asarray(self.images[rows])
+            flat = chunk.reshape(len(chunk), -1).astype(np.float64)
+            if chunk.dtype == np.uint8:
+                flat /= 255
+            yield rows, flat
+
+
+def read_labels(dataset: Any, y: Any = None) -> Array | None:
+    """Read labels without decoding an image.
+
+    Parameters
+    ----------
+    dataset : object
+        See `Samples`.
+    y : array-like of shape (n,) or str, optional
+        Labels, or a table's column, given by the user; they win.
+
+    Returns
+    -------
+    ndarray of shape (n,), or None
+        None where only ``dataset[i]`` can tell, or where there are none.
+
+    Examples
+    --------
+    >>> read_labels(np.zeros((2, 4)), y=[1, 0]).tolist()
+    [1, 0]
+    """
+    size = n_samples(dataset)
+    if y is None:
+        given = column_labels(dataset, None)
+        given = find_labels(dataset) if given is None else given
+    else:
+        given = column_labels(dataset, y) if isinstance(y, str) else y
+    return None if given is None else check_labels(given, size)
+
+
+def n_samples(dataset: Any) -> int:
+    """Count the samples of a dataset.
+
+    Parameters
+    ----------
+    dataset : object
+        Anything with a length and indices.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    InputError
+        If the dataset has no length, cannot be indexed or is empty.
+    """
+    if isinstance(dataset, str):
+        raise InputError(
+            f"a dataset is an array or a map-style dataset, not the string {dataset!r}; "
+            "read files with proxysample.data.datasets.load_dataset"
+        )
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise InputError(
+            f"{type(dataset).__name__} is not a map-style dataset: it needs a length and indices; "
+            "an iterable dataset has to be read into one first"
+        )
+    size = len(dataset)
+    if size == 0:
+        raise InputError("the dataset is empty")
+    return int(size)
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether `value` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def find_array(dataset: Any) -> Array | None:
+    """Find the images of a dataset that holds them in one array, channels last.
+
+    Only data that ``dataset[i]`` would return unchanged counts, so a dataset with a transform
+    is not one of them.
+
+    Parameters
+    ----------
+    dataset : object
+        See `Samples`.
+
+    Returns
+    -------
+    ndarray or None
+        A view where possible.
+    """
+    if isinstance(dataset, np.ndarray):
+        return dataset
+    if is_tensor(dataset):
+        pixels: Array = dataset.detach().cpu().numpy()
+        return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
+    return _find_array_in_torch_dataset(dataset)
+
+
+def _find_array_in_torch_dataset(dataset: Any) -> Array | None:
+    from proxysample.data.datasets import ArrayDataset
+
+    if isinstance(dataset, ArrayDataset):
+        return dataset.images
+    data = sys.modules.get("torch.utils.data")
+    if data is None:
+        return None
+    if isinstance(dataset, data.TensorDataset):
+        return find_array(dataset.tensors[0])
+    if isinstance(dataset, data.Subset):
+        whole = find_array(dataset.dataset)
+        return None if whole is None else whole[np.asarray(dataset.indices, dtype=np.int64)]
+    if isinstance(dataset, data.ConcatDataset):
+        parts = [find_array(part) for part in dataset.datasets]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
+    return None
+
+
+def check_images(images: Array) -> Array:
+    """Check shape, type and finiteness, and add the channel axis of grey images.
+
+    Parameters
+    ----------
+    images : ndarray
+        ``(n, d)``, ``(n, h, w)`` or ``(n, h, w, c)``.
+
+    Returns
+    -------
+    ndarray of shape (n, d) or (n, h, w, c)
+        A view.
+
+    Raises
+    ------
+    InputError
+        If the shape or type is another, or a value is not finite.
+    """
+    if images.ndim not in (2, 3, 4):
+        raise InputError(
+            f"images have shape {images.shape}; needed: (n, height, width), "
+            "(n, height, width, channels) or features (n, d)"
+        )
+    if 0 in images.shape:
+        raise InputError(f"images have shape {images.shape}: there is nothing in them")
+    if images.dtype.kind not in "fiub":
+        raise InputError(f"images have type {images.dtype}; needed: uint8 or floating point")
+    if images.dtype.kind == "f":
+        _check_finite(images)
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
+def _check_finite(images: Array) -> None:
+    for start in range(0, len(images), ROWS_PER_CHUNK):
+        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
+        finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
+        if not finite.all():
+            index = start + int(np.argmin(finite))
+            raise InputError(
+                f"sample {index} holds NaN or infinite pixels; repair it or leave it out "
+                f"(Subset without index {index})"
+            )

@@ -1,0 +1,1 @@
+"""Networks that samplers train or borrow, and how they are fed."""

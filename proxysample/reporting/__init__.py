@@ -1,0 +1,1 @@
+"""What was kept and dropped, as text and as a page."""

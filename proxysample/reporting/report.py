@@ -1,0 +1,210 @@
+"""Reports: what a sampler kept, what it dropped, and what that cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.labels import encode_labels
+from proxysample.data.reading import Samples
+from proxysample.files import replace_file
+from proxysample.keeping import FloatArray, IntArray, order_by_score
+from proxysample.ranking import Ranking
+
+N_BINS = 40
+N_EXAMPLES = 24
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many samples of a class there are, and how many are kept."""
+
+    name: str
+    n_samples: int
+    n_kept: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a ranking keeps of a dataset at one ratio.
+
+    Attributes
+    ----------
+    ranking : Ranking
+    r : float
+        Fraction kept.
+    indices : ndarray of shape (n_kept,), int64
+    classes : list of ClassCount
+        By class in sorted order; empty where there are no labels.
+    bin_edges : ndarray of shape (n_bins + 1,), float64
+        Of the scores' histogram.
+    kept_histogram, dropped_histogram : ndarray of shape (n_bins,), int64
+    examples : dict of list of ndarray
+        Images, channels last, under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and
+        ``"dropped last"``; empty where samples are no images.
+
+    Examples
+    --------
+    >>> from proxysample import CCOutlierRemoval, load_dataset
+    >>> report = CCOutlierRemoval().report(load_dataset("digits").train, r=0.25)
+    >>> print(str(report).splitlines()[0])
+    cc-or keeps 359 of 1,437 samples (r=0.25), drops 1,078
+    """
+
+    ranking: Ranking
+    r: float
+    indices: IntArray
+    classes: list[ClassCount]
+    bin_edges: FloatArray
+    kept_histogram: IntArray
+    dropped_histogram: IntArray
+    examples: dict[str, list[npt.NDArray[Any]]]
+
+    @property
+    def title(self) -> str:
+        """One line that says what was done."""
+        n_samples, n_kept = len(self.ranking), len(self.indices)
+        name = self.ranking.provenance.get("sampler", "the ranking")
+        return (
+            f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
+            f"drops {n_samples - n_kept:,}"
+        )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a reader has to know of how the scores came about."""
+        provenance = self.ranking.provenance
+        facts = {
+            "keeps": f"{self.ranking.keep} samples, "
+            + ("class shares kept" if self.ranking.codes is not None else "overall"),
+            "rounding": {
+                "exact": "round(r * n) in all",
+                "floor": "int(n * r), as the paper's code",
+            }[self.ranking.rounding],
+        }
+        if "parameters" in provenance:
+            facts["parameters"] = ", ".join(
+                f"{name}={value!r}" for name, value in provenance["parameters"].items()
+            )
+        if "seconds" in provenance:
+            facts["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
+        if "versions" in provenance:
+            facts["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+        return facts
+
+    def __str__(self) -> str:
+        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.facts.items())]
+        if self.classes:
+            lines += ["", *self._class_lines()]
+        return "\n".join([*lines, "", *self._histogram_lines()])
+
+    def _class_lines(self) -> list[str]:
+        width = max(len("class"), *(len(count.name) for count in self.classes))
+        header = f"{'class':{width}}  {'kept':>8} {'of':>8}  share"
+        return [header] + [
+            f"{count.name:{width}}  {count.n_kept:8,} {count.n_samples:8,}  "
+            f"{count.n_kept / count.n_samples:5.1%}"
+            for count in self.classes
+        ]
+
+    def _histogram_lines(self, width: int = 40) -> list[str]:
+        highest = max(1, int((self.kept_histogram + self.dropped_histogram).max()))
+        lines = ["score     kept #, dropped ."]
+        for edge, kept, dropped in zip(
+            self.bin_edges[:-1], self.kept_histogram, self.dropped_histogram, strict=True
+        ):
+            n_kept = round(width * int(kept) / highest)
+            n_all = round(width * int(kept + dropped) / highest)
+            lines.append(f"{edge:9.4g} {'#' * n_kept}{'.' * (n_all - n_kept)}")
+        return lines
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as one HTML page that needs no other file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Usually ends in ``.html``.
+
+        Raises
+        ------
+        InputError
+            If the folder is missing or cannot be written to.
+        """
+        from proxysample.reporting.report_page import to_html
+
+        with replace_file(path) as stream:
+            stream.write(to_html(self).encode())
+
+
+def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
+    """Gather what a ranking keeps of a dataset at one ratio.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Of this dataset.
+    samples : Samples
+        The dataset; a few images of it are read.
+    r : float
+        Fraction to keep, in (0, 1].
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If `r` cannot be used.
+    """
+    indices = ranking.select(r)
+    is_kept = np.zeros(len(ranking), dtype=bool)
+    is_kept[indices] = True
+    edges = np.histogram_bin_edges(ranking.scores, N_BINS)
+    return Report(
+        ranking=ranking,
+        r=r,
+        indices=indices,
+        classes=_count_classes(samples, is_kept),
+        bin_edges=edges,
+        kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
+        dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
+        examples=_find_examples(ranking, samples, is_kept),
+    )
+
+
+def _count_classes(samples: Samples, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+    labels = samples.cheap_labels
+    if labels is None:
+        return []
+    classes, codes = encode_labels(labels)
+    sizes = np.bincount(codes)
+    kept = np.bincount(codes[is_kept], minlength=len(sizes))
+    names = getattr(samples.dataset, "classes", None)
+    numbered = classes.dtype.kind == "i" and classes.min() >= 0
+    if names is not None and numbered and classes.max() < len(names):
+        classes = np.asarray(names)[classes]
+    return [
+        ClassCount(str(name), int(size), int(count))
+        for name, size, count in zip(classes, sizes, kept, strict=True)
+    ]
+
+
+def _find_examples(
+    ranking: Ranking, samples: Samples, is_kept: npt.NDArray[np.bool_]
+) -> dict[str, list[npt.NDArray[Any]]]:
+    order = order_by_score(ranking.scores, ranking.keep)
+    kept, dropped = order[is_kept[order]], order[~is_kept[order]]
+    chosen = {
+        "kept first": kept[:N_EXAMPLES],
+        "kept last": kept[-N_EXAMPLES:],
+        "dropped first": dropped[:N_EXAMPLES],
+        "dropped last": dropped[-N_EXAMPLES:],
+    }
+    examples = {name: samples.rows(rows) for name, rows in chosen.items() if len(rows)}
+    return {name: images for name, images in examples.items() if all(i.ndim >= 2 for i in images)}

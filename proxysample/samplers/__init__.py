@@ -1,0 +1,1 @@
+"""The samplers: one family of scorers a file."""

@@ -1,0 +1,294 @@
+"""Loss of a classifier on a pretrained backbone: samples that it gets wrong go first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from proxysample.data.labels import encode_labels
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.device import (
+    deterministic_kernels,
+    draw_seeds,
+    forked_randomness,
+    resolve_device,
+)
+from proxysample.errors import InputError, unknown_name
+from proxysample.keeping import Direction, FloatArray, IntArray
+from proxysample.parameters import check_count, check_positive
+from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.samplers.random import RandomState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor, nn
+
+    from proxysample.networks.classification_head import ClassificationHead
+    from proxysample.networks.embedding import Backbone
+    from proxysample.networks.image_tensors import ImageTensors
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 3e-4
+
+
+class TransferLoss(Sampler):
+    """Keep the samples that a transferred classifier gets right (tl; section 3.3.3, equation 7).
+
+    A small head is trained on the features of a frozen, pretrained backbone; the score of a
+    sample is its cross-entropy, in nats. Labels are needed, but the kept set does not hold class
+    shares: an easy class keeps more samples than a hard one.
+
+    Parameters
+    ----------
+    backbone : str or nn.Module
+        Name of a timm model (extra ``transfer``), or a module that maps images (n, channels,
+        height, width), float32 in [0, 1], to features (n, d). Not used where the dataset holds
+        features already. The default works without a network (extra ``pretrained``); the
+        authors' is ``"resnet18"``.
+    weights : {"auto", "package", "hub"}
+        Where a named backbone's ImageNet weights come from: an installed package, timm's hub,
+        or whichever of the two is there, in this order; `weights_` says which.
+    input_size : int, optional
+        Resize images to so many pixels a side. By default they keep their size, as in the
+        authors' code, though most backbones see far more in small images that are enlarged.
+    keep : {"easy", "hard"}
+        Keep low scores (the paper's choice) or high ones.
+    epochs : int
+        Passes over the dataset. The authors run 75 at a constant learning rate and score the
+        checkpoint after 50, which the other 25 cannot change.
+    learning_rate : float
+        Of SGD with momentum 0.9 and weight decay 3e-4.
+    training_batch_size : int
+        Samples of one step of training, at least 2.
+    protocol : {"default", "paper"}
+        "paper" does what the authors' code does: no normalisation of the inputs, batch
+        normalisation of the backbone in training mode while the head is trained, so that its
+        statistics drift towards the dataset and features are computed in every epoch, and
+        ``int(n * r)`` samples kept. The default normalises as the backbone was trained, holds
+        it in evaluation mode, and computes the features once.
+    random_state : int, Generator or None
+        Seed of the head's initial weights, the order of training and dropout; None draws a new
+        one each time.
+    device : str or torch.device
+        "auto" takes the first CUDA device where there is one. Scores differ between kinds of
+        device, whose random numbers differ.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show progress bars while decoding, computing features and training.
+
+    Attributes
+    ----------
+    head_ : ClassificationHead
+        Trained, in evaluation mode.
+    backbone_ : Backbone or None
+        A copy, in evaluation mode; None where the dataset held features.
+    weights_ : str or None
+        "package", "hub", or "given" with a module; None without a backbone.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels.
+    loss_curve_ : ndarray of shape (epochs,), float64
+        Mean training loss of each epoch.
+
+    Notes
+    -----
+    Images are uint8, or floating point in [0, 1]. The head is linear to 256 units, batch
+    normalisation, ReLU, dropout of a half, and linear to the classes, as in the authors' code.
+
+    Examples
+    --------
+    >>> from proxysample import TransferLoss
+    >>> features = np.array([[0.0], [0.1], [0.2], [1.0], [1.1], [1.2], [1.3]])
+    >>> labels = ["a", "a", "a", "b", "b", "b", "a"]
+    >>> sampler = TransferLoss(learning_rate=0.1, random_state=0)
+    >>> sampler.select(features, r=6 / 7, y=labels).tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+
+    id: ClassVar[str] = "tl"
+    needs_labels: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        backbone: str | nn.Module = "tf_efficientnet_lite0",
+        weights: Any = "auto",
+        input_size: int | None = None,
+        keep: Direction = "easy",
+        epochs: int = 50,
+        learning_rate: float = 1e-3,
+        training_batch_size: int = 128,
+        protocol: Protocol = "default",
+        random_state: RandomState = None,
+        device: Any = "auto",
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.input_size = input_size
+        self.keep = keep
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.training_batch_size = training_batch_size
+        self.protocol = protocol
+        self.random_state = random_state
+        self.device = device
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.progress = progress
+
+    def _check_parameters(self) -> None:
+        check_protocol(self.protocol)
+        check_count("epochs", self.epochs)
+        check_count("training_batch_size", self.training_batch_size)
+        if self.training_batch_size < 2:
+            raise InputError("training_batch_size must be at least 2: the head has a BatchNorm")
+        if self.input_size is not None:
+            check_count("input_size", self.input_size)
+        check_positive("learning_rate", self.learning_rate)
+        resolve_device(self.device)
+        _check_backbone(self.backbone, self.weights)
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
+        import torch
+
+        labels = self._labels(samples)
+        self.backbone_ = self._backbone_for(samples)
+        self.weights_ = None if self.backbone_ is None else self.backbone_.weights
+        targets = torch.from_numpy(labels).to(resolve_device(self.device))
+        with deterministic_kernels():
+            if self.backbone_ is None:
+                return self._score_features(flat_features(samples), targets)
+            return self._score_images(self.backbone_, samples, targets)
+
+    def _labels(self, samples: Samples) -> IntArray:
+        self.classes_, labels = encode_labels(samples.required_labels)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"all labels are {self.classes_[0]!r}; the loss of a classifier needs two classes "
+                "or more: use a sampler without labels, such as 'ae' or 'km-or'"
+            )
+        return labels
+
+    def _backbone_for(self, samples: Samples) -> Backbone | None:
+        from proxysample.networks.backbones import as_backbone
+
+        array = find_array(samples.dataset)
+        if array is not None and array.ndim == 2:
+            return None
+        # Before images are decoded, so that a name that cannot be loaded is told at once.
+        backbone = as_backbone(self.backbone, self.weights, self.input_size)
+        backbone.normalises = backbone.normalises and self.protocol == "default"
+        return backbone if samples.images.ndim == 4 else None
+
+    def _score_images(self, backbone: Backbone, samples: Samples, targets: Tensor) -> FloatArray:
+        from proxysample.networks.embedding import extract_features
+        from proxysample.networks.image_tensors import ImageTensors
+
+        images = ImageTensors(samples, targets.device)
+        backbone.to(images.device)
+        if self.protocol == "default":
+            return self._score_features(extract_features(backbone, images, self.progress), targets)
+        self._train_drifting(backbone, images, targets)
+        return self._losses(extract_features(backbone, images, self.progress), targets)
+
+    def _score_features(self, features: Tensor, targets: Tensor) -> FloatArray:
+        self._train_head(lambda rows: features[rows].to(targets.device), features.shape[1], targets)
+        return self._losses(features, targets)
+
+    def _train_drifting(self, backbone: Backbone, images: ImageTensors, targets: Tensor) -> None:
+        import torch
+
+        def features_of(rows: IntArray) -> Tensor:
+            with torch.no_grad():
+                features: Tensor = backbone(images[rows])
+            return features.float()
+
+        # In evaluation mode, so that counting the features leaves the statistics alone.
+        n_features = features_of(np.arange(1)).shape[1]
+        backbone.drift(True)
+        try:
+            self._train_head(features_of, n_features, targets)
+        finally:
+            backbone.drift(False)
+
+    def _train_head(
+        self, features_of: Callable[[IntArray], Tensor], n_features: int, targets: Tensor
+    ) -> None:
+        import torch
+        from torch.nn import functional as F
+
+        from proxysample.networks.classification_head import ClassificationHead
+        from proxysample.networks.training_loop import train
+
+        weights_seed, order_seed, dropout_seed = draw_seeds(self.random_state, 3)
+        with forked_randomness(weights_seed):
+            head = ClassificationHead(n_features, len(self.classes_))
+        head.to(targets.device)
+        dropout = torch.Generator(targets.device).manual_seed(dropout_seed)
+
+        def loss_of(rows: IntArray) -> Tensor:
+            loss: Tensor = F.cross_entropy(head(features_of(rows), dropout), targets[rows])
+            return loss
+
+        self.loss_curve_ = train(
+            loss_of,
+            torch.optim.SGD(
+                head.parameters(), self.learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY
+            ),
+            n_samples=len(targets),
+            epochs=self.epochs,
+            batch_size=self.training_batch_size,
+            generator=torch.Generator().manual_seed(order_seed),
+            progress=self.progress,
+        )
+        self.head_: ClassificationHead = head.eval()
+
+    def _losses(self, features: Tensor, targets: Tensor) -> FloatArray:
+        import torch
+        from torch.nn import functional as F
+
+        losses = []
+        with torch.inference_mode():
+            for start in range(0, len(features), ROWS_PER_CHUNK):
+                rows = slice(start, start + ROWS_PER_CHUNK)
+                logits = self.head_(features[rows].to(targets.device)).double()
+                losses.append(F.cross_entropy(logits, targets[rows], reduction="none").cpu())
+        return torch.cat(losses).numpy()
+
+
+def _check_backbone(backbone: object, weights: object) -> None:
+    from torch import nn
+
+    from proxysample.networks.backbones import WEIGHTS
+
+    if not isinstance(backbone, str | nn.Module):
+        raise InputError(
+            f"backbone must be the name of a timm model or an nn.Module, not {backbone!r}; "
+            "features (n, d) are given as the dataset"
+        )
+    if weights not in WEIGHTS:
+        raise unknown_name("source of weights", weights, WEIGHTS)
+
+
+def flat_features(samples: Samples) -> torch.Tensor:
+    """Read features as one tensor.
+
+    Parameters
+    ----------
+    samples : Samples
+        Features (n, d).
+
+    Returns
+    -------
+    Tensor of shape (n, d), float32
+        On the CPU.
+    """
+    import torch
+
+    return torch.cat([torch.from_numpy(chunk).float() for _, chunk in samples.feature_chunks()])

@@ -1,0 +1,1 @@
+"""Batches of images that live on the device."""

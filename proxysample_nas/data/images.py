@@ -1,0 +1,202 @@
+"""A labelled image dataset as tensors that live on the device, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from proxysample.data.reading import Samples
+from proxysample.device import resolve_device
+from proxysample.errors import InputError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """A dataset as two tensors on one device.
+
+    Attributes
+    ----------
+    images : Tensor of shape (n, c, h, w), uint8 or float32 in [0, 1]
+        Raw pixels, neither augmented nor normalised.
+    labels : Tensor of shape (n,), int64
+        Index of each image's class in `classes`.
+    classes : tuple of int or str
+        The labels as the dataset has them, in the order of a network's outputs.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[int | str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes a network has to tell apart."""
+        return len(self.classes)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of colour channels."""
+        return self.images.shape[1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def take(self, indices: Tensor) -> LabelledImages:
+        """Select samples, with the classes unchanged.
+
+        Parameters
+        ----------
+        indices : Tensor of shape (k,), int64
+
+        Returns
+        -------
+        LabelledImages
+            A copy of the chosen samples, on the same device.
+        """
+        rows = indices.to(self.images.device)
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
+
+
+def load_images(
+    dataset: Any,
+    y: Any = None,
+    *,
+    classes: Iterable[int | str] | None = None,
+    device: str | torch.device = "auto",
+) -> LabelledImages:
+    """Read a labelled image dataset onto the device.
+
+    Parameters
+    ----------
+    dataset : object
+        Anything that `proxysample.data.reading.Samples` reads, or `LabelledImages`.
+    y : array-like of shape (n,), optional
+        Labels, where the dataset has none of its own.
+    classes : iterable of int or str, optional
+        Every class there is, in the order of the network's outputs; by default those of the
+        dataset, sorted. A proxy dataset may lack a class, and a test set has to agree with the
+        training set, so both are given the classes of the full training data.
+    device : str or torch.device
+        See `resolve_device`.
+
+    Returns
+    -------
+    LabelledImages
+
+    Raises
+    ------
+    InputError
+        If images or labels are missing, a pixel is NaN, infinite or outside [0, 1] (0 to 255
+        for integers), or a label is not among `classes`.
+
+    Examples
+    --------
+    >>> pixels = np.zeros((3, 8, 8, 1), dtype=np.uint8)
+    >>> data = load_images(pixels, y=["dog", "cat", "dog"], device="cpu")
+    >>> data.images.shape, data.labels.tolist(), data.classes
+    (torch.Size([3, 1, 8, 8]), [1, 0, 1], ('cat', 'dog'))
+    """
+    target = resolve_device(device)
+    if isinstance(dataset, LabelledImages):
+        images = dataset.images
+        labels = np.asarray(dataset.classes)[dataset.labels.cpu().numpy()]
+        known = dataset.classes if classes is None else _class_names(classes)
+    else:
+        samples = Samples(dataset, y)
+        images = torch.from_numpy(_channels_first(samples.images))
+        labels = samples.required_labels
+        known = _class_names(np.unique(labels) if classes is None else classes)
+    codes = torch.from_numpy(_encode(labels, known))
+    return LabelledImages(images.to(target), codes.to(target), known)
+
+
+def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
+    """List the classes that any of the datasets knows, sorted.
+
+    Parameters
+    ----------
+    *datasets : LabelledImages
+        One or more datasets whose labels are all integers or all strings.
+
+    Returns
+    -------
+    tuple of int or str
+
+    Examples
+    --------
+    >>> pixels = np.zeros((2, 8, 8), dtype=np.uint8)
+    >>> left, right = (load_images(pixels, y=y, device="cpu") for y in ([3, 1], [2, 1]))
+    >>> classes_of(left, right)
+    (1, 2, 3)
+    """
+    known = np.unique(np.concatenate([np.asarray(dataset.classes) for dataset in datasets]))
+    return _class_names(known)
+
+
+def _class_names(classes: Iterable[int | str]) -> tuple[int | str, ...]:
+    """Python values, in the given order."""
+    names = tuple(name.item() if isinstance(name, np.generic) else name for name in classes)
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"classes must be distinct and at least one; got {names}")
+    return names
+
+
+def _encode(labels: Array, classes: tuple[int | str, ...]) -> npt.NDArray[np.int64]:
+    """Replace every label by the index of its class."""
+    index_of = {name: index for index, name in enumerate(classes)}
+    values, positions = np.unique(labels, return_inverse=True)
+    unknown = [value.item() for value in values if value.item() not in index_of]
+    if unknown:
+        first = int(np.flatnonzero(np.isin(labels, unknown))[0])
+        raise InputError(
+            f"label {labels[first].item()!r} of sample {first} is not among the {len(classes)} "
+            f"classes ({_shorten(classes)}); pass classes= with every label of the full data "
+            f"(not among them: {_shorten(unknown)})"
+        )
+    codes = np.array([index_of[value.item()] for value in values], dtype=np.int64)
+    return codes[positions]
+
+
+def _shorten(names: Iterable[int | str], longest: int = 10) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:longest]) + (", ..." if len(shown) > longest else "")
+
+
+def _channels_first(images: Array) -> Array:
+    """Contiguous (n, c, h, w) pixels, uint8 or float32 in [0, 1]."""
+    if images.ndim != 4:
+        raise InputError(
+            f"a network needs images of shape (n, height, width, channels), not {images.shape}"
+        )
+    integer = images.dtype.kind in "iu"
+    if images.dtype != np.uint8:
+        _check_range(images, 255 if integer else 1)
+    return np.ascontiguousarray(
+        np.moveaxis(images, -1, 1), dtype=np.uint8 if integer else np.float32
+    )
+
+
+def _check_range(images: Array, highest: int) -> None:
+    flat = images.reshape(len(images), -1)
+    # Written so that NaN fails as well.
+    fits = (flat.min(axis=1) >= 0) & (flat.max(axis=1) <= highest)
+    if not fits.all():
+        index = int(np.argmin(fits))
+        raise InputError(
+            f"sample {index} holds pixels from {flat[index].min():g} to {flat[index].max():g}; "
+            f"{images.dtype} pixels must be finite and from 0 to {highest}. Leave a normalising "
+            "transform out: pixels are normalised here, after augmentation"
+        )

@@ -1,0 +1,1 @@
+"""The search space, from a string to a module."""

@@ -1,0 +1,181 @@
+"""The macro skeleton around the cells, the same in search and in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import nn
+
+from proxysample.errors import InputError
+from proxysample_nas.space.initialization import materialize
+
+N_STAGES = 3
+
+
+class ResidualReduction(nn.Module):
+    """Halve the height and width and change the channels, as a residual block.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+
+    Notes
+    -----
+    Main path: ReLU, 3x3 convolution of stride 2, BatchNorm, ReLU, 3x3 convolution, BatchNorm.
+    Shortcut: 2x2 average pool, 1x1 convolution, without BatchNorm (NAS-Bench-201, Figure 1).
+    An odd height or width is rounded up on both paths.
+
+    Examples
+    --------
+    >>> ResidualReduction(4, 8)(torch.zeros(2, 4, 8, 7)).shape
+    torch.Size([2, 8, 4, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, stride=2, ceil_mode=True),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map (b, in_channels, h, w) to (b, out_channels, ceil(h / 2), ceil(w / 2))."""
+        reduced: torch.Tensor = self.main(features) + self.shortcut(features)
+        return reduced
+
+
+class Skeleton(nn.Module):
+    """Stem, three stages of cells with a reduction between them, and a linear head.
+
+    Parameters
+    ----------
+    create_cell : callable
+        Called with the number of channels for every cell; returns the cell's module, which keeps
+        the shape (b, channels, h, w).
+    channels : int
+        Channels of the first stage; they double at each of the two reductions.
+    cells_per_stage : int
+        Cells in each of the three stages.
+    n_classes : int
+        Number of logits.
+    in_channels : int
+        Channels of the images.
+    generator : torch.Generator, optional
+        Source of the initial weights, on the CPU. Without it they differ from one to the next.
+
+    Raises
+    ------
+    InputError
+        If a size is not a positive integer.
+
+    Notes
+    -----
+    Stem: 3x3 convolution and BatchNorm. Head: BatchNorm, ReLU, global average pool, linear layer
+    (NAS-Bench-201, section 2.1 and Figure 1). No convolution has a bias here.
+
+    Examples
+    --------
+    >>> skeleton = Skeleton(lambda channels: nn.Identity(), 16, 5, 100, 3)
+    >>> sum(weight.numel() for weight in skeleton.parameters())
+    79156
+    """
+
+    def __init__(
+        self,
+        create_cell: Callable[[int], nn.Module],
+        channels: int,
+        cells_per_stage: int,
+        n_classes: int,
+        in_channels: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        _check_sizes(
+            channels=channels,
+            cells_per_stage=cells_per_stage,
+            n_classes=n_classes,
+            in_channels=in_channels,
+        )
+        self.in_channels = in_channels
+        widths = [channels * 2**stage for stage in range(N_STAGES)]
+        with torch.device("meta"):
+            self.stem = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+            )
+            self.stages = nn.ModuleList(
+                nn.ModuleList(create_cell(width) for _ in range(cells_per_stage))
+                for width in widths
+            )
+            self.reductions = nn.ModuleList(
+                ResidualReduction(width, 2 * width) for width in widths[:-1]
+            )
+            self.head = nn.Sequential(
+                nn.BatchNorm2d(widths[-1]),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(widths[-1], n_classes),
+            )
+        materialize(self, generator)
+
+    def propagate(
+        self, images: torch.Tensor, run_cell: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Run the images through stem, cells, reductions and head.
+
+        Parameters
+        ----------
+        images : torch.Tensor, shape (b, in_channels, h, w), floating point
+        run_cell : callable
+            Applies one cell's module to its input.
+
+        Returns
+        -------
+        torch.Tensor, shape (b, n_classes)
+            The logits.
+
+        Raises
+        ------
+        InputError
+            If `images` does not have that shape and kind.
+        """
+        self._check_images(images)
+        # Channels innermost suits narrow convolutions. It is set behind the stem, since images of
+        # one channel have no such layout to hand on.
+        features = self.stem(images).contiguous(memory_format=torch.channels_last)
+        for index, stage in enumerate(self.stages):
+            if index > 0:
+                features = self.reductions[index - 1](features)
+            for cell in cast(nn.ModuleList, stage):
+                features = run_cell(cell, features)
+        logits: torch.Tensor = self.head(features)
+        return logits
+
+    def _check_images(self, images: torch.Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise InputError(
+                f"images must have the shape (batch, {self.in_channels}, height, width), not "
+                f"{tuple(images.shape)}"
+            )
+        if not images.is_floating_point():
+            raise InputError(
+                f"images must be floating point, not {images.dtype}; scale and normalise them"
+            )
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} must be a positive integer, not {size!r}")

@@ -1,0 +1,1 @@
+"""Judge a cell by training it."""

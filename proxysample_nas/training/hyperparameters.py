@@ -1,0 +1,115 @@
+"""Checks of hyper-parameters, made before any work begins."""
+
+from __future__ import annotations
+
+import math
+
+from proxysample.errors import InputError
+
+
+def check_sizes(**sizes: object) -> None:
+    """Check hyper-parameters that count something.
+
+    Parameters
+    ----------
+    **sizes : int
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is not a positive integer.
+
+    Examples
+    --------
+    >>> check_sizes(epochs=0)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: epochs must be a positive integer, not 0
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} must be a positive integer, not {size!r}")
+
+
+def check_not_negative(**values: object) -> None:
+    """Check hyper-parameters that are finite numbers of 0 or more.
+
+    Parameters
+    ----------
+    **values : float
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is not.
+
+    Examples
+    --------
+    >>> check_not_negative(momentum=-0.9)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: momentum must be a finite number of 0 or more, not -0.9
+    """
+    for name, value in values.items():
+        real = float(value) if isinstance(value, int | float) else math.nan
+        if isinstance(value, bool) or not 0 <= real < math.inf:
+            raise InputError(f"{name} must be a finite number of 0 or more, not {value!r}")
+
+
+def check_decay_rates(**pairs: object) -> None:
+    """Check hyper-parameters that are the two decay rates of Adam.
+
+    Parameters
+    ----------
+    **pairs : tuple of float
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is not two numbers in [0, 1).
+
+    Examples
+    --------
+    >>> check_decay_rates(architecture_betas=(0.5, 1.0))
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: architecture_betas must be two numbers from 0 to below 1, such
+    as (0.5, 0.999), not (0.5, 1.0)
+    """
+    for name, pair in pairs.items():
+        rates = pair if isinstance(pair, tuple | list) else ()
+        if len(rates) != 2 or not all(isinstance(r, int | float) and 0 <= r < 1 for r in rates):
+            raise InputError(
+                f"{name} must be two numbers from 0 to below 1, such as (0.5, 0.999), not {pair!r}"
+            )
+
+
+def check_kind(kind: type, **values: object) -> None:
+    """Check hyper-parameters that are objects of one of our classes, or None.
+
+    Parameters
+    ----------
+    kind : type
+    **values : object
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is something else.
+
+    Examples
+    --------
+    >>> from proxysample_nas.data.augmentation import Augmentation
+    >>> check_kind(Augmentation, augmentation="flip")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: augmentation must be an Augmentation or None, not 'flip'
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, kind):
+            article = "an" if kind.__name__[0] in "AEIOU" else "a"
+            raise InputError(f"{name} must be {article} {kind.__name__} or None, not {value!r}")

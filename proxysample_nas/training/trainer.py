@@ -1,0 +1,285 @@
+"""Judge a cell: train its network from scratch and measure the accuracy."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from proxysample.device import deterministic_kernels, resolve_device
+from proxysample.errors import InputError, unknown_name
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.images import LabelledImages, load_images
+from proxysample_nas.data.loader import Loader, shuffled
+from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.progress import counted
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.network import CellNetwork
+from proxysample_nas.training.evaluation import Evaluation, TrainingRun
+from proxysample_nas.training.fitting import measure_accuracy, train_epoch
+from proxysample_nas.training.hyperparameters import check_kind, check_not_negative, check_sizes
+from proxysample_nas.training.optimization import (
+    check_loss,
+    cosine_learning_rate,
+    set_learning_rate,
+)
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {"learning_rate": 0.01},
+    "nas-bench-201": {"learning_rate": 0.1},
+    "paper-imagenet16-120": {"learning_rate": 0.1, "epochs": 400, "weight_decay": 1e-3},
+}
+"""Published ways to judge a cell, as changes to the defaults of `CellTrainer`.
+
+``"nas-bench-201"`` is Dong & Yang (2020), section 2.2. ``"paper"`` is what the authors of
+"Less is More" ran on CIFAR-100: the same but for a tenth of the learning rate.
+``"paper-imagenet16-120"`` is their longer training on ImageNet16-120.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellTrainer:
+    """Trains a cell's network from scratch, once per seed.
+
+    SGD on the cross-entropy with a learning rate that falls along a cosine to 0, constant within
+    an epoch; the accuracy is the one after the last epoch, never the best of several.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the network's first stage; the paper uses 16, 32 and 64.
+    cells_per_stage : int
+        Cells in each of the three stages.
+    epochs : int
+        Passes over the training data.
+    batch_size : int
+        Samples per step; the last step of a pass takes what is left.
+    learning_rate : float
+        Of the first epoch.
+    momentum, weight_decay : float
+        Of SGD.
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    augmentation : Augmentation or None
+        Of the training images.
+    normalization : Normalization or None
+        None measures the training images.
+    seeds : tuple of int
+        One training per seed in `evaluate`.
+    device : str
+        See `proxysample.device.resolve_device`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be used.
+
+    Notes
+    -----
+    The defaults are the recipe of NAS-Bench-201 (Dong & Yang 2020, section 2.2); see
+    `from_recipe` for that of the paper.
+
+    Examples
+    --------
+    >>> CellTrainer.from_recipe("paper", channels=32).learning_rate
+    0.01
+    """
+
+    channels: int = 16
+    cells_per_stage: int = 5
+    epochs: int = 200
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = True
+    augmentation: Augmentation | None = STANDARD_AUGMENTATION
+    normalization: Normalization | None = None
+    seeds: tuple[int, ...] = (777, 888, 999)
+    device: str = "auto"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_sizes(
+            channels=self.channels,
+            cells_per_stage=self.cells_per_stage,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+        )
+        check_not_negative(
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+        )
+        check_kind(Augmentation, augmentation=self.augmentation)
+        check_kind(Normalization, normalization=self.normalization)
+        if self.nesterov and not self.momentum:
+            raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not self.seeds or not all(isinstance(seed, int) for seed in self.seeds):
+            raise InputError(
+                f"seeds needs one integer per training, such as (777,); not {self.seeds}"
+            )
+
+    @classmethod
+    def from_recipe(cls, recipe: str, **overrides: Any) -> Self:
+        """Create a trainer with published settings.
+
+        Parameters
+        ----------
+        recipe : {"paper", "nas-bench-201", "paper-imagenet16-120"}
+            See `RECIPES`.
+        **overrides : object
+            Parameters of `CellTrainer` that win over the recipe.
+
+        Returns
+        -------
+        CellTrainer
+
+        Raises
+        ------
+        InputError
+            If the recipe is unknown.
+        """
+        if recipe not in RECIPES:
+            raise unknown_name("recipe", recipe, RECIPES)
+        return cls(**(RECIPES[recipe] | overrides))
+
+    def evaluate(self, cell: Cell, train: Any, test: Any, *, split: str = "test") -> Evaluation:
+        """Train once per seed and summarise.
+
+        Parameters
+        ----------
+        cell : Cell
+        train, test : object
+            See `train_once`.
+        split : str
+            What to call the samples in `test`.
+
+        Returns
+        -------
+        Evaluation
+
+        Raises
+        ------
+        InputError, DivergenceError
+            See `train_once`.
+        """
+        train, test = self._load(train, test)
+        return Evaluation(
+            [self.train_once(cell, train, test, seed, split=split) for seed in self.seeds]
+        )
+
+    def train_once(
+        self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
+    ) -> TrainingRun:
+        """Train one network and measure its accuracy.
+
+        Parameters
+        ----------
+        cell : Cell
+            The same in all places of the network.
+        train, test : object
+            Datasets that `load_images` reads, or `LabelledImages` so as to read them only once.
+            Every label of `test` has to occur in `train`.
+        seed : int
+            Of the initial weights, the order of the batches and their augmentation. The global
+            random state is left alone.
+        split : str
+            What to call the samples in `test`.
+
+        Returns
+        -------
+        TrainingRun
+
+        Raises
+        ------
+        InputError
+            If the data cannot be used.
+        DivergenceError
+            If the loss becomes NaN or infinite.
+        """
+        train, test = self._load(train, test)
+        start = time.perf_counter()
+        generator = torch.Generator().manual_seed(seed)
+        network = CellNetwork(
+            cell,
+            self.channels,
+            self.cells_per_stage,
+            train.n_classes,
+            train.n_channels,
+            generator,
+        ).to(train.images.device)
+        normalization = self.normalization or Normalization.of(train.images)
+        loader = Loader(
+            train,
+            batch_size=self.batch_size,
+            normalization=normalization,
+            augmentation=self.augmentation,
+        )
+        with deterministic_kernels():
+            losses, train_accuracy = self._train(network, loader, generator, f"seed {seed}")
+            accuracy = measure_accuracy(
+                network, Loader(test, batch_size=self.batch_size, normalization=normalization)
+            )
+        return TrainingRun(
+            cell=cell,
+            seed=seed,
+            accuracy=accuracy,
+            split=split,
+            train_losses=losses,
+            train_accuracy=train_accuracy,
+            n_parameters=sum(weight.numel() for weight in network.parameters()),
+            n_train=len(train),
+            n_test=len(test),
+            seconds=time.perf_counter() - start,
+            device=str(train.images.device),
+        )
+
+    def _load(self, train: Any, test: Any) -> tuple[LabelledImages, LabelledImages]:
+        device = resolve_device(self.device)
+        train = load_images(train, device=device)
+        test = load_images(test, classes=train.classes, device=device)
+        if train.images.shape[1:] != test.images.shape[1:]:
+            raise InputError(
+                "training and test images differ in shape (channels, height, width): "
+                f"{tuple(train.images.shape[1:])} and {tuple(test.images.shape[1:])}"
+            )
+        return train, test
+
+    def _train(
+        self, network: nn.Module, loader: Loader, generator: torch.Generator, name: str
+    ) -> tuple[tuple[float, ...], float]:
+        """Return the mean loss of each epoch, and the accuracy during the last in percent."""
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+        )
+        n_train = len(loader.data)
+        losses = []
+        n_right = 0
+        with tqdm(
+            total=self.epochs * loader.n_batches(n_train),
+            desc=f"training, {name}",
+            unit="step",
+            disable=not self.progress,
+        ) as bar:
+            for epoch in range(self.epochs):
+                rate = cosine_learning_rate(epoch, self.epochs, self.learning_rate)
+                set_learning_rate(optimizer, rate)
+                batches = loader.batches(shuffled(n_train, generator), generator)
+                loss_sum, right = train_epoch(network, optimizer, counted(batches, bar))
+                losses.append(float(loss_sum) / n_train)
+                check_loss(losses[-1], epoch, rate)
+                n_right = int(right)
+                bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+        return tuple(losses), 100 * n_right / n_train
