@@ -13,11 +13,11 @@ from tqdm import tqdm
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.drawing import check_n_cells, draw_cells
 from proxysample_nas.searchers.loop import EpochSearcher
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import resolve_seed, stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
+from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.training.hyperparameters import check_sizes
 from proxysample_nas.training.trainer import CellTrainer

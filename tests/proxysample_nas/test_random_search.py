@@ -19,8 +19,8 @@ from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers.data import prepare_data
-from proxysample_nas.searchers.drawing import draw_cells, n_cells
 from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.searchers.uniform_cells import draw_cells, n_cells
 from proxysample_nas.space.cell import Cell, all_cells
 from proxysample_nas.training.trainer import CellTrainer
 
