@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxysample_nas.data.loader import Batch
+from proxysample_nas.searchers.beta_regularization import beta_gradient
 from proxysample_nas.searchers.state import SearchState
 
 Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]
@@ -92,6 +93,7 @@ def update_architecture(
     *,
     keep_statistics: bool = True,
     forward: Forward = mixed_forward,
+    beta_strength: float = 0.0,
 ) -> Tensor:
     """Take one Adam step on the architecture parameters, at the present weights.
 
@@ -107,6 +109,8 @@ def update_architecture(
         Whether BatchNorm's running statistics stay as they were.
     forward : callable
         How the architecture parameters choose what is run.
+    beta_strength : float
+        Weight of the regularization of beta-DARTS in the loss; the outcome does not count it.
 
     Returns
     -------
@@ -115,8 +119,8 @@ def update_architecture(
     """
     with state.kept_statistics() if keep_statistics else nullcontext():
         loss, logits = forward(state, batch, state.alphas)
-        (state.alphas.grad,) = torch.autograd.grad(loss, [state.alphas], materialize_grads=True)
-    state.architecture_optimizer.step()
+        (gradient,) = torch.autograd.grad(loss, [state.alphas], materialize_grads=True)
+    _step_architecture(state, gradient, beta_strength)
     return outcome(loss, logits, batch[1])
 
 
@@ -128,6 +132,7 @@ def update_architecture_unrolled(
     finite_difference: float,
     keep_statistics: bool = True,
     restore_by_addition: bool = False,
+    beta_strength: float = 0.0,
 ) -> Tensor:
     """Take one Adam step on the architecture parameters, one virtual step of the weights ahead.
 
@@ -151,6 +156,9 @@ def update_architecture_unrolled(
     restore_by_addition : bool
         Whether w is restored by adding R v, as in the authors' code, which leaves rounding
         errors, instead of exactly.
+    beta_strength : float
+        See `update_architecture`; the regularization does not depend on the weights, so that its
+        gradient is the same at w and w'.
 
     Returns
     -------
@@ -170,8 +178,7 @@ def update_architecture_unrolled(
         product = _hessian_vector_product(state, weight_batch, direction, finite_difference)
         if not restore_by_addition:
             _copy(original, weights)
-    state.alphas.grad = gradient - _learning_rate(state) * product
-    state.architecture_optimizer.step()
+    _step_architecture(state, gradient - _learning_rate(state) * product, beta_strength)
     return outcome(loss, logits, architecture_batch[1])
 
 
@@ -198,6 +205,13 @@ def outcome(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     """
     n_right = (logits.detach().argmax(dim=1) == labels).sum()
     return torch.stack([loss.detach().double() * len(labels), n_right.double()])
+
+
+def _step_architecture(state: SearchState, gradient: Tensor, beta_strength: float) -> None:
+    if beta_strength:
+        gradient = gradient + beta_strength * beta_gradient(state.alphas)
+    state.alphas.grad = gradient
+    state.architecture_optimizer.step()
 
 
 def _architecture_gradient(state: SearchState, batch: Batch) -> Tensor:

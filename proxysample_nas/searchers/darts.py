@@ -60,6 +60,12 @@ class DARTS(GradientSearcher):
     architecture_fraction : float
         Share of the training data held out for the architecture, where no validation data is
         given. One half, as in DARTS, appendix A.1.1.
+    beta_regularization : float
+        Against collapse into skip connections: beta-DARTS (Ye et al. 2022) adds to the
+        architecture's loss the mean over all edges of log(sum(exp(alpha))), with a weight that
+        rises from 0 by the same amount every epoch and would reach this value after the last.
+        Its authors took 50; 0 leaves it out. It comes on top of `architecture_weight_decay`, as
+        in their code.
     finite_difference : float
         Length of the step R v in the Hessian-vector product of order 2 (DARTS, section
         2.3).
@@ -120,6 +126,7 @@ class DARTS(GradientSearcher):
         architecture_betas: tuple[float, float] = (0.5, 0.999),
         architecture_initial_deviation: float = 1e-3,
         architecture_fraction: float = 0.5,
+        beta_regularization: float = 0.0,
         finite_difference: float = 0.01,
         track_running_stats: bool | None = None,
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
@@ -146,6 +153,7 @@ class DARTS(GradientSearcher):
         self.architecture_betas = architecture_betas
         self.architecture_initial_deviation = architecture_initial_deviation
         self.architecture_fraction = architecture_fraction
+        self.beta_regularization = beta_regularization
         self.finite_difference = finite_difference
         self.track_running_stats = track_running_stats
         self.augmentation = augmentation
@@ -165,7 +173,7 @@ class DARTS(GradientSearcher):
         state: SearchState,
         weight_batch: Batch,
         architecture_batch: Batch,
-        epoch: int,  # noqa: ARG002
+        epoch: int,
     ) -> tuple[Tensor, Tensor]:
         return darts_step(
             state,
@@ -175,6 +183,7 @@ class DARTS(GradientSearcher):
             protocol=self.protocol,
             gradient_clip=self.gradient_clip,
             finite_difference=self.finite_difference,
+            beta_strength=self._beta_strength(epoch),
         )
 
     def _check_parameters(self) -> None:
@@ -195,6 +204,7 @@ def darts_step(
     protocol: Protocol,
     gradient_clip: float | None,
     finite_difference: float,
+    beta_strength: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Update weights and architecture once, in the protocol's order.
 
@@ -208,6 +218,8 @@ def darts_step(
         See `DARTS`.
     gradient_clip : float or None
     finite_difference : float
+    beta_strength : float
+        See `proxysample_nas.searchers.bilevel.update_architecture`.
 
     Returns
     -------
@@ -223,9 +235,13 @@ def darts_step(
 
     if order == 1 and paper:
         weight_outcome = weight_part()
-        return weight_outcome, update_architecture(state, architecture_batch, keep_statistics=False)
+        return weight_outcome, update_architecture(
+            state, architecture_batch, keep_statistics=False, beta_strength=beta_strength
+        )
     if order == 1:
-        architecture_outcome = update_architecture(state, architecture_batch)
+        architecture_outcome = update_architecture(
+            state, architecture_batch, beta_strength=beta_strength
+        )
     else:
         architecture_outcome = update_architecture_unrolled(
             state,
@@ -234,5 +250,6 @@ def darts_step(
             finite_difference=finite_difference,
             keep_statistics=not paper,
             restore_by_addition=paper,
+            beta_strength=beta_strength,
         )
     return weight_part(), architecture_outcome

@@ -58,6 +58,9 @@ class GDAS(GradientSearcher):
     architecture_fraction : float
         Share of the training data held out for the architecture, where no validation data is
         given. One half, as in GDAS, section 4.1.
+    beta_regularization : float
+        Of the architecture parameters against collapse; see `DARTS`. Its authors tried it on
+        DARTS alone.
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. A GDAS search
         never reads them. None keeps them under ``protocol="paper"`` alone.
@@ -127,6 +130,7 @@ class GDAS(GradientSearcher):
         architecture_betas: tuple[float, float] = (0.5, 0.999),
         architecture_initial_deviation: float = 1e-3,
         architecture_fraction: float = 0.5,
+        beta_regularization: float = 0.0,
         track_running_stats: bool | None = None,
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
         normalization: Normalization | None = None,
@@ -153,6 +157,7 @@ class GDAS(GradientSearcher):
         self.architecture_betas = architecture_betas
         self.architecture_initial_deviation = architecture_initial_deviation
         self.architecture_fraction = architecture_fraction
+        self.beta_regularization = beta_regularization
         self.track_running_stats = track_running_stats
         self.augmentation = augmentation
         self.normalization = normalization
@@ -200,10 +205,11 @@ class GDAS(GradientSearcher):
             temperature=self.temperature(epoch),
             protocol=self.protocol,
             gradient_clip=self.gradient_clip,
+            beta_strength=self._beta_strength(epoch),
         )
 
     def _details(self, epoch: int) -> dict[str, float]:
-        return {"temperature": self.temperature(epoch)}
+        return super()._details(epoch) | {"temperature": self.temperature(epoch)}
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -225,6 +231,7 @@ def gdas_step(
     temperature: float,
     protocol: Protocol,
     gradient_clip: float | None,
+    beta_strength: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Update the weights and then the architecture, each on operations drawn for it.
 
@@ -238,6 +245,8 @@ def gdas_step(
     protocol : {"default", "paper"}
         See `GDAS`.
     gradient_clip : float or None
+    beta_strength : float
+        See `proxysample_nas.searchers.bilevel.update_architecture`.
 
     Returns
     -------
@@ -254,7 +263,11 @@ def gdas_step(
         forward=forward,
     )
     architecture_outcome = update_architecture(
-        state, architecture_batch, keep_statistics=not paper, forward=forward
+        state,
+        architecture_batch,
+        keep_statistics=not paper,
+        forward=forward,
+        beta_strength=beta_strength,
     )
     return weight_outcome, architecture_outcome
 

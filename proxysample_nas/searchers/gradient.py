@@ -13,6 +13,7 @@ from tqdm import tqdm
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
+from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.result import EpochRecord
@@ -38,6 +39,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     architecture_weight_decay: float
     architecture_betas: tuple[float, float]
     architecture_initial_deviation: float
+    beta_regularization: float
 
     @abc.abstractmethod
     def _step(
@@ -45,9 +47,12 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     ) -> tuple[Tensor, Tensor]:
         """Update weights and architecture; return the outcome of each batch."""
 
-    def _details(self, epoch: int) -> dict[str, float]:  # noqa: ARG002
+    def _details(self, epoch: int) -> dict[str, float]:
         """Give what this algorithm alone tells of an epoch."""
-        return {}
+        return {"beta_strength": self._beta_strength(epoch)} if self.beta_regularization else {}
+
+    def _beta_strength(self, epoch: int) -> float:
+        return beta_strength(epoch, self.epochs, self.beta_regularization)
 
     def _create_batches(self, data: SearchData) -> PairedBatches:
         return PairedBatches(
@@ -119,5 +124,6 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
             architecture_learning_rate=self.architecture_learning_rate,
             architecture_weight_decay=self.architecture_weight_decay,
             architecture_initial_deviation=self.architecture_initial_deviation,
+            beta_regularization=self.beta_regularization,
         )
         check_decay_rates(architecture_betas=self.architecture_betas)
