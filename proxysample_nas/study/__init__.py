@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -193,14 +194,18 @@ class Study:
             The files.
         """
         written = []
+        seen: Counter[str] = Counter()
         for component in self.configuration.searchers:
+            seen[component.name] += 1
+            # The same searcher with other parameters has a table of its own.
+            again = f"-{seen[component.name]}" if seen[component.name] > 1 else ""
             rows = read_rows(self.store, component)
             texts = {
                 "md": self.table(component.label),
                 "csv": to_csv(rows, self.configuration.channels),
             }
             for suffix, text in texts.items():
-                path = self.folder / f"table-{component.name}.{suffix}"
+                path = self.folder / f"table-{component.name}{again}.{suffix}"
                 with replace_file(path) as stream:
                     stream.write(text.encode())
                 written.append(path)

@@ -195,6 +195,16 @@ def test_csv_and_markdown_are_saved_and_agree(study):
         assert line["parameter_free"] == str(row.cell.is_parameter_free)
 
 
+def test_one_searcher_with_two_settings_has_two_tables(tmp_path):
+    searchers = ["random:n_nodes=2,n_samples=1", "random:n_nodes=3,n_samples=1"]
+    study = Study(**settings(searchers=searchers, samplers=["rs"], seeds=[777]), folder=tmp_path)
+    assert study.run(progress=False) == 0
+    paths = study.save_tables()
+    names = [path.name for path in paths if path.suffix == ".md"]
+    assert names == ["table-random.md", "table-random-2.md"]
+    assert paths[0].read_text() != paths[2].read_text()
+
+
 def test_an_asterisk_marks_a_cell_without_parameters(study, tmp_path):
     from dataclasses import replace
 
