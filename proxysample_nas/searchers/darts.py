@@ -66,6 +66,14 @@ class DARTS(GradientSearcher):
         rises from 0 by the same amount every epoch and would reach this value after the last.
         Its authors took 50; 0 leaves it out. It comes on top of `architecture_weight_decay`, as
         in their code.
+    stop_at_skips : int or None
+        Against collapse: end the search after the first epoch whose genotype has so many skip
+        connections, and take that genotype (DARTS+, Liang et al. 2019, its first criterion, with
+        two of eight edges). One edge in five is a skip connection by chance.
+    stop_when_stable : int or None
+        Against collapse: end the search after so many epochs in a row that leave the order of
+        the two convolutions on every edge as it was, and take the genotype of the last (DARTS+,
+        its second criterion, which ranks the operations that learn and takes ten epochs).
     finite_difference : float
         Length of the step R v in the Hessian-vector product of order 2 (DARTS, section
         2.3).
@@ -127,6 +135,8 @@ class DARTS(GradientSearcher):
         architecture_initial_deviation: float = 1e-3,
         architecture_fraction: float = 0.5,
         beta_regularization: float = 0.0,
+        stop_at_skips: int | None = None,
+        stop_when_stable: int | None = None,
         finite_difference: float = 0.01,
         track_running_stats: bool | None = None,
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
@@ -154,6 +164,8 @@ class DARTS(GradientSearcher):
         self.architecture_initial_deviation = architecture_initial_deviation
         self.architecture_fraction = architecture_fraction
         self.beta_regularization = beta_regularization
+        self.stop_at_skips = stop_at_skips
+        self.stop_when_stable = stop_when_stable
         self.finite_difference = finite_difference
         self.track_running_stats = track_running_stats
         self.augmentation = augmentation

@@ -61,6 +61,9 @@ class GDAS(GradientSearcher):
     beta_regularization : float
         Of the architecture parameters against collapse; see `DARTS`. Its authors tried it on
         DARTS alone.
+    stop_at_skips, stop_when_stable : int or None
+        End the search early, against collapse; see `DARTS`. The temperature is on its way to
+        the last of all `epochs` then.
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. A GDAS search
         never reads them. None keeps them under ``protocol="paper"`` alone.
@@ -131,6 +134,8 @@ class GDAS(GradientSearcher):
         architecture_initial_deviation: float = 1e-3,
         architecture_fraction: float = 0.5,
         beta_regularization: float = 0.0,
+        stop_at_skips: int | None = None,
+        stop_when_stable: int | None = None,
         track_running_stats: bool | None = None,
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
         normalization: Normalization | None = None,
@@ -158,6 +163,8 @@ class GDAS(GradientSearcher):
         self.architecture_initial_deviation = architecture_initial_deviation
         self.architecture_fraction = architecture_fraction
         self.beta_regularization = beta_regularization
+        self.stop_at_skips = stop_at_skips
+        self.stop_when_stable = stop_when_stable
         self.track_running_stats = track_running_stats
         self.augmentation = augmentation
         self.normalization = normalization

@@ -15,13 +15,18 @@ from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
+from proxysample_nas.searchers.early_stopping import reason_to_stop
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import OPERATIONS, n_edges
-from proxysample_nas.training.hyperparameters import check_decay_rates, check_not_negative
+from proxysample_nas.training.hyperparameters import (
+    check_decay_rates,
+    check_not_negative,
+    check_optional_sizes,
+)
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -40,6 +45,8 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     architecture_betas: tuple[float, float]
     architecture_initial_deviation: float
     beta_regularization: float
+    stop_at_skips: int | None
+    stop_when_stable: int | None
 
     @abc.abstractmethod
     def _step(
@@ -53,6 +60,11 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
 
     def _beta_strength(self, epoch: int) -> float:
         return beta_strength(epoch, self.epochs, self.beta_regularization)
+
+    def _reason_to_stop(self, history: list[EpochRecord]) -> str | None:
+        return reason_to_stop(
+            history, stop_at_skips=self.stop_at_skips, stop_when_stable=self.stop_when_stable
+        )
 
     def _create_batches(self, data: SearchData) -> PairedBatches:
         return PairedBatches(
@@ -125,5 +137,8 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
             architecture_weight_decay=self.architecture_weight_decay,
             architecture_initial_deviation=self.architecture_initial_deviation,
             beta_regularization=self.beta_regularization,
+        )
+        check_optional_sizes(
+            stop_at_skips=self.stop_at_skips, stop_when_stable=self.stop_when_stable
         )
         check_decay_rates(architecture_betas=self.architecture_betas)

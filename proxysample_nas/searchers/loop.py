@@ -89,6 +89,10 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         """Count how often an epoch advances the progress bar."""
         return batches.steps_per_epoch
 
+    def _reason_to_stop(self, history: list[EpochRecord]) -> str | None:  # noqa: ARG002
+        """Say why no epoch should follow those that are done; None to go on."""
+        return None
+
     def _select(
         self, state: StateT, batches: BatchesT, history: list[EpochRecord]
     ) -> Selection | None:
@@ -157,7 +161,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         batches = self._create_batches(data)
         state = self._create_state(data, resumption.seed)
         history = resumption.restore(state, data)
-        for record in self._epochs(state, batches, first=len(history)):
+        for record in self._epochs(state, batches, history):
             news = self._shows_collapse(record.cell, history)
             history.append(record)
             resumption.keep(state, history)
@@ -169,7 +173,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             if selection is not None:
                 resumption.keep(state, history, selection)
         result = SearchResult(
-            tuple(history), self._facts(data, batches, resumption.seed), selection
+            tuple(history), self._facts(data, batches, history, resumption.seed), selection
         )
         if self._collapse_shows == "at the end" and has_collapsed(result.cell):
             warn_of_collapse(result.cell, history[-1].epoch)
@@ -182,17 +186,24 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             return False
         return has_collapsed(cell) and not any(has_collapsed(record.cell) for record in history)
 
-    def _epochs(self, state: StateT, batches: BatchesT, first: int) -> Iterator[EpochRecord]:
-        """Run the epochs from `first` on, and yield what is known after each."""
+    def _epochs(
+        self, state: StateT, batches: BatchesT, history: list[EpochRecord]
+    ) -> Iterator[EpochRecord]:
+        """Run the epochs that `history` lacks; every record is to be added to it at once."""
         per_epoch = self._progress_per_epoch(batches)
         with tqdm(
             total=self._n_epochs() * per_epoch,
-            initial=first * per_epoch,
+            initial=len(history) * per_epoch,
             desc=f"searching, {self.id}",
             unit=self._unit,
             disable=not self.progress,
         ) as bar:
-            for epoch in range(first, self._n_epochs()):
+            while len(history) < self._n_epochs():
+                if self._reason_to_stop(history) is not None:
+                    bar.total = bar.n
+                    bar.refresh()
+                    return
+                epoch = len(history)
                 record = self._run_epoch(state, batches, epoch, bar)
                 bar.set_postfix(
                     epoch=epoch + 1,
@@ -201,7 +212,10 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
                 )
                 yield record
 
-    def _facts(self, data: SearchData, batches: BatchesT, seed: int) -> SearchFacts:
+    def _facts(
+        self, data: SearchData, batches: BatchesT, history: list[EpochRecord], seed: int
+    ) -> SearchFacts:
+        ended_early = len(history) < self._n_epochs()
         return SearchFacts(
             searcher=self.id,
             parameters=self.parameters_as_json(),
@@ -213,4 +227,5 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             image_shape=(data.weights.n_channels, *data.weights.image_size),
             steps_per_epoch=batches.steps_per_epoch,
             device=str(data.weights.images.device),
+            stopped_early=self._reason_to_stop(history) if ended_early else None,
         )

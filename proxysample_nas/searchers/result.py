@@ -111,6 +111,8 @@ class SearchFacts:
     steps_per_epoch : int
         Weight updates for each record of the history.
     device : str
+    stopped_early : str or None
+        Why the search ended before its last epoch, where it did.
     """
 
     searcher: str
@@ -123,6 +125,7 @@ class SearchFacts:
     image_shape: tuple[int, int, int]
     steps_per_epoch: int
     device: str
+    stopped_early: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the facts into plain JSON values.

@@ -32,6 +32,31 @@ def check_sizes(**sizes: object) -> None:
             raise InputError(f"{name} must be a positive integer, not {size!r}")
 
 
+def check_optional_sizes(**sizes: object) -> None:
+    """Check hyper-parameters that count something, or are None for off.
+
+    Parameters
+    ----------
+    **sizes : int or None
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is neither None nor a positive integer.
+
+    Examples
+    --------
+    >>> check_optional_sizes(stop_at_skips=None, stop_when_stable=0)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: stop_when_stable must be None or a positive integer, not 0
+    """
+    for name, size in sizes.items():
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise InputError(f"{name} must be None or a positive integer, not {size!r}")
+
+
 def check_not_negative(**values: object) -> None:
     """Check hyper-parameters that are finite numbers of 0 or more.
 
