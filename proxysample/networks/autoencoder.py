@@ -32,8 +32,8 @@ def binary_cross_entropy(reconstruction: Tensor, images: Tensor) -> Tensor:
 def swapped_binary_cross_entropy(reconstruction: Tensor, images: Tensor) -> Tensor:
     """Take the image for the prediction and the reconstruction for the truth.
 
-    A pixel that is exactly 0 or 1 then costs up to 100 nats times its error, so black and white
-    areas decide the score.
+    A pixel that is exactly 0 or 1 then costs 100 nats times its error, where PyTorch's limit on
+    the logarithm stands for infinity.
     """
     return F.binary_cross_entropy(images, reconstruction, reduction="none")
 

@@ -54,13 +54,13 @@ class AutoencoderLoss(Sampler):
         images smaller than 16x16. Lower it where images hold hardly more values than latents.
     protocol : {"default", "paper"}
         "paper" does what the authors' code does: it trains with binary cross-entropy, scores
-        with its two arguments swapped, so that pixels that are exactly black or white decide,
-        and keeps ``int(n * r)`` samples.
+        with its two arguments swapped, where a pixel that is exactly black or white costs 100
+        nats times its error, and keeps ``int(n * r)`` samples.
     random_state : int, Generator or None
         Seed of the initial weights and of the order of training; None draws a new one.
     device : str or torch.device
-        "auto" takes the first CUDA device where there is one. Scores differ in their last bits
-        between kinds of device.
+        "auto" takes the first CUDA device where there is one. Scores differ a little between
+        kinds of device and numbers of threads, whose sums round otherwise.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool

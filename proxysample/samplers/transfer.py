@@ -74,7 +74,7 @@ class TransferLoss(Sampler):
         one each time.
     device : str or torch.device
         "auto" takes the first CUDA device where there is one. Scores differ between kinds of
-        device, whose random numbers differ.
+        device, whose random numbers differ, and a little between numbers of threads.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
