@@ -41,9 +41,14 @@ class DARTS(GradientSearcher):
     channels, cells_per_stage : int
         Size of the supernet: channels of its first stage, cells in each of three stages.
     epochs : int
-        Passes over the weight data.
+        Passes over the weight data, where `steps_per_epoch` does not say otherwise.
     batch_size : int
         Samples of each half of a step.
+    steps_per_epoch : int or None
+        Updates in an epoch; None makes one pass over the weight data. A larger number goes on
+        with further shuffled passes, all in full batches, so that a search on a proxy makes as
+        many updates as one on all data. Without it a proxy is also an early stop, which by
+        itself holds off a collapse.
     learning_rate, minimum_learning_rate : float
         Of the weights: it falls from the one to the other along a cosine, constant within an
         epoch.
@@ -123,6 +128,7 @@ class DARTS(GradientSearcher):
         cells_per_stage: int = 5,
         epochs: int = 50,
         batch_size: int = 64,
+        steps_per_epoch: int | None = None,
         learning_rate: float = 0.025,
         minimum_learning_rate: float = 0.001,
         momentum: float = 0.9,
@@ -152,6 +158,7 @@ class DARTS(GradientSearcher):
         self.cells_per_stage = cells_per_stage
         self.epochs = epochs
         self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
         self.learning_rate = learning_rate
         self.minimum_learning_rate = minimum_learning_rate
         self.momentum = momentum

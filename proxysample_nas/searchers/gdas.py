@@ -36,9 +36,11 @@ class GDAS(GradientSearcher):
     channels, cells_per_stage : int
         Size of the supernet: channels of its first stage, cells in each of three stages.
     epochs : int
-        Passes over the weight data.
+        Passes over the weight data, where `steps_per_epoch` does not say otherwise.
     batch_size : int
         Samples of each half of a step.
+    steps_per_epoch : int or None
+        Updates in an epoch; None makes one pass over the weight data. See `DARTS`.
     initial_temperature, final_temperature : float
         Of the Gumbel softmax, in the first and in the last epoch; linear in between, constant
         within an epoch.
@@ -120,6 +122,7 @@ class GDAS(GradientSearcher):
         cells_per_stage: int = 5,
         epochs: int = 250,
         batch_size: int = 64,
+        steps_per_epoch: int | None = None,
         initial_temperature: float = 10.0,
         final_temperature: float = 0.1,
         learning_rate: float = 0.025,
@@ -149,6 +152,7 @@ class GDAS(GradientSearcher):
         self.cells_per_stage = cells_per_stage
         self.epochs = epochs
         self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
         self.initial_temperature = initial_temperature
         self.final_temperature = final_temperature
         self.learning_rate = learning_rate

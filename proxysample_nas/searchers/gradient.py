@@ -45,6 +45,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     architecture_betas: tuple[float, float]
     architecture_initial_deviation: float
     beta_regularization: float
+    steps_per_epoch: int | None
     stop_at_skips: int | None
     stop_when_stable: int | None
 
@@ -72,6 +73,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
             batch_size=self.batch_size,
             augmentation=self.augmentation,
             with_replacement=self.protocol == "paper",
+            steps_per_epoch=self.steps_per_epoch,
         )
 
     def _run_epoch(
@@ -83,7 +85,6 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         )
         set_learning_rate(state.weight_optimizer, rate)
         state.supernet.train()
-        n_samples = len(batches.data.weights)
         totals = torch.zeros(2, 2, dtype=torch.float64, device=state.alphas.device)
         pairs = batches.epoch(
             state.generators["weight batches"], state.generators["architecture batches"]
@@ -91,7 +92,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         with deterministic_kernels():
             for weight_batch, architecture_batch in counted(pairs, bar):
                 totals += torch.stack(self._step(state, weight_batch, architecture_batch, epoch))
-        (train_loss, train_right), (loss, right) = (totals / n_samples).tolist()
+        (train_loss, train_right), (loss, right) = (totals / batches.samples_per_epoch).tolist()
         check_loss(train_loss, epoch, rate)
         check_loss(loss, epoch, rate)
         return EpochRecord(
@@ -139,6 +140,8 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
             beta_regularization=self.beta_regularization,
         )
         check_optional_sizes(
-            stop_at_skips=self.stop_at_skips, stop_when_stable=self.stop_when_stable
+            steps_per_epoch=self.steps_per_epoch,
+            stop_at_skips=self.stop_at_skips,
+            stop_when_stable=self.stop_when_stable,
         )
         check_decay_rates(architecture_betas=self.architecture_betas)

@@ -12,7 +12,7 @@ from proxysample_nas.searchers.data import SearchData
 
 
 class PairedBatches:
-    """Goes through the weight data once per epoch, beside as many architecture samples.
+    """Goes through the weight data, beside as many architecture samples.
 
     Both halves of a pair have the same size and are augmented alike.
 
@@ -26,9 +26,15 @@ class PairedBatches:
     with_replacement : bool
         Whether architecture samples are drawn independently, as in the authors' code, instead
         of each as often as any other (by whole passes, begun anew in each epoch).
+    steps_per_epoch : int, optional
+        Number of pairs in an epoch, all of `batch_size` samples, which run through as many
+        shuffled passes of the weight data as it takes, begun anew in each epoch. By default an
+        epoch is one pass.
 
     Attributes
     ----------
+    samples_per_epoch : int
+        Number of samples in either half of all pairs of an epoch.
     steps_per_epoch : int
         Number of pairs in an epoch.
     """
@@ -40,6 +46,7 @@ class PairedBatches:
         batch_size: int,
         augmentation: Augmentation | None,
         with_replacement: bool,
+        steps_per_epoch: int | None = None,
     ) -> None:
         self.data = data
         self.with_replacement = with_replacement
@@ -52,7 +59,10 @@ class PairedBatches:
             )
             for part in (data.weights, data.architecture)
         )
-        self.steps_per_epoch = self._weights.n_batches(len(data.weights))
+        self.samples_per_epoch = (
+            len(data.weights) if steps_per_epoch is None else steps_per_epoch * batch_size
+        )
+        self.steps_per_epoch = self._weights.n_batches(self.samples_per_epoch)
 
     def epoch(
         self, weight_generator: torch.Generator, architecture_generator: torch.Generator
@@ -68,10 +78,12 @@ class PairedBatches:
         ------
         weight_batch, architecture_batch : Batch
         """
-        size = len(self.data.weights)
+        size = self.samples_per_epoch
         draw = with_replacement if self.with_replacement else shuffled
         yield from zip(
-            self._weights.batches(shuffled(size, weight_generator), weight_generator),
+            self._weights.batches(
+                shuffled(len(self.data.weights), weight_generator, size), weight_generator
+            ),
             self._architecture.batches(
                 draw(len(self.data.architecture), architecture_generator, size),
                 architecture_generator,
