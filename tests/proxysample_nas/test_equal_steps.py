@@ -42,7 +42,7 @@ def numbers_of(steps: int | None, seed: int = 0) -> tuple[list[list[int]], list[
     assert len(pairs) == batches.steps_per_epoch
     assert sum(len(labels) for (_, labels), _ in pairs) == batches.samples_per_epoch
     halves = [
-        [pair[half][0][:, 0, 0, 0].round().int().tolist() for pair in pairs] for half in (0, 1)
+        [pair[half][0][:, 0, 0, 0].round().int().tolist() for pair in pairs] for half in range(2)
     ]
     return halves[0], halves[1]
 
