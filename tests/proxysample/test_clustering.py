@@ -77,6 +77,34 @@ def test_iterations_follow_scikit_learns_lloyd(digits, workers):
             assert refined.inertia == pytest.approx(expected.inertia_, rel=1e-6)
 
 
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
+def test_iterations_stop_where_a_pass_gains_little(tol, digits, workers):
+    start = digits.source[:10].astype(np.float64)
+    inertias = [
+        iterate(NumpyEngine(digits, 10, workers), start, max_iter=n, tol=0).inertia
+        for n in range(1, 30)
+    ]
+    small = [n for n in range(1, 29) if inertias[n - 1] - inertias[n] <= tol * inertias[n]]
+    for engine in engines(digits, 10, workers):
+        assert iterate(engine, start, max_iter=30, tol=tol).n_iter == small[0] + 1
+
+
+def test_iterations_go_on_while_a_lost_cluster_can_start_anew(workers):
+    rows = Rows(np.array([[0.0]] * 9 + [[10.0], [10.0], [5.0]], dtype=np.float32))
+    for engine in engines(rows, 3, workers):
+        # Both lost clusters start from the farthest rows, which are equal: one is lost again.
+        refined = iterate(engine, np.array([[0.0], [99.0], [99.0]]), max_iter=9, tol=1e9)
+        assert refined.n_iter == 3
+        assert refined.centers.tolist() == [[0.5], [10.0], [5.0]]
+
+
+def test_a_lost_cluster_that_cannot_start_anew_stays_where_it_is(workers):
+    rows = Rows(np.full((5, 1), 3.0, dtype=np.float32))
+    for engine in engines(rows, 2, workers):
+        refined = iterate(engine, np.array([[3.0], [8.0]]), max_iter=9, tol=0)
+        assert refined.centers.tolist() == [[3.0], [8.0]]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_come_to_the_same_inertia_from_the_same_start(backend, digits, workers):
     start = digits.source[:30].astype(np.float64)
@@ -107,9 +135,10 @@ def test_a_cluster_that_lost_its_rows_starts_anew(backend, digits, workers):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_fewer_distinct_rows_than_clusters(backend, workers):
+def test_fewer_distinct_rows_than_clusters(backend, workers, capfd):
     rows = Rows(np.repeat(np.eye(3, dtype=np.float32), 40, axis=0))
     found = cluster(rows, 5, random_state=0, backend=backend, device="cpu", workers=workers)
+    assert capfd.readouterr().err == ""
     # faiss splits a cluster by moving its center by a thousandth, to either side.
     assert found.distances == pytest.approx(np.zeros(120), abs=1e-3 if backend == "faiss" else 1e-6)
 
@@ -136,8 +165,8 @@ def test_streamed_features_give_the_same_as_kept_ones(backend, monkeypatch):
 
 def test_a_start_on_components_of_a_sample_is_near_the_best(monkeypatch):
     """Twenty groups in 300 dimensions, of which a sample of 400 rows is enough to find all."""
-    monkeypatch.setattr("proxysample.clustering.start.LEAST_ROWS", 400)
-    monkeypatch.setattr("proxysample.clustering.start.ROWS_PER_CLUSTER", 1)
+    monkeypatch.setattr("proxysample.clustering.start.LEAST_ROWS", 1)
+    monkeypatch.setattr("proxysample.clustering.start.ROWS_PER_CLUSTER", 20)
     generator = np.random.default_rng(0)
     middles = generator.normal(0, 3, (20, 300))
     groups = generator.integers(0, 20, 3000)
@@ -147,6 +176,24 @@ def test_a_start_on_components_of_a_sample_is_near_the_best(monkeypatch):
     means = np.stack([source[groups == group].mean(axis=0) for group in range(20)])
     assert found.inertia == pytest.approx(np.square(source - means[groups]).sum(), rel=1e-5)
     assert len(np.unique(found.labels * 20 + groups)) == 20
+
+
+def test_the_best_of_several_starts_counts(digits, workers):
+    once, often = (
+        cluster(digits, 10, n_init=n_init, random_state=0, workers=workers).inertia
+        for n_init in (1, 10)
+    )
+    assert often < once
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_features_are_only_read(backend, workers):
+    source = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    expected = source.copy()
+    source.flags.writeable = False
+    found = cluster(Rows(source), 3, random_state=0, backend=backend, device="cpu", workers=workers)
+    assert np.array_equal(source, expected)
+    assert found.inertia > 0
 
 
 def test_random_starts_take_the_best_of_scikit_learns(digits, workers):

@@ -62,10 +62,17 @@ def test_per_cluster_each_cluster_keeps_its_nearest_share(digits):
 
 
 def test_per_cluster_leaves_out_clusters_without_samples():
+    """Random starts draw duplicates, so that clusters without samples come before others."""
     features = np.repeat(np.eye(2), 10, axis=0)
-    sampler = KMeansOutlierRemoval(n_clusters=4, distance="per-cluster", random_state=0)
-    kept = sampler.select(features, 0.5)
-    assert np.bincount(kept // 10).tolist() == [5, 5]
+    used = set()
+    for seed in range(8):
+        sampler = KMeansOutlierRemoval(
+            n_clusters=4, distance="per-cluster", protocol="paper", n_init=1, random_state=seed
+        ).fit(features)
+        assert np.bincount(sampler.ranking_.select(0.5) // 10).tolist() == [5, 5]
+        assert sorted(set(sampler.ranking_.codes.tolist())) == [0, 1]
+        used.add(tuple(np.unique(sampler.cluster_labels_).tolist()))
+    assert used - {(0, 1)}
 
 
 def test_hard_keeps_the_farthest(digits):
@@ -82,17 +89,22 @@ def test_paper_protocol_takes_the_best_of_its_random_starts(digits):
     assert len(best_of_many.ranking_.select(0.25)) == int(len(digits) * 0.25)
 
 
-def test_paper_protocol_starts_a_hundred_times(monkeypatch, digits):
-    seen = {}
+@pytest.mark.parametrize(
+    ("protocol", "function", "n_init"),
+    [("default", "cluster", 4), ("paper", "cluster_from_random_starts", 100)],
+)
+def test_numbers_of_starts_and_passes(protocol, function, n_init, monkeypatch, digits):
+    seen = []
 
     def spy(rows, n_clusters, **parameters):
-        seen.update(parameters)
+        seen.append((parameters["n_init"], parameters["max_iter"]))
         raise InterruptedError
 
-    monkeypatch.setattr("proxysample.samplers.kmeans_outliers.cluster_from_random_starts", spy)
-    with pytest.raises(InterruptedError):
-        KMeansOutlierRemoval(n_clusters=10, protocol="paper").fit(digits)
-    assert (seen["n_init"], seen["max_iter"]) == (100, 300)
+    monkeypatch.setattr(f"proxysample.samplers.kmeans_outliers.{function}", spy)
+    for chosen in ({}, {"n_init": 3, "max_iter": 7}):
+        with pytest.raises(InterruptedError):
+            KMeansOutlierRemoval(n_clusters=10, protocol=protocol, **chosen).fit(digits)
+    assert seen == [(n_init, 300), (3, 7)]
 
 
 @pytest.mark.parametrize(
