@@ -25,6 +25,7 @@ from proxysample.keeping import class_sequence
 from proxysample.sampler import Sampler
 
 Check = Callable[[Sampler, ArrayDataset], None]
+_UNLIKELY_SEED = 1_717_171_717
 RATIOS = (0.1, 0.25, 0.33, 0.5, 0.77, 1.0)
 
 
@@ -262,9 +263,15 @@ def check_global_generators_are_left_alone(sampler: Sampler, dataset: ArrayDatas
     """Neither numpy's nor torch's global generator is seeded or drawn from."""
     import torch
 
-    before = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
-    sampler.select(dataset, 0.3)
-    after = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
+    numpys = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        # States that no sampler would seed to, so that seeding shows like drawing.
+        np.random.seed(_UNLIKELY_SEED)  # noqa: NPY002
+        torch.manual_seed(_UNLIKELY_SEED)
+        before = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
+        sampler.select(dataset, 0.3)
+        after = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
+    np.random.set_state(numpys)  # noqa: NPY002
     assert before[0] == after[0], "numpy's global generator was used"
     assert torch.equal(before[1], after[1]), "torch's global generator was used"
 

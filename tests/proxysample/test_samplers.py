@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -93,6 +94,14 @@ class Unseeded(RandomSampling):
         return np.random.random(len(samples))  # noqa: NPY002
 
 
+class Seeding(RandomSampling):
+    """Seeds torch's global generator, the same each time."""
+
+    def _score(self, samples, codes):
+        torch.manual_seed(0)
+        return super()._score(samples, codes)
+
+
 class Unlike(RandomSampling):
     """Says that it needs labels, and does without."""
 
@@ -120,6 +129,7 @@ class NotANumber(RandomSampling):
     ("broken", "message"),
     [
         (Unseeded, "differs"),
+        (Seeding, "torch's global generator"),
         (Unlike, "does without"),
         (Rewriting, "changed a parameter"),
         (NotANumber, "score of sample 0 is nan"),
