@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Searcher
     from proxysample_nas.searchers.collapse import SearchCollapseWarning
     from proxysample_nas.searchers.darts import DARTS
+    from proxysample_nas.searchers.edge_decision import EdgeDecision
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.random_search import RandomSearch
@@ -24,6 +25,7 @@ _HOMES = {
     "Candidate": "proxysample_nas.searchers.selection",
     "DARTS": "proxysample_nas.searchers.darts",
     "ENAS": "proxysample_nas.searchers.enas",
+    "EdgeDecision": "proxysample_nas.searchers.edge_decision",
     "EpochRecord": "proxysample_nas.searchers.result",
     "GDAS": "proxysample_nas.searchers.gdas",
     "RandomSearch": "proxysample_nas.searchers.random_search",
@@ -39,6 +41,7 @@ __all__ = [
     "ENAS",
     "GDAS",
     "Candidate",
+    "EdgeDecision",
     "EpochRecord",
     "RandomSearch",
     "SearchCollapseWarning",

@@ -22,7 +22,7 @@ Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]
 
 
 def mixed_forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Tensor, Tensor]:
-    """Run all operations, mixed by a softmax (DARTS, equation 2).
+    """Run all operations, mixed as `SearchState.mixing` says.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def mixed_forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Ten
     logits : Tensor of shape (b, n_classes)
     """
     images, labels = batch
-    logits = state.supernet(images, torch.softmax(alphas, dim=1))
+    logits = state.supernet(images, state.mixing(alphas))
     return F.cross_entropy(logits, labels), logits
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
 from torch import Tensor
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, unknown_name
 from proxysample.sampler import Protocol
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.searchers.bilevel import (
-    update_architecture,
-    update_architecture_unrolled,
-    update_weights,
-)
+from proxysample_nas.searchers.darts_updates import darts_step
+from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.perturbation import select_by_perturbation
+from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.training.hyperparameters import check_not_negative
+from proxysample_nas.training.hyperparameters import check_not_negative, check_sizes
+
+SELECTIONS = ("argmax", "perturbation")
 
 
 class DARTS(GradientSearcher):
@@ -79,6 +87,14 @@ class DARTS(GradientSearcher):
         Against collapse: end the search after so many epochs in a row that leave the order of
         the two convolutions on every edge as it was, and take the genotype of the last (DARTS+,
         its second criterion, which ranks the operations that learn and takes ten epochs).
+    selection : {"argmax", "perturbation"}
+        How the final cell is taken from the supernet. ``"perturbation"`` does not trust the
+        architecture parameters, which a collapse spoils (DARTS-PT, Wang et al. 2021): edge by
+        edge, in a random order, it removes each operation in turn, keeps the one without which
+        the accuracy on all architecture data is lowest, and goes on training the supernet for
+        `perturbation_epochs` before the next edge. See the notes.
+    perturbation_epochs : int
+        Epochs of this training between two edges; NAS-Bench-201 took five.
     finite_difference : float
         Length of the step R v in the Hessian-vector product of order 2 (DARTS, section
         2.3).
@@ -106,6 +122,16 @@ class DARTS(GradientSearcher):
         See `proxysample.device.resolve_device`.
     progress : bool
         Whether to show a progress bar.
+
+    Notes
+    -----
+    Selection by perturbation follows DARTS-PT's code for NAS-Bench-201. The other operations of
+    the edge keep their weights when one is removed; BatchNorm takes the statistics of each
+    batch; of operations without which the accuracy is the same, the one of the higher loss is
+    kept. The supernet trains on, weights and open edges, as it did in the last epoch, but at a
+    tenth of `learning_rate` and from a momentum of 0. The result's `selection` holds what was
+    measured for each edge, and its history what `argmax` would have taken. A checkpoint is
+    written after every edge.
 
     Examples
     --------
@@ -143,6 +169,8 @@ class DARTS(GradientSearcher):
         beta_regularization: float = 0.0,
         stop_at_skips: int | None = None,
         stop_when_stable: int | None = None,
+        selection: Literal["argmax", "perturbation"] = "argmax",
+        perturbation_epochs: int = 5,
         finite_difference: float = 0.01,
         track_running_stats: bool | None = None,
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
@@ -173,6 +201,8 @@ class DARTS(GradientSearcher):
         self.beta_regularization = beta_regularization
         self.stop_at_skips = stop_at_skips
         self.stop_when_stable = stop_when_stable
+        self.selection = selection
+        self.perturbation_epochs = perturbation_epochs
         self.finite_difference = finite_difference
         self.track_running_stats = track_running_stats
         self.augmentation = augmentation
@@ -205,70 +235,40 @@ class DARTS(GradientSearcher):
             beta_strength=self._beta_strength(epoch),
         )
 
+    def _create_state(self, data: SearchData, seed: int) -> SearchState:
+        state = super()._create_state(data, seed)
+        if self.selection == "perturbation":
+            state.generators["perturbation"] = stream(seed, "perturbation")
+        return state
+
+    def _select(
+        self,
+        state: SearchState,
+        batches: PairedBatches,
+        history: list[EpochRecord],
+        keep: Callable[[], None],
+    ) -> Selection | None:
+        if self.selection == "argmax":
+            return None
+        return select_by_perturbation(
+            state,
+            batches,
+            step=partial(self._step, state, epoch=history[-1].epoch),
+            n_epochs=self.perturbation_epochs,
+            epoch=history[-1].epoch,
+            learning_rate=self.learning_rate / 10,
+            keep=keep,
+            description=f"choosing, {self.id}",
+            progress=self.progress,
+        )
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.order not in (1, 2):
             raise InputError(f"order must be 1 or 2, not {self.order!r}")
+        if self.selection not in SELECTIONS:
+            raise unknown_name("selection", self.selection, SELECTIONS)
+        check_sizes(perturbation_epochs=self.perturbation_epochs)
         check_not_negative(finite_difference=self.finite_difference)
         if self.finite_difference == 0:
             raise InputError("finite_difference must be positive; the authors used 0.01")
-
-
-def darts_step(
-    state: SearchState,
-    weight_batch: Batch,
-    architecture_batch: Batch,
-    *,
-    order: int,
-    protocol: Protocol,
-    gradient_clip: float | None,
-    finite_difference: float,
-    beta_strength: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Update weights and architecture once, in the protocol's order.
-
-    Parameters
-    ----------
-    state : SearchState
-        Changed in place.
-    weight_batch, architecture_batch : Batch
-    order : {1, 2}
-    protocol : {"default", "paper"}
-        See `DARTS`.
-    gradient_clip : float or None
-    finite_difference : float
-    beta_strength : float
-        See `proxysample_nas.searchers.bilevel.update_architecture`.
-
-    Returns
-    -------
-    weight_outcome, architecture_outcome : Tensor of shape (2,)
-        See `proxysample_nas.searchers.bilevel.outcome`.
-    """
-    paper = protocol == "paper"
-
-    def weight_part() -> Tensor:
-        return update_weights(
-            state, weight_batch, gradient_clip=gradient_clip, clip_with_architecture=paper
-        )
-
-    if order == 1 and paper:
-        weight_outcome = weight_part()
-        return weight_outcome, update_architecture(
-            state, architecture_batch, keep_statistics=False, beta_strength=beta_strength
-        )
-    if order == 1:
-        architecture_outcome = update_architecture(
-            state, architecture_batch, beta_strength=beta_strength
-        )
-    else:
-        architecture_outcome = update_architecture_unrolled(
-            state,
-            weight_batch,
-            architecture_batch,
-            finite_difference=finite_difference,
-            keep_statistics=not paper,
-            restore_by_addition=paper,
-            beta_strength=beta_strength,
-        )
-    return weight_part(), architecture_outcome

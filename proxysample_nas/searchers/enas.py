@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -291,6 +292,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         state: ControllerState,
         batches: SeparateBatches,
         history: list[EpochRecord],  # noqa: ARG002
+        keep: Callable[[], None],  # noqa: ARG002
     ) -> Selection:
         select = select_by_one_batch_each if self.protocol == "paper" else select_by_all
         with (

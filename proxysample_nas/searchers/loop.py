@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -94,9 +95,16 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         return None
 
     def _select(
-        self, state: StateT, batches: BatchesT, history: list[EpochRecord]
+        self,
+        state: StateT,
+        batches: BatchesT,
+        history: list[EpochRecord],
+        keep: Callable[[], None],
     ) -> Selection | None:
-        """Choose the final cell; None where it is that of the last epoch."""
+        """Choose the final cell; None where it is that of the last epoch.
+
+        A long choice may call `keep` where it could go on from the state as it is.
+        """
 
     def search(
         self,
@@ -169,13 +177,15 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
                 warn_of_collapse(record.cell, record.epoch)
         selection = resumption.selection
         if selection is None:
-            selection = self._select(state, batches, history)
+            keep = partial(resumption.keep, state, history)
+            selection = self._select(state, batches, history, keep)
             if selection is not None:
                 resumption.keep(state, history, selection)
         result = SearchResult(
             tuple(history), self._facts(data, batches, history, resumption.seed), selection
         )
-        if self._collapse_shows == "at the end" and has_collapsed(result.cell):
+        chosen = selection is not None and self._collapse_shows != "never"
+        if chosen and has_collapsed(result.cell):
             warn_of_collapse(result.cell, history[-1].epoch)
         warn_if_disconnected(result.cell)
         return result

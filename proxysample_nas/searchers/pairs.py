@@ -37,6 +37,8 @@ class PairedBatches:
         Number of samples in either half of all pairs of an epoch.
     steps_per_epoch : int
         Number of pairs in an epoch.
+    n_architecture_batches : int
+        Number of batches of `all_architecture`.
     """
 
     def __init__(
@@ -50,19 +52,24 @@ class PairedBatches:
     ) -> None:
         self.data = data
         self.with_replacement = with_replacement
-        self._weights, self._architecture = (
+        self._weights, self._architecture, self._plain_architecture = (
             Loader(
                 part,
                 batch_size=batch_size,
                 normalization=data.normalization,
-                augmentation=augmentation,
+                augmentation=augmented,
             )
-            for part in (data.weights, data.architecture)
+            for part, augmented in (
+                (data.weights, augmentation),
+                (data.architecture, augmentation),
+                (data.architecture, None),
+            )
         )
         self.samples_per_epoch = (
             len(data.weights) if steps_per_epoch is None else steps_per_epoch * batch_size
         )
         self.steps_per_epoch = self._weights.n_batches(self.samples_per_epoch)
+        self.n_architecture_batches = self._architecture.n_batches(len(data.architecture))
 
     def epoch(
         self, weight_generator: torch.Generator, architecture_generator: torch.Generator
@@ -90,3 +97,12 @@ class PairedBatches:
             ),
             strict=True,
         )
+
+    def all_architecture(self) -> Iterator[Batch]:
+        """Yield the architecture data once, in order and without augmentation.
+
+        Yields
+        ------
+        Batch
+        """
+        yield from self._plain_architecture.batches(torch.arange(len(self.data.architecture)))

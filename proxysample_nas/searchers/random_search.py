@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,7 +225,11 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         )
 
     def _select(
-        self, state: DrawnCells, batches: CandidateData, history: list[EpochRecord]
+        self,
+        state: DrawnCells,
+        batches: CandidateData,
+        history: list[EpochRecord],
+        keep: Callable[[], None],  # noqa: ARG002
     ) -> Selection:
         if not history:
             return Selection(state.cells[0], (), 0.0)

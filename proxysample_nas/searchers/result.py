@@ -194,7 +194,8 @@ class SearchResult:
     @property
     def n_steps(self) -> int:
         """Number of weight updates of the whole search."""
-        return self.facts.steps_per_epoch * len(self.history)
+        choosing = 0 if self.selection is None else self.selection.n_steps
+        return self.facts.steps_per_epoch * len(self.history) + choosing
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the result into plain JSON values.

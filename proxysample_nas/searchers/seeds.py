@@ -9,7 +9,14 @@ import torch
 
 from proxysample.errors import InputError
 
-STREAMS = ("initialization", "holdout", "weight batches", "architecture batches", "operations")
+STREAMS = (
+    "initialization",
+    "holdout",
+    "weight batches",
+    "architecture batches",
+    "operations",
+    "perturbation",
+)
 """What a search draws, each from its own stream, so that none depends on another's length.
 
 The order fixes the numbers: new streams go at the end.

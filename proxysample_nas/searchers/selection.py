@@ -1,11 +1,12 @@
-"""The choice of the final cell among candidates, where a search ends with one."""
+"""The choice of the final cell, where a search ends with one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.space.cell import Cell
 
 
@@ -38,7 +39,11 @@ class Selection:
     candidates : tuple of Candidate
         In the order of their measurement; empty where there was nothing to compare.
     seconds : float
-        Wall-clock time of measuring them, where the epochs have not counted it.
+        Wall-clock time of the choice, where the epochs have not counted it.
+    decisions : tuple of EdgeDecision
+        In the order in which the edges were decided, where each was decided by itself.
+    n_steps : int
+        Weight updates that were made for the choice.
 
     Examples
     --------
@@ -50,6 +55,8 @@ class Selection:
     cell: Cell
     candidates: tuple[Candidate, ...]
     seconds: float
+    decisions: tuple[EdgeDecision, ...] = ()
+    n_steps: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the choice into plain JSON values.
@@ -65,6 +72,8 @@ class Selection:
                 for one in self.candidates
             ],
             "seconds": self.seconds,
+            "decisions": [asdict(one) for one in self.decisions],
+            "n_steps": self.n_steps,
         }
 
     @classmethod
@@ -83,7 +92,14 @@ class Selection:
             Candidate(**(one | {"cell": Cell.from_string(one["cell"])}))
             for one in values["candidates"]
         )
-        return cls(Cell.from_string(values["cell"]), candidates, values["seconds"])
+        decisions = tuple(EdgeDecision.from_dict(one) for one in values.get("decisions", ()))
+        return cls(
+            Cell.from_string(values["cell"]),
+            candidates,
+            values["seconds"],
+            decisions,
+            values.get("n_steps", 0),
+        )
 
 
 def best_of(candidates: Sequence[Candidate], seconds: float) -> Selection:

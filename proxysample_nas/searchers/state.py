@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from proxysample_nas.searchers.edge_decision import (
+    EdgeDecision,
+    decisions_from_tensor,
+    decisions_to_tensor,
+)
 from proxysample_nas.searchers.snapshot import Parts, kept_statistics
-from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.cell import OPERATIONS, Cell
 from proxysample_nas.space.supernet import Supernet
 
 
@@ -28,6 +34,8 @@ class SearchState:
         Of `alphas`.
     generators : dict of torch.Generator
         The streams that the steps draw from, by name.
+    decisions : list of EdgeDecision
+        The edges that keep one operation, whatever their architecture parameters are.
     """
 
     supernet: Supernet
@@ -35,11 +43,34 @@ class SearchState:
     weight_optimizer: torch.optim.SGD
     architecture_optimizer: torch.optim.Adam
     generators: dict[str, torch.Generator] = field(default_factory=dict)
+    decisions: list[EdgeDecision] = field(default_factory=list)
 
     @property
     def weights(self) -> list[Tensor]:
         """The supernet's parameters."""
         return list(self.supernet.parameters())
+
+    def mixing(self, alphas: Tensor) -> Tensor:
+        """Turn architecture parameters into the weights of the operations.
+
+        Parameters
+        ----------
+        alphas : Tensor of shape (n_edges, 5)
+            The state's, or the same without a gradient.
+
+        Returns
+        -------
+        Tensor of shape (n_edges, 5)
+            A softmax over each row (DARTS, equation 2). On an edge that is decided the one
+            operation has the weight 1, and the architecture parameters have no gradient.
+        """
+        mixing = torch.softmax(alphas, dim=1)
+        if not self.decisions:
+            return mixing
+        edges = torch.tensor([one.edge for one in self.decisions], device=mixing.device)
+        kept = torch.tensor([OPERATIONS.index(one.operation) for one in self.decisions])
+        alone = F.one_hot(kept, len(OPERATIONS)).to(mixing)
+        return mixing.index_copy(0, edges, alone)
 
     def genotype(self) -> Cell:
         """Take the likeliest operation of each edge, ``none`` included.
@@ -77,6 +108,8 @@ class SearchState:
         if self.alphas.grad is not None:
             # The authors' gradient clipping reads what the step before left here.
             tensors["alphas.grad"] = self.alphas.grad
+        if self.decisions:
+            tensors["decisions"] = decisions_to_tensor(self.decisions)
         return tensors
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -92,6 +125,8 @@ class SearchState:
             self.alphas.copy_(tensors["alphas"])
         gradient = tensors.get("alphas.grad")
         self.alphas.grad = None if gradient is None else gradient.to(self.alphas.device)
+        if "decisions" in tensors:
+            self.decisions = decisions_from_tensor(tensors["decisions"])
 
     def _parts(self) -> Parts:
         return Parts(
