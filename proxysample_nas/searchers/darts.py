@@ -99,8 +99,11 @@ class DARTS(GradientSearcher):
         Length of the step R v in the Hessian-vector product of order 2 (DARTS, section
         2.3).
     track_running_stats : bool or None
-        Whether BatchNorm inside the supernet's cells keeps running statistics. A DARTS search
-        never reads them. None keeps them under ``protocol="paper"`` alone.
+        Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
+        under ``protocol="paper"`` alone. Doing without is NATS-Bench's recipe against collapse
+        (Dong, Liu, Musial & Gabrys 2021). It helps searches that judge cells in evaluation mode,
+        such as `ENAS`; a DARTS search runs in training mode, never reads the statistics, and
+        finds the same cell either way.
     augmentation : Augmentation or None
         Of both halves of a step.
     normalization : Normalization or None

@@ -89,7 +89,10 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         given. One half, so that all searchers train their weights on the same samples.
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
-        under ``protocol="paper"`` alone, which reads them.
+        under ``protocol="paper"`` alone, which reads them. False is the cure for a collapse into
+        cells without convolutions: NATS-Bench's recipe (Dong, Liu, Musial & Gabrys 2021), which
+        the author of NAS-Bench-201's code gives for ENAS (D-X-Y/AutoDL-Projects#115, with users'
+        measurements in #70).
     augmentation : Augmentation or None
         Of all batches but those of the final choice in the default protocol.
     normalization : Normalization or None
@@ -306,6 +309,10 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             measuring(state.supernet, self.protocol),
         ):
             return select(state, batches, self.n_candidates, bar)
+
+    def _cures(self) -> list[str]:
+        reads_statistics = self.protocol == "paper" and self.track_running_stats is not False
+        return ["track_running_stats=False"] if reads_statistics else []
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -67,8 +67,9 @@ class GDAS(GradientSearcher):
         End the search early, against collapse; see `DARTS`. The temperature is on its way to
         the last of all `epochs` then.
     track_running_stats : bool or None
-        Whether BatchNorm inside the supernet's cells keeps running statistics. A GDAS search
-        never reads them. None keeps them under ``protocol="paper"`` alone.
+        Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
+        under ``protocol="paper"`` alone. Doing without is NATS-Bench's recipe against collapse;
+        a GDAS search never reads them and finds the same cell either way. See `DARTS`.
     augmentation : Augmentation or None
         Of both halves of a step.
     normalization : Normalization or None

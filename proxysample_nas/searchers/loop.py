@@ -14,6 +14,7 @@ from proxysample.device import resolve_device
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
+    cures_left,
     has_collapsed,
     warn_if_disconnected,
     warn_of_collapse,
@@ -174,7 +175,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             history.append(record)
             resumption.keep(state, history)
             if news:
-                warn_of_collapse(record.cell, record.epoch)
+                warn_of_collapse(record.cell, record.epoch, self._cures())
         selection = resumption.selection
         if selection is None:
             keep = partial(resumption.keep, state, history)
@@ -186,9 +187,13 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         )
         chosen = selection is not None and self._collapse_shows != "never"
         if chosen and has_collapsed(result.cell):
-            warn_of_collapse(result.cell, history[-1].epoch)
+            warn_of_collapse(result.cell, history[-1].epoch, self._cures())
         warn_if_disconnected(result.cell)
         return result
+
+    def _cures(self) -> list[str]:
+        """List what this search could do, and does not, against a collapse."""
+        return cures_left(self.get_params(deep=False))
 
     def _shows_collapse(self, cell: Cell, history: list[EpochRecord]) -> bool:
         """Tell whether an epoch's cell has collapsed, and no cell before it had."""

@@ -338,6 +338,15 @@ def test_a_collapse_is_warned_of_at_the_end(proxy: Any, monkeypatch: pytest.Monk
     with pytest.warns(SearchCollapseWarning, match="after epoch 2, 3 of 3 edges") as caught:
         small_search(n_candidates=500).search(proxy)
     assert len(caught) == 1
+    assert "track_running_stats" not in str(caught[0].message)
+
+
+def test_the_warning_names_the_cure_of_the_paper_s_protocol(
+    digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enas_selection, "judge", rewarding("skip_connect"))
+    with pytest.warns(SearchCollapseWarning, match=r"Cures .*: track_running_stats=False, fewer"):
+        small_search(n_candidates=500, protocol="paper").search(proxy, digits.test)
 
 
 def test_divergence_names_epoch_and_learning_rate(proxy: Any) -> None:

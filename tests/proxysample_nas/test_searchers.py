@@ -133,7 +133,7 @@ def test_collapse_is_three_quarters_of_skip_connections() -> None:
 
     assert [has_collapsed(with_skips(n)) for n in (7, 8, 10)] == [False, True, True]
     with pytest.warns(SearchCollapseWarning, match=r"after epoch 3, 8 of 10 edges"):
-        warn_of_collapse(with_skips(8), epoch=2)
+        warn_of_collapse(with_skips(8), 2, [])
 
 
 def test_a_cell_without_a_path_is_warned_of() -> None:
