@@ -98,7 +98,7 @@ def small(name: str, **changes: Any) -> Searcher:
 
 @pytest.fixture(scope="module")
 def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+    return Subset(load_dataset("digits").train, range(100))
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "darts-v2", "gdas"])

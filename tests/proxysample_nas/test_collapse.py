@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+    return Subset(load_dataset("digits").train, range(100))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_stable_means_that_so_many_epochs_changed_nothing(
 
 @pytest.fixture(scope="module")
 def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+    return Subset(load_dataset("digits").train, range(100))
 
 
 def small(name: str, **changes: Any) -> Searcher:
