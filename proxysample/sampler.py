@@ -73,6 +73,21 @@ class Sampler(BaseEstimator, abc.ABC):
             Low is typical.
         """
 
+    def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
+        """Give the groups whose shares are kept, after scoring: by default those of the classes.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n,), int64, or None
+            See `_score`.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64, or None
+            None keeps overall.
+        """
+        return codes
+
     def _check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, before any work."""
 
@@ -104,7 +119,7 @@ class Sampler(BaseEstimator, abc.ABC):
         scores = self._score(samples, codes)
         self.ranking_ = Ranking(
             scores=np.asarray(scores, dtype=np.float64),
-            codes=codes,
+            codes=self._keeping_codes(codes),
             keep=keep,
             rounding=self._rounding(),
             provenance={

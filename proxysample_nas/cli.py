@@ -54,7 +54,7 @@ def search(
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
-    from proxysample.files import check_writable, replace_file
+    from proxysample.files import check_writable
     from proxysample_nas.data.images import load_images
     from proxysample_nas.drawing import check_drawing_path, save_drawing
     from proxysample_nas.searchers import create_searcher
@@ -73,10 +73,7 @@ def search(
         train = train.take(torch.from_numpy(load_indices(indices, len(train))))
     result = chosen.search(train, checkpoint=checkpoint)
     if output is not None:
-        import json
-
-        with replace_file(output) as stream:
-            stream.write(json.dumps(result.to_dict(), indent=1).encode())
+        result.save(output)
     if drawing is not None:
         save_drawing(result.cell, drawing, f"{searcher} on {len(train):,} images of {dataset}")
     typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import Backend, check_backend
@@ -145,13 +144,8 @@ class KMeansOutlierRemoval(Sampler):
                 "at 'auto', or take protocol='default'"
             )
 
-    def fit(self, dataset: Any, y: Any = None) -> Self:
-        """Score a dataset; see `Sampler.fit`."""
-        super().fit(dataset, y)
-        if self.distance == "per-cluster":
-            _, codes = encode_labels(self.cluster_labels_)
-            self.ranking_ = replace(self.ranking_, codes=codes)
-        return self
+    def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
+        return encode_labels(self.cluster_labels_)[1] if self.distance == "per-cluster" else codes
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         if self.n_clusters > len(samples):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from proxysample.files import replace_file
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 
@@ -238,7 +239,8 @@ class SearchResult:
         ----------
         path : str or Path
         """
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        with replace_file(path) as stream:
+            stream.write(json.dumps(self.to_dict(), indent=1).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

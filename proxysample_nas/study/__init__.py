@@ -10,13 +10,13 @@ from typing import Any, Self
 from proxysample.errors import unknown_name
 from proxysample.files import replace_file
 from proxysample_nas.study.configuration import Component, StudyConfiguration
-from proxysample_nas.study.data import load_study_data
 from proxysample_nas.study.executors import create_executor
 from proxysample_nas.study.presets import PRESETS, preset
 from proxysample_nas.study.protocol import describe_protocol
 from proxysample_nas.study.runner import Runner
 from proxysample_nas.study.store import Store
 from proxysample_nas.study.table import Row, read_configuration, read_rows, to_csv, to_markdown
+from proxysample_nas.study.tasks import Workbench
 
 __all__ = ["PRESETS", "Component", "Store", "Study", "StudyConfiguration", "preset"]
 
@@ -134,19 +134,11 @@ class Study:
             How many experiments have failed; their errors are in ``store.failures()``.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        executor = create_executor(
-            self.configuration,
-            self.folder,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            progress=progress,
-        )
-        data = load_study_data(
-            self.configuration.dataset, self.configuration.n_train, self.configuration.random_state
-        )
+        workbench = Workbench(self.configuration, self.folder, progress=progress)
+        executor = create_executor(workbench, n_workers=n_workers, n_threads=n_threads)
         runner = Runner(
             self.configuration,
-            data.fingerprint,
+            workbench.data.fingerprint,
             self.store,
             executor,
             progress=progress,
@@ -180,7 +172,9 @@ class Study:
         str
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
-        rows = read_rows(self.store, component)
+        return self._markdown(component, read_rows(self.store, component))
+
+    def _markdown(self, component: Component, rows: list[Row]) -> str:
         title = f"Cell evaluation with {component.name.upper()}"
         table = to_markdown(rows, self.configuration.channels)
         return f"## {title}\n\n{table}\n\n{describe_protocol(self.store, component, rows)}\n"
@@ -201,7 +195,7 @@ class Study:
             again = f"-{seen[component.name]}" if seen[component.name] > 1 else ""
             rows = read_rows(self.store, component)
             texts = {
-                "md": self.table(component.label),
+                "md": self._markdown(component, rows),
                 "csv": to_csv(rows, self.configuration.channels),
             }
             for suffix, text in texts.items():

@@ -31,26 +31,16 @@ class InProcess:
 
     Parameters
     ----------
-    configuration : StudyConfiguration
-    folder : Path
-        Of the study.
+    workbench : Workbench
+        Of this process; it says whether tasks show progress bars.
     n_threads : int
         Threads of each task on a CPU. Sums of floats depend on it in their last bits, so it is
         the same wherever a task runs.
-    progress : bool
-        Show a progress bar within each task.
     """
 
-    def __init__(
-        self,
-        configuration: StudyConfiguration,
-        folder: Path,
-        *,
-        n_threads: int = 1,
-        progress: bool = False,
-    ) -> None:
+    def __init__(self, workbench: Workbench, *, n_threads: int = 1) -> None:
         self.n_threads = n_threads
-        self.workbench = Workbench(configuration, folder, progress=progress)
+        self.workbench = workbench
 
     def __enter__(self) -> Self:
         return self
@@ -188,27 +178,19 @@ def _threads(n_threads: int) -> Iterator[None]:
 
 
 def create_executor(
-    configuration: StudyConfiguration,
-    folder: Path,
-    *,
-    n_workers: int | None = None,
-    n_threads: int = 1,
-    progress: bool = False,
+    workbench: Workbench, *, n_workers: int | None = None, n_threads: int = 1
 ) -> Executor:
     """Choose where experiments run.
 
     Parameters
     ----------
-    configuration : StudyConfiguration
-    folder : Path
-        Of the study.
+    workbench : Workbench
+        Of this process; its tasks' progress bars show where tasks run one after another.
     n_workers : int, optional
         Processes; 1 stays in this one. By default one for each `n_threads` cores, and one
         where there is a GPU.
     n_threads : int
         See `InProcess`.
-    progress : bool
-        Show a progress bar within each task, where tasks run one after another.
 
     Returns
     -------
@@ -226,5 +208,7 @@ def create_executor(
         cores = os.cpu_count() or 1
         n_workers = 1 if torch.cuda.is_available() else max(1, cores // n_threads)
     if n_workers == 1:
-        return InProcess(configuration, folder, n_threads=n_threads, progress=progress)
-    return LocalProcesses(configuration, folder, n_workers=n_workers, n_threads=n_threads)
+        return InProcess(workbench, n_threads=n_threads)
+    return LocalProcesses(
+        workbench.configuration, workbench.folder, n_workers=n_workers, n_threads=n_threads
+    )
