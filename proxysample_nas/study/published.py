@@ -1,0 +1,245 @@
+"""Published accuracies of NAS-Bench-201's cells, looked up in place of training."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from proxysample.errors import InputError, unknown_name
+from proxysample.keeping import FloatArray
+from proxysample_nas.space.cell import Cell
+
+N_NODES = 4
+"""Nodes of every cell of NAS-Bench-201 (Dong & Yang 2020, section 2.1)."""
+
+# The table of all 15,625 cells takes 2.5 MB; what is far larger is something else, or a bomb.
+MOST_BYTES = 1 << 24
+GZIP_MAGIC = b"\x1f\x8b"
+ACCURACY_COLUMN = re.compile(
+    r"(?P<dataset>cifar10|cifar100|imagenet16)_(?P<part>test|valid)_(?P<epochs>[1-9][0-9]{0,3})ep"
+)
+NEEDED = (
+    "needed: index, arch and columns such as cifar100_test_200ep (cifar10, cifar100 or "
+    "imagenet16; test or valid; the number of epochs)"
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PublishedAccuracies:
+    r"""A table of accuracies, one row a cell.
+
+    Attributes
+    ----------
+    name : str
+        Where it came from, for messages.
+    fingerprint : str
+        Changes with any byte of the table, and not with its compression.
+    rows : mapping of str to int
+        Row of each cell's string.
+    columns : mapping of (str, int) to ndarray of shape (rows,), float64
+        Test accuracy in percent, by dataset and number of epochs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "accuracies.csv"
+    >>> cell = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|skip_connect~2|"
+    >>> _ = path.write_text(f"index,arch,cifar100_test_200ep\n0,{cell},70.5\n")
+    >>> published = PublishedAccuracies.read(path)
+    >>> published, published.accuracy(Cell.from_string(cell), "cifar100")
+    (PublishedAccuracies(1 cell; cifar100 after 200 epochs), 70.5)
+    """
+
+    name: str
+    fingerprint: str
+    rows: Mapping[str, int]
+    columns: Mapping[tuple[str, int], FloatArray]
+
+    @classmethod
+    def read(cls, path: str | Path) -> PublishedAccuracies:
+        """Read and check a whole table.
+
+        Parameters
+        ----------
+        path : str or Path
+            A CSV file, plain or compressed by gzip, with the columns ``index``, ``arch`` (the
+            cell) and ``DATASET_test_EPOCHSep`` (accuracy in percent), where DATASET is cifar10,
+            cifar100 or imagenet16. Columns ``DATASET_valid_EPOCHSep`` are checked, not used.
+
+        Returns
+        -------
+        PublishedAccuracies
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or no such table, a cell is there twice or has not
+            four nodes, or a value is no number from 0 to 100.
+        """
+        table = _read_bytes(Path(path))
+        names, rows, words = _read_rows(table, str(path))
+        values = _to_accuracies(words, names, str(path))
+        columns = {
+            (match["dataset"], int(match["epochs"])): values[:, column]
+            for column, match in enumerate(map(ACCURACY_COLUMN.fullmatch, names[2:]))
+            if match is not None and match["part"] == "test"
+        }
+        return cls(str(path), hashlib.sha256(table).hexdigest()[:32], rows, columns)
+
+    def check(self, dataset: str, epochs: int) -> None:
+        """Check, before hours of work, that there are accuracies of a dataset.
+
+        Parameters
+        ----------
+        dataset : str
+            ``"cifar10"``, ``"cifar100"`` or ``"imagenet16"``.
+        epochs : int
+            Epochs that each cell was trained.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        self._column(dataset, epochs)
+
+    def accuracy(self, cell: Cell, dataset: str, epochs: int = 200) -> float:
+        """Look up one cell.
+
+        Isomorphic cells are rows of their own, since they were trained apart: exactly the given
+        cell is looked up.
+
+        Parameters
+        ----------
+        cell : Cell
+            Of four nodes.
+        dataset : str
+            ``"cifar10"``, ``"cifar100"`` or ``"imagenet16"``.
+        epochs : int
+            Epochs that it was trained.
+
+        Returns
+        -------
+        float
+            Test accuracy in percent.
+
+        Raises
+        ------
+        InputError
+            If the cell has not four nodes, or the table has no such accuracy.
+        """
+        column = self._column(dataset, epochs)
+        if cell.n_nodes != N_NODES:
+            raise InputError(
+                f"published accuracies are of cells of {N_NODES} nodes, and this one has "
+                f"{cell.n_nodes}: search with n_nodes={N_NODES}, or train the cells"
+            )
+        row = self.rows.get(str(cell))
+        if row is None:
+            raise InputError(f"{self.name} has no row of the cell {cell}")
+        return float(column[row])
+
+    def _column(self, dataset: str, epochs: int) -> FloatArray:
+        known = {name: [n for of, n in self.columns if of == name] for name, _ in self.columns}
+        if dataset not in known:
+            raise unknown_name(f"dataset of {self.name}", dataset, known)
+        if epochs not in known[dataset]:
+            raise InputError(
+                f"{self.name} has accuracies of {dataset} after "
+                f"{' and '.join(map(str, sorted(known[dataset])))} epochs, not after {epochs!r}"
+            )
+        return self.columns[dataset, epochs]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{dataset} after {epochs} epochs" for dataset, epochs in self.columns)
+        cells = "1 cell" if len(self) == 1 else f"{len(self):,} cells"
+        return f"PublishedAccuracies({cells}; {columns})"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            table = stream.read(MOST_BYTES + 1)
+        if table.startswith(GZIP_MAGIC):
+            with gzip.GzipFile(fileobj=io.BytesIO(table)) as compressed:
+                table = compressed.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
+    if len(table) > MOST_BYTES:
+        raise InputError(
+            f"{path} holds more than {MOST_BYTES >> 20} MB: not a table of NAS-Bench-201's cells"
+        )
+    return table
+
+
+def _read_rows(table: bytes, name: str) -> tuple[list[str], dict[str, int], list[list[str]]]:
+    """Read the header, the row of each cell, and each row's accuracies as text."""
+    try:
+        lines = csv.reader(io.StringIO(table.decode(), newline=""), strict=True)
+        names = next(lines, [])
+        _check_header(names, name)
+        rows: dict[str, int] = {}
+        words = []
+        # One by one: what is no table ends at its first row, however long it is.
+        for row, line in enumerate(lines):
+            cell = _read_cell(line, len(names), f"{name}, row {row + 1}")
+            if rows.setdefault(cell, row) != row:
+                raise InputError(f"{name}: rows {rows[cell] + 1} and {row + 1} are both of {cell}")
+            words.append(line[2:])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{name} is no CSV file, or is damaged: {error}") from None
+    if not rows:
+        raise InputError(f"{name} holds no cells")
+    return names, rows, words
+
+
+def _check_header(names: list[str], name: str) -> None:
+    if names[:2] != ["index", "arch"] or len(set(names)) != len(names):
+        raise InputError(f"{name} has the columns {', '.join(names)[:200]}; {NEEDED}")
+    matches = [(column, ACCURACY_COLUMN.fullmatch(column)) for column in names[2:]]
+    unlike = [column for column, match in matches if match is None]
+    if unlike:
+        raise InputError(f"{name}: {unlike[0][:100]!r} is no column of accuracies; {NEEDED}")
+    if not any(match["part"] == "test" for _, match in matches if match is not None):
+        raise InputError(f"{name} has no test accuracies; {NEEDED}")
+
+
+def _read_cell(line: list[str], n_columns: int, where: str) -> str:
+    if len(line) != n_columns:
+        raise InputError(f"{where} has {len(line)} columns of {n_columns}; is the file cut?")
+    try:
+        cell = Cell.from_string(line[1])
+    except InputError as error:
+        raise InputError(f"{where}: {str(error)[:300]}") from None
+    if cell.n_nodes != N_NODES:
+        raise InputError(f"{where}: the cell has {cell.n_nodes} nodes, not {N_NODES}")
+    return line[1].strip()
+
+
+def _to_accuracies(words: list[list[str]], names: list[str], name: str) -> FloatArray:
+    try:
+        values = np.array(words).astype(np.float64)
+    except ValueError as error:
+        raise InputError(f"{name}: an accuracy is no number: {error}") from None
+    # The comparison is false for NaN too.
+    outside = np.argwhere(~((values >= 0) & (values <= 100)))
+    if len(outside):
+        row, column = outside[0]
+        raise InputError(
+            f"{name}, row {row + 1}: {names[2 + column]} is {values[row, column]}, not a "
+            "percentage from 0 to 100"
+        )
+    return values

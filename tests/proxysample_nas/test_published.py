@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import gzip
+import random
+import time
+
+import pytest
+
+from proxysample import InputError
+from proxysample_nas.space.cell import Cell, all_cells
+from proxysample_nas.study.published import MOST_BYTES, PublishedAccuracies
+
+HEADER = "index,arch,cifar10_test_200ep,cifar100_test_200ep,cifar100_test_12ep,cifar100_valid_12ep"
+LEFT = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"
+# The same function of the input as the other, in another row.
+RIGHT = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|avg_pool_3x3~1|none~2|"
+TABLE = f"{HEADER}\n0,{LEFT},94.5,73.25,60,59.5\n1,{RIGHT},94.25,73,0,100\n"
+
+
+def written(folder, table):
+    path = folder / "accuracies.csv"
+    path.write_bytes(table if isinstance(table, bytes) else table.encode())
+    return path
+
+
+def test_a_cell_is_looked_up_by_dataset_and_epochs(tmp_path):
+    published = PublishedAccuracies.read(written(tmp_path, TABLE))
+    left, right = Cell.from_string(LEFT), Cell.from_string(RIGHT)
+    assert len(published) == 2
+    assert published.accuracy(left, "cifar10") == 94.5
+    assert published.accuracy(left, "cifar100") == 73.25
+    assert published.accuracy(left, "cifar100", epochs=12) == 60
+    assert left.unique_form() == right.unique_form()
+    assert published.accuracy(right, "cifar100") == 73
+
+
+def test_compression_changes_nothing_and_any_byte_the_fingerprint(tmp_path):
+    plain = PublishedAccuracies.read(written(tmp_path, TABLE))
+    packed = tmp_path / "accuracies.csv.gz"
+    packed.write_bytes(gzip.compress(TABLE.encode()))
+    assert PublishedAccuracies.read(packed).fingerprint == plain.fingerprint
+    other = PublishedAccuracies.read(written(tmp_path, TABLE.replace("73.25", "73.26")))
+    assert other.fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("cell", "dataset", "epochs", "message"),
+    [
+        (LEFT, "cifar1000", 200, "did you mean 'cifar100'"),
+        (LEFT, "imagenet16", 200, "unknown dataset"),
+        (LEFT, "cifar100", 100, "after 12 and 200 epochs, not after 100"),
+        (LEFT, "cifar10", 12, "cifar10 after 200 epochs, not after 12"),
+        ("|none~0|+|none~0|skip_connect~1|", "cifar10", 200, "n_nodes=4"),
+        (str(Cell.filled("none", 4)), "cifar10", 200, "no row of the cell"),
+    ],
+)
+def test_what_is_not_there_is_an_error(tmp_path, cell, dataset, epochs, message):
+    published = PublishedAccuracies.read(written(tmp_path, TABLE))
+    with pytest.raises(InputError, match=message):
+        published.accuracy(Cell.from_string(cell), dataset, epochs)
+
+
+def test_dataset_and_epochs_can_be_checked_before_there_is_a_cell(tmp_path):
+    published = PublishedAccuracies.read(written(tmp_path, TABLE))
+    published.check("cifar100", 12)
+    with pytest.raises(InputError, match="not after 13"):
+        published.check("cifar100", 13)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"", "has the columns"),
+        (HEADER, "holds no cells"),
+        (TABLE.replace("arch", "cell"), "index, arch"),
+        (TABLE.replace("cifar10_test", "svhn_test"), "'svhn_test_200ep' is no column"),
+        (TABLE.replace("cifar10_test_200ep", "cifar100_test_200ep"), "has the columns"),
+        (f"index,arch,cifar10_valid_12ep\n0,{LEFT},3\n", "no test accuracies"),
+        (TABLE.replace("~2|", "~3|", 1), "row 1: position .* expected source 2"),
+        (TABLE.replace(LEFT, "|none~0|"), "row 1: the cell has 2 nodes"),
+        (TABLE.replace(RIGHT, LEFT), "rows 1 and 2 are both of"),
+        (TABLE.replace("73.25", "much"), "no number.*much"),
+        (TABLE.replace("73.25", ""), "no number"),
+        (TABLE.replace("73.25", "100.01"), "row 1: cifar100_test_200ep is 100.01"),
+        (TABLE.replace(",0,100", ",-1,100"), "row 2: cifar100_test_12ep is -1"),
+        (TABLE.replace("59.5", "nan"), "row 1: cifar100_valid_12ep is nan"),
+        (TABLE[:-5], "row 2 has 5 columns of 6"),
+        (TABLE + '"', "no CSV file"),
+        (TABLE.encode("utf-16"), "no CSV file"),
+        (gzip.compress(TABLE.encode())[:-12], "end-of-stream"),
+        (gzip.compress(TABLE.encode())[:12] + b"\xff" * 40, "decompress"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(tmp_path, table, message):
+    with pytest.raises(InputError, match=message):
+        PublishedAccuracies.read(written(tmp_path, table))
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"nothing\.csv: no such file"):
+        PublishedAccuracies.read(tmp_path / "nothing.csv")
+    with pytest.raises(InputError, match="is a directory"):
+        PublishedAccuracies.read(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"\n", b",", b"0", HEADER.encode() + b"\n,"])
+def test_a_bomb_is_not_unpacked(tmp_path, line):
+    bomb = gzip.compress(line * (4 * MOST_BYTES // len(line)), compresslevel=1)
+    with pytest.raises(InputError, match="16 MB"):
+        PublishedAccuracies.read(written(tmp_path, bomb))
+
+
+@pytest.mark.parametrize("line", [b"\n", b",", b"0", b'"'])
+def test_a_large_file_that_is_no_table_ends_early(tmp_path, line):
+    path = written(tmp_path, HEADER.encode() + b"\n" + line * (MOST_BYTES - len(HEADER) - 1))
+    with pytest.raises(InputError):
+        PublishedAccuracies.read(path)
+
+
+def test_all_cells_are_read_well_below_a_second(tmp_path):
+    rows = "".join(f"{i},{cell},90,70,60,50\n" for i, cell in enumerate(all_cells(4)))
+    path = written(tmp_path, f"{HEADER}\n{rows}")
+    start = time.process_time()
+    assert len(PublishedAccuracies.read(path)) == 15_625
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("table", [TABLE.encode(), gzip.compress(TABLE.encode(), mtime=0)])
+def test_a_mutated_file_gives_a_table_or_the_error(tmp_path, table):
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(2_000):
+        mutated = bytearray(table)
+        for _ in range(draw.randint(1, 3)):
+            mutated[draw.randrange(len(mutated))] = draw.choice(
+                (0, 10, 34, 44, draw.randrange(256))
+            )
+        if draw.random() < 0.2:
+            del mutated[draw.randrange(len(mutated)) :]
+        path = written(tmp_path, bytes(mutated))
+        try:
+            PublishedAccuracies.read(path)
+        except InputError:
+            refused += 1
+    assert refused > 1_000
