@@ -1,0 +1,1 @@
+"""Reports of a study, from its store alone: tables, figures, one page."""
