@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import replace_file
@@ -12,15 +12,17 @@ from proxysample_nas.space.cell import Cell
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 COLORS = {
-    "nor_conv_3x3": "#d62f2f",
-    "nor_conv_1x1": "#e8872b",
-    "skip_connect": "#2a6fb0",
-    "avg_pool_3x3": "#3f9b4f",
+    "nor_conv_3x3": "#d55e00",
+    "nor_conv_1x1": "#e69f00",
+    "skip_connect": "#0072b2",
+    "avg_pool_3x3": "#009e73",
     "none": "#b8bfc6",
 }
-"""A colour for each operation, in the order of the legend."""
+"""A colour for each operation, in the order of the legend; the palette of Okabe & Ito (2008), which
+colour-blind readers can tell apart."""
 
 NAMES = {
     "nor_conv_3x3": "3x3 Conv",
@@ -62,7 +64,25 @@ def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
     """
     path = Path(path)
     check_drawing_path(path)
-    figure = draw_figure(cell, title)
+    save_figure(draw_figure(cell, title), path)
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Save a figure, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        Ends in one of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or the folder is missing.
+    """
+    path = Path(path)
+    check_drawing_path(path)
     from matplotlib import rc_context
 
     # Text stays text and ids do not change, so that a drawing can be searched and compared.
@@ -71,11 +91,11 @@ def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
         replace_file(path) as stream,
     ):
         figure.savefig(
-            stream,
-            format=path.suffix[1:],
-            dpi=150,
-            metadata={"Date": None} if path.suffix == ".svg" else None,
+            stream, format=path.suffix[1:], dpi=150, metadata=_WITHOUT_DATE.get(path.suffix)
         )
+
+
+_WITHOUT_DATE: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def check_drawing_path(path: str | Path) -> None:
@@ -112,24 +132,71 @@ def draw_figure(cell: Cell, title: str = "") -> Figure:
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
+    figure = create_figure(1.6 * max(cell.n_nodes, 4), 0.4 * cell.n_nodes + 2)
+    axes = figure.add_subplot()
+    draw_cell(cell, axes)
+    axes.legend(
+        handles=legend_handles(),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.02),
+        ncols=5,
+        frameon=False,
+    )
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+def create_figure(width: float, height: float) -> Figure:
+    """Create an empty figure that pyplot does not know.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
             "drawing needs matplotlib: pip install 'proxysample[plots]'"
         ) from error
-    figure = Figure(
-        figsize=(1.6 * max(cell.n_nodes, 4), 0.4 * cell.n_nodes + 2), layout="constrained"
-    )
-    axes = figure.add_subplot()
-    draw_cell(cell, axes)
-    if title:
-        axes.set_title(title)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def legend_handles() -> list[Line2D]:
+    """Make a legend's line for each operation, as `draw_cell` draws it.
+
+    Returns
+    -------
+    list of matplotlib.lines.Line2D
+    """
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D(
+            [],
+            [],
+            color=color,
+            label=NAMES[operation],
+            linewidth=2.2,
+            linestyle="--" if operation == "none" else "-",
+        )
+        for operation, color in COLORS.items()
+    ]
 
 
 def draw_cell(cell: Cell, axes: Axes) -> None:
-    """Draw a cell into given axes.
+    """Draw a cell into given axes, without a legend.
 
     Edges between neighbours are straight; longer ones bend, alternately above and below, the
     more the further they reach.
@@ -140,7 +207,6 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
     axes : matplotlib.axes.Axes
         Its ticks and frame are removed.
     """
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Circle, FancyArrowPatch
 
     for source, target, operation in cell.edges:
@@ -163,19 +229,6 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
     for node in range(cell.n_nodes):
         axes.add_patch(Circle((node, 0), 0.13, facecolor="white", edgecolor="#1c2733", zorder=3))
         axes.text(node, 0, str(node), ha="center", va="center", zorder=4)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=color,
-            label=NAMES[operation],
-            linestyle="--" if operation == "none" else "-",
-        )
-        for operation, color in COLORS.items()
-    ]
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=5, frameon=False
-    )
     # The bend of the longest arrow, and room for a node.
     height = 0.14 * (cell.n_nodes - 1) ** 1.5 + 0.25
     axes.set(xlim=(-0.4, cell.n_nodes - 0.6), ylim=(-height, height), aspect="equal")
