@@ -9,16 +9,28 @@ from typing import Any, Self
 
 from proxysample.errors import unknown_name
 from proxysample.files import replace_file
-from proxysample_nas.study.configuration import Component, StudyConfiguration
+from proxysample_nas.study.component import Component
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.executors import create_executor
+from proxysample_nas.study.judging import Lookup, Transfer
 from proxysample_nas.study.presets import PRESETS, preset
 from proxysample_nas.study.protocol import describe_protocol
+from proxysample_nas.study.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.runner import Runner
 from proxysample_nas.study.store import Store
-from proxysample_nas.study.table import Row, read_configuration, read_rows, to_csv, to_markdown
+from proxysample_nas.study.table import to_csv, to_markdown
 from proxysample_nas.study.tasks import Workbench
 
-__all__ = ["PRESETS", "Component", "Store", "Study", "StudyConfiguration", "preset"]
+__all__ = [
+    "PRESETS",
+    "Component",
+    "Lookup",
+    "Store",
+    "Study",
+    "StudyConfiguration",
+    "Transfer",
+    "preset",
+]
 
 
 class Study:
@@ -138,7 +150,7 @@ class Study:
         executor = create_executor(workbench, n_workers=n_workers, n_threads=n_threads)
         runner = Runner(
             self.configuration,
-            workbench.data.fingerprint,
+            workbench.facts(),
             self.store,
             executor,
             progress=progress,
@@ -148,7 +160,7 @@ class Study:
             return runner.run()
 
     def rows(self, searcher: str) -> list[Row]:
-        """Read the lines of one searcher's table; see `proxysample_nas.study.table.Row`."""
+        """Read the lines of one searcher's table; see `proxysample_nas.study.rows.Row`."""
         return read_rows(self.store, self._searcher(searcher))
 
     def _searcher(self, name: str) -> Component:

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import torch
 
-from proxysample.data.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import encode_labels
 from proxysample.errors import InputError
 from proxysample.keeping import interleave_classes
+from proxysample_nas.data.holdout import stratified_holdout
 from proxysample_nas.data.images import LabelledImages, load_images
+from proxysample_nas.study.facts import DatasetFacts
 
 
 @dataclass(frozen=True)
 class StudyData:
-    """Training and test part of a study's dataset.
+    """Training and test part of a dataset.
 
     Attributes
     ----------
-    train, test : ArrayDataset
-        As samplers read them.
+    train : ArrayDataset
+        As samplers read it.
     train_images, test_images : LabelledImages
         As searchers and trainers read them, on the device.
-    fingerprint : str
-        Changes with any pixel or label.
+    architecture_images : LabelledImages or None
+        What trains the architecture, where the study takes it from the test part.
+    facts : DatasetFacts
     """
 
     train: ArrayDataset
-    test: ArrayDataset
     train_images: LabelledImages
     test_images: LabelledImages
-    fingerprint: str
+    architecture_images: LabelledImages | None
+    facts: DatasetFacts
 
 
 def load_study_data(
-    dataset: str, n_train: int | None = None, random_state: int = 0, device: str = "auto"
+    dataset: str,
+    n_train: int | None = None,
+    random_state: int = 0,
+    architecture_data: Literal["held-out", "test-half"] = "held-out",
+    device: str = "auto",
 ) -> StudyData:
     """Load a dataset for a study.
 
@@ -47,7 +56,9 @@ def load_study_data(
     n_train : int, optional
         Use only so many training images, class shares kept.
     random_state : int
-        Seed of that draw.
+        Seed of that draw, and of the halves of the test part.
+    architecture_data : {"held-out", "test-half"}
+        See `proxysample_nas.study.StudyConfiguration`.
     device : str
         See `proxysample.device.resolve_device`.
 
@@ -62,24 +73,44 @@ def load_study_data(
 
     Examples
     --------
-    >>> data = load_study_data("digits", n_train=100)
-    >>> len(data.train), len(data.test), data.train_images.n_classes
-    (100, 360, 10)
+    >>> data = load_study_data("digits", n_train=100, architecture_data="test-half")
+    >>> len(data.train), len(data.architecture_images), len(data.test_images)
+    (100, 180, 180)
     """
-    splits = load_dataset(dataset)
-    test = splits.require_test()
-    for part in (splits.train, test):
-        if part.targets is None:
-            raise InputError(f"{dataset} has no labels, and a study needs them")
-    train = splits.train if n_train is None else _draw(splits.train, n_train, random_state)
+    train, test = _parts(load_dataset(dataset))
+    if n_train is not None:
+        train = _draw(train, n_train, random_state)
     train_images = load_images(train, device=device)
+    test_images = load_images(test, classes=train_images.classes, device=device)
+    architecture_images = None
+    if architecture_data == "test-half":
+        generator = torch.Generator().manual_seed(random_state)
+        judging, architecture = stratified_holdout(test_images.labels, 0.5, generator)
+        architecture_images = test_images.take(architecture)
+        test_images = test_images.take(judging)
+    height, width = train_images.image_size
     return StudyData(
-        train=train,
-        test=test,
-        train_images=train_images,
-        test_images=load_images(test, classes=train_images.classes, device=device),
-        fingerprint=_fingerprint(train, test),
+        train,
+        train_images,
+        test_images,
+        architecture_images,
+        DatasetFacts(
+            fingerprint=_fingerprint(train, test),
+            n_train=len(train_images),
+            n_test=len(test_images),
+            n_classes=train_images.n_classes,
+            image_shape=(height, width, train_images.n_channels),
+            split="test" if architecture_images is None else "test half",
+        ),
     )
+
+
+def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
+    train, test = splits.train, splits.require_test()
+    for part in (train, test):
+        if part.targets is None:
+            raise InputError(f"{splits.name} has no labels, and a study needs them")
+    return train, test
 
 
 def _draw(train: ArrayDataset, n_train: int, random_state: int) -> ArrayDataset:

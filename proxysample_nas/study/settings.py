@@ -7,7 +7,11 @@ from typing import Any
 
 from proxysample.sampler import plain_parameters
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.configuration import Component, StudyConfiguration
+from proxysample_nas.study.component import Component
+from proxysample_nas.study.configuration import StudyConfiguration
+from proxysample_nas.study.facts import StudyFacts
+from proxysample_nas.study.judging import Transfer
+from proxysample_nas.training.trainer import CellTrainer
 
 
 @dataclass(frozen=True)
@@ -66,28 +70,33 @@ class Specifications:
     Parameters
     ----------
     configuration : StudyConfiguration
-    fingerprint : str
-        Of the data.
+    facts : StudyFacts
+        Of the data that it reads.
     """
 
-    def __init__(self, configuration: StudyConfiguration, fingerprint: str) -> None:
+    def __init__(self, configuration: StudyConfiguration, facts: StudyFacts) -> None:
         self.configuration = configuration
-        self.fingerprint = fingerprint
+        self.facts = facts
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.facts.datasets[self.configuration.dataset].fingerprint
 
     def selection(self, sampler: Component) -> dict[str, Any]:
         """Name a scoring pass; it serves every ratio."""
         parameters = plain_parameters(self.configuration.create_sampler(sampler))
         return {
-            "data": self.fingerprint,
+            "data": self._fingerprint,
             "sampler": sampler.name,
             "parameters": _without(parameters, SAMPLER_EXECUTION),
         }
 
-    def search(self, setting: Setting) -> dict[str, Any]:
+    def search(self, setting: Setting, seed: int) -> dict[str, Any]:
         """Name a search."""
-        searcher = self.configuration.create_searcher(setting.searcher)
+        searcher = self.configuration.create_searcher(setting.searcher, seed)
         return {
-            "data": self.fingerprint,
+            "data": self._fingerprint,
+            "architecture_data": self.configuration.architecture_data,
             "selection": None if setting.sampler is None else self.selection(setting.sampler),
             "r": setting.r,
             "searcher": setting.searcher.name,
@@ -95,13 +104,35 @@ class Specifications:
         }
 
     def training(self, cell: Cell, channels: int, seed: int) -> dict[str, Any]:
-        """Name a training; equal cells share it, whoever found them."""
-        parameters = asdict(self.configuration.create_trainer(channels))
+        """Name a training on the study's dataset; equal cells share it, whoever found them."""
+        dataset = self.configuration.dataset
+        return self._training(dataset, self.configuration.create_trainer(channels), cell, seed)
+
+    def transfer(self, transfer: Transfer, cell: Cell, seed: int) -> dict[str, Any]:
+        """Name a training on another dataset."""
+        return self._training(transfer.dataset, transfer.create_trainer((seed,)), cell, seed)
+
+    def _training(
+        self, dataset: str, trainer: CellTrainer, cell: Cell, seed: int
+    ) -> dict[str, Any]:
         return {
-            "data": self.fingerprint,
+            "data": self.facts.datasets[dataset].fingerprint,
+            "split": self.facts.datasets[dataset].split,
             "cell": str(cell),
             "seed": seed,
-            "parameters": _without(parameters, TRAINER_EXECUTION),
+            "parameters": _without(asdict(trainer), TRAINER_EXECUTION),
+        }
+
+    def lookup(self, cell: Cell) -> dict[str, Any]:
+        """Name a published accuracy."""
+        lookup = self.configuration.lookup
+        if lookup is None:
+            raise ValueError("the study looks nothing up")
+        return {
+            "data": self.facts.lookup_fingerprint,
+            "dataset": lookup.dataset,
+            "epochs": lookup.epochs,
+            "cell": str(cell),
         }
 
 

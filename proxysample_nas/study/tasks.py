@@ -1,4 +1,4 @@
-"""The three kinds of experiment: score a dataset, search on a proxy, train a cell."""
+"""The kinds of experiment: score a dataset, search on a proxy, judge a cell."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ import torch
 
 from proxysample.keeping import IntArray
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.configuration import Component, StudyConfiguration
+from proxysample_nas.study.component import Component
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.data import StudyData, load_study_data
+from proxysample_nas.study.facts import StudyFacts
+from proxysample_nas.study.judging import Transfer
+from proxysample_nas.study.published import PublishedAccuracies
 from proxysample_nas.study.settings import Setting
 from proxysample_nas.study.store import experiment_key
 
@@ -48,13 +52,51 @@ class Workbench:
         self.folder = folder
         self.n_side_by_side = n_side_by_side
         self.progress = progress
+        self._transfers: dict[str, StudyData] = {}
 
     @cached_property
     def data(self) -> StudyData:
         """The dataset, read when first needed."""
         return load_study_data(
-            self.configuration.dataset, self.configuration.n_train, self.configuration.random_state
+            self.configuration.dataset,
+            self.configuration.n_train,
+            self.configuration.random_state,
+            self.configuration.architecture_data,
         )
+
+    def transfer_data(self, transfer: Transfer) -> StudyData:
+        """Give the whole of another dataset, read when first needed."""
+        if transfer.dataset not in self._transfers:
+            self._transfers[transfer.dataset] = load_study_data(transfer.dataset)
+        return self._transfers[transfer.dataset]
+
+    @cached_property
+    def published(self) -> PublishedAccuracies:
+        """The published accuracies, read when first needed."""
+        if self.configuration.lookup is None:
+            raise ValueError("the study looks nothing up")
+        return PublishedAccuracies.read(self.configuration.lookup.path)
+
+    def facts(self) -> StudyFacts:
+        """Read everything that the study needs, and say what it is.
+
+        Returns
+        -------
+        StudyFacts
+
+        Raises
+        ------
+        InputError
+            If anything cannot be read, so before any work.
+        """
+        configuration = self.configuration
+        datasets = {configuration.dataset: self.data.facts}
+        for transfer in configuration.transfers:
+            datasets[transfer.dataset] = self.transfer_data(transfer).facts
+        if configuration.lookup is None:
+            return StudyFacts(datasets)
+        self.published.check(configuration.lookup.dataset, configuration.lookup.epochs)
+        return StudyFacts(datasets, self.published.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -103,13 +145,14 @@ class SearchTask:
 
     specification: dict[str, Any]
     setting: Setting
+    seed: int
     indices: IntArray | None
     kind = "search"
 
     @property
     def label(self) -> str:
         """Words for a progress bar."""
-        return self.setting.label
+        return f"{self.setting.label}, seed {self.seed}"
 
     def run(self, workbench: Workbench) -> Outcome:
         """Search; the result holds the cell, its history, seconds and the machine."""
@@ -117,10 +160,13 @@ class SearchTask:
         if self.indices is not None:
             proxy = proxy.take(torch.from_numpy(self.indices))
         searcher = workbench.configuration.create_searcher(
-            self.setting.searcher, workbench.progress
+            self.setting.searcher, self.seed, workbench.progress
         )
-        checkpoint = unfinished_search(workbench.folder, self.specification)
-        result = searcher.search(proxy, checkpoint=checkpoint).to_dict()
+        result = searcher.search(
+            proxy,
+            workbench.data.architecture_images,
+            checkpoint=unfinished_search(workbench.folder, self.specification),
+        ).to_dict()
         return Outcome(
             result | {"n_kept": len(proxy), "machine": machine(workbench.n_side_by_side)}
         )
@@ -128,25 +174,57 @@ class SearchTask:
 
 @dataclass(frozen=True, eq=False)
 class TrainingTask:
-    """Train a cell's network from scratch on the full training part, from one seed."""
+    """Train a cell's network from scratch on a full training part, from one seed.
+
+    `transfer` is None on the study's own dataset.
+    """
 
     specification: dict[str, Any]
     cell: Cell
     channels: int
     seed: int
+    transfer: Transfer | None = None
     kind = "training"
 
     @property
     def label(self) -> str:
         """Words for a progress bar."""
-        return f"judged a cell, C={self.channels}, seed {self.seed}"
+        where = "" if self.transfer is None else f" on {self.transfer.dataset}"
+        return f"judged a cell{where}, C={self.channels}, seed {self.seed}"
 
     def run(self, workbench: Workbench) -> Outcome:
         """Train and measure the test accuracy."""
-        data = workbench.data
-        trainer = workbench.configuration.create_trainer(self.channels, workbench.progress)
-        run = trainer.train_once(self.cell, data.train_images, data.test_images, self.seed)
+        if self.transfer is None:
+            data = workbench.data
+            trainer = workbench.configuration.create_trainer(self.channels, workbench.progress)
+        else:
+            data = workbench.transfer_data(self.transfer)
+            trainer = self.transfer.create_trainer((self.seed,), workbench.progress)
+        run = trainer.train_once(
+            self.cell, data.train_images, data.test_images, self.seed, split=data.facts.split
+        )
         return Outcome(run.to_dict() | {"machine": machine(workbench.n_side_by_side)})
+
+
+@dataclass(frozen=True, eq=False)
+class LookupTask:
+    """Look up what others have measured of a cell."""
+
+    specification: dict[str, Any]
+    cell: Cell
+    kind = "lookup"
+
+    @property
+    def label(self) -> str:
+        """Words for a progress bar."""
+        return "looked a cell up"
+
+    def run(self, workbench: Workbench) -> Outcome:
+        """Look up the mean test accuracy, in percent."""
+        accuracy = workbench.published.accuracy(
+            self.cell, self.specification["dataset"], self.specification["epochs"]
+        )
+        return Outcome({"cell": str(self.cell), "accuracy": accuracy})
 
 
 def unfinished_search(folder: Path, specification: dict[str, Any]) -> Path:
@@ -167,7 +245,7 @@ def unfinished_search(folder: Path, specification: dict[str, Any]) -> Path:
     return folder / "unfinished" / f"{key}.safetensors"
 
 
-Task = SelectionTask | SearchTask | TrainingTask
+Task = SelectionTask | SearchTask | TrainingTask | LookupTask
 
 
 def attempt(task: Task, workbench: Workbench) -> Outcome:

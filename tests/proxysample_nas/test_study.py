@@ -13,8 +13,7 @@ from contextlib import closing
 import pytest
 
 from proxysample import InputError
-from proxysample_nas.study import Study
-from proxysample_nas.study.configuration import Component, StudyConfiguration
+from proxysample_nas.study import Component, Study, StudyConfiguration
 
 TINY = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=1"
 
@@ -36,8 +35,9 @@ def settings(**changed):
 def what_was_found(study: Study) -> list[tuple[object, ...]]:
     """A table without its seconds."""
     return [
-        (row.method, row.setting.r, row.n_kept, str(row.cell), row.evaluations[4].accuracies)
+        (row.method, row.setting.r, one.n_kept, one.cell, one.evaluations[4].accuracies)
         for row in study.rows("darts-v1")
+        for one in row.found
     ]
 
 
@@ -60,7 +60,7 @@ def test_rows_stand_in_the_papers_order(study):
         ("Unsupervised", "RS", 60),
         ("Supervised", "CC-OR", 60),
     ]
-    assert all(len(row.evaluations[4].runs) == 2 for row in rows)
+    assert all(len(row.found[0].evaluations[4].runs) == 2 for row in rows)
 
 
 def test_side_by_side_gives_the_same_results(study, tmp_path):
@@ -90,7 +90,7 @@ def test_equal_cells_are_trained_once(study):
         (n_trainings,) = connection.execute(
             "SELECT count(*) FROM experiments WHERE kind = 'training'"
         ).fetchone()
-    cells = {row.cell for row in study.rows("darts-v1")}
+    cells = {one.cell for row in study.rows("darts-v1") for one in row.found}
     assert n_trainings == 2 * len(cells)
 
 
@@ -181,7 +181,8 @@ def test_the_table_reads_like_the_papers(study):
     assert "120 training and 360 test images" in text
     assert "held out of the given training images" in text
     (row, *_) = study.rows("darts-v1")
-    assert f"{row.evaluations[4].mean:.1f} ± {row.evaluations[4].std:.1f}" in text
+    accuracy = row.found[0].evaluations[4]
+    assert f"{accuracy.mean:.1f} ± {accuracy.std:.1f}" in text
 
 
 def test_csv_and_markdown_are_saved_and_agree(study):
@@ -190,9 +191,10 @@ def test_csv_and_markdown_are_saved_and_agree(study):
     assert paths[0].read_text() == study.table()
     lines = list(csv.DictReader(io.StringIO(paths[1].read_text())))
     for line, row in zip(lines, study.rows("darts-v1"), strict=True):
-        assert float(line["accuracy_mean_c4"]) == row.evaluations[4].mean
-        assert line["cell"] == str(row.cell)
-        assert line["parameter_free"] == str(row.cell.is_parameter_free)
+        (found,) = row.found
+        assert float(line["accuracy_mean_c4"]) == found.evaluations[4].mean
+        assert line["cell"] == str(found.cell)
+        assert line["parameter_free"] == str(found.cell.is_parameter_free)
 
 
 def test_one_searcher_with_two_settings_has_two_tables(tmp_path):
@@ -211,8 +213,12 @@ def test_an_asterisk_marks_a_cell_without_parameters(study, tmp_path):
     from proxysample_nas.space.cell import Cell
 
     (row, *_) = study.rows("darts-v1")
-    assert replace(row, cell=Cell.filled("skip_connect", n_nodes=3)).method == "Full DS*"
-    assert replace(row, cell=Cell.filled("nor_conv_1x1", n_nodes=3)).method == "Full DS"
+    (found,) = row.found
+    free = replace(found, cell=Cell.filled("skip_connect", n_nodes=3))
+    trained = replace(found, cell=Cell.filled("nor_conv_1x1", n_nodes=3))
+    assert replace(row, found=(free,)).method == "Full DS*"
+    assert replace(row, found=(trained,)).method == "Full DS"
+    assert replace(row, found=(free, trained)).method == "Full DS"
 
 
 def test_a_study_is_reported_from_its_store_alone(study):
@@ -243,6 +249,17 @@ def test_a_missing_study_is_refused(tmp_path):
         ({"recipe": "papers"}, "did you mean 'paper'"),
         ({"n_train": 0}, "n_train"),
         ({"seeds": []}, "seed"),
+        ({"search_seeds": []}, "search seed"),
+        ({"search_seeds": [0, 0]}, "names a search seed twice"),
+        ({"searchers": [TINY + ",random_state=3"]}, "search_seeds"),
+        ({"searchers": [TINY + ",protocol=paper"]}, "architecture_data='test-half'"),
+        ({"architecture_data": "test"}, "did you mean 'test-half'"),
+        ({"transfers": ["digits"]}, "must differ"),
+        ({"transfers": ["npz:other.npz,n_best=0"]}, "n_best"),
+        ({"transfers": ["npz:other.npz,epoch=3"]}, "epoch"),
+        ({"lookup": {"path": "a.csv", "dataset": "cifar100"}}, "n_nodes=4"),
+        ({"lookup": {"path": "a.csv"}}, "dataset"),
+        ({"chanels": [4]}, "did you mean 'channels'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_work(changed, message, tmp_path):
