@@ -9,7 +9,7 @@ RESULTS := results
 
 # The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
 demo: $(INSTALLED)
-	$(BIN)/proxysample-nas study run --preset digits --output $(RESULTS)/digits
+	$(BIN)/proxysample-nas study run --preset digits-demo --output $(RESULTS)/digits
 
 # The whole test suite, with style and types.
 test: $(INSTALLED) lint
