@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from proxysample.errors import unknown_name
-from proxysample.files import replace_file
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.executors import create_executor
 from proxysample_nas.study.judging import Lookup, Transfer
 from proxysample_nas.study.presets import PRESETS, preset
-from proxysample_nas.study.protocol import describe_protocol
+from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.documents import (
+    accuracy_documents,
+    markdown_document,
+    save_documents,
+)
+from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.runner import Runner
 from proxysample_nas.study.store import Store
-from proxysample_nas.study.table import to_csv, to_markdown
 from proxysample_nas.study.tasks import Workbench
 
 __all__ = [
@@ -184,12 +187,7 @@ class Study:
         str
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
-        return self._markdown(component, read_rows(self.store, component))
-
-    def _markdown(self, component: Component, rows: list[Row]) -> str:
-        title = f"Cell evaluation with {component.name.upper()}"
-        table = to_markdown(rows, self.configuration.channels)
-        return f"## {title}\n\n{table}\n\n{describe_protocol(self.store, component, rows)}\n"
+        return markdown_document(accuracy_table(StudyResults.read(self.store), component))
 
     def save_tables(self) -> list[Path]:
         """Write every searcher's table as CSV and Markdown into the study's folder.
@@ -199,20 +197,8 @@ class Study:
         list of Path
             The files.
         """
-        written = []
-        seen: Counter[str] = Counter()
-        for component in self.configuration.searchers:
-            seen[component.name] += 1
-            # The same searcher with other parameters has a table of its own.
-            again = f"-{seen[component.name]}" if seen[component.name] > 1 else ""
-            rows = read_rows(self.store, component)
-            texts = {
-                "md": self._markdown(component, rows),
-                "csv": to_csv(rows, self.configuration.channels),
-            }
-            for suffix, text in texts.items():
-                path = self.folder / f"table-{component.name}{again}.{suffix}"
-                with replace_file(path) as stream:
-                    stream.write(text.encode())
-                written.append(path)
-        return written
+        results = StudyResults.read(self.store)
+        documents: dict[str, str] = {}
+        for component in results.configuration.searchers:
+            documents |= accuracy_documents(results, component)
+        return save_documents(documents, self.folder)

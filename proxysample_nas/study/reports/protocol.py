@@ -7,44 +7,38 @@ from typing import Any
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.facts import DatasetFacts
-from proxysample_nas.study.rows import Row, read_configuration
-from proxysample_nas.study.settings import Setting, Specifications
-from proxysample_nas.study.store import Store
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.rows import Row
 
 
-def describe_protocol(store: Store, searcher: Component, rows: list[Row]) -> str:
+def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...]:
     """State how the numbers of a searcher's table came about.
 
     Parameters
     ----------
-    store : Store
+    results : StudyResults
     searcher : Component
         One of the study's.
-    rows : list of Row
-        Its table.
 
     Returns
     -------
-    str
-        Markdown, one item a line.
+    tuple of str
+        One subject each.
     """
-    configuration, facts = read_configuration(store)
-    seed = configuration.search_seeds[0]
-    baseline = store.get(
-        "search", Specifications(configuration, facts).search(Setting(searcher, None, 1.0), seed)
-    )
-    lines = [_data(configuration, facts.datasets[configuration.dataset])]
-    if baseline is not None and baseline.result is not None:
-        lines += [
-            _search(configuration, baseline.result),
-            _machine(baseline.result["machine"]),
-        ]
-    lines += [_judging(configuration, rows), _cost(rows), _searches(configuration)]
-    return "\n".join(f"- {line}" for line in lines if line)
+    configuration, rows = results.configuration, results.rows_of(searcher)
+    lines = [_data(configuration, results.facts.datasets[configuration.dataset])]
+    baseline = next((row for row in rows if row.setting.sampler is None and row.found), None)
+    if baseline is not None:
+        lines.append(_search(configuration, results.search(baseline, baseline.found[0])))
+    searches = [results.search(row, one) for row in rows for one in row.found]
+    if searches:
+        lines.append(describe_machines([search["machine"] for search in searches]))
+    lines += [_judging(configuration, rows), _cost(rows), _searches(configuration, rows)]
+    return tuple(lines)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} " + (noun if number == 1 else plural or f"{noun}s")
 
 
 def _data(configuration: StudyConfiguration, facts: DatasetFacts) -> str:
@@ -56,17 +50,21 @@ def _data(configuration: StudyConfiguration, facts: DatasetFacts) -> str:
     )
 
 
-def _searches(configuration: StudyConfiguration) -> str:
-    marked = "A * marks a row whose cells have no parameters."
-    if len(configuration.search_seeds) == 1:
-        return (
+def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
+    n_seeds = len(configuration.search_seeds)
+    if n_seeds == 1:
+        text = (
             "One search per row: the spread is over the seeds that train the found cell, and says "
-            f"nothing about how another search would end. {marked}"
+            "nothing about how another search would end. A * marks a cell without parameters."
         )
-    return (
-        f"{len(configuration.search_seeds)} searches per row, mean ± sample standard deviation "
-        f"over their cells, each judged by the mean over its trainings. {marked}"
-    )
+    else:
+        text = (
+            f"{n_seeds} searches per row: mean ± sample standard deviation over their cells, each "
+            "judged by the mean over its trainings, and in brackets the lowest and the highest. A "
+            "* marks a row whose cells all have no parameters."
+        )
+    n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
+    return text + (f" {_count(n_missing, 'search', 'searches')} missing." if n_missing else "")
 
 
 def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
@@ -87,13 +85,30 @@ def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
     )
 
 
+def describe_machines(machines: list[dict[str, Any]]) -> str:
+    """Tell what searches ran on, which their seconds depend on.
+
+    Parameters
+    ----------
+    machines : list of dict
+        As the store keeps them, one per search.
+
+    Returns
+    -------
+    str
+        Each way of running named once.
+    """
+    ways = list(dict.fromkeys(_machine(machine) for machine in machines))
+    caution = " Not all ran alike: compare their seconds with caution." if len(ways) > 1 else ""
+    return f"Machine: {'; and '.join(ways)}, which the seconds depend on.{caution}"
+
+
 def _machine(machine: dict[str, Any]) -> str:
     experiments = _count(machine["n_side_by_side"], "experiment")
     threads = _count(machine["n_threads"], "thread")
     return (
-        f"Machine: {machine['processor']}, {_count(machine['n_cores'], 'core')}, device "
-        f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} "
-        "each, which the seconds depend on."
+        f"{machine['processor']}, {_count(machine['n_cores'], 'core')}, device "
+        f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} each"
     )
 
 

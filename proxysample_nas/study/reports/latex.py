@@ -1,0 +1,129 @@
+r"""Tables as LaTeX, for documents that load ``booktabs``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from proxysample_nas.study.reports.layout import Column, Layout
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": r"{[}",  # after \\ an open bracket would be its argument
+    "]": r"{]}",
+    "*": r"{*}",  # and so would a star
+    "±": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "†": r"\dag{}",
+}
+_PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
+
+
+def to_latex(table: Layout, label: str) -> str:
+    r"""Write a table as a ``table`` environment with rules of ``booktabs``.
+
+    Parameters
+    ----------
+    table : Layout
+    label : str
+        To refer to it.
+
+    Returns
+    -------
+    str
+        Its notes stand beneath the lines.
+
+    Examples
+    --------
+    >>> from proxysample_nas.study.reports.layout import Section
+    >>> table = Layout("T", (Column("a_b"), Column("c", "number")), (Section("", [["1 %", "2"]]),))
+    >>> print(to_latex(table, "tab:t"))
+    % needs \usepackage{booktabs}
+    \begin{table}
+    \centering
+    \caption{T.}
+    \label{tab:t}
+    \begin{tabular}{lr}
+    \toprule
+    a\_b & c \\
+    \midrule
+    1 \% & 2 \\
+    \bottomrule
+    \end{tabular}
+    \end{table}
+    """
+    places = "".join("r" if column.kind == "number" else "l" for column in table.columns)
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(table.title)}.}}",
+            rf"\label{{{label}}}",
+            rf"\begin{{tabular}}{{{places}}}",
+            r"\toprule",
+            _line([column.heading for column in table.columns]),
+            *_body(table),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *_notes(table.notes),
+            r"\end{table}",
+        ]
+    )
+
+
+def escape_latex(text: str) -> str:
+    r"""Let characters stand for themselves.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(escape_latex("50 % of a_b ± 1"))
+    50 \% of a\_b $\pm$ 1
+    """
+    return _PATTERN.sub(lambda found: _SPECIAL[found[0]], text)
+
+
+def _notes(notes: tuple[str, ...]) -> list[str]:
+    if not notes:
+        return []
+    return [r"\par\medskip\footnotesize\raggedright", *(escape_latex(n) + r"\par" for n in notes)]
+
+
+def _body(table: Layout) -> list[str]:
+    lines = []
+    for section in table.sections:
+        lines.append(r"\midrule")
+        if section.heading:
+            heading = rf"\textit{{{escape_latex(section.heading)}}}"
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
+        lines += [_line(line, table.columns) for line in section.lines]
+    return lines
+
+
+def _line(texts: Sequence[str], columns: tuple[Column, ...] = ()) -> str:
+    kinds = [column.kind for column in columns] or ["text"] * len(texts)
+    cells = [
+        rf"\texttt{{{escape_latex(text)}}}" if kind == "code" and text else escape_latex(text)
+        for text, kind in zip(texts, kinds, strict=True)
+    ]
+    return " & ".join(cells) + r" \\"
