@@ -1,17 +1,15 @@
-"""The command line of proxysample_nas: search, evaluate, study."""
+"""The command line of proxysample_nas: search and evaluate; see cli_study for studies."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import load_indices, parse_parameters, parse_ratio, run_app
+from proxysample.cli_support import load_indices, parse_parameters, run_app
 from proxysample.errors import InputError
-
-if TYPE_CHECKING:
-    from proxysample_nas.study import StudyConfiguration
+from proxysample_nas.cli_study import study_app
 
 app = typer.Typer(
     help="Search cells on proxy datasets, and judge what was found.",
@@ -19,11 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-study_app = typer.Typer(help="Run a study and report it.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 
 DatasetOption = Annotated[str, typer.Option("--dataset", help="digits, npz:PATH or folder:PATH.")]
-OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")]
 
 
 def main() -> NoReturn:
@@ -110,90 +106,3 @@ def evaluate(
         f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
-
-
-@study_app.command("run")
-def study_run(
-    output: OutputFolder,
-    preset: Annotated[str | None, typer.Option("--preset", help="A study by name.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
-    sampler: Annotated[
-        list[str] | None, typer.Option("--sampler", help="Such as km-or:n_clusters=50. Repeat.")
-    ] = None,
-    r: Annotated[
-        list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
-    ] = None,
-    searcher: Annotated[
-        list[str] | None, typer.Option("--searcher", help="Such as darts-v1:epochs=10. Repeat.")
-    ] = None,
-    channels: Annotated[
-        list[int] | None, typer.Option("--channels", help="Width of judging. Repeat.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of judging. Repeat.")] = None,
-    train: Annotated[
-        list[str] | None, typer.Option("--train", help="A parameter of CellTrainer, name=value.")
-    ] = None,
-    n_train: Annotated[
-        int | None, typer.Option("--n-train", help="Use only so many training images.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; by default one a core.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
-    ] = False,
-) -> None:
-    """Run what the study in a folder lacks, print its tables and save them there.
-
-    A study that was killed goes on where it stopped.
-    """
-    from proxysample_nas.study import Study
-
-    given = {
-        "dataset": dataset,
-        "samplers": sampler,
-        "ratios": [parse_ratio(word) for word in r] if r else None,
-        "searchers": searcher,
-        "channels": channels,
-        "seeds": seed,
-        "training": parse_parameters(train) if train else None,
-        "n_train": n_train,
-    }
-    settings = {name: value for name, value in given.items() if value is not None}
-    study = Study.from_configuration(output, _configuration(preset, settings))
-    n_failed = study.run(n_workers=workers, n_threads=threads, retry_failed=retry_failed)
-    _report(study)
-    if n_failed:
-        for failure in study.store.failures():
-            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
-        raise InputError(f"{n_failed} experiments failed; --retry-failed runs them again")
-
-
-@study_app.command("table")
-def study_table(output: OutputFolder) -> None:
-    """Print and save the tables of a study that was run before, from its store alone."""
-    from proxysample_nas.study import Study
-
-    _report(Study.open(output))
-
-
-def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
-    from proxysample_nas.study import StudyConfiguration
-    from proxysample_nas.study import preset as by_name
-
-    if preset is not None:
-        return by_name(preset, **settings)
-    missing = [
-        name for name in ("dataset", "samplers", "ratios", "searchers") if name not in settings
-    ]
-    if missing:
-        raise InputError(f"a study without --preset also needs {', '.join(missing)}")
-    return StudyConfiguration.build(**settings)
-
-
-def _report(study: Any) -> None:
-    for component in study.configuration.searchers:
-        typer.echo(study.table(component.label))
-    for path in study.save_tables():
-        typer.echo(f"saved {path}")
