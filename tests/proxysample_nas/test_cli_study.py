@@ -1,0 +1,76 @@
+"""The commands of studies as a user types them."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+
+import pytest
+
+from proxysample_nas.cli import main
+from proxysample_nas.space.cell import all_cells
+from proxysample_nas.study import Study
+
+SMALL = (
+    "study run --preset digits-demo --n-train 100 --sampler rs -r 0.5 --workers 1 "
+    "--searcher random:n_nodes=4,n_samples=1 "
+)
+
+
+@pytest.fixture
+def proxysample_nas(command_line):
+    return partial(command_line, main)
+
+
+def test_every_setting_has_an_option(proxysample_nas, tmp_path):
+    words = SMALL + "--search-seed 0 --search-seed 1 --architecture-data test-half --channels 4 "
+    words += "--seed 777 --recipe paper --train epochs=1 --train cells_per_stage=1 "
+    words += "--augment crop_padding=0 --augment flip=false"
+    code, out, err = proxysample_nas(*words.split(), "--output", str(tmp_path / "study"))
+    assert code == 0, err
+    configuration = Study.open(tmp_path / "study").configuration
+    assert configuration.search_seeds == (0, 1)
+    assert configuration.architecture_data == "test-half"
+    assert configuration.recipe == "paper"
+    assert configuration.training == {"epochs": 1, "cells_per_stage": 1}
+    assert configuration.augmentation == {"crop_padding": 0, "flip": False}
+    assert "2 searches per row" in out
+
+
+def test_published_accuracies_are_looked_up(proxysample_nas, tmp_path):
+    published = tmp_path / "published.csv"
+    with published.open("w") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["index", "arch", "cifar100_test_200ep"])
+        writer.writerows([index, cell, 12.5] for index, cell in enumerate(all_cells(4)))
+    words = SMALL + f"--channels 16 --lookup {published} --lookup-dataset cifar100"
+    code, out, err = proxysample_nas(*words.split(), "--output", str(tmp_path / "study"))
+    assert code == 0, err
+    assert "12.5" in out
+    assert f"looked up in {published}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--lookup missing.csv --channels 16", "missing.csv: no such file"),
+        ("--architecture-data test", "did you mean 'test-half'"),
+        ("--recipe papers", "did you mean 'paper'"),
+        ("--transfer npz:other.npz,n_bst=1", "n_bst"),
+        ("--augment flips=false", "flips"),
+    ],
+)
+def test_bad_settings_get_one_clear_message(proxysample_nas, words, message, tmp_path):
+    command = (SMALL + words).split()
+    code, _out, err = proxysample_nas(*command, "--output", str(tmp_path / "study"))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_presets_transfers_can_be_taken_away(proxysample_nas, tmp_path):
+    words = "study run --preset paper --transfer none --dataset npz:missing.npz -o"
+    code, _out, err = proxysample_nas(*words.split(), str(tmp_path / "study"))
+    assert code == 2
+    # The transfer's dataset is missing as well: the study's own is what is complained of.
+    assert "missing.npz" in err
