@@ -9,7 +9,7 @@ from typing import Any, Self
 from proxysample.errors import unknown_name
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.executors import create_executor
+from proxysample_nas.study.executors import ExecutorName
 from proxysample_nas.study.judging import Lookup, Transfer
 from proxysample_nas.study.presets import PRESETS, preset
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
@@ -20,9 +20,8 @@ from proxysample_nas.study.reports.documents import (
 )
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row, read_configuration, read_rows
-from proxysample_nas.study.runner import Runner
+from proxysample_nas.study.running import run_study
 from proxysample_nas.study.store import Store
-from proxysample_nas.study.tasks import Workbench
 
 __all__ = [
     "PRESETS",
@@ -123,21 +122,31 @@ class Study:
     def run(
         self,
         *,
+        executor: ExecutorName | None = None,
         n_workers: int | None = 1,
         n_threads: int = 1,
+        n_gpus: float | None = None,
+        address: str | None = None,
         progress: bool = True,
         retry_failed: bool = False,
     ) -> int:
-        """Run what the store lacks.
+        """Run what the store lacks, beside others that may be running the same study.
 
         Parameters
         ----------
+        executor : {"in-process", "processes", "ray"}, optional
+            Where experiments run; the results do not depend on it. By default in this process
+            where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
         n_workers : int, optional
-            Processes that run experiments side by side; the results do not depend on it. None
-            is one for each `n_threads` cores, or one where there is a GPU. More than one needs
+            How many run side by side. None is one for each `n_threads` cores, or one where
+            there is a GPU; on Ray, as many as the cluster has room for. Several processes need
             a script with ``if __name__ == "__main__":``, as all of Python's processes do.
         n_threads : int
             Threads of each experiment on a CPU.
+        n_gpus : float, optional
+            On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
+        address : str, optional
+            Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
         progress : bool
             Show progress bars.
         retry_failed : bool
@@ -147,20 +156,26 @@ class Study:
         -------
         int
             How many experiments have failed; their errors are in ``store.failures()``.
+
+        Raises
+        ------
+        InputError
+            If the data cannot be read, or an option cannot be used.
+        StudyInterrupted
+            On Ctrl-C or SIGTERM; it is a `KeyboardInterrupt`. What had finished is kept, and
+            the next run goes on from there.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        workbench = Workbench(self.configuration, self.folder, progress=progress)
-        executor = create_executor(workbench, n_workers=n_workers, n_threads=n_threads)
-        runner = Runner(
+        return run_study(
             self.configuration,
-            workbench.facts(),
-            self.store,
-            executor,
+            self.folder,
+            executor=executor,
+            n_workers=n_workers,
+            n_threads=n_threads,
+            n_gpus=n_gpus,
+            address=address,
             progress=progress,
             retry_failed=retry_failed,
         )
-        with executor:
-            return runner.run()
 
     def rows(self, searcher: str) -> list[Row]:
         """Read the lines of one searcher's table; see `proxysample_nas.study.rows.Row`."""

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxysample.errors import InputError
+from proxysample_nas.study.database import Database
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS experiments (
-    key TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    specification TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    result TEXT,
-    payload BLOB,
-    error TEXT,
-    finished REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-
-FORMAT = "proxysample-study-1"
+COLUMNS = "kind, specification, status, result, payload, error, traceback, finished"
 
 
 def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:
@@ -37,7 +21,7 @@ def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:
     Parameters
     ----------
     kind : str
-        ``"selection"``, ``"search"`` or ``"training"``.
+        ``"selection"``, ``"search"``, ``"training"`` or ``"lookup"``.
     specification : mapping
         Plain JSON values; their order does not matter.
 
@@ -69,8 +53,10 @@ class Record:
         Plain JSON values; None where it failed.
     payload : bytes or None
         What is too large for JSON.
-    error : str or None
-        Why it failed.
+    error, traceback : str or None
+        Why it failed, in one line, and where in the code.
+    finished : float
+        When, in seconds since 1970.
     """
 
     kind: str
@@ -79,13 +65,16 @@ class Record:
     result: dict[str, Any] | None
     payload: bytes | None
     error: str | None
+    traceback: str | None
+    finished: float
 
 
 class Store:
     """Finished experiments of a study, in one SQLite file.
 
     Each experiment is written in one transaction when it has finished, so a process killed at
-    any moment loses at most the experiment that it was in.
+    any moment loses at most the experiments that it was in. A result is never replaced: were an
+    experiment run twice, the first result stays.
 
     Parameters
     ----------
@@ -93,6 +82,12 @@ class Store:
         Made where it does not exist, unless `must_exist`.
     must_exist : bool
         For reading: a missing file is an error.
+
+    Attributes
+    ----------
+    database : Database
+        The file, with the claims of those that run the study; see
+        `proxysample_nas.study.claims`.
 
     Raises
     ------
@@ -110,35 +105,7 @@ class Store:
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path)
-        if must_exist and not self.path.is_file():
-            raise InputError(f"no study at {self.path}; run one first")
-        if not self.path.parent.is_dir():
-            raise InputError(f"the folder {self.path.parent} does not exist; make it first")
-        try:
-            with closing(self._connect()) as connection, connection:
-                connection.executescript(SCHEMA)
-                connection.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", [FORMAT])
-        except sqlite3.Error as error:
-            raise InputError(f"{self.path} cannot be used as a study's store: {error}") from error
-        if self.fact("format") != FORMAT:
-            raise InputError(f"{self.path} has format {self.fact('format')!r}, not {FORMAT!r}")
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
-
-    def _write(self, statement: str, values: list[Any]) -> None:
-        try:
-            with closing(self._connect()) as connection, connection:
-                connection.execute(statement, values)
-        except sqlite3.Error as error:
-            raise InputError(f"cannot write to {self.path}: {error}") from error
-
-    def _read(self, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with closing(self._connect()) as connection:
-                return connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise InputError(f"cannot read {self.path}: {error}") from error
+        self.database = Database(self.path, must_exist=must_exist)
 
     def put(
         self,
@@ -147,7 +114,7 @@ class Store:
         result: Mapping[str, Any],
         payload: bytes | None = None,
     ) -> None:
-        """Keep a result.
+        """Keep a result, and end the claim on its experiment.
 
         Parameters
         ----------
@@ -160,35 +127,36 @@ class Store:
         payload : bytes, optional
             What is too large for JSON.
         """
-        self._put(kind, specification, "done", json.dumps(dict(result)), payload, None)
+        self._put(kind, specification, ["done", json.dumps(dict(result)), payload, None, None])
 
-    def put_failure(self, kind: str, specification: Mapping[str, Any], error: str) -> None:
-        """Keep the error of an experiment that failed.
+    def put_failure(
+        self,
+        kind: str,
+        specification: Mapping[str, Any],
+        error: str,
+        traceback: str | None = None,
+    ) -> None:
+        """Keep the error of an experiment that failed, and end the claim on it.
 
         Parameters
         ----------
         kind, specification
             See `put`.
-        error : str
-            Why it failed.
+        error, traceback : str
+            Why it failed, in one line, and where in the code.
         """
-        self._put(kind, specification, "failed", None, None, error)
+        self._put(kind, specification, ["failed", None, None, error, traceback])
 
-    def _put(
-        self,
-        kind: str,
-        specification: Mapping[str, Any],
-        status: str,
-        result: str | None,
-        payload: bytes | None,
-        error: str | None,
-    ) -> None:
+    def _put(self, kind: str, specification: Mapping[str, Any], outcome: list[Any]) -> None:
         key = experiment_key(kind, specification)
         text = json.dumps(dict(specification), sort_keys=True)
-        self._write(
-            "INSERT OR REPLACE INTO experiments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [key, kind, text, status, result, payload, error, time.time()],
-        )
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM experiments WHERE key = ? AND status = 'failed'", [key])
+            connection.execute(
+                "INSERT OR IGNORE INTO experiments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [key, kind, text, *outcome, time.time()],
+            )
+            connection.execute("DELETE FROM claims WHERE key = ?", [key])
 
     def get(self, kind: str, specification: Mapping[str, Any]) -> Record | None:
         """Look an experiment up.
@@ -203,39 +171,46 @@ class Store:
         Record or None
             None where it has not been run.
         """
-        rows = self._read(
-            "SELECT kind, specification, status, result, payload, error FROM experiments "
-            "WHERE key = ?",
+        rows = self.database.read(
+            f"SELECT {COLUMNS} FROM experiments WHERE key = ?",
             [experiment_key(kind, specification)],
         )
         return _record(rows[0]) if rows else None
 
     def failures(self) -> list[Record]:
         """List the experiments that failed, oldest first."""
-        rows = self._read(
-            "SELECT kind, specification, status, result, payload, error FROM experiments "
-            "WHERE status = 'failed' ORDER BY finished",
-            [],
+        rows = self.database.read(
+            f"SELECT {COLUMNS} FROM experiments WHERE status = 'failed' ORDER BY finished"
         )
         return [_record(row) for row in rows]
 
+    def results(self, kind: str) -> list[Record]:
+        """List the experiments of a kind that are done, oldest first, without their payloads."""
+        columns = COLUMNS.replace("payload", "NULL")
+        rows = self.database.read(
+            f"SELECT {columns} FROM experiments WHERE kind = ? AND status = 'done' "
+            "ORDER BY finished",
+            [kind],
+        )
+        return [_record(row) for row in rows]
+
+    def states(self) -> dict[str, tuple[str, float]]:
+        """Give every finished experiment's status and the second it finished in, by its key."""
+        rows = self.database.read("SELECT key, status, finished FROM experiments")
+        return {key: (status, finished) for key, status, finished in rows}
+
     def set_fact(self, name: str, value: str) -> None:
         """Keep a fact about the study as a whole, such as its configuration."""
-        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [name, value])
+        self.database.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [name, value])
 
     def fact(self, name: str) -> str | None:
         """Look a fact up; None where it is not there."""
-        rows = self._read("SELECT value FROM facts WHERE name = ?", [name])
+        rows = self.database.read("SELECT value FROM facts WHERE name = ?", [name])
         return str(rows[0][0]) if rows else None
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    kind, specification, status, result, payload, error = row
+    kind, specification, status, result, *others = row
     return Record(
-        kind,
-        json.loads(specification),
-        status,
-        json.loads(result) if result else None,
-        payload,
-        error,
+        kind, json.loads(specification), status, json.loads(result) if result else None, *others
     )

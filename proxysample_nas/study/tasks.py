@@ -3,100 +3,19 @@
 from __future__ import annotations
 
 import io
-import os
-import platform
+import traceback
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from proxysample.keeping import IntArray
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.component import Component
-from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.data import StudyData, load_study_data
-from proxysample_nas.study.facts import StudyFacts
 from proxysample_nas.study.judging import Transfer
-from proxysample_nas.study.published import PublishedAccuracies
 from proxysample_nas.study.settings import Setting
 from proxysample_nas.study.store import experiment_key
-
-
-class Workbench:
-    """What every task of a study needs, made once per process.
-
-    Parameters
-    ----------
-    configuration : StudyConfiguration
-    folder : Path
-        Of the study; unfinished searches are kept in it.
-    n_side_by_side : int
-        How many tasks run on this machine at a time; they slow one another down, so a report
-        of seconds has to state it.
-    progress : bool
-        Whether a task shows a progress bar of its own.
-    """
-
-    def __init__(
-        self,
-        configuration: StudyConfiguration,
-        folder: Path,
-        *,
-        n_side_by_side: int = 1,
-        progress: bool = False,
-    ) -> None:
-        self.configuration = configuration
-        self.folder = folder
-        self.n_side_by_side = n_side_by_side
-        self.progress = progress
-        self._transfers: dict[str, StudyData] = {}
-
-    @cached_property
-    def data(self) -> StudyData:
-        """The dataset, read when first needed."""
-        return load_study_data(
-            self.configuration.dataset,
-            self.configuration.n_train,
-            self.configuration.random_state,
-            self.configuration.architecture_data,
-        )
-
-    def transfer_data(self, transfer: Transfer) -> StudyData:
-        """Give the whole of another dataset, read when first needed."""
-        if transfer.dataset not in self._transfers:
-            self._transfers[transfer.dataset] = load_study_data(transfer.dataset)
-        return self._transfers[transfer.dataset]
-
-    @cached_property
-    def published(self) -> PublishedAccuracies:
-        """The published accuracies, read when first needed."""
-        if self.configuration.lookup is None:
-            raise ValueError("the study looks nothing up")
-        return PublishedAccuracies.read(self.configuration.lookup.path)
-
-    def facts(self) -> StudyFacts:
-        """Read everything that the study needs, and say what it is.
-
-        Returns
-        -------
-        StudyFacts
-
-        Raises
-        ------
-        InputError
-            If anything cannot be read, so before any work.
-        """
-        configuration = self.configuration
-        datasets = {configuration.dataset: self.data.facts}
-        for transfer in configuration.transfers:
-            datasets[transfer.dataset] = self.transfer_data(transfer).facts
-        if configuration.lookup is None:
-            return StudyFacts(datasets)
-        self.published.check(configuration.lookup.dataset, configuration.lookup.epochs)
-        return StudyFacts(datasets, self.published.fingerprint)
+from proxysample_nas.study.workbench import Workbench, machine
 
 
 @dataclass(frozen=True)
@@ -109,13 +28,14 @@ class Outcome:
         Plain JSON values; None where it failed.
     payload : bytes or None
         What is too large for JSON.
-    error : str or None
-        Why it failed.
+    error, traceback : str or None
+        Why it failed, in one line, and where in the code.
     """
 
     result: dict[str, Any] | None
     payload: bytes | None = None
     error: str | None = None
+    traceback: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +85,7 @@ class SearchTask:
         result = searcher.search(
             proxy,
             workbench.data.architecture_images,
-            checkpoint=unfinished_search(workbench.folder, self.specification),
+            checkpoint=workbench.checkpoint(experiment_key(self.kind, self.specification)),
         ).to_dict()
         return Outcome(
             result | {"n_kept": len(proxy), "machine": machine(workbench.n_side_by_side)}
@@ -227,24 +147,6 @@ class LookupTask:
         return Outcome({"cell": str(self.cell), "accuracy": accuracy})
 
 
-def unfinished_search(folder: Path, specification: dict[str, Any]) -> Path:
-    """Name the file that keeps a study's search between its epochs.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    specification : dict
-        Of the search.
-
-    Returns
-    -------
-    Path
-    """
-    key = experiment_key(SearchTask.kind, specification)
-    return folder / "unfinished" / f"{key}.safetensors"
-
-
 Task = SelectionTask | SearchTask | TrainingTask | LookupTask
 
 
@@ -266,28 +168,5 @@ def attempt(task: Task, workbench: Workbench) -> Outcome:
     try:
         return task.run(workbench)
     except Exception as error:
-        return Outcome(None, error=f"{type(error).__name__}: {error}")
-
-
-def machine(n_side_by_side: int) -> dict[str, Any]:
-    """Describe what an experiment ran on.
-
-    Parameters
-    ----------
-    n_side_by_side : int
-        Experiments at a time.
-
-    Returns
-    -------
-    dict
-        Plain JSON values.
-    """
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "n_cores": os.cpu_count(),
-        "n_threads": torch.get_num_threads(),
-        "n_side_by_side": n_side_by_side,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+        words = f"{type(error).__name__}: {error}"
+        return Outcome(None, error=words, traceback=traceback.format_exc())
