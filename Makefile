@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RESULTS := results
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 # The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
 demo: $(INSTALLED)
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, in results/site.
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

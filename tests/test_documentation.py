@@ -1,38 +1,61 @@
-"""What README and docs show is run, and their links lead somewhere."""
+"""What README and docs show is run, their links lead somewhere, and the site builds."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
-def blocks() -> list[tuple[str, str]]:
-    return [
-        (f"{page.relative_to(ROOT)}-{number}", code)
-        for page in PAGES
-        for number, code in enumerate(BLOCK.findall(page.read_text()))
-    ]
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize(("name", "code"), blocks(), ids=[name for name, _ in blocks()])
-def test_python_blocks_run(name, code, tmp_path, monkeypatch):
+PAGES_WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=name_of)
+def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    compiled = compile(code, name, "exec")
-    if "study.run()" in code:
+    namespace = {"__name__": "documentation"}
+    for block in BLOCK.finditer(page.read_text()):
         # Minutes long: everything up to the run, which the settings have passed by then.
-        code = code.partition("study.run()")[0]
-        compiled = compile(code, name, "exec")
-    exec(compiled, {"__name__": "documentation"})
+        code = block[1].partition("study.run()")[0]
+        line = page.read_text().count("\n", 0, block.start(1))
+        # Blank lines in front, so that an error names the page's own line.
+        exec(compile("\n" * line + code, name_of(page), "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_site_builds_strictly_and_offline(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    # No proxy, so that a page which is fetched while building fails.
+    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | nowhere | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "reference" / "samplers" / "index.html").read_text()
+    assert "KMeansOutlierRemoval" in reference
+    for page in tmp_path.rglob("*.html"):
+        fetched = re.findall(r'(?:src|href)="(https?:[^"]+\.(?:js|css|woff2?))"', page.read_text())
+        assert not fetched, f"{page.name} fetches {fetched}"
