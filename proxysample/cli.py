@@ -22,7 +22,12 @@ app = typer.Typer(
 )
 
 DatasetOption = Annotated[
-    str, typer.Option("--dataset", help="digits, npz:PATH or folder:PATH; its training part.")
+    str,
+    typer.Option(
+        "--dataset",
+        help="digits, or npz, folder, cifar10, cifar100, imagenet16-120 or huggingface with :PATH; "
+        "its training part.",
+    ),
 ]
 SamplerOption = Annotated[
     str, typer.Option("--sampler", help=f"One of {', '.join(list_samplers())}.")

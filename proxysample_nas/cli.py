@@ -19,7 +19,13 @@ app = typer.Typer(
 )
 app.add_typer(study_app, name="study")
 
-DatasetOption = Annotated[str, typer.Option("--dataset", help="digits, npz:PATH or folder:PATH.")]
+DatasetOption = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="digits, or npz, folder, cifar10, cifar100, imagenet16-120 or huggingface with :PATH.",
+    ),
+]
 
 
 def main() -> NoReturn:

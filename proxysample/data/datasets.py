@@ -1,4 +1,4 @@
-"""Datasets by name: digits, .npz files and image folders, all as arrays in memory."""
+"""Datasets by name, all as arrays in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.cifar import CIFAR10, CIFAR100, read_cifar
+from proxysample.data.huggingface import read_huggingface
 from proxysample.data.image_folder import read_image_folder
+from proxysample.data.imagenet16 import read_imagenet16
 from proxysample.data.labels import check_labels
+from proxysample.data.parts import Parts
 from proxysample.data.reading import check_images
 from proxysample.errors import InputError, unknown_name
 from proxysample.files import read_npz
@@ -116,7 +120,8 @@ class Splits:
         if self.test is None:
             raise InputError(
                 f"{self.name} has no test part, and accuracies need one: an .npz needs "
-                "test_images and test_labels, a folder needs train/ and test/"
+                "test_images and test_labels, a folder train/ and test/, a dataset of "
+                "HuggingFace a split test or validation"
             )
         return self.test
 
@@ -131,7 +136,11 @@ def load_dataset(spec: str) -> Splits:
         once and for all, is the test part. ``npz:PATH``: a file with ``images`` and ``labels``,
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
-        images a class, or ``train/`` and ``test/`` with these in them.
+        images a class, or ``train/`` and ``test/`` with these in them. ``cifar10:PATH`` and
+        ``cifar100:PATH``: the official files for Python or the binary ones, as their folder,
+        the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
+        ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.
+        ``huggingface:NAME``: a folder that ``save_to_disk`` wrote, or ``OWNER/NAME`` on the hub.
 
     Returns
     -------
@@ -141,6 +150,8 @@ def load_dataset(spec: str) -> Splits:
     ------
     InputError
         If the name is unknown, or the file is missing, damaged or not a dataset.
+    MissingDependencyError
+        If a dataset of HuggingFace is named, and ``datasets`` is not installed.
 
     Examples
     --------
@@ -219,8 +230,21 @@ def _load_folder(path: str) -> Splits:
     )
 
 
+def _splits(name: str, parts: Parts) -> Splits:
+    train, test = parts.train, parts.test
+    return Splits(
+        name,
+        ArrayDataset(train.images, train.labels, parts.classes),
+        None if test is None else ArrayDataset(test.images, test.labels, parts.classes),
+    )
+
+
 LOADERS: dict[str, Callable[[str], Splits]] = {
     "digits": _load_digits,
     "npz": _load_npz,
     "folder": _load_folder,
+    "cifar10": lambda path: _splits(f"cifar10:{path}", read_cifar(Path(path), CIFAR10)),
+    "cifar100": lambda path: _splits(f"cifar100:{path}", read_cifar(Path(path), CIFAR100)),
+    "imagenet16-120": lambda path: _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path))),
+    "huggingface": lambda name: _splits(f"huggingface:{name}", read_huggingface(name)),
 }

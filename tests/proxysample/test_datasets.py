@@ -68,6 +68,9 @@ def test_grey_images_among_coloured_ones_become_rgb(tmp_path):
         ("npz", "needs a path"),
         ("npz:missing.npz", "no such file"),
         ("folder:missing", "no such folder"),
+        ("cifar-100:x", "did you mean 'cifar100'"),
+        ("cifar10", "cifar10 needs a path"),
+        ("imagenet16:x", "did you mean 'imagenet16-120'"),
         (7, "named by a string"),
     ],
 )

@@ -19,6 +19,8 @@ TABLE = f"{HEADER}\n0,{LEFT},94.5,73.25,60,59.5\n1,{RIGHT},94.25,73,0,100\n"
 
 def written(folder, table):
     path = folder / "accuracies.csv"
+    # A file that is written over would be flushed to the disk.
+    path.unlink(missing_ok=True)
     path.write_bytes(table if isinstance(table, bytes) else table.encode())
     return path
 
