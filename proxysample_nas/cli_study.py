@@ -1,4 +1,4 @@
-"""The command line of studies: run, table."""
+"""The command line of studies: run, table, report."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from proxysample.cli_support import parse_parameters, parse_ratio
 from proxysample.errors import InputError
+from proxysample_nas.cli_report import study_report
 
 if TYPE_CHECKING:
     from proxysample_nas.study import Study, StudyConfiguration
@@ -114,6 +115,9 @@ def study_table(output: OutputFolder) -> None:
     from proxysample_nas.study import Study
 
     _report(Study.open(output))
+
+
+study_app.command("report")(study_report)
 
 
 def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import replace_file
-from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.cell import Cell, edges_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -211,12 +211,12 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
 
     for source, target, operation in cell.edges:
         reach = target - source
-        above = 1 if (source + target) % 2 else -1
+        bend = _bend(reach) * (-1 if _is_above(source, target) else 1)
         axes.add_patch(
             FancyArrowPatch(
                 (source, 0),
                 (target, 0),
-                connectionstyle=f"arc3,rad={0 if reach == 1 else -above * 0.28 * reach**0.5}",
+                connectionstyle=f"arc3,rad={bend}",
                 arrowstyle="-|>",
                 mutation_scale=16,
                 linewidth=2.2,
@@ -229,7 +229,25 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
     for node in range(cell.n_nodes):
         axes.add_patch(Circle((node, 0), 0.13, facecolor="white", edgecolor="#1c2733", zorder=3))
         axes.text(node, 0, str(node), ha="center", va="center", zorder=4)
-    # The bend of the longest arrow, and room for a node.
-    height = 0.14 * (cell.n_nodes - 1) ** 1.5 + 0.25
-    axes.set(xlim=(-0.4, cell.n_nodes - 0.6), ylim=(-height, height), aspect="equal")
+    below, above = _heights(cell.n_nodes)
+    axes.set(xlim=(-0.4, cell.n_nodes - 0.6), ylim=(-below, above), aspect="equal")
     axes.axis("off")
+
+
+def _is_above(source: int, target: int) -> bool:
+    return (source + target) % 2 == 1
+
+
+def _bend(reach: int) -> float:
+    return 0 if reach == 1 else 0.28 * reach**0.5
+
+
+def _heights(n_nodes: int) -> tuple[float, float]:
+    """Measure how far arrows and nodes reach below and above the row of nodes."""
+    heights = {False: 0.0, True: 0.0}
+    for source, target in edges_of(n_nodes):
+        reach = target - source
+        side = _is_above(source, target)
+        # A bend is the height of the curve's control point; the curve rises half as high.
+        heights[side] = max(heights[side], 0.5 * reach * _bend(reach))
+    return heights[False] + 0.25, heights[True] + 0.25

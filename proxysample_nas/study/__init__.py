@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import unknown_name
 from proxysample_nas.study.component import Component
@@ -18,10 +18,15 @@ from proxysample_nas.study.reports.documents import (
     markdown_document,
     save_documents,
 )
+from proxysample_nas.study.reports.figures import draw_figure
+from proxysample_nas.study.reports.report import write_report
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.running import run_study
 from proxysample_nas.study.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "PRESETS",
@@ -202,7 +207,7 @@ class Study:
         str
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
-        return markdown_document(accuracy_table(StudyResults.read(self.store), component))
+        return markdown_document(accuracy_table(self.results(), component))
 
     def save_tables(self) -> list[Path]:
         """Write every searcher's table as CSV and Markdown into the study's folder.
@@ -212,8 +217,58 @@ class Study:
         list of Path
             The files.
         """
-        results = StudyResults.read(self.store)
+        results = self.results()
         documents: dict[str, str] = {}
         for component in results.configuration.searchers:
             documents |= accuracy_documents(results, component)
         return save_documents(documents, self.folder)
+
+    def results(self) -> StudyResults:
+        """Read all that a report shows from the store."""
+        return StudyResults.read(self.store)
+
+    def figure(self, name: str) -> Figure:
+        """Draw one of the paper's figures.
+
+        Parameters
+        ----------
+        name : {"time-and-accuracy", "best-cells", "parameter-free-cells", "edge-distribution"}
+            See `proxysample_nas.study.reports.figures.FIGURES`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not known to pyplot, so nothing has to be closed.
+
+        Raises
+        ------
+        InputError
+            If there is no such figure, or nothing to draw yet.
+        MissingDependencyError
+            If matplotlib is not installed (extra ``plots``).
+        """
+        return draw_figure(self.results(), name)
+
+    def report(self, page: str | Path | None = None) -> list[Path]:
+        """Write every table and figure, and one page with all of them, from the store alone.
+
+        Parameters
+        ----------
+        page : str or Path, optional
+            Of the page; ``report/report.html`` in the study's folder by default.
+
+        Returns
+        -------
+        list of Path
+            The files, the page first; all others are in ``report/`` in the study's folder.
+
+        Raises
+        ------
+        InputError
+            If no study was run in the folder, or a file cannot be written.
+        MissingDependencyError
+            If matplotlib is not installed (extra ``plots``).
+        """
+        return write_report(
+            self.results(), self.folder / "report", None if page is None else Path(page)
+        )

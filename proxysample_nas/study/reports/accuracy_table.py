@@ -46,7 +46,7 @@ def accuracy_table(results: StudyResults, searcher: Component) -> Layout:
         Column("r", "number"),
         Column("kept", "number"),
         *(Column(f"A, C={c}", "number") for c in configuration.channels),
-        *(Column(f"{_heading(comparison)}, C={c}", "number") for c in published),
+        *(Column(f"{_heading(comparison)}, C={c}", "number", is_borrowed=True) for c in published),
         *writer.columns,
     )
 
@@ -191,22 +191,24 @@ def _published(row: Row, channels: int, comparison: Comparison | None) -> str:
     found = papers_row(row.setting.searcher.name, name, row.setting.r)
     if found is None or channels not in found.accuracies:
         return ""
-    return found.accuracies[channels].printed
+    return found.accuracies[channels].printed + ("*" if found.is_marked else "")
 
 
 def _notes(comparison: Comparison | None) -> Iterator[str]:
     if comparison is None:
         return
+    marks = "A * there is its own mark, of the cell of skip connections alone."
     source = f'Table {comparison.table} of "Less is More: Proxy Datasets in NAS approaches"'
     if comparison.is_same_protocol:
         yield (
             f"The paper's numbers are those of {source}, of the same protocol as ours. Its halves "
-            "of the test part and its seeds are others, and which half it reports is not said."
+            "of the test part and its seeds are others, and which half it reports is not said. "
+            f"{marks}"
         )
     else:
         yield (
             f"The paper's numbers are those of {source}. They come from another protocol and are "
-            "no yardstick for ours: " + "; ".join(comparison.common) + "."
+            "no yardstick for ours: " + "; ".join(comparison.common) + f". {marks}"
         )
     for label, differences in comparison.of_samplers.items():
         if differences:

@@ -149,7 +149,7 @@ def _line(one: BreakEven) -> list[str]:
         f"{one.search_seconds:.1f}",
         f"{one.full_search_seconds:.1f}",
         f"{one.saved_seconds:.1f}",
-        f"{one.saved_seconds / one.full_search_seconds:.0%}",
+        f"{one.saved_seconds / one.full_search_seconds:.0%}" if one.full_search_seconds else "",
         f"{one.net_seconds:.1f}",
         "never" if one.n_searches is None else f"{one.n_searches:,}",
     ]
@@ -171,9 +171,9 @@ def _record(one: BreakEven) -> dict[str, Any]:
 
 def _notes(results: StudyResults) -> Iterator[str]:
     n_seeds = len(results.configuration.search_seeds)
-    measured = "one search" if n_seeds == 1 else f"the mean of up to {n_seeds} searches"
+    measured = "of one search each" if n_seeds == 1 else f"means of up to {n_seeds} searches"
     yield (
-        f"Wall-clock seconds, each of {measured}. A scoring pass serves every ratio and every "
+        f"Wall-clock seconds, {measured}. A scoring pass serves every ratio and every "
         "searcher; here each row bears the whole of it. A study pays it once."
     )
     yield (

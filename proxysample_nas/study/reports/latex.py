@@ -74,7 +74,7 @@ def to_latex(table: Layout, label: str) -> str:
             rf"\label{{{label}}}",
             rf"\begin{{tabular}}{{{places}}}",
             r"\toprule",
-            _line([column.heading for column in table.columns]),
+            _line([column.heading for column in table.columns], table.columns),
             *_body(table),
             r"\bottomrule",
             r"\end{tabular}",
@@ -120,10 +120,9 @@ def _body(table: Layout) -> list[str]:
     return lines
 
 
-def _line(texts: Sequence[str], columns: tuple[Column, ...] = ()) -> str:
-    kinds = [column.kind for column in columns] or ["text"] * len(texts)
+def _line(texts: Sequence[str], columns: Sequence[Column]) -> str:
     cells = [
-        rf"\texttt{{{escape_latex(text)}}}" if kind == "code" and text else escape_latex(text)
-        for text, kind in zip(texts, kinds, strict=True)
+        rf"\texttt{{{escape_latex(text)}}}" if column.is_code(text) else escape_latex(text)
+        for text, column in zip(texts, columns, strict=True)
     ]
     return " & ".join(cells) + r" \\"

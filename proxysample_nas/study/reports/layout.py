@@ -18,10 +18,17 @@ class Column:
     heading : str
     kind : {"text", "number", "code"}
         Numbers stand to the right; code is set in a fixed width, as cells are.
+    is_borrowed : bool
+        Whether its numbers are of others.
     """
 
     heading: str
     kind: Kind = "text"
+    is_borrowed: bool = False
+
+    def is_code(self, text: str) -> bool:
+        """Whether a text in this column is a cell, and not a word in its place."""
+        return self.kind == "code" and text.startswith("|")
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _cell(text: str, column: Column) -> str:
-    if column.kind != "code" or not text:
+    if not column.is_code(text):
         return escape_markdown(text)
     # Within backticks only the bar is special: it would end the cell.
     return "`" + text.replace("|", r"\|") + "`"

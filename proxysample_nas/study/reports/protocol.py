@@ -7,6 +7,7 @@ from typing import Any
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.facts import DatasetFacts
+from proxysample_nas.study.judging import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row
 
@@ -37,8 +38,14 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     return tuple(lines)
 
 
-def _count(number: int, noun: str, plural: str = "") -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun; the plural's s by default."""
     return f"{number:,} " + (noun if number == 1 else plural or f"{noun}s")
+
+
+def name_seeds(seeds: tuple[int, ...]) -> str:
+    """Write one seed or several."""
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
 def _data(configuration: StudyConfiguration, facts: DatasetFacts) -> str:
@@ -64,7 +71,7 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
-    return text + (f" {_count(n_missing, 'search', 'searches')} missing." if n_missing else "")
+    return text + (f" {count(n_missing, 'search', 'searches')} missing." if n_missing else "")
 
 
 def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
@@ -73,16 +80,22 @@ def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
     held_out = configuration.architecture_data == "held-out"
     source = "held out of the given training images" if held_out else "half of the test part"
     unseen = "The test images are" if held_out else "The other half is"
-    seeds = ", ".join(map(str, configuration.search_seeds))
     return (
         f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
-        f"C={parameters['channels']}, {_count(parameters['cells_per_stage'], 'cell')} a stage, "
-        f"{_count(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
-        f"seed {seeds}; architecture data {source} "
+        f"C={parameters['channels']}, {count(parameters['cells_per_stage'], 'cell')} a stage, "
+        f"{count(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
+        f"{name_seeds(configuration.search_seeds)}; architecture data {source} "
         f"({facts['n_weight_samples']:,} images train weights and "
         f"{facts['n_architecture_samples']:,} the architecture at r=1). "
-        f"{unseen} never seen. Equal epochs at every r, so a smaller r also means fewer updates."
+        f"{unseen} never seen. {_length(parameters)}"
     )
+
+
+def _length(parameters: dict[str, Any]) -> str:
+    steps = parameters.get("steps_per_epoch")
+    if steps is None:
+        return "Equal epochs at every r, so a smaller r also means fewer updates."
+    return f"{count(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
 
 
 def describe_machines(machines: list[dict[str, Any]]) -> str:
@@ -104,10 +117,10 @@ def describe_machines(machines: list[dict[str, Any]]) -> str:
 
 
 def _machine(machine: dict[str, Any]) -> str:
-    experiments = _count(machine["n_side_by_side"], "experiment")
-    threads = _count(machine["n_threads"], "thread")
+    experiments = count(machine["n_side_by_side"], "experiment")
+    threads = count(machine["n_threads"], "thread")
     return (
-        f"{machine['processor']}, {_count(machine['n_cores'], 'core')}, device "
+        f"{machine['processor']}, {count(machine['n_cores'], 'core')}, device "
         f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} each"
     )
 
@@ -119,16 +132,31 @@ def _judging(configuration: StudyConfiguration, rows: list[Row]) -> str:
             f"Judging: published accuracies of {lookup.dataset} after {lookup.epochs} epochs, "
             f"looked up in {lookup.path}; nothing was trained."
         )
-    trainer = configuration.create_trainer(configuration.channels[0])
-    seeds = ", ".join(map(str, configuration.seeds))
+    spread = "mean ± sample standard deviation over " if len(configuration.seeds) > 1 else ""
     return (
-        f"Judging: each distinct cell trained from scratch on all training images, "
-        f"{_count(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
-        f"{trainer.learning_rate:g} (recipe {configuration.recipe!r} with "
-        f"{dict(configuration.training) or 'nothing'} changed), "
-        f"{_count(trainer.cells_per_stage, 'cell')} a stage; test accuracy in percent "
-        f"after the last epoch, mean ± sample standard deviation over seeds {seeds}."
-        f"{_missing(configuration, rows)}"
+        "Judging: each distinct cell trained from scratch on all training images, "
+        f"{describe_training(configuration)}; test accuracy in percent after the last epoch, "
+        f"{spread}{name_seeds(configuration.seeds)}.{_missing(configuration, rows)}"
+    )
+
+
+def describe_training(judge: StudyConfiguration | Transfer) -> str:
+    """Tell how cells are trained when they are judged.
+
+    Parameters
+    ----------
+    judge : StudyConfiguration or Transfer
+
+    Returns
+    -------
+    str
+    """
+    trainer = create_trainer(judge.recipe, 1, (0,), judge.training, judge.augmentation, False)
+    return (
+        f"{count(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
+        f"{trainer.learning_rate:g} (recipe {judge.recipe!r} with "
+        f"{dict(judge.training) or 'nothing'} changed), "
+        f"{count(trainer.cells_per_stage, 'cell')} a stage"
     )
 
 
@@ -143,7 +171,7 @@ def _missing(configuration: StudyConfiguration, rows: list[Row]) -> str:
         len(configuration.seeds) - (0 if accuracy is None else len(accuracy.accuracies))
         for accuracy in trained.values()
     )
-    return f" {_count(n_missing, 'training')} missing." if n_missing else ""
+    return f" {count(n_missing, 'training')} missing." if n_missing else ""
 
 
 def _cost(rows: list[Row]) -> str:
@@ -161,5 +189,5 @@ def _cost(rows: list[Row]) -> str:
     judging = sum(accuracy.seconds for accuracy in judged.values())
     return (
         f"Cost: {sum(scoring.values()):.1f} s scoring, {searching:.1f} s searching, "
-        f"{judging:.1f} s judging {_count(n_runs, 'training')}."
+        f"{judging:.1f} s judging {count(n_runs, 'training')}."
     )

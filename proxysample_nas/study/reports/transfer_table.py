@@ -11,6 +11,7 @@ from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.comparison import is_cifar100
 from proxysample_nas.study.reports.layout import Column, Layout, Section
 from proxysample_nas.study.reports.papers_numbers import PapersTransferRow, papers_transfer_rows
+from proxysample_nas.study.reports.protocol import describe_training
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
 from proxysample_nas.study.rows import GROUPS, read_transfer
@@ -201,12 +202,5 @@ def _selection(results: StudyResults) -> str:
 
 
 def _how(transfers: tuple[Transfer, ...]) -> str:
-    described = []
-    for transfer in transfers:
-        trainer = transfer.create_trainer((0,))
-        described.append(
-            f"{transfer.dataset}: {trainer.epochs} epochs, batches of {trainer.batch_size}, "
-            f"learning rate {trainer.learning_rate:g}, {trainer.cells_per_stage} cells a stage "
-            f"(recipe {transfer.recipe!r} with {dict(transfer.training) or 'nothing'} changed)"
-        )
+    described = [f"{one.dataset}: {describe_training(one)}" for one in transfers]
     return "Judged from scratch on the other datasets. " + "; ".join(described) + "."

@@ -1,0 +1,232 @@
+"""Figure 5: which operation the found cells have on each edge, by searcher and r."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxysample.errors import InputError
+from proxysample_nas.drawing import COLORS, NAMES, create_figure
+from proxysample_nas.space.cell import Cell, edges_of
+from proxysample_nas.study.component import Component
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.reports.spreadsheet import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+# Of a pie, where nodes are one apart.
+RADIUS = 0.34
+
+
+@dataclass(frozen=True)
+class EdgeDistribution:
+    """The operations on each edge of the cells that one searcher found at one r.
+
+    Attributes
+    ----------
+    searcher : Component
+    r : float
+        1 for the full data.
+    cells : tuple of Cell
+        One per search, over all samplers and search seeds; equal ones count each time.
+
+    Examples
+    --------
+    >>> cells = (Cell.from_indices([3, 1, 0]), Cell.from_indices([3, 1, 1]))
+    >>> distribution = EdgeDistribution(Component("gdas"), 0.5, cells)
+    >>> distribution.counts[0], distribution.counts[2]
+    (Counter({'nor_conv_3x3': 2}), Counter({'none': 1, 'skip_connect': 1}))
+    """
+
+    searcher: Component
+    r: float
+    cells: tuple[Cell, ...]
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Source and target of each edge, in the order of `counts`."""
+        return edges_of(self.cells[0].n_nodes)
+
+    @property
+    def counts(self) -> list[Counter[str]]:
+        """How many cells have each operation, edge by edge."""
+        return [Counter(operations) for operations in zip(*self._operations, strict=True)]
+
+    @property
+    def _operations(self) -> list[tuple[str, ...]]:
+        return [cell.operations for cell in self.cells]
+
+
+def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
+    """Gather the cells of each searcher and r.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of EdgeDistribution
+        In the order of the searchers, r descending; what has not been searched is left out.
+    """
+    distributions = []
+    for searcher in results.configuration.searchers:
+        for r in _ratios(results):
+            cells = [
+                one.cell
+                for row in results.rows_of(searcher)
+                if row.setting.r == r
+                for one in row.found
+            ]
+            if cells:
+                distributions.append(EdgeDistribution(searcher, r, tuple(cells)))
+    return distributions
+
+
+def edge_distributions_to_csv(results: StudyResults) -> str:
+    """Write what the figure shows, one line per searcher, r, edge and operation.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    str
+    """
+    records = [
+        {
+            "searcher": one.searcher.label,
+            "r": one.r,
+            "edge": edge,
+            "source": source,
+            "target": target,
+            "operation": operation,
+            "count": counts[operation],
+            "n_cells": len(one.cells),
+            "probability": counts[operation] / len(one.cells),
+        }
+        for one in edge_distributions(results)
+        for edge, ((source, target), counts) in enumerate(
+            zip(one.edges, one.counts, strict=True), start=1
+        )
+        for operation in COLORS
+    ]
+    names = ["searcher", "r", "edge", "source", "target", "operation", "count", "n_cells"]
+    return write_csv(records, [*names, "probability"])
+
+
+def draw_edge_distribution(results: StudyResults) -> Figure:
+    """Draw a pie for each edge, rows by searcher and columns by r.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        In each entry a pie stands in the column of its edge's source node and the row of its
+        target node; its title counts the cells.
+
+    Raises
+    ------
+    InputError
+        If no search has ended.
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    distributions = edge_distributions(results)
+    if not distributions:
+        raise InputError("no search of this study has ended, so there is nothing to draw")
+    searched = [one.searcher for one in distributions]
+    rows = [named for named in results.named_searchers if named[1] in searched]
+    ratios = [r for r in _ratios(results) if any(one.r == r for one in distributions)]
+    n_nodes = max(one.cells[0].n_nodes for one in distributions)
+    side = 0.75 * n_nodes
+    figure = create_figure(0.6 + side * len(ratios), 0.8 + side * len(rows))
+    grid = figure.subplots(len(rows), len(ratios), squeeze=False)
+    for place, (name, searcher) in enumerate(rows):
+        for column, r in enumerate(ratios):
+            axes = grid[place, column]
+            _prepare(axes, n_nodes)
+            for one in distributions:
+                if one.searcher == searcher and one.r == r:
+                    _draw_pies(axes, one)
+            if place == 0:
+                axes.set_title("full data" if r == 1 else f"r={r:g}")
+            if column == 0:
+                axes.set_ylabel(name.upper(), fontsize=11)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def caption(results: StudyResults) -> str:
+    """Say what the figure shows.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    str
+    """
+    fewest = min((len(one.cells) for one in edge_distributions(results)), default=0)
+    few = " A pie of one cell is that cell, not a distribution." if fewest == 1 else ""
+    return (
+        "Part of the found cells that have an operation on an edge, over all samplers and search "
+        f"seeds; n counts the cells, equal ones each time.{few}"
+    )
+
+
+def _ratios(results: StudyResults) -> list[float]:
+    return sorted({row.setting.r for row in results.rows}, reverse=True)
+
+
+def _prepare(axes: Axes, n_nodes: int) -> None:
+    axes.set(xlim=(-0.55, n_nodes - 1.45), ylim=(n_nodes - 0.5, 0.3), aspect="equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color("#d5dbe1")
+
+
+def _draw_pies(axes: Axes, distribution: EdgeDistribution) -> None:
+    n_cells = len(distribution.cells)
+    for (source, target), counts in zip(distribution.edges, distribution.counts, strict=True):
+        _draw_pie(axes, (source, target), counts, n_cells)
+        axes.text(
+            source,
+            target - RADIUS - 0.04,
+            f"{source}\N{RIGHTWARDS ARROW}{target}, n={n_cells}",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+        )
+
+
+def _draw_pie(axes: Axes, center: tuple[float, float], counts: Counter[str], n_cells: int) -> None:
+    from matplotlib.patches import Circle, Wedge
+
+    if len(counts) == 1:
+        (operation,) = counts
+        axes.add_patch(Circle(center, RADIUS, facecolor=COLORS[operation], edgecolor="white"))
+        return
+    start = 90.0
+    for operation, color in COLORS.items():
+        end = start + 360 * counts[operation] / n_cells
+        if counts[operation]:
+            axes.add_patch(
+                Wedge(center, RADIUS, start, end, facecolor=color, edgecolor="white", linewidth=0.8)
+            )
+        start = end
+
+
+def _legend() -> list[Patch]:
+    from matplotlib.patches import Patch
+
+    return [Patch(facecolor=color, label=NAMES[name]) for name, color in COLORS.items()]

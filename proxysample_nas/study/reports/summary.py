@@ -1,0 +1,166 @@
+"""What was run, how far it got, and how its numbers have to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from proxysample_nas.study.reports.comparison import compare_with_paper
+from proxysample_nas.study.reports.protocol import count, name_seeds
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.store import Record
+
+
+def what_was_run(results: StudyResults) -> list[str]:
+    """Say what the study compares.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of str
+    """
+    configuration = results.configuration
+    data = results.facts.datasets[configuration.dataset]
+    lines = [
+        f"Data: {configuration.dataset}, {data.n_train:,} training and {data.n_test:,} test images "
+        f"of {'x'.join(map(str, data.image_shape))} in {data.n_classes:,} classes.",
+        "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
+        f"Parts kept: r = {_listed(configuration.ratios)}, and the full data.",
+        "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
+        f"Searched from {name_seeds(configuration.search_seeds)}; judged at C = "
+        f"{_listed(configuration.channels)} from {name_seeds(configuration.seeds)}.",
+    ]
+    if configuration.transfers:
+        names = ", ".join(transfer.dataset for transfer in configuration.transfers)
+        lines.append(f"Best cells judged on {names} too.")
+    return lines
+
+
+def how_far_it_got(results: StudyResults) -> list[str]:
+    """Count what has ended and what is missing.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of str
+    """
+    configuration = results.configuration
+    found = [one for row in results.rows for one in row.found]
+    n_searches = len(results.rows) * len(configuration.search_seeds)
+    judged = {
+        (one.cell, channels): accuracy
+        for one in found
+        for channels, accuracy in one.evaluations.items()
+    }
+    cells = {one.cell for one in found}
+    lines = [
+        f"{len(found):,} of {n_searches:,} searches have ended, in "
+        f"{count(len(cells), 'distinct cell')}."
+    ]
+    if configuration.lookup is None:
+        n_trainings = len(cells) * len(configuration.channels) * len(configuration.seeds)
+        n_runs = sum(len(accuracy.runs) for accuracy in judged.values())
+        lines.append(f"{n_runs:,} of the {n_trainings:,} trainings that judge them have ended.")
+    else:
+        lines.append(f"{len(judged):,} of them have a published accuracy.")
+    return lines
+
+
+def reading_rules(results: StudyResults) -> Iterator[str]:
+    """Say what the numbers do not show.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Yields
+    ------
+    str
+    """
+    configuration = results.configuration
+    if len(configuration.search_seeds) == 1:
+        yield (
+            "One search per row says nothing about another search: a row's spread is over the "
+            "trainings of the one cell that was found."
+        )
+    else:
+        yield (
+            f"{len(configuration.search_seeds)} searches per row: a row's spread is over searches. "
+            "So few values leave the mean uncertain by about the spread over the root of their "
+            "number."
+        )
+    yield (
+        "A smaller r means fewer updates as well as less data, unless a searcher's updates an "
+        "epoch are fixed: a difference between ratios is not due to the data alone."
+    )
+    yield "The best of many rows is partly the luckiest: picked after the fact, it is optimistic."
+    if configuration.architecture_data == "test-half":
+        yield (
+            "The architecture was trained on half of the test part, as in the paper's code, and "
+            "judged on the other half."
+        )
+    yield "Seconds are wall-clock time of this machine under this load."
+    compared = [
+        compare_with_paper(configuration, results.facts, one) for one in configuration.searchers
+    ]
+    if not any(compared):
+        yield "The paper's numbers are of CIFAR-100 and four searchers; none of its tables fits."
+
+
+def missing_searches(results: StudyResults) -> list[str]:
+    """Name every search that has not ended well.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of str
+    """
+    return [
+        f"{row.setting.label}, seed {seed}"
+        for row in results.rows
+        for seed in results.configuration.search_seeds
+        if seed not in {one.seed for one in row.found}
+    ]
+
+
+def describe_failure(record: Record) -> str:
+    """Name a failed experiment.
+
+    Parameters
+    ----------
+    record : Record
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> record = Record("selection", {"sampler": "ae"}, "failed", None, None, "MemoryError: ")
+    >>> describe_failure(record)
+    'selection: ae'
+    """
+    given = record.specification
+    words: list[Any] = []
+    if record.kind == "search":
+        selection = given["selection"]
+        words = [given["searcher"], "full data" if selection is None else selection["sampler"]]
+        words += [f"r={given['r']:g}", f"seed {given['parameters'].get('random_state')}"]
+    elif record.kind == "training":
+        words = [f"C={given['parameters']['channels']}", f"seed {given['seed']}", given["cell"]]
+    else:
+        words = [given[name] for name in ("sampler", "cell") if name in given]
+    return f"{record.kind}: " + ", ".join(map(str, words))
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
