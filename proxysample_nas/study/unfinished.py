@@ -28,6 +28,11 @@ class UnfinishedSearches:
         self.folder = folder / "unfinished"
         self.runner = runner
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether this machine has the study's folder, or one of that name."""
+        return self.folder.parent.is_dir()
+
     def path(self, key: str) -> Path:
         """Name the file of a search.
 

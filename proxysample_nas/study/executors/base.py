@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from typing import Self
 
 from proxysample.errors import ProxysampleError
@@ -14,6 +15,18 @@ MOST_ATTEMPTS = 2
 
 class WorkerDiedError(ProxysampleError, RuntimeError):
     """A worker process ended without an answer."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """What a worker answers that cannot work.
+
+    Attributes
+    ----------
+    reason : str
+    """
+
+    reason: str
 
 
 class Executor(abc.ABC):

@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from proxysample.errors import InputError
-from proxysample_nas.study.executors.base import WorkerDiedError
-from proxysample_nas.study.executors.local_worker import READY, Unfit, work
+from proxysample_nas.study.executors.base import Unfit, WorkerDiedError
+from proxysample_nas.study.executors.local_worker import READY, work
 from proxysample_nas.study.executors.pool import WorkerPool
 from proxysample_nas.study.tasks import Outcome, Task
 from proxysample_nas.study.workbench import Workbench

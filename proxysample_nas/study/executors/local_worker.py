@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from proxysample.errors import ProxysampleError
+from proxysample_nas.study.executors.base import Unfit
 from proxysample_nas.study.executors.threads import fixed_threads
 from proxysample_nas.study.facts import StudyFacts
 from proxysample_nas.study.tasks import attempt
@@ -17,18 +17,6 @@ from proxysample_nas.study.workbench import Workbench
 
 READY = "ready"
 """What a worker says once it has read the study's data."""
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """What a worker says that cannot work.
-
-    Attributes
-    ----------
-    reason : str
-    """
-
-    reason: str
 
 
 def work(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
-from proxysample.errors import InputError, MissingDependencyError
-from proxysample_nas.study.executors.base import WorkerDiedError
+from proxysample.errors import InputError
+from proxysample_nas.study.executors.base import Unfit, WorkerDiedError
 from proxysample_nas.study.executors.pool import WorkerPool
-from proxysample_nas.study.executors.ray_worker import RayWorker
+from proxysample_nas.study.executors.ray_session import RaySession
+from proxysample_nas.study.executors.ray_worker import RayWorker, versions
 from proxysample_nas.study.shipping import Shipment
 from proxysample_nas.study.tasks import Outcome, Task
 from proxysample_nas.study.workbench import Workbench
@@ -26,8 +20,9 @@ class RayCluster(WorkerPool[Any]):
     Each worker gets the data through Ray's object store: one copy on each machine, the same
     bits everywhere, and no dataset has to lie on the cluster's machines. What does have to be
     there is this package, in the same version. Results come back to this process, which writes
-    them; what a search keeps between its epochs stays in the study's folder, where a worker
-    sees that folder, and is not kept elsewhere.
+    them. What a search keeps between its epochs lies in the study's folder, on the machine that
+    runs the search; a worker that does not see such a folder keeps nothing, and a search whose
+    worker dies begins anew.
 
     Parameters
     ----------
@@ -41,14 +36,15 @@ class RayCluster(WorkerPool[Any]):
         GPUs of each actor, such as 0.25 for four side by side on one. By default one where the
         cluster has any.
     address : str, optional
-        Of a running cluster, such as ``"auto"`` for this machine's; by default Ray is started
-        here, and stopped at the end. A Ray to which this process is connected already is used,
-        and left running.
+        Of a running cluster, such as ``"auto"`` for this machine's. By default Ray is started
+        here, and stopped at the end; see `RaySession`.
 
     Raises
     ------
     MissingDependencyError
         If Ray is not installed.
+    InputError
+        If the cluster cannot be reached, or has no room.
     """
 
     def __init__(
@@ -60,44 +56,35 @@ class RayCluster(WorkerPool[Any]):
         n_gpus: float | None = None,
         address: str | None = None,
     ) -> None:
-        if find_spec("ray") is None:
-            raise MissingDependencyError(
-                "Ray is not installed: pip install 'proxysample[ray]', or choose the executor "
-                "'processes'"
-            )
         self.workbench = workbench
         self.n_threads = n_threads
-        self._ray, self._was_started = _connect(address, n_workers, n_threads)
+        n_cpus = None if n_workers is None else n_workers * n_threads
+        self._session = RaySession(address, n_cpus)
         try:
-            self.n_gpus, n_most = self._room(n_threads, n_gpus)
-            super().__init__(_n_actors(n_workers, n_most, n_threads, self.n_gpus))
-            self._shipment = self._ray.put(Shipment.of(workbench))
+            self.n_gpus, n_most = room(self._session.resources(), n_threads, n_gpus)
+            super().__init__(n_actors(n_workers, n_most, n_threads, self.n_gpus))
+            self._shipment = self._session.ray.put(Shipment.of(workbench))
         except BaseException:
-            self._disconnect()
+            self._session.close()
             raise
         self._calls: dict[Any, Any] = {}
+        self._begun: dict[Any, Any] = {}
 
     def stop(self) -> None:
         """End all workers now, and Ray with them where it was started for this study."""
-        super().stop()
-        self._disconnect()
-
-    def _room(self, n_threads: int, n_gpus: float | None) -> tuple[float, int]:
-        """Say how many GPUs each actor gets, and how many actors fit."""
-        resources = self._ray.cluster_resources()
-        if n_gpus is None:
-            n_gpus = 1.0 if resources.get("GPU", 0) else 0.0
-        n_most = int(resources.get("CPU", 0) // n_threads)
-        if n_gpus:
-            n_most = min(n_most, int(resources.get("GPU", 0) / n_gpus + 1e-9))
-        return n_gpus, n_most
+        try:
+            super().stop()
+        finally:
+            self._session.close()
 
     def _start_worker(self) -> Any:
-        bench = self.workbench.for_worker(self.n_workers)
-        actor = self._ray.remote(RayWorker).options(
+        actor = self._session.ray.remote(RayWorker).options(
             num_cpus=self.n_threads, num_gpus=self.n_gpus, max_restarts=0, max_task_retries=0
         )
-        return actor.remote(bench, self._shipment, self.n_threads)
+        bench = self.workbench.for_worker(self.n_workers)
+        worker = actor.remote(bench, self._shipment, self.n_threads, versions())
+        self._begun[worker] = worker.begin.remote()
+        return worker
 
     def _give(self, worker: Any, task: Task) -> None:
         self._calls[worker.run.remote(task)] = worker
@@ -107,70 +94,89 @@ class RayCluster(WorkerPool[Any]):
     ) -> list[tuple[Any, Outcome | WorkerDiedError]]:
         if not workers:
             return []
-        ready, _ = self._ray.wait(list(self._calls), timeout=timeout)
-        return [(self._calls.pop(call), self._answer(call)) for call in ready]
+        ready, _ = self._session.ray.wait(list(self._calls), timeout=timeout)
+        answers = []
+        for call in ready:
+            worker = self._calls.pop(call)
+            answers.append((worker, self._answer(call, self._begun[worker])))
+        return answers
 
-    def _answer(self, call: Any) -> Outcome | WorkerDiedError:
-        errors = self._ray.exceptions
+    def _answer(self, call: Any, begun: Any) -> Outcome | WorkerDiedError:
+        """Read what a call came to, and where it has died, whether the worker had begun."""
+        ray = self._session.ray
+        deaths = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
         try:
-            outcome: Outcome = self._ray.get(call)
-        except errors.ActorDiedError as error:
-            if "creation task" in str(error) or "__init__" in str(error):
-                raise WorkerDiedError(f"a worker ended before it could begin: {error}") from error
-            return WorkerDiedError(f"a Ray worker ended without an answer: {_first_line(error)}")
-        except (errors.RayActorError, errors.OutOfMemoryError) as error:
-            return WorkerDiedError(f"a Ray worker ended without an answer: {_first_line(error)}")
+            unfit: Unfit | None = ray.get(begun)
+        except deaths as error:
+            raise WorkerDiedError(f"a Ray worker ended before it could begin: {error}") from error
+        if unfit is not None:
+            raise InputError(unfit.reason)
+        try:
+            outcome: Outcome = ray.get(call)
+        except deaths as error:
+            first_line = str(error).strip().splitlines()[0]
+            return WorkerDiedError(f"a Ray worker ended without an answer ({first_line})")
         return outcome
 
     def _stop_workers(self, workers: list[Any]) -> None:
         self._calls.clear()
+        self._begun.clear()
         for worker in workers:
-            self._ray.kill(worker)
-
-    def _disconnect(self) -> None:
-        if self._was_started:
-            self._ray.shutdown()
-            self._was_started = False
+            self._session.ray.kill(worker)
 
 
-def _connect(address: str | None, n_workers: int | None, n_threads: int) -> tuple[Any, bool]:
-    """Import Ray and connect to it; say whether this is to be undone at the end."""
-    import ray
+def room(resources: dict[str, float], n_threads: int, n_gpus: float | None) -> tuple[float, int]:
+    """Count the actors that a cluster has room for.
 
-    if ray.is_initialized():
-        return ray, False
-    settings: dict[str, Any] = {"address": address or "local", "log_to_driver": False}
-    if address is None:
-        settings |= {"include_dashboard": False}
-        if n_workers is not None:
-            # Rays counts cores, and would have experiments wait that were asked to share them.
-            settings |= {"num_cpus": n_workers * n_threads}
-    with _quiet_start():
-        try:
-            ray.init(logging_level=logging.ERROR, **settings)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"Ray cannot be reached at {address or 'local'}: {error}") from error
-    return ray, True
+    Parameters
+    ----------
+    resources : dict
+        What the cluster has, such as ``"CPU"`` and ``"GPU"``.
+    n_threads : int
+        CPUs of each actor.
+    n_gpus : float or None
+        GPUs of each actor; None is one where the cluster has any.
 
+    Returns
+    -------
+    n_gpus : float
+        Of each actor.
+    n_most : int
+        Actors.
 
-@contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Keep Ray from reporting its use to its makers, and from handling this process's signals."""
-    name = "RAY_USAGE_STATS_ENABLED"
-    before = os.environ.get(name)
-    os.environ.setdefault(name, "0")
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if is_main else None
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        if is_main:
-            signal.signal(signal.SIGTERM, handler)
+    Examples
+    --------
+    >>> room({"CPU": 16.0, "GPU": 1.0}, 2, 0.25)
+    (0.25, 4)
+    """
+    if n_gpus is None:
+        n_gpus = 1.0 if resources.get("GPU", 0) else 0.0
+    n_most = int(resources.get("CPU", 0) // n_threads)
+    if n_gpus:
+        # Fractions such as 0.1 are not exact.
+        n_most = min(n_most, int(resources.get("GPU", 0) / n_gpus + 1e-9))
+    return n_gpus, n_most
 
 
-def _n_actors(n_workers: int | None, n_most: int, n_threads: int, n_gpus: float) -> int:
+def n_actors(n_workers: int | None, n_most: int, n_threads: int, n_gpus: float) -> int:
+    """Say how many actors to start, at most.
+
+    Parameters
+    ----------
+    n_workers : int or None
+        How many are asked for; None is as many as there is room for.
+    n_most, n_threads, n_gpus
+        See `room`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If there is no room for so many.
+    """
     each = f"{n_threads} CPUs" + (f" and {n_gpus:g} GPUs" if n_gpus else "")
     if n_most < 1:
         raise InputError(f"the Ray cluster has no room for a worker of {each}; ask for less")
@@ -180,7 +186,3 @@ def _n_actors(n_workers: int | None, n_most: int, n_threads: int, n_gpus: float)
             "ask for fewer, or for less each"
         )
     return n_most if n_workers is None else n_workers
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from proxysample_nas.study import Study
+from proxysample_nas.study.claims import Claims
+
+LOG = """
+CREATE TABLE log (key TEXT, runner TEXT);
+CREATE TRIGGER logged AFTER INSERT ON claims
+BEGIN INSERT INTO log VALUES (NEW.key, NEW.runner); END;
+"""
+
+
+def start(settings, folder, **options) -> subprocess.Popen[bytes]:
+    code = (
+        "if __name__ == '__main__':\n"
+        "    from proxysample_nas.study import Study\n"
+        f"    study = Study(**{settings!r}, folder={str(folder)!r})\n"
+        f"    raise SystemExit(study.run(**{options | {'progress': False}!r}))\n"
+    )
+    script = folder / "script.py"
+    script.write_text(code)
+    return subprocess.Popen([sys.executable, script])
+
+
+def found(study: Study) -> list[tuple[object, ...]]:
+    """What was found, without its seconds."""
+    return [
+        (row.method, [(str(one.cell), one.evaluations[4].accuracies) for one in row.found])
+        for row in study.rows(study.configuration.searchers[0].label)
+    ]
+
+
+def read(study: Study, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(study.folder / "study.sqlite")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def wait_for_a_search(study: Study, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a search has been kept once."""
+    while not list(study.folder.glob("unfinished/*.safetensors")):
+        assert process.poll() is None, "the study ended before it could be met"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def long_settings(tiny_settings):
+    return tiny_settings(
+        samplers=["rs", "cc-rs"],
+        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=20"],
+        seeds=[777, 888],
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(long_settings, tmp_path_factory):
+    study = Study(**long_settings, folder=tmp_path_factory.mktemp("alone"))
+    assert study.run(progress=False) == 0
+    return study
+
+
+def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(alone, long_settings, tmp_path):
+    study = Study(**long_settings, folder=tmp_path)
+    with closing(sqlite3.connect(study.store.path)) as connection:
+        connection.executescript(LOG)
+    runners = [start(long_settings, tmp_path, n_workers=n) for n in (1, 1)]
+    assert [runner.wait(timeout=300) for runner in runners] == [0, 0]
+    assert found(study) == found(alone)
+    log = read(study, "SELECT key, runner FROM log")
+    assert len({key for key, _ in log}) == len(log)
+    assert {key for key, _ in log} == {key for (key,) in read(study, "SELECT key FROM experiments")}
+    assert len({runner for _, runner in log}) == 2
+    assert read(study, "SELECT * FROM claims") == read(study, "SELECT * FROM runners") == []
+
+
+def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
+    alone, long_settings, tmp_path
+):
+    study = Study(**long_settings, folder=tmp_path)
+    killed = start(long_settings, tmp_path)
+    wait_for_a_search(study, killed)
+    waiting = start(long_settings, tmp_path)
+    while len(Claims(study.store.database).runners()) < 2:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert waiting.wait(timeout=300) == 0
+    assert found(study) == found(alone)
+    assert not list(study.folder.glob("unfinished/*"))
+    assert read(study, "SELECT * FROM runners") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [(signal.SIGINT, {}), (signal.SIGTERM, {"n_workers": 2})],
+)
+def test_a_signal_ends_a_study_in_order(long_settings, tmp_path, number, options):
+    study = Study(**long_settings, folder=tmp_path)
+    process = start(long_settings, tmp_path, **options)
+    wait_for_a_search(study, process)
+    process.send_signal(number)
+    assert process.wait(timeout=30) != 0
+    assert read(study, "SELECT * FROM claims") == read(study, "SELECT * FROM runners") == []
+    assert read(study, "SELECT count(*) FROM experiments WHERE status = 'failed'") == [(0,)]
+    assert list(study.folder.glob("unfinished/*.safetensors"))
