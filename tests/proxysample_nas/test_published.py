@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import random
 import time
+import tracemalloc
 
 import pytest
 
@@ -107,9 +108,15 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("line", [b"\n", b",", b"0", HEADER.encode() + b"\n,"])
 def test_a_bomb_is_not_unpacked(tmp_path, line):
-    bomb = gzip.compress(line * (4 * MOST_BYTES // len(line)), compresslevel=1)
-    with pytest.raises(InputError, match="16 MB"):
-        PublishedAccuracies.read(written(tmp_path, bomb))
+    bomb = gzip.compress(line * (8 * MOST_BYTES // len(line)), compresslevel=1)
+    path = written(tmp_path, bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="16 MB"):
+            PublishedAccuracies.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MOST_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("line", [b"\n", b",", b"0", b'"'])
