@@ -28,6 +28,7 @@ from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.training.hyperparameters import (
     check_decay_rates,
     check_not_negative,
+    check_optional_sizes,
     check_sizes,
 )
 from proxysample_nas.training.optimization import (
@@ -55,9 +56,13 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     channels, cells_per_stage : int
         Size of the supernet: channels of its first stage, cells in each of three stages.
     epochs : int
-        Passes over the weight data, each followed by `controller_updates`.
+        Passes over the weight data, where `steps_per_epoch` does not say otherwise, each followed
+        by `controller_updates`.
     batch_size : int
         Samples of a step, and of the measurement of a cell.
+    steps_per_epoch : int or None
+        Updates of the weights in an epoch; None makes one pass over the weight data. The
+        controller's are `controller_updates` either way. See `DARTS`.
     learning_rate, minimum_learning_rate, learning_rate_period : float, float, int
         Of the weights: it oscillates between the two along a cosine, constant within an epoch,
         and takes `learning_rate_period` epochs from the one to the other.
@@ -146,6 +151,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         cells_per_stage: int = 5,
         epochs: int = 250,
         batch_size: int = 128,
+        steps_per_epoch: int | None = None,
         learning_rate: float = 0.05,
         minimum_learning_rate: float = 0.0005,
         learning_rate_period: int = 10,
@@ -180,6 +186,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         self.cells_per_stage = cells_per_stage
         self.epochs = epochs
         self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
         self.learning_rate = learning_rate
         self.minimum_learning_rate = minimum_learning_rate
         self.learning_rate_period = learning_rate_period
@@ -215,7 +222,12 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         return "enas"
 
     def _create_batches(self, data: SearchData) -> SeparateBatches:
-        return SeparateBatches(data, batch_size=self.batch_size, augmentation=self.augmentation)
+        return SeparateBatches(
+            data,
+            batch_size=self.batch_size,
+            augmentation=self.augmentation,
+            steps_per_epoch=self.steps_per_epoch,
+        )
 
     def _progress_per_epoch(self, batches: SeparateBatches) -> int:
         return batches.steps_per_epoch + self.controller_updates * self.controller_samples
@@ -324,6 +336,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             controller_samples=self.controller_samples,
             n_candidates=self.n_candidates,
         )
+        check_optional_sizes(steps_per_epoch=self.steps_per_epoch)
         clip = self.controller_gradient_clip
         positive = {
             "controller_temperature": self.controller_temperature,

@@ -27,7 +27,7 @@ def train_shared_weights(
     *,
     gradient_clip: float | None,
 ) -> tuple[float, float]:
-    """Go through the weight data once, with a cell of its own for every batch.
+    """Go through the weight batches of an epoch, with a cell of its own for every batch.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def train_shared_weights(
     weight_batches = counted(batches.weight_epoch(state.generators["weight batches"]), bar)
     for batch, operations in zip(weight_batches, walk.operations.tolist(), strict=True):
         totals += update_shared_weights(state, batch, operations, gradient_clip=gradient_clip)
-    loss, right = (totals / len(batches.data.weights)).tolist()
+    loss, right = (totals / batches.samples_per_epoch).tolist()
     return loss, 100 * right
 
 

@@ -19,18 +19,29 @@ class SeparateBatches:
     ----------
     data : SearchData
     batch_size : int
-        The last batch of a pass holds what is left.
+        The last batch of a pass, or of an epoch, holds what is left.
     augmentation : Augmentation or None
         Of both parts.
+    steps_per_epoch : int, optional
+        Number of weight batches in an epoch, all of `batch_size` samples, which run through as
+        many shuffled passes of the weight data as it takes, begun anew in each epoch. By default
+        an epoch is one pass.
 
     Attributes
     ----------
+    samples_per_epoch : int
+        Number of samples in all weight batches of an epoch.
     steps_per_epoch : int
-        Number of batches in a pass through the weight data.
+        Number of weight batches in an epoch.
     """
 
     def __init__(
-        self, data: SearchData, *, batch_size: int, augmentation: Augmentation | None
+        self,
+        data: SearchData,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        steps_per_epoch: int | None = None,
     ) -> None:
         self.data = data
         self._weights, self._architecture, self._plain_architecture = (
@@ -46,10 +57,13 @@ class SeparateBatches:
                 (data.architecture, None),
             )
         )
-        self.steps_per_epoch = self._weights.n_batches(len(data.weights))
+        self.samples_per_epoch = (
+            len(data.weights) if steps_per_epoch is None else steps_per_epoch * batch_size
+        )
+        self.steps_per_epoch = self._weights.n_batches(self.samples_per_epoch)
 
     def weight_epoch(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Yield the weight data once.
+        """Yield the weight batches of one epoch.
 
         Parameters
         ----------
@@ -60,7 +74,8 @@ class SeparateBatches:
         ------
         Batch
         """
-        yield from self._weights.batches(shuffled(len(self.data.weights), generator), generator)
+        order = shuffled(len(self.data.weights), generator, self.samples_per_epoch)
+        yield from self._weights.batches(order, generator)
 
     def architecture_batches(self, n: int, generator: torch.Generator) -> Iterator[Batch]:
         """Yield batches of the architecture data, as many passes as it takes.

@@ -17,11 +17,15 @@ from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import EpochRecord, Searcher, create_searcher
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.separate_batches import SeparateBatches
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 
 every_gradient_searcher = pytest.mark.parametrize("name", ["darts-v1", "darts-v2", "gdas"])
+every_weight_sharing_searcher = pytest.mark.parametrize(
+    "name", ["darts-v1", "darts-v2", "gdas", "enas"]
+)
 
 
 def numbered(n_samples: int) -> Any:
@@ -45,6 +49,17 @@ def numbers_of(steps: int | None, seed: int = 0) -> tuple[list[list[int]], list[
         [pair[half][0][:, 0, 0, 0].round().int().tolist() for pair in pairs] for half in range(2)
     ]
     return halves[0], halves[1]
+
+
+def weights_alone(steps: int | None, seed: int = 0) -> list[list[int]]:
+    """Give the samples of each step of an epoch that only trains the weights, on 10."""
+    plain = Normalization((0.0,), (1 / 255,))
+    data = SearchData(numbered(10), numbered(4), "validation", plain)
+    batches = SeparateBatches(data, batch_size=4, augmentation=None, steps_per_epoch=steps)
+    epoch = list(batches.weight_epoch(torch.Generator().manual_seed(seed)))
+    assert len(epoch) == batches.steps_per_epoch
+    assert sum(len(labels) for _, labels in epoch) == batches.samples_per_epoch
+    return [images[:, 0, 0, 0].round().int().tolist() for images, _ in epoch]
 
 
 def joined(steps: list[list[int]]) -> list[int]:
@@ -73,6 +88,11 @@ def test_fewer_steps_see_another_part_in_every_epoch() -> None:
     assert parts[0] != parts[1]
 
 
+@pytest.mark.parametrize("steps", [None, 1, 6])
+def test_weights_alone_see_the_samples_of_pairs(steps: int | None) -> None:
+    assert weights_alone(steps) == numbers_of(steps)[0]
+
+
 def small(name: str, **changes: Any) -> Searcher:
     settings: dict[str, Any] = {
         "n_nodes": 3,
@@ -80,12 +100,16 @@ def small(name: str, **changes: Any) -> Searcher:
         "cells_per_stage": 1,
         "epochs": 2,
         "batch_size": 20,
-        "architecture_learning_rate": 0.05,
         "random_state": 0,
         "device": "cpu",
         "progress": False,
     }
-    return create_searcher(name, **(settings | changes))
+    own: dict[str, Any] = (
+        {"controller_updates": 3, "controller_samples": 2, "n_candidates": 4}
+        if name == "enas"
+        else {"architecture_learning_rate": 0.05}
+    )
+    return create_searcher(name, **(settings | own | changes))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +121,7 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
     return [replace(one, seconds=0.0) for one in history]
 
 
-@every_gradient_searcher
+@every_weight_sharing_searcher
 def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: Any) -> None:
     plain = small(name).search(proxy)
     assert plain.facts.steps_per_epoch == 5
@@ -105,7 +129,7 @@ def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: An
     assert without_times(told.history) == without_times(plain.history)
 
 
-@every_gradient_searcher
+@every_weight_sharing_searcher
 def test_a_search_makes_and_tells_that_many_updates(name: str, proxy: Any) -> None:
     result = small(name, steps_per_epoch=13).search(proxy)
     assert result.facts.steps_per_epoch == 13
@@ -131,7 +155,18 @@ def test_the_means_of_an_epoch_are_over_all_its_steps(name: str, proxy: Any) -> 
     assert thrice.architecture_loss == pytest.approx(once.architecture_loss, rel=0.1)
 
 
+def test_the_means_of_an_enas_epoch_are_over_all_its_steps(proxy: Any) -> None:
+    """The controller's updates are as many, however many the weights make."""
+    still = {"learning_rate": 0.0, "minimum_learning_rate": 0.0, "augmentation": None, "epochs": 1}
+    once, thrice = (small("enas", steps_per_epoch=n, **still).search(proxy) for n in (5, 15))
+    loss, again = (result.history[0].train_loss for result in (once, thrice))
+    # Each batch has a cell of its own, and untrained ones differ; a sum would be thrice as large.
+    assert again == pytest.approx(loss, rel=0.3)
+    assert 0 < thrice.history[0].train_accuracy < 30
+
+
+@pytest.mark.parametrize("name", ["gdas", "enas"])
 @pytest.mark.parametrize("value", [0, -5, 2.5])
-def test_a_bad_number_is_refused_before_the_data_is_read(value: Any) -> None:
+def test_a_bad_number_is_refused_before_the_data_is_read(name: str, value: Any) -> None:
     with pytest.raises(InputError, match="steps_per_epoch must be None or a positive integer"):
-        small("gdas", steps_per_epoch=value).search("no dataset")
+        small(name, steps_per_epoch=value).search("no dataset")
