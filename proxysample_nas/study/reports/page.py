@@ -13,7 +13,7 @@ from proxysample_nas.study.reports.figures import FIGURES
 from proxysample_nas.study.reports.layout import Column, Layout
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.summary import (
-    describe_failure,
+    describe_experiment,
     how_far_it_got,
     missing_searches,
     reading_rules,
@@ -185,7 +185,7 @@ def _unfinished(results: StudyResults) -> str:
         parts.append("<p>Nothing has failed, and no search is missing.</p>")
     if failures:
         items = "".join(
-            f"<li>{html.escape(describe_failure(record))}"
+            f"<li>{html.escape(describe_experiment(record.kind, record.specification))}"
             f'<div class="error">{html.escape(record.error or "")}</div></li>'
             for record in failures
         )

@@ -8,7 +8,6 @@ from typing import Any
 from proxysample_nas.study.reports.comparison import compare_with_paper
 from proxysample_nas.study.reports.protocol import count, name_seeds
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.store import Record
 
 
 def what_was_run(results: StudyResults) -> list[str]:
@@ -132,12 +131,14 @@ def missing_searches(results: StudyResults) -> list[str]:
     ]
 
 
-def describe_failure(record: Record) -> str:
-    """Name a failed experiment.
+def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
+    """Name an experiment by what decides its result.
 
     Parameters
     ----------
-    record : Record
+    kind : str
+        See `proxysample_nas.study.store.experiment_key`.
+    specification : dict
 
     Returns
     -------
@@ -145,21 +146,27 @@ def describe_failure(record: Record) -> str:
 
     Examples
     --------
-    >>> record = Record("selection", {"sampler": "ae"}, "failed", None, None, "MemoryError: ")
-    >>> describe_failure(record)
+    >>> describe_experiment("selection", {"data": "ab", "sampler": "ae"})
     'selection: ae'
     """
-    given = record.specification
-    words: list[Any] = []
-    if record.kind == "search":
-        selection = given["selection"]
-        words = [given["searcher"], "full data" if selection is None else selection["sampler"]]
-        words += [f"r={given['r']:g}", f"seed {given['parameters'].get('random_state')}"]
-    elif record.kind == "training":
-        words = [f"C={given['parameters']['channels']}", f"seed {given['seed']}", given["cell"]]
+    words: list[str] = []
+    if kind == "search":
+        selection = specification["selection"]
+        words = [
+            specification["searcher"],
+            "full data" if selection is None else selection["sampler"],
+            f"r={specification['r']:g}",
+            f"seed {specification['parameters'].get('random_state')}",
+        ]
+    elif kind == "training":
+        words = [
+            f"C={specification['parameters']['channels']}",
+            f"seed {specification['seed']}",
+            specification["cell"],
+        ]
     else:
-        words = [given[name] for name in ("sampler", "cell") if name in given]
-    return f"{record.kind}: " + ", ".join(map(str, words))
+        words = [specification[name] for name in ("sampler", "cell") if name in specification]
+    return f"{kind}: {', '.join(words)}"
 
 
 def _listed(values: tuple[float, ...]) -> str:

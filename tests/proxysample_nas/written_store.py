@@ -1,0 +1,118 @@
+"""A store as a study leaves it, of results that a test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.configuration import StudyConfiguration
+from proxysample_nas.study.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.settings import Setting, Specifications, settings_of
+from proxysample_nas.study.store import Store
+
+CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
+HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
+IMAGENET16 = DatasetFacts("e1" * 16, 151_700, 6_000, 120, (16, 16, 3), "test")
+DIGITS = DatasetFacts("d1" * 16, 1_437, 360, 10, (8, 8, 1), "test")
+MACHINE = {
+    "processor": "a processor",
+    "n_cores": 2,
+    "n_threads": 1,
+    "n_side_by_side": 1,
+    "device": "cpu",
+    "torch": "2.13",
+    "numpy": "2",
+}
+
+Found = tuple[Cell, float]
+
+
+def write_results(
+    folder: Path,
+    found: Callable[[Setting, int], Found | None],
+    accuracies: Callable[[Cell, int], list[float]],
+    *,
+    facts: DatasetFacts = DIGITS,
+    transfer_facts: Mapping[str, DatasetFacts] | None = None,
+    transferred: Callable[[Cell], list[float]] = lambda cell: [],
+    scoring_seconds: float = 2.0,
+    **settings: Any,
+) -> StudyResults:
+    """Write what each search found, and how each cell did at each width, seed by seed."""
+    configuration = StudyConfiguration.build(
+        **({"dataset": "data", "samplers": ["rs"], "ratios": [0.5]} | settings)
+    )
+    datasets = {configuration.dataset: facts, **(transfer_facts or {})}
+    study = StudyFacts(datasets)
+    store = Store(folder / "study.sqlite")
+    store.set_fact("configuration", configuration.to_json())
+    store.set_fact("facts", study.to_json())
+    specifications = Specifications(configuration, study)
+    for sampler in configuration.samplers:
+        store.put("selection", specifications.selection(sampler), {"seconds": scoring_seconds})
+    cells = {}
+    for setting, seed in product(settings_of(configuration), configuration.search_seeds):
+        one = found(setting, seed)
+        if one is not None:
+            cells[one[0]] = None
+            specification = specifications.search(setting, seed)
+            store.put("search", specification, _search(setting, specification, facts, *one))
+    for cell, channels in product(cells, configuration.channels):
+        values = accuracies(cell, channels)
+        for seed, value in zip(configuration.seeds, values, strict=False):
+            store.put(
+                "training",
+                specifications.training(cell, channels, seed),
+                _training(cell, seed, value, facts),
+            )
+    for transfer, cell in product(configuration.transfers, cells):
+        for seed, value in zip(configuration.seeds, transferred(cell), strict=False):
+            store.put(
+                "training",
+                specifications.transfer(transfer, cell, seed),
+                _training(cell, seed, value, datasets[transfer.dataset]),
+            )
+    return StudyResults.read(store)
+
+
+def _search(
+    setting: Setting,
+    specification: dict[str, Any],
+    facts: DatasetFacts,
+    cell: Cell,
+    seconds: float,
+) -> dict[str, Any]:
+    n_kept = round(setting.r * facts.n_train)
+    return {
+        "cell": str(cell),
+        "seconds": seconds,
+        "n_kept": n_kept,
+        "machine": MACHINE,
+        "facts": {
+            "searcher": setting.searcher.name,
+            "parameters": specification["parameters"],
+            "n_weight_samples": n_kept // 2,
+            "n_architecture_samples": n_kept - n_kept // 2,
+        },
+    }
+
+
+def _training(cell: Cell, seed: int, accuracy: float, facts: DatasetFacts) -> dict[str, Any]:
+    return {
+        "cell": str(cell),
+        "seed": seed,
+        "accuracy": accuracy,
+        "split": facts.split,
+        "train_losses": [1.0],
+        "train_accuracy": 50.0,
+        "n_parameters": 1_000,
+        "n_train": facts.n_train,
+        "n_test": facts.n_test,
+        "seconds": 3.0,
+        "device": "cpu",
+        "machine": MACHINE,
+    }
