@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Circle, FancyArrowPatch, Wedge
+
+from proxysample import InputError
+from proxysample_nas.drawing import COLORS, NAMES
+from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.study.reports.cell_figures import parameter_free_cells
+from proxysample_nas.study.reports.edge_distribution import (
+    edge_distributions,
+    edge_distributions_to_csv,
+)
+from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
+
+from .written_store import write_results
+
+CONVOLUTIONS = Cell.from_string("|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|")
+MIXED = Cell.from_string("|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|")
+SKIPS = Cell.filled("skip_connect", n_nodes=3)
+CUT = Cell.filled("none", n_nodes=3)
+GDAS, DARTS = "gdas:n_nodes=3", "darts-v1:n_nodes=3"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two samplers, two ratios and two search seeds of two searchers."""
+
+    def found(setting, seed):
+        if setting.searcher.name == "darts-v1" and setting.r == 0.25:
+            return None
+        cell = (CONVOLUTIONS, MIXED)[seed] if setting.r == 1 else (SKIPS, CONVOLUTIONS)[seed]
+        return (cell, 100.0 * setting.r + 10 * seed)
+
+    accuracies = {CONVOLUTIONS: [70.0], MIXED: [60.0], SKIPS: [20.0]}
+    return write_results(
+        tmp_path,
+        found,
+        lambda cell, channels: [accuracies[cell][0] + channels],
+        searchers=[GDAS, DARTS],
+        samplers=["rs", "cc-or"],
+        ratios=[0.5, 0.25],
+        search_seeds=[0, 1],
+        seeds=[7],
+        channels=[4, 8],
+    )
+
+
+@pytest.fixture
+def nothing(tmp_path):
+    return write_results(tmp_path, lambda setting, seed: None, lambda *_: [], searchers=[GDAS])
+
+
+def points(axes):
+    """Every marked point of a panel."""
+    return sorted(
+        (round(float(x), 3), float(y)) for drawn in axes.collections for x, y in _offsets(drawn)
+    )
+
+
+def _offsets(drawn):
+    # Error bars are collections of lines, which have no points.
+    return drawn.get_offsets() if hasattr(drawn, "get_sizes") else []
+
+
+def test_every_search_is_a_point_of_its_own(results):
+    figure = draw_figure(results, "time-and-accuracy")
+    relative, _, seconds, _, accuracy, _ = figure.axes
+    for axes in (relative, seconds, accuracy):
+        drawn = points(axes)
+        assert len(drawn) == 10  # the full data and four proxies, twice each
+        assert len(set(drawn)) == 10
+    # r=1 takes 100 and 110 s, r=0.5 takes 50 and 60 s on both samplers.
+    assert sorted(y for _, y in points(seconds)) == [25, 25, 35, 35, 50, 50, 60, 60, 100, 110]
+    whole = sorted(y for x, y in points(relative) if x > 0.9)
+    assert whole == pytest.approx([100 / 1.05, 110 / 1.05])
+    # The widest network's: 8 channels.
+    assert {y for _, y in points(accuracy)} == {78.0, 68.0, 28.0}
+
+
+def test_the_line_is_mean_and_deviation_over_the_searches(results):
+    accuracy = draw_figure(results, "time-and-accuracy").axes[4]
+    ((line, _, (bars,)),) = [container.lines for container in accuracy.containers]
+    proxies = [28.0, 28.0, 78.0, 78.0]
+    assert line.get_xydata().tolist() == [[0.25, 53.0], [0.5, 53.0], [1.0, 73.0]]
+    low, high = bars.get_segments()[0][:, 1]
+    assert high - low == pytest.approx(2 * statistics.stdev(proxies))
+
+
+def test_a_panel_without_searches_at_an_r_leaves_it_out(results):
+    darts = draw_figure(results, "time-and-accuracy").axes[5]
+    assert len(points(darts)) == 6
+    assert min(x for x, _ in points(darts)) > 0.3
+
+
+def test_pies_count_operations_edge_by_edge(results):
+    distributions = edge_distributions(results)
+    assert [(one.searcher.name, one.r, len(one.cells)) for one in distributions] == [
+        ("gdas", 1.0, 2),
+        ("gdas", 0.5, 4),
+        ("gdas", 0.25, 4),
+        ("darts-v1", 1.0, 2),
+        ("darts-v1", 0.5, 4),
+    ]
+    assert distributions[1].edges == ((0, 1), (0, 2), (1, 2))
+    assert distributions[1].counts == [
+        {"skip_connect": 2, "nor_conv_3x3": 2},
+        {"skip_connect": 2, "nor_conv_1x1": 2},
+        {"skip_connect": 4},
+    ]
+
+
+def test_the_csv_is_the_pies(results):
+    lines = list(csv.DictReader(io.StringIO(edge_distributions_to_csv(results))))
+    assert len(lines) == 5 * 3 * len(OPERATIONS)
+    first = [line for line in lines if (line["r"], line["edge"]) == ("1.0", "2")][:5]
+    shares = {line["operation"]: float(line["probability"]) for line in first}
+    assert shares == {
+        "nor_conv_3x3": 0,
+        "nor_conv_1x1": 0.5,
+        "skip_connect": 0,
+        "avg_pool_3x3": 0.5,
+        "none": 0,
+    }
+    assert {(line["source"], line["target"], line["n_cells"]) for line in first} == {
+        ("0", "2", "2")
+    }
+
+
+def test_wedges_have_the_angles_and_colours_of_the_counts(results):
+    axes = draw_figure(results, "edge-distribution").axes
+    assert len(axes) == 6
+    full = axes[0]
+    angles = {
+        (patch.center, to_hex(patch.get_facecolor())): patch.theta2 - patch.theta1
+        for patch in full.patches
+        if isinstance(patch, Wedge)
+    }
+    assert angles == {
+        ((0, 2), COLORS["nor_conv_1x1"]): 180,
+        ((0, 2), COLORS["avg_pool_3x3"]): 180,
+        ((1, 2), COLORS["skip_connect"]): 180,
+        ((1, 2), COLORS["none"]): 180,
+    }
+    # One operation alone is a whole disc.
+    discs = [patch for patch in full.patches if isinstance(patch, Circle)]
+    assert [(disc.center, to_hex(disc.get_facecolor())) for disc in discs] == [
+        ((0, 1), COLORS["nor_conv_3x3"])
+    ]
+    assert [text.get_text() for text in full.texts] == [
+        "0\N{RIGHTWARDS ARROW}1, n=2",
+        "0\N{RIGHTWARDS ARROW}2, n=2",
+        "1\N{RIGHTWARDS ARROW}2, n=2",
+    ]
+    titles = [one.get_title() for one in axes[:3]]
+    assert titles == ["full data", "r=0.5", "r=0.25"]
+    assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["GDAS", "DARTS-V1"]
+    assert not axes[5].patches  # not searched
+
+
+def test_the_best_cells_are_drawn_with_where_they_were_found(results):
+    axes = draw_figure(results, "best-cells").axes
+    assert [one.get_title() for one in axes] == [
+        "Unsupervised: 78.0 %\nGDAS on RS, r=0.5, seed 1",
+        "Supervised: 78.0 %\nGDAS on CC-OR, r=0.5, seed 1",
+    ]
+    drawn = [
+        to_hex(patch.get_edgecolor())
+        for patch in axes[0].patches
+        if isinstance(patch, FancyArrowPatch)
+    ]
+    assert drawn == [COLORS[operation] for operation in CONVOLUTIONS.operations]
+
+
+def test_cells_without_parameters_are_counted(results):
+    findings = parameter_free_cells(results)
+    # Seed 0 of two samplers: two ratios of GDAS, one of DARTS. And the convolution of the other
+    # cell leads nowhere.
+    assert [(one.cell, len(one.found_by)) for one in findings] == [(SKIPS, 6), (MIXED, 2)]
+    axes = draw_figure(results, "parameter-free-cells").axes
+    assert [one.get_title() for one in axes] == [
+        "GDAS on RS, r=0.5, seed 0\nand 5 more",
+        "GDAS on full data, r=1, seed 1\nand 1 more",
+    ]
+    caption = FIGURES["parameter-free-cells"].caption(results)
+    assert caption.startswith("8 of 16 searches ended in a cell without a convolution")
+    assert "no such path" not in caption
+
+
+def test_disconnected_cells_are_told_apart_from_collapsed_ones(tmp_path):
+    results = write_results(
+        tmp_path, lambda setting, seed: (CUT, 1.0), lambda *_: [10.0], searchers=[GDAS], seeds=[7]
+    )
+    caption = FIGURES["parameter-free-cells"].caption(results)
+    assert "2 of them have no such path at all" in caption
+
+
+def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        saved, missing = save_figures(results, folder)
+        assert list(saved) == list(FIGURES)
+        assert not missing
+    for first in folders[0].iterdir():
+        assert first.read_bytes() == (folders[1] / first.name).read_bytes(), first.name
+    svg = (folders[0] / "edge-distribution.svg").read_text()
+    assert all(name in svg for name in NAMES.values())
+
+
+def test_drawing_leaves_pyplot_alone(results):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    draw_figure(results, "edge-distribution")
+    assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_without_searches_there_is_nothing_to_draw(nothing, name):
+    with pytest.raises(InputError, match="no "):
+        draw_figure(nothing, name)
+
+
+def test_an_unknown_figure_is_refused(nothing):
+    with pytest.raises(InputError, match="did you mean 'best-cells'"):
+        draw_figure(nothing, "best-cell")
