@@ -23,6 +23,7 @@ from proxysample_nas.study.reports.report import write_report
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.running import run_study
+from proxysample_nas.study.status import StudyStatus
 from proxysample_nas.study.store import Store
 
 if TYPE_CHECKING:
@@ -181,6 +182,20 @@ class Study:
             progress=progress,
             retry_failed=retry_failed,
         )
+
+    def status(self) -> StudyStatus:
+        """Read from the store alone how far the study has come.
+
+        Returns
+        -------
+        StudyStatus
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        """
+        return StudyStatus.read(Store(self.folder / "study.sqlite", must_exist=True))
 
     def rows(self, searcher: str) -> list[Row]:
         """Read the lines of one searcher's table; see `proxysample_nas.study.rows.Row`."""

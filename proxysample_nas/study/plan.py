@@ -14,6 +14,7 @@ from proxysample_nas.study.best import best_cells
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.facts import StudyFacts
+from proxysample_nas.study.judging import Transfer
 from proxysample_nas.study.rows import read_rows
 from proxysample_nas.study.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.store import Store
@@ -60,6 +61,7 @@ class Plan:
 
     def __init__(self, configuration: StudyConfiguration, facts: StudyFacts, store: Store) -> None:
         self.configuration = configuration
+        self.facts = facts
         self.specifications = Specifications(configuration, facts)
         self.store = store
         self.settings = settings_of(configuration)
@@ -108,7 +110,8 @@ class Plan:
     def transfer(self) -> Stage:
         """Judge the best cells on the other datasets, once all cells have been judged."""
         if not self._is_judged():
-            return Stage("transfer", [], self._n_transfers_at_most())
+            n_at_most = sum(map(self.n_transfers_at_most, self.configuration.transfers))
+            return Stage("transfer", [], n_at_most)
         rows = read_rows(self.store)
         widest = max(self.configuration.channels)
         tasks = []
@@ -153,11 +156,11 @@ class Plan:
             record = self.store.get(SearchTask.kind, self.specifications.search(setting, seed))
             if record is not None and record.result is not None:
                 cells[Cell.from_string(record.result["cell"])] = None
-            elif record is None and not self._has_no_proxy(setting):
+            elif record is None and not self.has_no_proxy(setting):
                 n_to_end += 1
         return list(cells), n_to_end
 
-    def _has_no_proxy(self, setting: Setting) -> bool:
+    def has_no_proxy(self, setting: Setting) -> bool:
         """Whether a setting cannot be searched since its selection has failed."""
         if setting.sampler is None:
             return False
@@ -172,11 +175,9 @@ class Plan:
             self.store.get(task.kind, task.specification) is not None for task in stage.tasks
         )
 
-    def _n_transfers_at_most(self) -> int:
+    def n_transfers_at_most(self, transfer: Transfer) -> int:
+        """Count the trainings on another dataset, were all the cells distinct."""
         n_baselines = len(self.configuration.searchers) * len(self.configuration.search_seeds)
         n_sampled = self._n_searches - n_baselines
-        n_cells = [
-            n_baselines + min(2 * transfer.n_best, n_sampled)
-            for transfer in self.configuration.transfers
-        ]
-        return sum(n_cells) * len(self.configuration.seeds)
+        n_cells = n_baselines + min(2 * transfer.n_best, n_sampled)
+        return n_cells * len(self.configuration.seeds)

@@ -115,11 +115,13 @@ class Specifications:
     def _training(
         self, dataset: str, trainer: CellTrainer, cell: Cell, seed: int
     ) -> dict[str, Any]:
+        return self.trainer(dataset, trainer) | {"cell": str(cell), "seed": seed}
+
+    def trainer(self, dataset: str, trainer: CellTrainer) -> dict[str, Any]:
+        """Name what the trainings of all cells on a dataset have in common."""
         return {
             "data": self.facts.datasets[dataset].fingerprint,
             "split": self.facts.datasets[dataset].split,
-            "cell": str(cell),
-            "seed": seed,
             "parameters": _without(asdict(trainer), TRAINER_EXECUTION),
         }
 

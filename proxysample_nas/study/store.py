@@ -12,7 +12,7 @@ from typing import Any
 
 from proxysample_nas.study.database import Database
 
-COLUMNS = "kind, specification, status, result, payload, error, traceback, finished"
+COLUMNS = "key, kind, specification, status, result, payload, error, traceback, finished"
 
 
 def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:
@@ -45,6 +45,8 @@ class Record:
 
     Attributes
     ----------
+    key : str
+        See `experiment_key`.
     kind : str
     specification : dict
         What decided the result.
@@ -59,6 +61,7 @@ class Record:
         When, in seconds since 1970.
     """
 
+    key: str
     kind: str
     specification: dict[str, Any]
     status: str
@@ -210,7 +213,12 @@ class Store:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    kind, specification, status, result, *others = row
+    key, kind, specification, status, result, *others = row
     return Record(
-        kind, json.loads(specification), status, json.loads(result) if result else None, *others
+        key,
+        kind,
+        json.loads(specification),
+        status,
+        json.loads(result) if result else None,
+        *others,
     )

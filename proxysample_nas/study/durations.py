@@ -1,0 +1,120 @@
+"""How long experiments take, from those of the same kind that are done."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from proxysample.keeping import FloatArray
+from proxysample_nas.study.experiments import Cost, cost_of
+from proxysample_nas.study.store import Record, Store
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A length of time, and how far it may be off.
+
+    Attributes
+    ----------
+    low, likely, high : float
+        In seconds; equal where the spread is not known.
+
+    Examples
+    --------
+    >>> Seconds(1, 2, 4) + Seconds(1, 1, 1)
+    Seconds(low=2, likely=3, high=5)
+    """
+
+    low: float
+    likely: float
+    high: float
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(self.low + other.low, self.likely + other.likely, self.high + other.high)
+
+    def times(self, factor: float) -> Seconds:
+        """Multiply by a factor."""
+        return Seconds(self.low * factor, self.likely * factor, self.high * factor)
+
+    def less(self, elapsed: float) -> Seconds:
+        """Take off what has gone by; nothing falls below 0."""
+        return Seconds(
+            max(0.0, self.low - elapsed),
+            max(0.0, self.likely - elapsed),
+            max(0.0, self.high - elapsed),
+        )
+
+    def or_longer(self, other: Seconds) -> Seconds:
+        """Take the longer of two, bound by bound."""
+        return Seconds(
+            max(self.low, other.low),
+            max(self.likely, other.likely),
+            max(self.high, other.high),
+        )
+
+
+class Durations:
+    """Foretells seconds from those of finished experiments.
+
+    Trainings at the same width, and scoring passes of the same sampler, take as long as those
+    that are done did on the mean. A search by the same searcher takes a time that is linear in
+    the samples kept, from two sizes on; from one size it is taken as proportional, or as
+    constant where the searcher makes the same number of steps on any data. The range spans the
+    finished ones that took shortest and longest, against what they should have taken.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._measured: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+        for kind in ("selection", "search", "training"):
+            for record in store.results(kind):
+                cost, seconds = _measurement(record)
+                self._measured[kind, cost.parameters].append((cost.n_samples, seconds))
+
+    def of(self, cost: Cost) -> Seconds | None:
+        """Foretell how long an experiment takes.
+
+        Parameters
+        ----------
+        cost : Cost
+
+        Returns
+        -------
+        Seconds or None
+            None where no experiment of the kind is done.
+        """
+        if cost.kind == "lookup":
+            return Seconds(0.0, 0.0, 0.0)
+        measured = self._measured.get((cost.kind, cost.parameters))
+        if not measured:
+            return None
+        sizes, seconds = (np.array(column, dtype=float) for column in zip(*measured, strict=True))
+        intercept, slope = _line(cost, sizes, seconds)
+        ratios = seconds / np.maximum(intercept + slope * sizes, 1e-9)
+        likely = max(0.0, intercept + slope * cost.n_samples)
+        return Seconds(
+            likely * min(1.0, float(ratios.min())), likely, likely * max(1.0, float(ratios.max()))
+        )
+
+
+def _measurement(record: Record) -> tuple[Cost, float]:
+    result = record.result or {}
+    n_samples = {"search": "n_kept", "training": "n_train"}.get(record.kind)
+    size = int(result[n_samples]) if n_samples else 1
+    return cost_of(record.kind, record.specification, size), float(result["seconds"])
+
+
+def _line(cost: Cost, sizes: FloatArray, seconds: FloatArray) -> tuple[float, float]:
+    """Give the seconds at no samples, and the seconds for each."""
+    if cost.kind != "search" or json.loads(cost.parameters)[0].get("steps_per_epoch"):
+        return float(seconds.mean()), 0.0
+    if len(set(sizes.tolist())) < 2:
+        return 0.0, float(seconds.mean() / sizes[0])
+    slope, intercept = np.polyfit(sizes, seconds, 1)
+    return float(intercept), float(slope)
