@@ -93,30 +93,3 @@ def draw_seeds(random_state: int | np.random.Generator | None, n_seeds: int) -> 
     """
     seeds: list[int] = np.random.default_rng(random_state).integers(2**63, size=n_seeds).tolist()
     return seeds
-
-
-@contextmanager
-def forked_randomness(seed: int) -> Iterator[None]:
-    """Seed PyTorch's global CPU generator for a while; its state is put back on leaving.
-
-    Constructors of modules draw their initial weights from it and take no other.
-
-    Parameters
-    ----------
-    seed : int
-
-    Examples
-    --------
-    >>> import torch
-    >>> before = torch.get_rng_state()
-    >>> with forked_randomness(0):
-    ...     layer = torch.nn.Linear(2, 2)
-    >>> torch.equal(before, torch.get_rng_state())
-    True
-    """
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the CUDA generators as well, which stay as they were.
-        torch.default_generator.manual_seed(seed)
-        yield

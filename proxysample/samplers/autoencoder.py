@@ -8,12 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.reading import Samples
-from proxysample.device import (
-    deterministic_kernels,
-    draw_seeds,
-    forked_randomness,
-    resolve_device,
-)
+from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import Direction, FloatArray, IntArray
 from proxysample.parameters import check_count, check_positive
@@ -157,11 +152,13 @@ class AutoencoderLoss(Sampler):
         import torch
 
         from proxysample.networks.autoencoder import ConvolutionalAutoencoder
+        from proxysample.networks.initialization import initialized
         from proxysample.networks.training_loop import train
 
         weights_seed, order_seed = draw_seeds(self.random_state, 2)
-        with forked_randomness(weights_seed):
-            network = ConvolutionalAutoencoder(images.shape, self.latent_channels)
+        network = initialized(
+            lambda: ConvolutionalAutoencoder(images.shape, self.latent_channels), weights_seed
+        )
         # Batches arrive channels last; weights of the same layout spare copies.
         network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -8,12 +8,7 @@ import numpy as np
 
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
-from proxysample.device import (
-    deterministic_kernels,
-    draw_seeds,
-    forked_randomness,
-    resolve_device,
-)
+from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import Direction, FloatArray, IntArray
 from proxysample.parameters import check_count, check_positive
@@ -224,11 +219,11 @@ class TransferLoss(Sampler):
         from torch.nn import functional as F
 
         from proxysample.networks.classification_head import ClassificationHead
+        from proxysample.networks.initialization import initialized
         from proxysample.networks.training_loop import train
 
         weights_seed, order_seed, dropout_seed = draw_seeds(self.random_state, 3)
-        with forked_randomness(weights_seed):
-            head = ClassificationHead(n_features, len(self.classes_))
+        head = initialized(lambda: ClassificationHead(n_features, len(self.classes_)), weights_seed)
         head.to(targets.device)
         dropout = torch.Generator(targets.device).manual_seed(dropout_seed)
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from proxysample import InputError, TransferLoss, load_dataset
-from proxysample.device import draw_seeds, forked_randomness
+from proxysample.device import draw_seeds
 from proxysample.networks.classification_head import ClassificationHead, drop
+from proxysample.networks.initialization import initialized
 
 
 class CountingBackbone(nn.Module):
@@ -102,8 +103,7 @@ def test_the_head_takes_the_authors_steps():
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     fitted = sampler(epochs=3, training_batch_size=6, learning_rate=0.1).fit(features, y=labels)
     weights_seed, order_seed, dropout_seed = draw_seeds(0, 3)
-    with forked_randomness(weights_seed):
-        head = ClassificationHead(5, 3)
+    head = initialized(lambda: ClassificationHead(5, 3), weights_seed)
     order = torch.Generator().manual_seed(order_seed)
     dropout = torch.Generator().manual_seed(dropout_seed)
     velocities = [torch.zeros_like(weight) for weight in head.parameters()]
