@@ -144,6 +144,7 @@ def draw_figure(cell: Cell, title: str = "") -> Figure:
     )
     if title:
         axes.set_title(title)
+    settle_layout(figure)
     return figure
 
 
@@ -171,6 +172,25 @@ def create_figure(width: float, height: float) -> Figure:
             "drawing needs matplotlib: pip install 'proxysample[plots]'"
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def settle_layout(figure: Figure) -> None:
+    """Let the places of a finished figure's parts come to rest, and keep them.
+
+    The layout of axes whose aspect is fixed moves a little with every drawing. Left alone, a
+    title may be cut off in the file that is saved first, and the next file is another.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        From `create_figure`.
+    """
+    for _ in range(_N_DRAWINGS):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+_N_DRAWINGS = 4
 
 
 def legend_handles() -> list[Line2D]:

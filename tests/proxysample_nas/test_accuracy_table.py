@@ -202,9 +202,9 @@ def test_latex_keeps_its_columns_whatever_is_in_them():
     assert all(
         text.count(rf"\begin{{{e}}}") == text.count(rf"\end{{{e}}}") for e in ("table", "tabular")
     )
+    given = text.replace("{!}{%", "").replace(r"$\pm$", "").partition("\n")[2]
     for special in "%$#_^~":
-        outside = re.sub(r"^% needs.*$", "", text, flags=re.MULTILINE)
-        assert not re.search(rf"(?<!\\){re.escape(special)}", outside.replace(r"$\pm$", ""))
+        assert not re.search(rf"(?<!\\){re.escape(special)}", given)
 
 
 def test_a_bracket_or_star_after_a_line_break_is_no_argument():

@@ -5,11 +5,12 @@ import io
 import statistics
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 
 from proxysample import InputError
-from proxysample_nas.drawing import COLORS, NAMES
+from proxysample_nas.drawing import COLORS, NAMES, save_figure
 from proxysample_nas.space.cell import OPERATIONS, Cell
 from proxysample_nas.study.reports.cell_figures import parameter_free_cells
 from proxysample_nas.study.reports.edge_distribution import (
@@ -209,8 +210,26 @@ def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
         assert not missing
     for first in folders[0].iterdir():
         assert first.read_bytes() == (folders[1] / first.name).read_bytes(), first.name
+    # A layout that had not come to rest would move with each drawing.
+    figure = draw_figure(results, "best-cells")
+    for name in ("best-cells.svg", "again.svg"):
+        save_figure(figure, folders[1] / name)
+        assert (folders[1] / name).read_bytes() == (folders[0] / "best-cells.svg").read_bytes()
     svg = (folders[0] / "edge-distribution.svg").read_text()
     assert all(name in svg for name in NAMES.values())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_stands_outside_the_figure(results, name):
+    figure = draw_figure(results, name)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    whole = figure.bbox
+    parts = [*figure.legends, *(axes.title for axes in figure.axes)]
+    parts += [text for axes in figure.axes for text in axes.texts]
+    for part in parts:
+        box = part.get_window_extent(renderer)
+        assert box.width == 0 or (whole.x0 <= box.x0 and box.x1 <= whole.x1), part
+        assert box.height == 0 or (whole.y0 <= box.y0 and box.y1 <= whole.y1), part
 
 
 def test_drawing_leaves_pyplot_alone(results):

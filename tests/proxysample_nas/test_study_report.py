@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from html.parser import HTMLParser
 
@@ -120,6 +121,16 @@ def test_the_page_says_what_was_run_and_how_to_read_it(study, page):
         assert words in page.text
     for row in study.rows("random"):
         assert f"{row.accuracies(4)[0]:.1f}" in page.text
+
+
+def test_searches_of_other_settings_in_the_store_are_told(study, page, tmp_path):
+    words = "in the store are of other settings than these"
+    assert words not in page.text
+    (tmp_path / "study.sqlite").write_bytes((study.folder / "study.sqlite").read_bytes())
+    smaller = Study.open(tmp_path)
+    configuration = dataclasses.replace(smaller.configuration, search_seeds=(0,))
+    smaller.store.set_fact("configuration", configuration.to_json())
+    assert f"3 searches {words}" in to_html(smaller.results(), {}, {})
 
 
 def test_failed_and_missing_experiments_are_named_with_their_errors(page):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import create_figure, draw_cell, legend_handles
+from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, settle_layout
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.best import best_cells
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
@@ -185,4 +185,5 @@ def _draw(cells: list[tuple[Cell, str]]) -> Figure:
         draw_cell(cell, axes)
         axes.set_title(title, fontsize=10)
     figure.legend(handles=legend_handles(), loc="outside lower center", ncols=5, frameon=False)
+    settle_layout(figure)
     return figure

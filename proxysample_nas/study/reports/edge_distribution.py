@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import COLORS, NAMES, create_figure
+from proxysample_nas.drawing import COLORS, NAMES, create_figure, settle_layout
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.reports.results import StudyResults
@@ -162,6 +162,7 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
             if column == 0:
                 axes.set_ylabel(name.upper(), fontsize=11)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
+    settle_layout(figure)
     return figure
 
 

@@ -1,4 +1,4 @@
-r"""Tables as LaTeX, for documents that load ``booktabs``."""
+r"""Tables as LaTeX, for documents that load ``booktabs`` and ``graphicx``."""
 
 from __future__ import annotations
 
@@ -50,34 +50,37 @@ def to_latex(table: Layout, label: str) -> str:
     >>> from proxysample_nas.study.reports.layout import Section
     >>> table = Layout("T", (Column("a_b"), Column("c", "number")), (Section("", [["1 %", "2"]]),))
     >>> print(to_latex(table, "tab:t"))
-    % needs \usepackage{booktabs}
+    % needs \usepackage{booktabs,graphicx}
     \begin{table}
     \centering
     \caption{T.}
     \label{tab:t}
+    \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
     \begin{tabular}{lr}
     \toprule
     a\_b & c \\
     \midrule
     1 \% & 2 \\
     \bottomrule
-    \end{tabular}
+    \end{tabular}}
     \end{table}
     """
     places = "".join("r" if column.kind == "number" else "l" for column in table.columns)
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,graphicx}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{escape_latex(table.title)}.}}",
             rf"\label{{{label}}}",
+            # Shrunk only where it is wider than the page.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{places}}}",
             r"\toprule",
             _line([column.heading for column in table.columns], table.columns),
             *_body(table),
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             *_notes(table.notes),
             r"\end{table}",
         ]

@@ -51,6 +51,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     """
     configuration = results.configuration
     found = [one for row in results.rows for one in row.found]
+    n_strays = len(results.store.results("search")) - len(found)
     n_searches = len(results.rows) * len(configuration.search_seeds)
     judged = {
         (one.cell, channels): accuracy
@@ -68,6 +69,11 @@ def how_far_it_got(results: StudyResults) -> list[str]:
         lines.append(f"{n_runs:,} of the {n_trainings:,} trainings that judge them have ended.")
     else:
         lines.append(f"{len(judged):,} of them have a published accuracy.")
+    if n_strays > 0:
+        lines.append(
+            f"{count(n_strays, 'search', 'searches')} in the store are of other settings than "
+            "these, or of a version of this library with other parameters; they are not shown."
+        )
     return lines
 
 

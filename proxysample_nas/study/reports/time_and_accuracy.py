@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import create_figure
+from proxysample_nas.drawing import create_figure, settle_layout
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import FoundCell, Row
 
@@ -200,7 +200,14 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
         _draw_proportional(grid[0, column])
         grid[-1, column].set_xlabel("r, part of the training data")
     handles, labels = _legend(results)
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=_n_legend_columns(labels, figure.get_figwidth()),
+        frameon=False,
+    )
+    settle_layout(figure)
     return figure
 
 
@@ -278,6 +285,13 @@ def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
     handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
     named = [*(label or "full data" for label in labels), "mean and std", "proportional to r"]
     return handles, named
+
+
+def _n_legend_columns(labels: list[str], width: float) -> int:
+    """Say how many columns of labels a figure of a width in inches has room for."""
+    # A letter is about 0.085 inches wide, a handle with its margins 0.65.
+    column = 0.65 + 0.085 * max(map(len, labels))
+    return max(1, min(len(labels), int(width / column)))
 
 
 def caption(results: StudyResults) -> str:
