@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
 from proxysample.clustering.parallel import Workers
 from proxysample.clustering.principal import principal_components
@@ -79,7 +80,8 @@ def feature_rows(
     Raises
     ------
     InputError
-        If there is not one finite row a sample, or fewer dimensions than `n_components`.
+        If there is not one finite row a sample, or fewer dimensions than `n_components`, or
+        an object is not fitted.
     MissingDependencyError
         If a timm model is named and timm is not installed.
 
@@ -115,7 +117,7 @@ def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> A
     if isinstance(features, str) or _is_module(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
-        return features.transform(samples)
+        return _transformed(samples, features)
     return _called(samples, features)
 
 
@@ -132,6 +134,16 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
         network = Backbone(backbone)
     images = ImageTensors(samples, resolve_device(device))
     return extract_features(network.to(images.device), images, progress)
+
+
+def _transformed(samples: Samples, fitted: Any) -> Any:
+    try:
+        return fitted.transform(samples)
+    except NotFittedError as error:
+        raise InputError(
+            f"features={type(fitted).__name__}(...) is not fitted: call its fit(dataset) first "
+            f"({error})"
+        ) from error
 
 
 def _called(samples: Samples, function: Callable[[Array], Any]) -> Array:

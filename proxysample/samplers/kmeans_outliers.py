@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from sklearn.base import clone
 
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import Backend, check_backend
@@ -36,7 +38,8 @@ class KMeansOutlierRemoval(Sampler):
         unit variance over the dataset. Or features from elsewhere, which are not scaled: an
         array (n, d), the name of a timm model, an ``nn.Module``, a callable from images to
         features, or a fitted object such as `AutoencoderLoss`, whose latents are taken; see
-        `proxysample.clustering.features.feature_rows`.
+        `proxysample.clustering.features.feature_rows`. They are never fitted here, so that
+        ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
     n_components : int, optional
         Project the features on so many principal components first.
     distance : {"overall", "per-cluster"}
@@ -127,6 +130,14 @@ class KMeansOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+
+    def __sklearn_clone__(self) -> Self:
+        # A fitted object among the parameters would come out of a clone unfitted, and an array
+        # as a copy, however large it is.
+        parameters = self.get_params(deep=False)
+        features = parameters.pop("features")
+        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
+        return type(self)(features=features, **copied)
 
     def _check_parameters(self) -> None:
         check_protocol(self.protocol)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from proxysample import AutoencoderLoss, InputError, KMeansOutlierRemoval, MissingDependencyError
@@ -84,6 +85,34 @@ def test_latents_of_an_autoencoder_are_clustered():
     assert np.array_equal(by_object.select(IMAGES, 0.5), by_array.select(IMAGES, 0.5))
     pixels = KMeansOutlierRemoval(n_clusters=4, random_state=0)
     assert not np.array_equal(by_array.select(IMAGES, 0.5), pixels.select(IMAGES, 0.5))
+
+
+def test_a_clone_keeps_a_fitted_object_fitted():
+    autoencoder = AutoencoderLoss(epochs=1, random_state=0, device="cpu").fit(IMAGES)
+    sampler = KMeansOutlierRemoval(n_clusters=4, features=autoencoder, random_state=0)
+    kept = sampler.select(IMAGES, 0.5)
+    copy = clone(sampler.set_params(n_init=2))
+    assert copy.features is autoencoder
+    assert copy.get_params(deep=False) == sampler.get_params(deep=False)
+    assert not [name for name in vars(copy) if name.endswith("_")]
+    assert np.array_equal(copy.set_params(n_init=None).select(IMAGES, 0.5), kept)
+    assert clone(clone(sampler)).features is autoencoder
+
+
+def test_a_clone_does_not_copy_an_array(tmp_path):
+    features = np.memmap(tmp_path / "features", dtype=np.float32, mode="w+", shape=(9, 2))
+    generator = np.random.default_rng(0)
+    sampler = KMeansOutlierRemoval(features=features, random_state=generator)
+    copy = clone(sampler)
+    assert copy.features is features
+    # What is drawn from is copied, as in every clone.
+    assert copy.random_state is not generator
+
+
+def test_an_object_that_is_not_fitted_is_refused():
+    sampler = KMeansOutlierRemoval(n_clusters=4, features=AutoencoderLoss(device="cpu"))
+    with pytest.raises(InputError, match=r"AutoencoderLoss.* is not fitted: call its fit"):
+        sampler.select(IMAGES, 0.5)
 
 
 def test_components_hold_what_a_full_decomposition_holds():
