@@ -6,6 +6,7 @@ import pytest
 
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.facts import StudyFacts
+from proxysample_nas.study.presets import preset
 from proxysample_nas.study.reports.comparison import compare_with_paper, is_cifar100
 
 from .written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
@@ -14,7 +15,7 @@ from .written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
 def compared(facts=HALF_OF_CIFAR100, **changed):
     settings = {
         "dataset": "data",
-        "samplers": ["rs:protocol=paper", "tl:protocol=paper,backbone=resnet18"],
+        "samplers": ["rs:protocol=paper", "tl:protocol=paper,backbone=resnet18.tv_in1k"],
         "searchers": ["gdas:protocol=paper"],
         "ratios": [0.5],
         "architecture_data": "test-half",
@@ -55,13 +56,31 @@ def test_every_difference_is_named(changed, differences):
 
 def test_the_default_protocol_differs_in_search_and_data():
     comparison = compared(
-        facts=CIFAR100, searchers=["gdas"], samplers=["rs"], architecture_data="held-out"
+        facts=CIFAR100, searchers=["gdas"], samplers=["ae"], architecture_data="held-out"
     )
     assert comparison.common == (
         "architecture data held out of the training images instead of half of the test part",
         "search protocol default instead of paper",
     )
-    assert comparison.of_samplers == {"RS": ("protocol default instead of paper",)}
+    assert comparison.of_samplers == {"AE": ("protocol default instead of paper",)}
+
+
+@pytest.mark.parametrize("sampler", ["rs", "cc-rs", "cc-or"])
+def test_rounding_is_no_difference_where_nothing_is_rounded(sampler):
+    assert compared(samplers=[sampler]).of_samplers == {sampler.upper(): ()}
+
+
+def test_the_paper_preset_is_the_papers_setting():
+    configuration = preset("paper")
+    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    for table, searcher in enumerate(configuration.searchers, start=1):
+        comparison = compare_with_paper(configuration, study, searcher)
+        assert comparison.table == table
+        assert comparison.is_same_protocol
+        for label, differences in comparison.of_samplers.items():
+            assert len(differences) == label.startswith("KM-OR"), label
+        assert {label[:2] for label in comparison.other_methods} == {"AE", "TL"}
+        assert all("keep=hard" in label for label in comparison.other_methods)
 
 
 def test_mirrored_images_that_are_left_out_count_for_search_and_judging():
@@ -75,7 +94,7 @@ def test_mirrored_images_that_are_left_out_count_for_search_and_judging():
 def test_another_backbone_is_another_sampler():
     comparison = compared(samplers=["tl:protocol=paper"])
     (differences,) = comparison.of_samplers.values()
-    assert differences == ("backbone tf_efficientnet_lite0 instead of resnet18",)
+    assert differences == ("backbone tf_efficientnet_lite0 instead of resnet18.tv_in1k",)
 
 
 @pytest.mark.parametrize("n_clusters", [50, 100])

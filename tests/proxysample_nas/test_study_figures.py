@@ -219,9 +219,23 @@ def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
     assert all(name in svg for name in NAMES.values())
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Six samplers with long names, and one searcher."""
+    return write_results(
+        tmp_path_factory.mktemp("crowded"),
+        lambda setting, seed: (CONVOLUTIONS if setting.sampler else SKIPS, 1.0),
+        lambda *_: [50.0],
+        searchers=[GDAS],
+        samplers=[f"km-or:n_clusters={k},protocol=paper" for k in (50, 100, 150)]
+        + ["cc-or", "cc-rs", "rs"],
+        seeds=[7],
+    )
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_nothing_stands_outside_the_figure(results, name):
-    figure = draw_figure(results, name)
+def test_nothing_stands_outside_the_figure(crowded, name):
+    figure = draw_figure(crowded, name)
     renderer = FigureCanvasAgg(figure).get_renderer()
     whole = figure.bbox
     parts = [*figure.legends, *(axes.title for axes in figure.axes)]

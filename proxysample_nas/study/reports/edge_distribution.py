@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Of a pie, where nodes are one apart.
 RADIUS = 0.34
+# In inches; the legend needs it.
+NARROWEST = 6.4
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
     ratios = [r for r in _ratios(results) if any(one.r == r for one in distributions)]
     n_nodes = max(one.cells[0].n_nodes for one in distributions)
     side = 0.75 * n_nodes
-    figure = create_figure(0.6 + side * len(ratios), 0.8 + side * len(rows))
+    width = max(NARROWEST, 0.6 + side * len(ratios))
+    figure = create_figure(width, 0.8 + side * len(rows))
     grid = figure.subplots(len(rows), len(ratios), squeeze=False)
     for place, (name, searcher) in enumerate(rows):
         for column, r in enumerate(ratios):
