@@ -22,6 +22,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.hyperparameters import check_not_negative, check_sizes
 
 SELECTIONS = ("argmax", "perturbation")
@@ -121,6 +122,9 @@ class DARTS(GradientSearcher):
         since BatchNorm cancels them.
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    precision : {"float32", "bfloat16"}
+        What the supernet's features and products are cast to; parameters, statistics and the
+        architecture stay in float32. bfloat16 is faster on GPUs that have it.
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
@@ -180,6 +184,7 @@ class DARTS(GradientSearcher):
         normalization: Normalization | None = None,
         protocol: Protocol = "default",
         random_state: int | None = None,
+        precision: Precision = "float32",
         device: str = "auto",
         progress: bool = True,
     ) -> None:
@@ -212,6 +217,7 @@ class DARTS(GradientSearcher):
         self.normalization = normalization
         self.protocol = protocol
         self.random_state = random_state
+        self.precision = precision
         self.device = device
         self.progress = progress
 

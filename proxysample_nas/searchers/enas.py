@@ -25,6 +25,7 @@ from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.hyperparameters import (
     check_decay_rates,
     check_not_negative,
@@ -115,6 +116,9 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         authors' code logs after each epoch.
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    precision : {"float32", "bfloat16"}
+        What the supernet's features and products are cast to; parameters, statistics and the
+        architecture stay in float32. bfloat16 is faster on GPUs that have it.
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
@@ -178,6 +182,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         normalization: Normalization | None = None,
         protocol: Protocol = "default",
         random_state: int | None = None,
+        precision: Precision = "float32",
         device: str = "auto",
         progress: bool = True,
     ) -> None:
@@ -213,6 +218,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         self.normalization = normalization
         self.protocol = protocol
         self.random_state = random_state
+        self.precision = precision
         self.device = device
         self.progress = progress
 

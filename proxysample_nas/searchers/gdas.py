@@ -16,6 +16,7 @@ from proxysample_nas.searchers.bilevel import update_architecture, update_weight
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.gumbel import sample_operations
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.hyperparameters import check_not_negative
 
 
@@ -86,6 +87,9 @@ class GDAS(GradientSearcher):
         since BatchNorm cancels them.
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    precision : {"float32", "bfloat16"}
+        What the supernet's features and products are cast to; parameters, statistics and the
+        architecture stay in float32. bfloat16 is faster on GPUs that have it.
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
@@ -145,6 +149,7 @@ class GDAS(GradientSearcher):
         normalization: Normalization | None = None,
         protocol: Protocol = "default",
         random_state: int | None = None,
+        precision: Precision = "float32",
         device: str = "auto",
         progress: bool = True,
     ) -> None:
@@ -175,6 +180,7 @@ class GDAS(GradientSearcher):
         self.normalization = normalization
         self.protocol = protocol
         self.random_state = random_state
+        self.precision = precision
         self.device = device
         self.progress = progress
 

@@ -20,6 +20,7 @@ from proxysample_nas.searchers.seeds import resolve_seed, stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.hyperparameters import check_sizes
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -107,6 +108,9 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         None measures the training data.
     random_state : int or None
         Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    precision : {"float32", "bfloat16"}
+        What the network's features and products are cast to; parameters and statistics
+        stay in float32. bfloat16 is faster on GPUs that have it.
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
@@ -156,6 +160,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         augmentation: Augmentation | None = STANDARD_AUGMENTATION,
         normalization: Normalization | None = None,
         random_state: int | None = None,
+        precision: Precision = "float32",
         device: str = "auto",
         progress: bool = True,
     ) -> None:
@@ -174,6 +179,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         self.augmentation = augmentation
         self.normalization = normalization
         self.random_state = random_state
+        self.precision = precision
         self.device = device
         self.progress = progress
 
@@ -250,6 +256,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
             nesterov=self.nesterov,
             augmentation=self.augmentation,
             normalization=normalization,
+            precision=self.precision,
             device=self.device,
             progress=False,
         )

@@ -14,6 +14,7 @@ from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import BatchesT, EpochSearcher, StateT
 from proxysample_nas.searchers.seeds import resolve_seed
 from proxysample_nas.space.cell import n_edges
+from proxysample_nas.space.precision import Precision, autocast_dtype
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.hyperparameters import check_kind, check_not_negative, check_sizes
 
@@ -30,6 +31,7 @@ class WeightSharingSearcher(EpochSearcher[StateT, BatchesT]):
     weight_decay: float
     nesterov: bool
     gradient_clip: float | None
+    precision: Precision
     track_running_stats: bool | None
     augmentation: Augmentation | None
     protocol: Protocol
@@ -44,6 +46,7 @@ class WeightSharingSearcher(EpochSearcher[StateT, BatchesT]):
             in_channels=data.weights.n_channels,
             track_running_stats=self.protocol == "paper" if track is None else track,
             generator=generator,
+            autocast_dtype=autocast_dtype(self.precision),
         ).to(data.weights.images.device)
 
     def _create_weight_optimizer(self, supernet: Supernet) -> torch.optim.SGD:
@@ -80,6 +83,7 @@ class WeightSharingSearcher(EpochSearcher[StateT, BatchesT]):
             weight_decay=self.weight_decay,
             gradient_clip=0 if self.gradient_clip is None else self.gradient_clip,
         )
+        autocast_dtype(self.precision)
         check_kind(Augmentation, augmentation=self.augmentation)
         check_kind(Normalization, normalization=self.normalization)
         if self.nesterov and not self.momentum:

@@ -102,6 +102,8 @@ class CellNetwork(Skeleton):
     generator : torch.Generator, optional
         Source of the initial weights, on the CPU. Without it they differ from network to network.
         The global random state is left alone either way.
+    autocast_dtype : torch.dtype, optional
+        See `Skeleton`.
 
     Raises
     ------
@@ -126,6 +128,7 @@ class CellNetwork(Skeleton):
         n_classes: int = 100,
         in_channels: int = 3,
         generator: torch.Generator | None = None,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
         given: object = cell
         if not isinstance(given, Cell):
@@ -137,6 +140,7 @@ class CellNetwork(Skeleton):
             n_classes,
             in_channels,
             generator,
+            autocast_dtype,
         )
         self.cell = cell
 

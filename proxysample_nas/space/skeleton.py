@@ -73,6 +73,8 @@ class Skeleton(nn.Module):
         Channels of the images.
     generator : torch.Generator, optional
         Source of the initial weights, on the CPU. Without it they differ from one to the next.
+    autocast_dtype : torch.dtype, optional
+        What features and products are cast to; parameters, statistics and logits are not.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Skeleton(nn.Module):
         n_classes: int,
         in_channels: int,
         generator: torch.Generator | None = None,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         _check_sizes(
@@ -108,6 +111,7 @@ class Skeleton(nn.Module):
             in_channels=in_channels,
         )
         self.in_channels = in_channels
+        self.autocast_dtype = autocast_dtype
         widths = [channels * 2**stage for stage in range(N_STAGES)]
         with torch.device("meta"):
             self.stem = nn.Sequential(
@@ -152,6 +156,14 @@ class Skeleton(nn.Module):
             If `images` does not have that shape and kind.
         """
         self._check_images(images)
+        if self.autocast_dtype is None:
+            return self._propagate(images, run_cell)
+        with torch.autocast(images.device.type, self.autocast_dtype):
+            return self._propagate(images, run_cell).to(images.dtype)
+
+    def _propagate(
+        self, images: torch.Tensor, run_cell: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         # Channels innermost suits narrow convolutions. It is set behind the stem, since images of
         # one channel have no such layout to hand on.
         features = self.stem(images).contiguous(memory_format=torch.channels_last)

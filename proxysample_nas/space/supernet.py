@@ -43,6 +43,8 @@ class Supernet(Skeleton):
     generator : torch.Generator, optional
         Source of the initial weights, on the CPU. Without it they differ from network to network.
         The global random state is left alone either way.
+    autocast_dtype : torch.dtype, optional
+        See `Skeleton`.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Supernet(Skeleton):
         track_running_stats: bool = True,
         conv_bias: bool = False,
         generator: torch.Generator | None = None,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
         edge_count = n_edges(n_nodes)
         super().__init__(
@@ -77,6 +80,7 @@ class Supernet(Skeleton):
             n_classes,
             in_channels,
             generator,
+            autocast_dtype,
         )
         self.n_nodes = n_nodes
         self.n_edges = edge_count

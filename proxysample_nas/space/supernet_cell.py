@@ -169,7 +169,9 @@ class SupernetCell(nn.Module):
             node = nodes[source]
             pooled = average_pool(node)
             for target, convolved in enumerate(self._convolve(source, node, mixing), source + 1):
-                skip, pool = mixing.skip[target - source - 1], mixing.pool[target - source - 1]
+                # Cast here and not before: so their gradients add up over cells in full.
+                skip = mixing.skip[target - source - 1].to(node.dtype)
+                pool = mixing.pool[target - source - 1].to(node.dtype)
                 if target == len(nodes):
                     nodes.append(torch.addcmul(convolved, node, skip))
                 else:
@@ -252,10 +254,14 @@ class SupernetCell(nn.Module):
 def _add(
     total: torch.Tensor | None, term: torch.Tensor, factor: torch.Tensor | None
 ) -> torch.Tensor:
+    total = None if total is None else total.to(term.dtype)
     if factor is None:
         return term if total is None else total + term
+    factor = factor.to(term.dtype)
     return term * factor if total is None else torch.addcmul(total, term, factor)
 
 
 def _full(total: torch.Tensor | None, features: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(features) if total is None else total.expand_as(features)
+    if total is None:
+        return torch.zeros_like(features)
+    return total.to(features.dtype).expand_as(features)
