@@ -1,4 +1,4 @@
-"""The command line of studies: run, table, report."""
+"""The command line of studies: run, status, table, report."""
 
 from __future__ import annotations
 
@@ -73,13 +73,44 @@ def study_run(
         int | None, typer.Option("--workers", help="Processes; by default one a core.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="in-process, processes or ray; by default in-process for one worker.",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List what is left, and how long it takes here by a short calibration.",
+        ),
+    ] = False,
+    calibration_seconds: Annotated[
+        float,
+        typer.Option(
+            "--calibration-seconds",
+            min=0,
+            help="For each sampler, searcher and width in a dry run, where there is a choice.",
+        ),
+    ] = 4.0,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
     ] = False,
 ) -> None:
     """Run what the study in a folder lacks, print its tables and save them there.
 
-    A study that was killed goes on where it stopped.
+    A study that was killed goes on where it stopped, and several commands may run the same
+    study at a time.
     """
     from proxysample_nas.study import Study
 
@@ -101,12 +132,32 @@ def study_run(
     }
     settings = {name: value for name, value in given.items() if value is not None}
     study = Study.from_configuration(output, _configuration(preset, settings))
-    n_failed = study.run(n_workers=workers, n_threads=threads, retry_failed=retry_failed)
+    if dry_run:
+        _estimate(study, workers, threads, calibration_seconds)
+        return
+    n_failed = _run(
+        study,
+        executor=executor,
+        n_workers=workers,
+        n_threads=threads,
+        n_gpus=gpus,
+        address=address,
+        retry_failed=retry_failed,
+    )
     _report(study)
     if n_failed:
         for failure in study.store.failures():
             typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
         raise InputError(f"{n_failed} experiments failed; --retry-failed runs them again")
+
+
+@study_app.command("status")
+def study_status(output: OutputFolder) -> None:
+    """Tell from a study's store alone what is done, running, failed and left."""
+    from proxysample_nas.study import Study
+    from proxysample_nas.study.status_text import describe_status
+
+    typer.echo(describe_status(Study.open(output).status()))
 
 
 @study_app.command("table")
@@ -132,6 +183,27 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
     if missing:
         raise InputError(f"a study without --preset also needs {', '.join(missing)}")
     return StudyConfiguration.build(**settings)
+
+
+def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
+    from proxysample_nas.study.estimate_text import describe_estimate
+
+    estimate = study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds)
+    typer.echo(describe_estimate(estimate))
+
+
+def _run(study: Study, **options: Any) -> int:
+    from proxysample_nas.study.interruption import StudyInterrupted
+
+    try:
+        return study.run(**options)
+    except StudyInterrupted as interruption:
+        typer.secho(
+            f"ended by {interruption}: what had finished is kept, and the same command goes on",
+            fg="yellow",
+            err=True,
+        )
+        raise typer.Exit(interruption.exit_code) from None
 
 
 def _report(study: Study) -> None:

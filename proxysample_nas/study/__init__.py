@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from proxysample.errors import unknown_name
 from proxysample_nas.study.component import Component
 from proxysample_nas.study.configuration import StudyConfiguration
+from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.executors import ExecutorName
 from proxysample_nas.study.judging import Lookup, Transfer
 from proxysample_nas.study.presets import PRESETS, preset
@@ -181,6 +182,36 @@ class Study:
             address=address,
             progress=progress,
             retry_failed=retry_failed,
+        )
+
+    def estimate(
+        self, *, n_workers: int | None = None, n_threads: int = 1, seconds_each: float = 4.0
+    ) -> StudyEstimate:
+        """Foretell how long the rest takes on this machine, by timing a little; write nothing.
+
+        Parameters
+        ----------
+        n_workers, n_threads : int
+            See `run`.
+        seconds_each : float
+            How long each sampler, searcher and width is timed, where its shortest run leaves a
+            choice.
+
+        Returns
+        -------
+        StudyEstimate
+
+        Raises
+        ------
+        InputError
+            If the data cannot be read.
+        """
+        return estimate_study(
+            self.configuration,
+            self.folder,
+            n_workers=n_workers,
+            n_threads=n_threads,
+            seconds_each=seconds_each,
         )
 
     def status(self) -> StudyStatus:

@@ -12,7 +12,7 @@ import torch
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import encode_labels
 from proxysample.errors import InputError
-from proxysample.keeping import interleave_classes
+from proxysample.keeping import IntArray, interleave_classes
 from proxysample_nas.data.holdout import stratified_holdout
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.study.facts import DatasetFacts
@@ -114,12 +114,36 @@ def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
 
 
 def _draw(train: ArrayDataset, n_train: int, random_state: int) -> ArrayDataset:
+    rows = draw_rows(train, n_train, random_state)
+    return ArrayDataset(train.images[rows], np.asarray(train.targets)[rows], train.classes)
+
+
+def draw_rows(train: ArrayDataset, n_train: int, random_state: int) -> IntArray:
+    """Draw training images, class shares kept.
+
+    Parameters
+    ----------
+    train : ArrayDataset
+    n_train : int
+        How many.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    ndarray of shape (n_train,), int64
+        Sorted indices.
+
+    Raises
+    ------
+    InputError
+        If there are fewer.
+    """
     if n_train > len(train):
         raise InputError(f"n_train={n_train:,}, but there are {len(train):,} training images")
     shuffled = np.random.default_rng(random_state).permutation(len(train))
     codes = encode_labels(np.asarray(train.targets))[1]
-    rows = np.sort(interleave_classes(shuffled, codes)[:n_train])
-    return ArrayDataset(train.images[rows], np.asarray(train.targets)[rows], train.classes)
+    return np.sort(interleave_classes(shuffled, codes)[:n_train])
 
 
 def _fingerprint(*parts: ArrayDataset) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,36 @@ class Seconds:
             max(self.likely, other.likely),
             max(self.high, other.high),
         )
+
+
+NO_TIME = Seconds(0.0, 0.0, 0.0)
+
+
+def share(work: Iterable[tuple[Seconds, float]], n_workers: int) -> Seconds:
+    """Foretell how long workers take who share experiments out.
+
+    No number of workers shortens this below the longest experiment.
+
+    Parameters
+    ----------
+    work : iterable of (Seconds, float)
+        How long each experiment takes, and how many there are of it.
+    n_workers : int
+
+    Returns
+    -------
+    Seconds
+
+    Examples
+    --------
+    >>> share([(Seconds(1, 2, 3), 8), (Seconds(5, 5, 5), 1)], n_workers=4)
+    Seconds(low=5, likely=5.25, high=7.25)
+    """
+    total = longest = NO_TIME
+    for each, count in work:
+        total += each.times(count)
+        longest = longest.or_longer(each)
+    return total.times(1 / n_workers).or_longer(longest)
 
 
 class Durations:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxysample_nas.study.claims import Claim, Claims, RunnerRecord
-from proxysample_nas.study.durations import Durations, Seconds
+from proxysample_nas.study.durations import NO_TIME, Durations, Seconds, share
 from proxysample_nas.study.experiments import Experiment, list_experiments
 from proxysample_nas.study.live_runner import SECONDS_UNTIL_GONE
 from proxysample_nas.study.plan import Plan
@@ -204,12 +204,12 @@ def _time_to_go(
     now: float,
 ) -> TimeToGo:
     n_workers = sum(runner.n_workers for runner in runners) or 1
-    total = Seconds(0.0, 0.0, 0.0)
+    total = NO_TIME
     unknown = []
     is_upper_bound = False
+    # A stage begins when the one before has ended.
     for stage in stages:
-        work = Seconds(0.0, 0.0, 0.0)
-        longest = Seconds(0.0, 0.0, 0.0)
+        work = []
         todo = [(one, 0.0) for one in stage.left]
         todo += [(one.experiment, now - one.since) for one in stage.running]
         for experiment, elapsed in todo:
@@ -218,10 +218,6 @@ def _time_to_go(
                 unknown.append(experiment)
                 continue
             is_upper_bound |= experiment.key is None
-            each = each.less(elapsed)
-            work += each.times(experiment.count)
-            longest = longest.or_longer(each)
-        # A stage begins when the one before has ended, which no number of workers shortens
-        # below its longest experiment.
-        total += work.times(1 / n_workers).or_longer(longest)
+            work.append((each.less(elapsed), experiment.count))
+        total += share(work, n_workers)
     return TimeToGo(total, n_workers, tuple(unknown), is_upper_bound)

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from proxysample_nas.study.experiments import Experiment
 from proxysample_nas.study.status import Running, StageStatus, StudyStatus, TimeToGo
-from proxysample_nas.study.wording import aligned, counted, in_words, range_in_words
+from proxysample_nas.study.wording import STAGES, aligned, counted, in_words, range_in_words
 
-NOUNS = {
-    "selection": "selections",
-    "search": "searches",
-    "judging": "judgings",
-    "transfer": "transfers",
-}
 MOST_FAILURES = 10
 
 
@@ -45,7 +38,7 @@ def _table(stages: Iterable[StageStatus]) -> str:
         left = f"{stage.n_left:,}"
         lines.append(
             [
-                NOUNS[stage.name],
+                STAGES[stage.name],
                 f"{stage.n_done:,}",
                 f"{len(stage.running):,}",
                 f"{len(stage.failed):,}",

@@ -6,6 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from proxysample_nas.study.durations import Seconds
 
+STAGES = {
+    "selection": "selections",
+    "search": "searches",
+    "judging": "judgings",
+    "transfer": "transfers",
+}
+"""What the experiments of each stage are called."""
+
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
