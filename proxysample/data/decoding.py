@@ -137,7 +137,9 @@ def _image_array(image: Any, index: int) -> Array:
     if hasattr(image, "detach"):
         pixels: Array = image.detach().cpu().numpy()
         return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
-    pixels = np.asarray(image)
+    # As arrays these would be numbers of colours, and booleans.
+    mode = {"P": "RGB", "1": "L"}.get(getattr(image, "mode", ""))
+    pixels = np.asarray(image if mode is None else image.convert(mode))
     if pixels.dtype.kind not in "fiub" or pixels.ndim == 0:
         raise InputError(
             f"sample {index} is a {type(image).__name__}, not an image: "

@@ -68,6 +68,17 @@ def test_a_single_split_of_grey_images_and_strings(tmp_path):
         splits.require_test()
 
 
+@pytest.mark.parametrize(("mode", "shape"), [("P", (5, 4, 3)), ("1", (5, 4, 1))])
+def test_images_with_a_palette_and_of_single_bits_become_pixels(tmp_path, mode, shape):
+    images = [Image.fromarray(one).convert(mode) for one in PIXELS[:2]]
+    dataset = Dataset.from_dict({"image": images, "label": [0, 1]})
+    found = load_dataset(saved(tmp_path / "d", dataset)).train.images
+    expected = [np.asarray(one.convert("RGB" if mode == "P" else "L")) for one in images]
+    assert np.array_equal(found, np.stack(expected).reshape(2, *shape))
+    assert found.dtype == np.uint8
+    assert found.max() == 255
+
+
 def test_a_selection_is_read_in_its_order(tmp_path):
     chosen = table([0, 1, 1, 0]).select([3, 1])
     assert np.array_equal(load_dataset(saved(tmp_path / "d", chosen)).train.images, PIXELS[[3, 1]])
