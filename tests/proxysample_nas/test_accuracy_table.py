@@ -207,6 +207,15 @@ def test_latex_keeps_its_columns_whatever_is_in_them():
         assert not re.search(rf"(?<!\\){re.escape(special)}", given)
 
 
+def test_a_table_longer_than_a_page_is_taken_apart_by_its_sections():
+    sections = tuple(Section(name, [[f"{name}{i}"] for i in range(30)]) for name in "ABC")
+    text = to_latex(Layout("Long", (Column("x"),), sections, ("a note",)), "tab:long")
+    assert re.findall(r"caption\{(.*)\}", text) == ["Long: A.", "Long: B.", "Long: C."]
+    assert re.findall(r"label\{(.*)\}", text) == ["tab:long-1", "tab:long-2", "tab:long-3"]
+    assert [f"{name}{i}" for name in "ABC" for i in range(30)] == re.findall(r"[ABC]\d+", text)
+    assert text.count("a note") == 1
+
+
 def test_a_bracket_or_star_after_a_line_break_is_no_argument():
     # \\[0] and \\* would be taken as the space after a line.
     assert escape_latex("[0]").startswith("{[}")

@@ -77,11 +77,24 @@ def test_every_search_is_a_point_of_its_own(results):
         assert len(drawn) == 10  # the full data and four proxies, twice each
         assert len(set(drawn)) == 10
     # r=1 takes 100 and 110 s, r=0.5 takes 50 and 60 s on both samplers.
+    assert seconds.get_ylabel() == "search time, s"
     assert sorted(y for _, y in points(seconds)) == [25, 25, 35, 35, 50, 50, 60, 60, 100, 110]
     whole = sorted(y for x, y in points(relative) if x > 0.9)
     assert whole == pytest.approx([100 / 1.05, 110 / 1.05])
     # The widest network's: 8 channels.
     assert {y for _, y in points(accuracy)} == {78.0, 68.0, 28.0}
+
+
+def test_long_times_are_in_hours(tmp_path):
+    results = write_results(
+        tmp_path,
+        lambda setting, seed: (SKIPS, 72_000.0 * setting.r),
+        lambda *_: [50.0],
+        searchers=[GDAS],
+    )
+    axes = draw_figure(results, "time-and-accuracy").axes[1]
+    assert axes.get_ylabel() == "search time, h"
+    assert sorted(y for _, y in points(axes)) == [10, 20]
 
 
 def test_the_line_is_mean_and_deviation_over_the_searches(results):

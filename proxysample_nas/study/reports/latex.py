@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from proxysample_nas.study.reports.layout import Column, Layout
+from proxysample_nas.study.reports.layout import Column, Layout, Section
+
+MOST_LINES = 50
+"""So many lines fit a page, with notes."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -43,7 +47,8 @@ def to_latex(table: Layout, label: str) -> str:
     Returns
     -------
     str
-        Its notes stand beneath the lines.
+        Its notes stand beneath the lines. A table longer than a page is one environment for
+        each section, numbered in its label.
 
     Examples
     --------
@@ -65,6 +70,31 @@ def to_latex(table: Layout, label: str) -> str:
     \end{tabular}}
     \end{table}
     """
+    parts = _split(table)
+    if len(parts) == 1:
+        return _environment(table, label)
+    return "\n\n".join(
+        _environment(part, f"{label}-{number}") for number, part in enumerate(parts, start=1)
+    )
+
+
+def _split(table: Layout) -> list[Layout]:
+    """Take a table apart by its sections where it would be longer than a page."""
+    if sum(len(section.lines) for section in table.sections) <= MOST_LINES:
+        return [table]
+    *first, last = (
+        replace(
+            table,
+            title=f"{table.title}: {section.heading}",
+            sections=(Section("", section.lines),),
+            notes=(),
+        )
+        for section in table.sections
+    )
+    return [*first, replace(last, notes=table.notes)]
+
+
+def _environment(table: Layout, label: str) -> str:
     places = "".join("r" if column.kind == "number" else "l" for column in table.columns)
     return "\n".join(
         [

@@ -23,6 +23,8 @@ HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe & Ito (2008); with another number of markers, so that both together tell many samplers
 apart."""
 INK = "#1c2733"
+UNITS = {"s": 1, "min": 60, "h": 3600}
+"""Seconds of each unit of time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,28 @@ def seconds_points(rows: list[Row]) -> list[Point]:
     list of Point
     """
     return [_point(row, one, one.seconds) for row in rows for one in row.found]
+
+
+def time_unit(longest: float) -> str:
+    """Choose the unit of an axis of times.
+
+    Parameters
+    ----------
+    longest : float
+        Seconds.
+
+    Returns
+    -------
+    {"s", "min", "h"}
+
+    Examples
+    --------
+    >>> time_unit(90), time_unit(900), time_unit(90_000)
+    ('s', 'min', 'h')
+    """
+    return max(
+        (unit for unit in UNITS if 2 * UNITS[unit] <= longest), key=UNITS.__getitem__, default="s"
+    )
 
 
 def relative_points(rows: list[Row]) -> list[Point]:
@@ -177,9 +201,10 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
     ]
     if not searchers:
         raise InputError("no search of this study has ended, so there is nothing to draw")
+    unit = time_unit(max(point.value for point in seconds_points(list(results.rows))))
     panels: list[tuple[str, Callable[[list[Row]], list[Point]]]] = [
         ("search time,\n% of the full data's", relative_points),
-        ("search time, s", seconds_points),
+        (f"search time, {unit}", lambda rows: _in_unit(seconds_points(rows), unit)),
         (
             f"test accuracy, %\nC={results.widest}",
             lambda rows: accuracy_points(rows, results.widest),
@@ -214,6 +239,10 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
 def _point(row: Row, found: FoundCell, value: float) -> Point:
     sampler = row.setting.sampler
     return Point(None if sampler is None else sampler.label, found.seed, row.setting.r, value)
+
+
+def _in_unit(points: list[Point], unit: str) -> list[Point]:
+    return [replace(point, value=point.value / UNITS[unit]) for point in points]
 
 
 def _draw_points(axes: Axes, points: list[Point], results: StudyResults) -> None:
