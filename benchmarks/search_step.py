@@ -5,6 +5,7 @@ for everything and a deep copy for the virtual step; it stands in the tests, whi
 Steps of the two alternate in one process, so that whatever else the machine does meets both alike.
 
     python benchmarks/search_step.py --step darts-v1 --step gdas --repeats 5
+    python benchmarks/search_step.py --device cuda --precision bfloat16 --repeats 20
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from proxysample_nas.searchers.bilevel import (
 )
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.precision import AUTOCAST_DTYPES, autocast_dtype
 from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_darts import Reference
 from tests.proxysample_nas.reference_supernet import ReferenceSupernet
@@ -123,10 +125,18 @@ def interleave(steps: Sequence[Step], repeats: int) -> list[list[float]]:
     seconds: list[list[float]] = [[] for _ in steps]
     for _ in range(repeats + 1):
         for step, taken in zip(steps, seconds, strict=True):
+            wait_for_device()
             start = time.perf_counter()
             step()
+            wait_for_device()
             taken.append(time.perf_counter() - start)
     return [taken[1:] for taken in seconds]
+
+
+def wait_for_device() -> None:
+    """Let a GPU finish what it was given: it works on by itself."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def measure(options: argparse.Namespace, name: str) -> str:
@@ -135,22 +145,31 @@ def measure(options: argparse.Namespace, name: str) -> str:
     size = (options.batch_size, 3, options.image_size, options.image_size)
     first, second = (
         (
-            torch.randn(size, generator=generator),
-            torch.randint(options.n_classes, size[:1], generator=generator),
+            torch.randn(size, generator=generator).to(options.device),
+            torch.randint(options.n_classes, size[:1], generator=generator).to(options.device),
         )
         for _ in range(2)
     )
     alphas = 1e-3 * torch.randn(n_edges(options.n_nodes), len(OPERATIONS), generator=generator)
+    alphas = alphas.to(options.device)
     sizes = (options.n_nodes, options.channels, options.cells_per_stage, options.n_classes)
-    state = library_state(Supernet(*sizes, generator=generator), alphas)
-    plain = Reference(ReferenceSupernet(*sizes), alphas, LEARNING_RATE)
+    dtype = autocast_dtype(options.precision)
+    supernet = Supernet(*sizes, generator=generator, autocast_dtype=dtype)
+    state = library_state(supernet.to(options.device), alphas)
+    plain = Reference(ReferenceSupernet(*sizes).to(options.device), alphas, LEARNING_RATE)
     library, authors = interleave(STEPS[name](state, plain, first, second), options.repeats)
     fast, slow = statistics.median(library), statistics.median(authors)
     ratios = [a / b for a, b in zip(authors, library, strict=True)]
     return (
         f"| {name} | {slow:.3f} | {fast:.3f} | {slow / fast:.2f} "
-        f"| {min(ratios):.2f} to {max(ratios):.2f} | {options.repeats} |"
+        f"| {min(ratios):.2f} to {max(ratios):.2f} | {2 * options.batch_size / fast:.0f} "
+        f"| {options.repeats} |"
     )
+
+
+def device_name(device: str) -> str:
+    """Say what the steps run on."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -164,6 +183,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of each form")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
+    parser.add_argument("--precision", default="float32", choices=list(AUTOCAST_DTYPES))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args(arguments)
 
@@ -175,10 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"{options.n_nodes} nodes, {options.channels} channels, {options.cells_per_stage} cells a "
         f"stage, batch {options.batch_size}, {options.image_size}x{options.image_size} pixels, "
-        f"{options.threads} threads, torch {torch.__version__}\n"
+        f"{options.threads} threads, {device_name(options.device)}, library in "
+        f"{options.precision}, torch {torch.__version__}\n"
     )
-    print("| step | plain, median s | library, median s | ratio | ratio per pair | n |")
-    print("|---|---|---|---|---|---|")
+    # A step reads a batch for the weights and one for the architecture.
+    print("| step | plain, median s | library, median s | ratio | ratio per pair | images/s | n |")
+    print("|---|---|---|---|---|---|---|")
     for name in options.step or STEPS:
         print(measure(options, name), flush=True)
 
