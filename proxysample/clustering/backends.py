@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 from proxysample.clustering import faiss, scikit_learn
 from proxysample.clustering.lloyd import Engine, Refined, iterate
 from proxysample.clustering.numpy_engine import NumpyEngine
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.torch_engine import TorchEngine
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 from proxysample.device import resolve_device
 from proxysample.errors import unknown_name

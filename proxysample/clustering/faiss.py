@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.clustering.lloyd import Refined
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.keeping import FloatArray

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.principal import principal_components
 from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples, is_tensor
 from proxysample.data.rows import Array, Rows
 from proxysample.errors import InputError

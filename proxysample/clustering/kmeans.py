@@ -10,8 +10,8 @@ from proxysample.clustering import scikit_learn
 from proxysample.clustering.backends import Backend, find_backend
 from proxysample.clustering.groups import distances_to_own
 from proxysample.clustering.numpy_engine import nearest_centers
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.start import find_start
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 from proxysample.keeping import FloatArray, IntArray
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from proxysample.clustering.groups import sum_by_group
 from proxysample.clustering.lloyd import NOISE, Step
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Array, Rows
 from proxysample.keeping import FloatArray, IntArray
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 from proxysample.keeping import FloatArray
 

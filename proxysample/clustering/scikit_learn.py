@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxysample.clustering.lloyd import Refined
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
 

@@ -7,8 +7,8 @@ import numpy as np
 from proxysample.clustering.backends import Refine
 from proxysample.clustering.groups import group_means
 from proxysample.clustering.numpy_engine import nearest_centers
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.principal import principal_components
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from proxysample.clustering.lloyd import NOISE, Step
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Float32Array, Rows
 from proxysample.keeping import FloatArray
 

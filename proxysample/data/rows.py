@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.keeping import FloatArray, IntArray
 
 Array = npt.NDArray[Any]

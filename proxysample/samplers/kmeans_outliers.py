@@ -9,8 +9,8 @@ from sklearn.base import clone
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import Backend, check_backend
 from proxysample.clustering.features import check_features, feature_rows
-from proxysample.clustering.parallel import Workers
 from proxysample.data.labels import encode_labels
+from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
 from proxysample.errors import InputError, unknown_name

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from proxysample.clustering.groups import distances_to_own, group_means
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
 from proxysample.keeping import Direction, FloatArray, IntArray

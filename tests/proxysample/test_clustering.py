@@ -8,10 +8,10 @@ from proxysample import clustering, load_dataset
 from proxysample.clustering import cluster, cluster_from_random_starts
 from proxysample.clustering.lloyd import iterate
 from proxysample.clustering.numpy_engine import NumpyEngine, nearest_centers
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.standardization import mean_and_scale
 from proxysample.clustering.torch_engine import TorchEngine
 from proxysample.data import rows as rows_module
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 
 BACKENDS = [

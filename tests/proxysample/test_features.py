@@ -11,7 +11,7 @@ from torch import nn
 
 from proxysample import AutoencoderLoss, InputError, KMeansOutlierRemoval, MissingDependencyError
 from proxysample.clustering.features import check_features, feature_rows
-from proxysample.clustering.parallel import Workers
+from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.networks.backbones import load_backbone
 

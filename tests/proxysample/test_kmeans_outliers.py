@@ -10,8 +10,8 @@ import pytest
 from sklearn.base import clone
 
 from proxysample import InputError, KMeansOutlierRemoval, MissingDependencyError, load_dataset
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 from proxysample.keeping import class_sequence
 

@@ -9,10 +9,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from proxysample.clustering.groups import distances_to_own, group_means
-from proxysample.clustering.parallel import Workers
 from proxysample.clustering.principal import principal_components
 from proxysample.clustering.standardization import mean_and_scale
 from proxysample.data import rows as rows_module
+from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
 
 

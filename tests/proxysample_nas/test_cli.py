@@ -42,8 +42,8 @@ def test_a_cell_is_judged(proxysample_nas):
 
 
 def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
-    words = "study run --preset digits-demo --n-train 100 --sampler rs -r 0.5 --seed 777 --train epochs=1"
-    words += " --train cells_per_stage=1 --channels 4 --workers 1"
+    words = "study run --preset digits-demo --n-train 100 --sampler rs -r 0.5 --seed 777"
+    words += " --train epochs=1 --train cells_per_stage=1 --channels 4 --workers 1"
     words += " --searcher darts-v1:n_nodes=2,channels=4,cells_per_stage=1,epochs=1 --output"
     code, first, err = proxysample_nas(*words.split(), str(tmp_path / "study"))
     assert code == 0, err
