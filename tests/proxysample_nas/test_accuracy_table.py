@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -214,6 +216,21 @@ def test_a_table_longer_than_a_page_is_taken_apart_by_its_sections():
     assert re.findall(r"label\{(.*)\}", text) == ["tab:long-1", "tab:long-2", "tab:long-3"]
     assert [f"{name}{i}" for name in "ABC" for i in range(30)] == re.findall(r"[ABC]\d+", text)
     assert text.count("a note") == 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
+def test_tex_takes_the_tables(tmp_path):
+    wide = Layout("Wide", tuple(Column("w" * 30) for _ in range(9)), NASTY.sections[:0])
+    tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide))
+    document = (
+        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+        f"\n{tables}\n" + r"\end{document}"
+    )
+    (tmp_path / "tables.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
 
 
 def test_a_bracket_or_star_after_a_line_break_is_no_argument():

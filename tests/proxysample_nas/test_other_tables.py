@@ -124,7 +124,10 @@ def test_table_5_has_the_baseline_and_the_best_of_each_group(transferred):
         ("Supervised", ("0.5", "CC-OR", "GDAS", "0", "73.0 ± 1.4", "36.0")),
     ]
     assert "optimistic" in table.notes[0]
+    # Two distinct cells: that of the full data, and one that both samplers led to. Of the three
+    # seeds of each one is done.
     assert "200 epochs" in table.notes[1]
+    assert "2 of 6 trainings ended" in table.notes[1]
 
 
 def test_table_5_as_csv_has_a_line_per_cell_and_dataset(transferred):

@@ -85,6 +85,21 @@ def test_every_search_is_a_point_of_its_own(results):
     assert {y for _, y in points(accuracy)} == {78.0, 68.0, 28.0}
 
 
+def test_equal_searches_do_not_hide_one_another(tmp_path):
+    results = write_results(
+        tmp_path,
+        lambda setting, seed: (SKIPS, 5.0),
+        lambda *_: [50.0],
+        searchers=[GDAS],
+        samplers=["rs", "cc-or"],
+        search_seeds=[0, 1, 2],
+        seeds=[7],
+    )
+    for axes in draw_figure(results, "time-and-accuracy").axes:
+        drawn = points(axes)
+        assert len(drawn) == len(set(drawn)) == 9
+
+
 def test_long_times_are_in_hours(tmp_path):
     results = write_results(
         tmp_path,

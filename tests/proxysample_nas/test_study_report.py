@@ -175,8 +175,10 @@ def test_a_missing_study_is_refused(tmp_path, command_line):
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_any_drawing(study, tmp_path):
+    (tmp_path / "study.sqlite").write_bytes((study.folder / "study.sqlite").read_bytes())
     with pytest.raises(InputError, match="does not exist"):
-        study.report(tmp_path / "missing" / "page.html")
+        Study.open(tmp_path).report(tmp_path / "missing" / "page.html")
+    assert not list((tmp_path / "report").iterdir())
 
 
 def test_without_matplotlib_nothing_is_written(tmp_path, monkeypatch):

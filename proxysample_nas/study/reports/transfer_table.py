@@ -69,7 +69,10 @@ def transfer_table(results: StudyResults) -> Layout | None:
         if any(one.row.group == group for one in champions)
     )
     return Layout(
-        "Best cells on other datasets", columns, sections, (_selection(results), _how(transfers))
+        "Best cells on other datasets",
+        columns,
+        sections,
+        (_selection(results), _how(results, found)),
     )
 
 
@@ -201,6 +204,15 @@ def _selection(results: StudyResults) -> str:
     )
 
 
-def _how(transfers: tuple[Transfer, ...]) -> str:
-    described = [f"{one.dataset}: {describe_training(one)}" for one in transfers]
-    return "Judged from scratch on the other datasets. " + "; ".join(described) + "."
+def _how(results: StudyResults, found: list[dict[Cell, CellAccuracy]]) -> str:
+    configuration = results.configuration
+    n_cells = len({one.found.cell for one in _champions(results)})
+    described = []
+    for transfer, accuracies in zip(configuration.transfers, found, strict=True):
+        n_done = sum(len(accuracy.runs) for accuracy in accuracies.values())
+        n_all = n_cells * len(configuration.seeds)
+        described.append(
+            f"{transfer.dataset}: {describe_training(transfer)}, {n_done:,} of {n_all:,} trainings "
+            "ended"
+        )
+    return f"Judged from scratch on the other datasets. {'; '.join(described)}."
