@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from proxysample.errors import InputError
@@ -50,7 +50,8 @@ class Transfer:
         Parameters
         ----------
         given : str, mapping or Transfer
-            In words, names other than the attributes are parameters of `CellTrainer`.
+            In words, names other than the attributes are parameters of `Augmentation` or
+            `CellTrainer`.
 
         Returns
         -------
@@ -67,7 +68,12 @@ class Transfer:
             dataset, _, words = given.partition(",")
             values = parse_words(words)
             own = {name: values.pop(name) for name in _WORDS & values.keys()}
-            given = own | {"dataset": dataset, "training": values}
+            augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}
+            given = own | {
+                "dataset": dataset,
+                "augmentation": augmentation,
+                "training": values,
+            }
         try:
             return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
         except TypeError as error:
@@ -87,6 +93,7 @@ class Transfer:
 
 
 _WORDS = frozenset({"n_best", "channels", "recipe"})
+_AUGMENTATIONS = frozenset(field.name for field in fields(Augmentation))
 
 
 def create_trainer(

@@ -126,9 +126,13 @@ def test_the_best_cells_are_judged_on_another_dataset(tmp_path, other_digits):
 
 
 def test_transfers_read_words():
-    words = "cifar10:data,n_best=1,channels=16,epochs=3"
+    words = "cifar10:data,n_best=1,channels=16,epochs=3,flip=false"
     assert Transfer.parse(words) == Transfer(
-        dataset="cifar10:data", n_best=1, channels=16, training={"epochs": 3}
+        dataset="cifar10:data",
+        n_best=1,
+        channels=16,
+        training={"epochs": 3},
+        augmentation={"flip": False},
     )
 
 
