@@ -138,7 +138,7 @@ def estimate_study(
         groups = tuple(_grouped(left, calibration))
     return StudyEstimate(
         groups,
-        n_ended=len(experiments) - len(left),
+        n_ended=sum(one.key in ended for one in experiments),
         n_workers=default_workers(n_threads) if n_workers is None else n_workers,
         n_threads=n_threads,
         device=str(workbench.data.train_images.images.device),

@@ -73,7 +73,8 @@ def _failures(stages: Iterable[StageStatus]) -> Iterator[str]:
         yield f"and {len(failures) - MOST_FAILURES:,} more"
     n_blocked = sum(stage.n_blocked for stage in stages)
     if n_blocked:
-        yield f"{n_blocked:,} searches cannot begin, since the selection that they need has failed."
+        searches = "1 search" if n_blocked == 1 else f"{n_blocked:,} searches"
+        yield f"{searches} cannot begin: the selection that is needed has failed."
     if failures:
         yield "--retry-failed runs what has failed again."
 

@@ -48,7 +48,8 @@ def time_search(searcher: Searcher, data: StudyData, seconds: float) -> Rates:
         For the parts that `search_counts` counts.
     """
     batch_size = searcher.get_params()["batch_size"]
-    n_images = min(len(data.train), 2 * batch_size)
+    # Both parts get a whole batch, and of each class what holding out asks for.
+    n_images = min(len(data.train), max(2 * batch_size, 4 * data.train_images.n_classes))
     rows = torch.from_numpy(draw_rows(data.train, n_images, random_state=0))
     train = data.train_images.take(rows)
     validation = data.architecture_images

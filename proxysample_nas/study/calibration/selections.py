@@ -39,8 +39,9 @@ def time_selection(sampler: Sampler, train: ArrayDataset, seconds: float) -> Rat
         For the parts that `selection_counts` counts.
     """
     parameters = sampler.get_params(deep=False)
-    # K-Means needs more samples than clusters.
-    smallest = max(SMALLEST_PART, 2 * parameters.get("n_clusters", 0))
+    # K-Means needs more samples than clusters, and others two of each class.
+    n_classes = len(np.unique(np.asarray(train.targets)))
+    smallest = max(SMALLEST_PART, 2 * parameters.get("n_clusters", 0), 4 * n_classes)
     smallest = min(len(train), smallest)
     small = clone(sampler).set_params(epochs=1) if "epochs" in parameters else clone(sampler)
     parts = [

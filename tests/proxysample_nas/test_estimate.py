@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxysample_nas.searchers import create_searcher
+from proxysample_nas.study import Study, StudyConfiguration
+from proxysample_nas.study.calibration.rates import ONCE, Part, Rates, time_parts
+from proxysample_nas.study.calibration.searches import Sizes, search_counts, time_search
+from proxysample_nas.study.calibration.selections import time_selection
+from proxysample_nas.study.calibration.trainings import calibration_cells, time_training
+from proxysample_nas.study.durations import Seconds
+from proxysample_nas.study.estimate_text import describe_estimate
+from proxysample_nas.study.workbench import Workbench
+
+SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
+SIZES = Sizes(n_weights=300, n_architecture=200)
+
+RATE = st.floats(1e-6, 10.0)
+
+
+@given(once=RATE, step=RATE, update=RATE)
+def test_rates_are_found_whatever_they_are(once, step, update):
+    counts = [{"step": s, "update": u} for s, u in ((64.0, 1.0), (640.0, 1.0), (64.0, 8.0))]
+    timed = [(one, once + step * one["step"] + update * one["update"]) for one in counts]
+    foretold = Rates.fit(timed).foretell({"step": 1e5, "update": 100.0})
+    assert foretold == pytest.approx(once + step * 1e5 + update * 100, rel=1e-4)
+
+
+def test_no_part_takes_less_than_no_time():
+    rates = Rates.fit([({"step": 1.0}, 2.0), ({"step": 2.0}, 1.0)])
+    assert min(rates.seconds.values()) >= 0
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, []), (3, [2, 3]), (1000, [2, 8, 32])])
+def test_a_part_is_enlarged_until_it_stands_out_or_there_is_no_more_of_it(most, expected):
+    factors = []
+
+    def run(factor: int):
+        factors.append(factor)
+        return {"step": float(factor)}, 1.0 + 0.2 * factor
+
+    rates = time_parts(1, [Part(lambda _, factor: factor, most)], run, seconds=30.0)
+    assert factors == [1, 1, *expected]
+    if expected:
+        assert rates.seconds == pytest.approx({"step": 0.2, ONCE: 1.0})
+
+
+def test_no_long_run_begins_when_the_time_is_up():
+    factors = []
+
+    def run(factor: int):
+        factors.append(factor)
+        return {"step": float(factor)}, 1.0 * factor
+
+    time_parts(1, [Part(lambda _, factor: factor, 1000)], run, seconds=0.0)
+    assert factors == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("darts-v1", {"epochs": 3}, {"step": 900}),
+        ("gdas", {"epochs": 3, "steps_per_epoch": 5, "batch_size": 10}, {"step": 150}),
+        (
+            "enas",
+            {"epochs": 2, "controller_updates": 5, "controller_samples": 4, "batch_size": 64},
+            {"step": 600, "update": 10, "reward": 40 * 64, "candidate": 100 * 200},
+        ),
+        ("random", {"epochs": 3, "n_samples": 4}, {"train": 3600, "judge": 800}),
+        ("random", {"epochs": 3, "n_samples": 1}, {"train": 0, "judge": 0}),
+        (
+            "darts-v2",
+            {"epochs": 1, "selection": "perturbation", "perturbation_epochs": 2},
+            {"step": 300, "recover": 2 * 2 * 300, "remove": 3 * 5 * 200},
+        ),
+    ],
+)
+def test_counts_are_those_of_the_algorithms(name, parameters, expected):
+    searcher = create_searcher(name, **({"n_nodes": 3} | parameters))
+    assert search_counts(searcher, SIZES) == expected
+
+
+@pytest.fixture
+def workbench(tiny_settings):
+    return Workbench(StudyConfiguration.build(**tiny_settings(n_train=None)))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("darts-v1", {}),
+        ("darts-v1", {"selection": "perturbation"}),
+        ("darts-v2", {"protocol": "paper"}),
+        ("gdas", {}),
+        ("enas", {}),
+        ("random", {}),
+    ],
+)
+def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
+    half = "test-half" if parameters.get("protocol") == "paper" else "held-out"
+    configuration = StudyConfiguration.build(**tiny_settings(n_train=500, architecture_data=half))
+    searcher = create_searcher(name, **(SMALL | {"batch_size": 32, "epochs": 9} | parameters))
+    before = torch.get_rng_state()
+    rates = time_search(searcher, Workbench(configuration).data, seconds=0.3)
+    assert torch.equal(before, torch.get_rng_state())
+    assert rates.seconds.keys() - {ONCE} == search_counts(searcher, SIZES).keys()
+    assert rates.foretell(search_counts(searcher, SIZES)) > 0
+
+
+def test_a_search_takes_about_as_long_as_foretold(workbench):
+    searcher = create_searcher("darts-v1", **(SMALL | {"epochs": 6}))
+    data = workbench.data
+    rates = time_search(searcher, data, seconds=2.0)
+    result = searcher.search(data.train_images)
+    sizes = Sizes(result.facts.n_weight_samples, result.facts.n_architecture_samples)
+    foretold = rates.foretell(search_counts(searcher, sizes))
+    # Other processes may take the machine away for a while; a wrong count is off by more.
+    assert foretold / 4 < result.seconds < foretold * 4
+
+
+def test_cells_differ_in_what_they_cost(workbench):
+    trainer = workbench.configuration.create_trainer(4)
+    rates = time_training(trainer, calibration_cells(3), workbench.data, seconds=0.5)
+    assert len(rates) == 2
+    assert all(one.seconds["train"] > 0 for one in rates)
+
+
+@pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
+def test_samplers_are_timed_on_a_part(workbench, name):
+    from proxysample_nas.study.component import Component
+
+    sampler = workbench.configuration.create_sampler(Component.parse(name))
+    rates = time_selection(sampler, workbench.data.train, seconds=0.3)
+    assert ("train" in rates.seconds) == name.startswith("ae")
+
+
+def test_an_estimate_lists_what_is_left_and_writes_nothing(tiny_settings, tmp_path):
+    study = Study(**tiny_settings(seeds=[777, 888], ratios=[0.5, 0.25]), folder=tmp_path / "none")
+    estimate = study.estimate(n_workers=2, seconds_each=0.1)
+    assert not study.folder.exists()
+    assert [(one.stage, one.count, one.is_upper_bound) for one in estimate.groups] == [
+        ("selection", 1, False),
+        ("search", 1, False),
+        ("search", 1, False),
+        ("search", 1, False),
+        ("judging", 6, True),
+    ]
+    stages = [estimate.stage_seconds(name) for name in ("selection", "search", "judging")]
+    assert estimate.seconds == stages[0] + stages[1] + stages[2]
+    full, half, quarter = (one.each.likely for one in estimate.groups[1:4])
+    assert full > half > quarter > 0
+    text = describe_estimate(estimate)
+    assert "at most 10 experiments" in text
+    assert "2 workers of 1 thread each, device cpu" in text
+    assert "Nothing was written" in text
+
+
+def test_what_has_ended_is_not_estimated_again(tiny_settings, tmp_path):
+    study = Study(**tiny_settings(), folder=tmp_path)
+    assert study.run(progress=False) == 0
+    content = study.store.path.read_bytes()
+    estimate = study.estimate(seconds_each=0.1)
+    assert estimate.groups == ()
+    assert estimate.seconds == Seconds(0.0, 0.0, 0.0)
+    assert estimate.n_ended == 4 + (study.status().stages[2].n_done - 1)
+    assert study.store.path.read_bytes() == content
+    assert "have ended already" in describe_estimate(estimate)
