@@ -10,6 +10,7 @@ from proxysample_nas.study.facts import DatasetFacts
 from proxysample_nas.study.judging import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.rows import Row
+from proxysample_nas.study.wording import counted
 
 
 def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...]:
@@ -38,9 +39,9 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     return tuple(lines)
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun; the plural's s by default."""
-    return f"{number:,} " + (noun if number == 1 else plural or f"{noun}s")
+def counted_searches(number: int) -> str:
+    """Write a number of searches."""
+    return f"{number:,} " + ("search" if number == 1 else "searches")
 
 
 def name_seeds(seeds: tuple[int, ...]) -> str:
@@ -71,7 +72,7 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
-    return text + (f" {count(n_missing, 'search', 'searches')} missing." if n_missing else "")
+    return text + (f" {counted_searches(n_missing)} missing." if n_missing else "")
 
 
 def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
@@ -82,8 +83,8 @@ def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
     unseen = "The test images are" if held_out else "The other half is"
     return (
         f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
-        f"C={parameters['channels']}, {count(parameters['cells_per_stage'], 'cell')} a stage, "
-        f"{count(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
+        f"C={parameters['channels']}, {counted(parameters['cells_per_stage'], 'cell')} a stage, "
+        f"{counted(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
         f"{name_seeds(configuration.search_seeds)}; architecture data {source} "
         f"({facts['n_weight_samples']:,} images train weights and "
         f"{facts['n_architecture_samples']:,} the architecture at r=1). "
@@ -95,7 +96,7 @@ def _length(parameters: dict[str, Any]) -> str:
     steps = parameters.get("steps_per_epoch")
     if steps is None:
         return "Equal epochs at every r, so a smaller r also means fewer updates."
-    return f"{count(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
+    return f"{counted(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
 
 
 def describe_machines(machines: list[dict[str, Any]]) -> str:
@@ -117,10 +118,10 @@ def describe_machines(machines: list[dict[str, Any]]) -> str:
 
 
 def _machine(machine: dict[str, Any]) -> str:
-    experiments = count(machine["n_side_by_side"], "experiment")
-    threads = count(machine["n_threads"], "thread")
+    experiments = counted(machine["n_side_by_side"], "experiment")
+    threads = counted(machine["n_threads"], "thread")
     return (
-        f"{machine['processor']}, {count(machine['n_cores'], 'core')}, device "
+        f"{machine['processor']}, {counted(machine['n_cores'], 'core')}, device "
         f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} each"
     )
 
@@ -153,10 +154,10 @@ def describe_training(judge: StudyConfiguration | Transfer) -> str:
     """
     trainer = create_trainer(judge.recipe, 1, (0,), judge.training, judge.augmentation, False)
     return (
-        f"{count(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
+        f"{counted(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {judge.recipe!r} with "
         f"{dict(judge.training) or 'nothing'} changed), "
-        f"{count(trainer.cells_per_stage, 'cell')} a stage"
+        f"{counted(trainer.cells_per_stage, 'cell')} a stage"
     )
 
 
@@ -171,7 +172,7 @@ def _missing(configuration: StudyConfiguration, rows: list[Row]) -> str:
         len(configuration.seeds) - (0 if accuracy is None else len(accuracy.accuracies))
         for accuracy in trained.values()
     )
-    return f" {count(n_missing, 'training')} missing." if n_missing else ""
+    return f" {counted(n_missing, 'training')} missing." if n_missing else ""
 
 
 def _cost(rows: list[Row]) -> str:
@@ -189,5 +190,5 @@ def _cost(rows: list[Row]) -> str:
     judging = sum(accuracy.seconds for accuracy in judged.values())
     return (
         f"Cost: {sum(scoring.values()):.1f} s scoring, {searching:.1f} s searching, "
-        f"{judging:.1f} s judging {count(n_runs, 'training')}."
+        f"{judging:.1f} s judging {counted(n_runs, 'training')}."
     )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxysample_nas.study.reports.comparison import compare_with_paper
-from proxysample_nas.study.reports.protocol import count, name_seeds
+from proxysample_nas.study.reports.protocol import counted_searches, name_seeds
 from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.wording import counted
 
 
 def what_was_run(results: StudyResults) -> list[str]:
@@ -61,7 +62,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     cells = {one.cell for one in found}
     lines = [
         f"{len(found):,} of {n_searches:,} searches have ended, in "
-        f"{count(len(cells), 'distinct cell')}."
+        f"{counted(len(cells), 'distinct cell')}."
     ]
     if configuration.lookup is None:
         n_trainings = len(cells) * len(configuration.channels) * len(configuration.seeds)
@@ -71,7 +72,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
         lines.append(f"{len(judged):,} of them have a published accuracy.")
     if n_strays > 0:
         lines.append(
-            f"{count(n_strays, 'search', 'searches')} in the store are of other settings than "
+            f"{counted_searches(n_strays)} in the store are of other settings than "
             "these, or of a version of this library with other parameters; they are not shown."
         )
     return lines
