@@ -162,8 +162,8 @@ def write_distribution(means: list[float]) -> str:
 
 def _seconds(row: Row) -> list[str]:
     return [
-        "" if row.search_seconds is None else f"{row.search_seconds:.1f}",
-        "" if row.scoring_seconds is None else f"{row.scoring_seconds:.2f}",
+        "" if row.search_seconds is None else f"{row.search_seconds:,.1f}",
+        "" if row.scoring_seconds is None else f"{row.scoring_seconds:,.2f}",
     ]
 
 
@@ -210,6 +210,9 @@ def _notes(comparison: Comparison | None) -> Iterator[str]:
             f"The paper's numbers are those of {source}. They come from another protocol and are "
             "no yardstick for ours: " + "; ".join(comparison.common) + f". {marks}"
         )
+    alike: dict[tuple[str, ...], list[str]] = {}
     for label, differences in comparison.of_samplers.items():
+        alike.setdefault(differences, []).append(label)
+    for differences, labels in alike.items():
         if differences:
-            yield f"† {label} is not the paper's sampler: {'; '.join(differences)}."
+            yield f"† {', '.join(labels)} beside the paper's sampler: {'; '.join(differences)}."

@@ -53,6 +53,10 @@ figure { margin: 1rem 0; } figcaption { color: var(--quiet); max-width: 60rem; }
 figure .scroll { background: #fff; padding: .6rem; border: 1px solid var(--line); }
 figure img { display: block; max-width: 100%; min-width: min(44rem, 210vw); height: auto;
   margin: 0 auto; }
+@media (max-width: 45rem) {
+  /* A long name that sticks would cover the numbers. */
+  tbody th[scope="row"] { white-space: normal; min-width: 6rem; max-width: 38vw; }
+}
 .error { font: 13px ui-monospace, monospace; white-space: pre-wrap; }
 """
 

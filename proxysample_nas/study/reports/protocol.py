@@ -189,6 +189,6 @@ def _cost(rows: list[Row]) -> str:
     n_runs = sum(len(accuracy.runs) for accuracy in judged.values())
     judging = sum(accuracy.seconds for accuracy in judged.values())
     return (
-        f"Cost: {sum(scoring.values()):.1f} s scoring, {searching:.1f} s searching, "
-        f"{judging:.1f} s judging {counted(n_runs, 'training')}."
+        f"Cost: {sum(scoring.values()):,.1f} s scoring, {searching:,.1f} s searching, "
+        f"{judging:,.1f} s judging {counted(n_runs, 'training')}."
     )
