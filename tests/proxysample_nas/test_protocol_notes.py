@@ -65,6 +65,11 @@ def test_one_training_seed_has_no_spread(tmp_path):
     assert "after the last epoch, seed 7." in text
 
 
+def test_changed_augmentation_is_said(tmp_path):
+    _, text = notes(tmp_path, augmentation={"flip": False})
+    assert "5 cells a stage, augmentation with {'flip': False} changed; test accuracy" in text
+
+
 def test_searches_on_several_machines_call_for_caution():
     other = MACHINE | {"device": "a GPU", "n_side_by_side": 4}
     assert "caution" not in describe_machines([MACHINE, MACHINE])

@@ -152,12 +152,14 @@ def describe_training(judge: StudyConfiguration | Transfer) -> str:
     -------
     str
     """
+    changed = dict(judge.augmentation)
+    augmentation = f", augmentation with {changed} changed" if changed else ""
     trainer = create_trainer(judge.recipe, 1, (0,), judge.training, judge.augmentation, False)
     return (
         f"{counted(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {judge.recipe!r} with "
         f"{dict(judge.training) or 'nothing'} changed), "
-        f"{counted(trainer.cells_per_stage, 'cell')} a stage"
+        f"{counted(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
     )
 
 
