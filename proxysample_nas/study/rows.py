@@ -106,6 +106,7 @@ def read_rows(store: Store, searcher: Component | None = None) -> list[Row]:
     reader = _Reader(store)
     searchers = reader.configuration.searchers if searcher is None else (searcher,)
     rows = [reader.row(one) for one in settings_of(reader.configuration)]
+    # Sorting is stable: variants of a sampler stay in the order that the study names them in.
     return [
         row
         for chosen in searchers
@@ -164,12 +165,11 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
     return StudyConfiguration.from_json(configuration), StudyFacts.from_json(facts)
 
 
-def _place(row: Row) -> tuple[int, int, str, float]:
+def _place(row: Row) -> tuple[int, int]:
     sampler = row.setting.sampler
     name = "" if sampler is None else sampler.name
     known = PAPERS_ORDER.index(name) if name in PAPERS_ORDER else len(PAPERS_ORDER)
-    label = "" if sampler is None else sampler.label
-    return GROUPS.index(row.group), known, label, -row.setting.r
+    return GROUPS.index(row.group), known
 
 
 def _group(sampler: Component | None) -> str:

@@ -61,8 +61,9 @@ def run_study(
     unfinished = UnfinishedSearches(folder.absolute(), runner_id)
     workbench = Workbench(configuration, unfinished, progress=progress)
     with interruptible():
-        store = Store(folder / "study.sqlite")
+        # Before there is a store: data that cannot be read leave none behind.
         facts = workbench.facts()
+        store = Store(folder / "study.sqlite")
         with (
             create_executor(
                 workbench,

@@ -189,3 +189,11 @@ def test_what_cannot_be_read_is_refused_before_any_work(changed, message, tmp_pa
     with pytest.raises(InputError, match=message):
         study.run(progress=False)
     assert not (tmp_path / "study.sqlite").exists()
+
+
+def test_variants_of_a_sampler_stand_in_the_order_they_were_named(tmp_path):
+    samplers = [f"km-or:n_clusters={k}" for k in (5, 10, 20)]
+    study = Study(**settings(samplers=[*samplers, "rs"], ratios=[0.5]), folder=tmp_path)
+    assert study.run(progress=False) == 0
+    names = [row.method.rstrip("*") for row in study.rows("random")]
+    assert names == ["Full DS", "RS", *(f"KM-OR (n_clusters={k})" for k in (5, 10, 20))]
