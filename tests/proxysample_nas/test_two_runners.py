@@ -5,10 +5,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import closing
 
 import pytest
 
+from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.study import Study
 from proxysample_nas.study.claims import Claims
 
@@ -44,6 +46,12 @@ def read(study: Study, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
+def wait_for_runners(study: Study, n_runners: int, process: subprocess.Popen[bytes]) -> None:
+    while len(Claims(study.store.database).runners()) < n_runners:
+        assert process.poll() is None, "the study ended before it could be met"
+        time.sleep(0.02)
+
+
 def wait_for_a_search(study: Study, process: subprocess.Popen[bytes]) -> None:
     """Wait until a search has been kept once."""
     while not list(study.folder.glob("unfinished/*.safetensors")):
@@ -63,7 +71,10 @@ def long_settings(tiny_settings):
 @pytest.fixture(scope="module")
 def alone(long_settings, tmp_path_factory):
     study = Study(**long_settings, folder=tmp_path_factory.mktemp("alone"))
-    assert study.run(progress=False) == 0
+    with warnings.catch_warnings():
+        # So short a search may well find a cell without a path through it.
+        warnings.simplefilter("ignore", SearchCollapseWarning)
+        assert study.run(progress=False) == 0
     return study
 
 
@@ -71,7 +82,14 @@ def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(alone, long_s
     study = Study(**long_settings, folder=tmp_path)
     with closing(sqlite3.connect(study.store.path)) as connection:
         connection.executescript(LOG)
-    runners = [start(long_settings, tmp_path, n_workers=n) for n in (1, 1)]
+    first = start(long_settings, tmp_path)
+    wait_for_a_search(study, first)
+    # The second has to find something left.
+    first.send_signal(signal.SIGSTOP)
+    second = start(long_settings, tmp_path)
+    wait_for_runners(study, 2, second)
+    first.send_signal(signal.SIGCONT)
+    runners = [first, second]
     assert [runner.wait(timeout=300) for runner in runners] == [0, 0]
     assert found(study) == found(alone)
     log = read(study, "SELECT key, runner FROM log")
@@ -87,9 +105,14 @@ def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
     study = Study(**long_settings, folder=tmp_path)
     killed = start(long_settings, tmp_path)
     wait_for_a_search(study, killed)
+    # A process that stands still lives, and keeps its claim.
+    killed.send_signal(signal.SIGSTOP)
+    (first_runner,) = (one.id for one in Claims(study.store.database).runners())
     waiting = start(long_settings, tmp_path)
-    while len(Claims(study.store.database).runners()) < 2:
-        time.sleep(0.02)
+    wait_for_runners(study, 2, waiting)
+    time.sleep(2)
+    assert waiting.poll() is None
+    assert Claims(study.store.database).held()[0].runner == first_runner
     killed.kill()
     killed.wait()
     assert waiting.wait(timeout=300) == 0
