@@ -49,7 +49,10 @@ def interruptible() -> Iterator[None]:
         yield
         return
 
+    received: list[int] = []
+
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        received.append(number)
         for one in before:
             signal.signal(one, signal.SIG_IGN)
         raise StudyInterrupted(number)
@@ -59,6 +62,11 @@ def interruptible() -> Iterator[None]:
         for number in before:
             signal.signal(number, end)
         yield
+    except KeyboardInterrupt as interruption:
+        # Ray raises one of its own in place of what it was interrupted by.
+        if received and not isinstance(interruption, StudyInterrupted):
+            raise StudyInterrupted(received[0]) from interruption
+        raise
     finally:
         for number, handler in before.items():
             # None stands for a handler that was not set by Python.
