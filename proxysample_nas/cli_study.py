@@ -155,7 +155,7 @@ def study_run(
 def study_status(output: OutputFolder) -> None:
     """Tell from a study's store alone what is done, running, failed and left."""
     from proxysample_nas.study import Study
-    from proxysample_nas.study.status_text import describe_status
+    from proxysample_nas.study.forecast.status_text import describe_status
 
     typer.echo(describe_status(Study.open(output).status()))
 
@@ -186,14 +186,14 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
 
 def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
-    from proxysample_nas.study.estimate_text import describe_estimate
+    from proxysample_nas.study.forecast.estimate_text import describe_estimate
 
     estimate = study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds)
     typer.echo(describe_estimate(estimate))
 
 
 def _run(study: Study, **options: Any) -> int:
-    from proxysample_nas.study.interruption import StudyInterrupted
+    from proxysample_nas.study.running.interruption import StudyInterrupted
 
     try:
         return study.run(**options)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import unknown_name
-from proxysample_nas.study.component import Component
-from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.executors import ExecutorName
-from proxysample_nas.study.judging import Lookup, Transfer
-from proxysample_nas.study.presets import PRESETS, preset
+from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
+from proxysample_nas.study.forecast.status import StudyStatus
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.judging import Lookup, Transfer
+from proxysample_nas.study.grid.presets import PRESETS, preset
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
 from proxysample_nas.study.reports.documents import (
     accuracy_documents,
@@ -22,10 +23,9 @@ from proxysample_nas.study.reports.documents import (
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import write_report
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.rows import Row, read_configuration, read_rows
-from proxysample_nas.study.running import run_study
-from proxysample_nas.study.status import StudyStatus
-from proxysample_nas.study.store import Store
+from proxysample_nas.study.results.rows import Row, read_configuration, read_rows
+from proxysample_nas.study.running.run import run_study
+from proxysample_nas.study.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,7 +229,7 @@ class Study:
         return StudyStatus.read(Store(self.folder / "study.sqlite", must_exist=True))
 
     def rows(self, searcher: str) -> list[Row]:
-        """Read the lines of one searcher's table; see `proxysample_nas.study.rows.Row`."""
+        """Read the lines of one searcher's table; see `proxysample_nas.study.results.rows.Row`."""
         return read_rows(self.store, self._searcher(searcher))
 
     def _searcher(self, name: str) -> Component:

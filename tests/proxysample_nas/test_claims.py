@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from proxysample_nas.study import Store
-from proxysample_nas.study.claims import Claims, RunnerRecord
-from proxysample_nas.study.live_runner import LiveRunner
-from proxysample_nas.study.process_identity import ProcessIdentity
-from proxysample_nas.study.store import experiment_key
-from proxysample_nas.study.unfinished import UnfinishedSearches
+from proxysample_nas.study.running.live_runner import LiveRunner
+from proxysample_nas.study.running.unfinished import UnfinishedSearches
+from proxysample_nas.study.store.claims import Claims, RunnerRecord
+from proxysample_nas.study.store.process_identity import ProcessIdentity
+from proxysample_nas.study.store.store import experiment_key
 
 SPECIFICATION = {"r": 0.5}
 KEY = experiment_key("search", SPECIFICATION)
@@ -119,7 +119,7 @@ def test_the_experiments_of_a_killed_process_are_free_at_once(claims):
 
 
 def _start(pid: int) -> str:
-    from proxysample_nas.study.process_identity import _state_and_start
+    from proxysample_nas.study.store.process_identity import _state_and_start
 
     return _state_and_start(pid)[1]
 

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import Study, StudyConfiguration
-from proxysample_nas.study.calibration.rates import ONCE, Part, Rates, time_parts
-from proxysample_nas.study.calibration.searches import Sizes, search_counts, time_search
-from proxysample_nas.study.calibration.selections import time_selection
-from proxysample_nas.study.calibration.trainings import calibration_cells, time_training
-from proxysample_nas.study.durations import Seconds
-from proxysample_nas.study.estimate_text import describe_estimate
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.forecast.calibration.rates import ONCE, Part, Rates, time_parts
+from proxysample_nas.study.forecast.calibration.searches import Sizes, search_counts, time_search
+from proxysample_nas.study.forecast.calibration.selections import time_selection
+from proxysample_nas.study.forecast.calibration.trainings import calibration_cells, time_training
+from proxysample_nas.study.forecast.durations import Seconds
+from proxysample_nas.study.forecast.estimate_text import describe_estimate
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
 SIZES = Sizes(n_weights=300, n_architecture=200)
@@ -130,7 +130,7 @@ def test_cells_differ_in_what_they_cost(workbench):
 
 @pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
 def test_samplers_are_timed_on_a_part(workbench, name):
-    from proxysample_nas.study.component import Component
+    from proxysample_nas.study.grid.component import Component
 
     sampler = workbench.configuration.create_sampler(Component.parse(name))
     rates = time_selection(sampler, workbench.data.train, seconds=0.3)

@@ -15,10 +15,10 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import StudyConfiguration
 from proxysample_nas.study.executors import WorkerDiedError, create_executor
 from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.plan import Plan
-from proxysample_nas.study.store import Store
-from proxysample_nas.study.tasks import TrainingTask
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.tasks import TrainingTask
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.grid.plan import Plan
+from proxysample_nas.study.store.store import Store
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from proxysample_nas.study.interruption import StudyInterrupted, interruptible
+from proxysample_nas.study.running.interruption import StudyInterrupted, interruptible
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

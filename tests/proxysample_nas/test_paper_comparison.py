@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.facts import StudyFacts
-from proxysample_nas.study.presets import preset
+from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.presets import preset
 from proxysample_nas.study.reports.comparison import compare_with_paper, is_cifar100
 
 from .written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16

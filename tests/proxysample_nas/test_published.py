@@ -9,7 +9,7 @@ import pytest
 
 from proxysample import InputError
 from proxysample_nas.space.cell import Cell, all_cells
-from proxysample_nas.study.published import MOST_BYTES, PublishedAccuracies
+from proxysample_nas.study.experiments.published import MOST_BYTES, PublishedAccuracies
 
 HEADER = "index,arch,cifar10_test_200ep,cifar100_test_200ep,cifar100_test_12ep,cifar100_valid_12ep"
 LEFT = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"

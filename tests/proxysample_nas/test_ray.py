@@ -13,10 +13,10 @@ from proxysample import InputError, MissingDependencyError
 from proxysample_nas.study import Study
 from proxysample_nas.study.executors import create_executor, ray_cluster, ray_session
 from proxysample_nas.study.executors.ray_worker import RayWorker, versions
-from proxysample_nas.study.plan import Plan
-from proxysample_nas.study.shipping import Shipment
-from proxysample_nas.study.unfinished import UnfinishedSearches
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.shipping import Shipment
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.grid.plan import Plan
+from proxysample_nas.study.running.unfinished import UnfinishedSearches
 
 
 def contents(study: Study) -> list[tuple[object, ...]]:

@@ -7,16 +7,16 @@ import pytest
 
 from proxysample import InputError
 from proxysample_nas.study import Study
-from proxysample_nas.study.claims import Claims, RunnerRecord
-from proxysample_nas.study.durations import Durations, Seconds
-from proxysample_nas.study.experiments import cost_of, list_experiments
-from proxysample_nas.study.plan import Plan
-from proxysample_nas.study.process_identity import ProcessIdentity
-from proxysample_nas.study.rows import read_configuration
-from proxysample_nas.study.status import StudyStatus
-from proxysample_nas.study.status_text import describe_status
-from proxysample_nas.study.store import Store
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.forecast.durations import Durations, Seconds
+from proxysample_nas.study.forecast.experiments import cost_of, list_experiments
+from proxysample_nas.study.forecast.status import StudyStatus
+from proxysample_nas.study.forecast.status_text import describe_status
+from proxysample_nas.study.grid.plan import Plan
+from proxysample_nas.study.results.rows import read_configuration
+from proxysample_nas.study.store.claims import Claims, RunnerRecord
+from proxysample_nas.study.store.process_identity import ProcessIdentity
+from proxysample_nas.study.store.store import Store
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_search_of_so_many_steps_takes_the_same_time_on_any_data(study):
 
 
 def test_a_status_reads_no_data(study, monkeypatch):
-    monkeypatch.setattr("proxysample_nas.study.data.load_dataset", None)
+    monkeypatch.setattr("proxysample_nas.study.experiments.data.load_dataset", None)
     assert study.status().stages
 
 

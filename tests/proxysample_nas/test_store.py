@@ -6,7 +6,7 @@ import pytest
 
 from proxysample import InputError
 from proxysample_nas.study import Store
-from proxysample_nas.study.store import experiment_key
+from proxysample_nas.study.store.store import experiment_key
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from proxysample import InputError
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.space.cell import all_cells
 from proxysample_nas.study import Lookup, Study, Transfer
-from proxysample_nas.study.rows import read_rows, read_transfer
+from proxysample_nas.study.results.rows import read_rows, read_transfer
 
 RANDOM = "random:n_nodes=4,n_samples=1"
 
@@ -90,7 +90,7 @@ def test_the_papers_protocol_searches_and_judges_on_halves_of_the_test_part(tmp_
 
 
 def test_halves_of_the_test_part_are_apart():
-    from proxysample_nas.study.data import load_study_data
+    from proxysample_nas.study.experiments.data import load_study_data
 
     data = load_study_data("digits", architecture_data="test-half")
     whole = load_study_data("digits")

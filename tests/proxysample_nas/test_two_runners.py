@@ -12,7 +12,7 @@ import pytest
 
 from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.study import Study
-from proxysample_nas.study.claims import Claims
+from proxysample_nas.study.store.claims import Claims
 
 LOG = """
 CREATE TABLE log (key TEXT, runner TEXT);

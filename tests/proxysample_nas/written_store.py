@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.settings import Setting, Specifications, settings_of
-from proxysample_nas.study.store import Store
+from proxysample_nas.study.store.store import Store
 
 CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
 HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from proxysample.errors import InputError, unknown_name
 from proxysample_nas.study.executors.base import Executor, WorkerDiedError
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.workbench import Workbench
 
 __all__ = ["Executor", "ExecutorName", "WorkerDiedError", "create_executor"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from proxysample.errors import ProxysampleError
-from proxysample_nas.study.tasks import Outcome, Task
+from proxysample_nas.study.experiments.tasks import Outcome, Task
 
 MOST_ATTEMPTS = 2
 """How often an experiment is given to a worker, where workers die of it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from proxysample_nas.study.executors.base import Executor
 from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.tasks import Outcome, Task, attempt
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.tasks import Outcome, Task, attempt
+from proxysample_nas.study.experiments.workbench import Workbench
 
 
 class InProcess(Executor):

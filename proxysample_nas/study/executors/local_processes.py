@@ -12,8 +12,8 @@ from proxysample.errors import InputError
 from proxysample_nas.study.executors.base import Unfit, WorkerDiedError
 from proxysample_nas.study.executors.local_worker import READY, work
 from proxysample_nas.study.executors.pool import WorkerPool
-from proxysample_nas.study.tasks import Outcome, Task
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.tasks import Outcome, Task
+from proxysample_nas.study.experiments.workbench import Workbench
 
 SECONDS_TO_END = 5.0
 """How long a process may take to end before it is killed."""

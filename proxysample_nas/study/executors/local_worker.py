@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection, wait
 from proxysample.errors import ProxysampleError
 from proxysample_nas.study.executors.base import Unfit
 from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.facts import StudyFacts
-from proxysample_nas.study.tasks import attempt
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.tasks import attempt
+from proxysample_nas.study.experiments.workbench import Workbench
 
 READY = "ready"
 """What a worker says once it has read the study's data."""

@@ -6,7 +6,7 @@ import abc
 from typing import Generic, TypeVar
 
 from proxysample_nas.study.executors.base import MOST_ATTEMPTS, Executor, WorkerDiedError
-from proxysample_nas.study.tasks import Outcome, Task
+from proxysample_nas.study.experiments.tasks import Outcome, Task
 
 WorkerT = TypeVar("WorkerT")
 

@@ -9,9 +9,9 @@ from proxysample_nas.study.executors.base import Unfit, WorkerDiedError
 from proxysample_nas.study.executors.pool import WorkerPool
 from proxysample_nas.study.executors.ray_session import RaySession
 from proxysample_nas.study.executors.ray_worker import RayWorker, versions
-from proxysample_nas.study.shipping import Shipment
-from proxysample_nas.study.tasks import Outcome, Task
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.shipping import Shipment
+from proxysample_nas.study.experiments.tasks import Outcome, Task
+from proxysample_nas.study.experiments.workbench import Workbench
 
 
 class RayCluster(WorkerPool[Any]):

@@ -6,9 +6,9 @@ from importlib.metadata import version
 
 from proxysample_nas.study.executors.base import Unfit
 from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.shipping import Shipment
-from proxysample_nas.study.tasks import Outcome, Task, attempt
-from proxysample_nas.study.workbench import Workbench
+from proxysample_nas.study.experiments.shipping import Shipment
+from proxysample_nas.study.experiments.tasks import Outcome, Task, attempt
+from proxysample_nas.study.experiments.workbench import Workbench
 
 
 class RayWorker:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from proxysample_nas.study.component import Component
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.layout import Column, Layout, Section
 from proxysample_nas.study.reports.protocol import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.rows import Row
+from proxysample_nas.study.results.rows import Row
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from proxysample.errors import InputError
 from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, settle_layout
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.best import best_cells
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.rows import GROUPS, FoundCell, Row
+from proxysample_nas.study.results.best import best_cells
+from proxysample_nas.study.results.rows import GROUPS, FoundCell, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxysample.files import replace_file
-from proxysample_nas.study.component import Component
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.accuracy_table import COST_COLUMNS, accuracy_table
 from proxysample_nas.study.reports.break_even import break_even_table, break_evens_to_csv
 from proxysample_nas.study.reports.latex import to_latex

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proxysample.errors import InputError
 from proxysample_nas.drawing import COLORS, NAMES, create_figure, settle_layout
 from proxysample_nas.space.cell import Cell, edges_of
-from proxysample_nas.study.component import Component
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
 

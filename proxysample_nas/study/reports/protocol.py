@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxysample_nas.study.component import Component
-from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.facts import DatasetFacts
-from proxysample_nas.study.judging import Transfer, create_trainer
+from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.forecast.wording import counted
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.judging import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.rows import Row
-from proxysample_nas.study.wording import counted
+from proxysample_nas.study.results.rows import Row
 
 
 def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from proxysample_nas.study.forecast.wording import counted
 from proxysample_nas.study.reports.comparison import compare_with_paper
 from proxysample_nas.study.reports.protocol import counted_searches, name_seeds
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.wording import counted
 
 
 def what_was_run(results: StudyResults) -> list[str]:
@@ -144,7 +144,7 @@ def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     Parameters
     ----------
     kind : str
-        See `proxysample_nas.study.store.experiment_key`.
+        See `proxysample_nas.study.store.store.experiment_key`.
     specification : dict
 
     Returns

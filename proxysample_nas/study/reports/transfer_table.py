@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.accuracy import CellAccuracy
-from proxysample_nas.study.best import Champion, best_cells
-from proxysample_nas.study.facts import DatasetFacts
-from proxysample_nas.study.judging import Transfer
+from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.grid.judging import Transfer
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.comparison import is_cifar100
 from proxysample_nas.study.reports.layout import Column, Layout, Section
@@ -14,7 +12,9 @@ from proxysample_nas.study.reports.papers_numbers import PapersTransferRow, pape
 from proxysample_nas.study.reports.protocol import describe_training
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.rows import GROUPS, read_transfer
+from proxysample_nas.study.results.accuracy import CellAccuracy
+from proxysample_nas.study.results.best import Champion, best_cells
+from proxysample_nas.study.results.rows import GROUPS, read_transfer
 
 PAPERS_GROUPS = {
     "nas-bench-201": "NAS-Bench-201, as the paper cites it",

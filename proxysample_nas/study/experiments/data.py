@@ -1,0 +1,155 @@
+"""A study's data: read once, cut to size, and named by what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+from proxysample.data.labels import encode_labels
+from proxysample.errors import InputError
+from proxysample.keeping import IntArray, interleave_classes
+from proxysample_nas.data.holdout import stratified_holdout
+from proxysample_nas.data.images import LabelledImages, load_images
+from proxysample_nas.study.experiments.facts import DatasetFacts
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Training and test part of a dataset.
+
+    Attributes
+    ----------
+    train : ArrayDataset
+        As samplers read it.
+    train_images, test_images : LabelledImages
+        As searchers and trainers read them, on the device.
+    architecture_images : LabelledImages or None
+        What trains the architecture, where the study takes it from the test part.
+    facts : DatasetFacts
+    """
+
+    train: ArrayDataset
+    train_images: LabelledImages
+    test_images: LabelledImages
+    architecture_images: LabelledImages | None
+    facts: DatasetFacts
+
+
+def load_study_data(
+    dataset: str,
+    n_train: int | None = None,
+    random_state: int = 0,
+    architecture_data: Literal["held-out", "test-half"] = "held-out",
+    device: str = "auto",
+) -> StudyData:
+    """Load a dataset for a study.
+
+    Parameters
+    ----------
+    dataset : str
+        See `proxysample.data.datasets.load_dataset`.
+    n_train : int, optional
+        Use only so many training images, class shares kept.
+    random_state : int
+        Seed of that draw, and of the halves of the test part.
+    architecture_data : {"held-out", "test-half"}
+        See `proxysample_nas.study.StudyConfiguration`.
+    device : str
+        See `proxysample.device.resolve_device`.
+
+    Returns
+    -------
+    StudyData
+
+    Raises
+    ------
+    InputError
+        If the dataset cannot be loaded, has no labels or no test part, or is too small.
+
+    Examples
+    --------
+    >>> data = load_study_data("digits", n_train=100, architecture_data="test-half")
+    >>> len(data.train), len(data.architecture_images), len(data.test_images)
+    (100, 180, 180)
+    """
+    train, test = _parts(load_dataset(dataset))
+    if n_train is not None:
+        train = _draw(train, n_train, random_state)
+    train_images = load_images(train, device=device)
+    test_images = load_images(test, classes=train_images.classes, device=device)
+    architecture_images = None
+    if architecture_data == "test-half":
+        generator = torch.Generator().manual_seed(random_state)
+        judging, architecture = stratified_holdout(test_images.labels, 0.5, generator)
+        architecture_images = test_images.take(architecture)
+        test_images = test_images.take(judging)
+    height, width = train_images.image_size
+    return StudyData(
+        train,
+        train_images,
+        test_images,
+        architecture_images,
+        DatasetFacts(
+            fingerprint=_fingerprint(train, test),
+            n_train=len(train_images),
+            n_test=len(test_images),
+            n_classes=train_images.n_classes,
+            image_shape=(height, width, train_images.n_channels),
+            split="test" if architecture_images is None else "test half",
+        ),
+    )
+
+
+def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
+    train, test = splits.train, splits.require_test()
+    for part in (train, test):
+        if part.targets is None:
+            raise InputError(f"{splits.name} has no labels, and a study needs them")
+    return train, test
+
+
+def _draw(train: ArrayDataset, n_train: int, random_state: int) -> ArrayDataset:
+    rows = draw_rows(train, n_train, random_state)
+    return ArrayDataset(train.images[rows], np.asarray(train.targets)[rows], train.classes)
+
+
+def draw_rows(train: ArrayDataset, n_train: int, random_state: int) -> IntArray:
+    """Draw training images, class shares kept.
+
+    Parameters
+    ----------
+    train : ArrayDataset
+    n_train : int
+        How many.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    ndarray of shape (n_train,), int64
+        Sorted indices.
+
+    Raises
+    ------
+    InputError
+        If there are fewer.
+    """
+    if n_train > len(train):
+        raise InputError(f"n_train={n_train:,}, but there are {len(train):,} training images")
+    shuffled = np.random.default_rng(random_state).permutation(len(train))
+    codes = encode_labels(np.asarray(train.targets))[1]
+    return np.sort(interleave_classes(shuffled, codes)[:n_train])
+
+
+def _fingerprint(*parts: ArrayDataset) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        for array in (part.images, np.asarray(part.targets)):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:32]

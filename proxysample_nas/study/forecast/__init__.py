@@ -1,0 +1,1 @@
+"""What is done and left, and how long the rest takes."""

@@ -1,0 +1,107 @@
+"""Foretell how long a study's experiments take, by timing a little of each kind."""
+
+from __future__ import annotations
+
+from proxysample_nas.searchers import Searcher
+from proxysample_nas.study.experiments.data import StudyData
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.forecast.calibration.rates import Rates
+from proxysample_nas.study.forecast.calibration.searches import Sizes, search_counts, time_search
+from proxysample_nas.study.forecast.calibration.selections import selection_counts, time_selection
+from proxysample_nas.study.forecast.calibration.trainings import (
+    calibration_cells,
+    time_training,
+    training_counts,
+)
+from proxysample_nas.study.forecast.durations import NO_TIME, Seconds
+from proxysample_nas.study.forecast.experiments import Experiment
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.training.trainer import CellTrainer
+
+
+class Calibration:
+    """Times each sampler, searcher and trainer of a study when it is first asked for.
+
+    Parameters
+    ----------
+    workbench : Workbench
+    seconds_each : float
+        How long each is timed, where its shortest run leaves a choice.
+
+    Attributes
+    ----------
+    cells : list of Cell
+        Drawn at random; trainers are timed on them, since no cell is found yet.
+    """
+
+    def __init__(self, workbench: Workbench, seconds_each: float) -> None:
+        self.workbench = workbench
+        self.seconds_each = seconds_each
+        configuration = workbench.configuration
+        searchers = [configuration.create_searcher(one, 0) for one in configuration.searchers]
+        self.cells = calibration_cells(max(one.get_params()["n_nodes"] for one in searchers))
+        self._timed: dict[tuple[str, str], list[Rates]] = {}
+
+    def seconds_of(self, experiment: Experiment) -> Seconds:
+        """Foretell one experiment.
+
+        Parameters
+        ----------
+        experiment : Experiment
+
+        Returns
+        -------
+        Seconds
+            The range of a training spans the cells that were timed.
+        """
+        subject = experiment.subject
+        if subject is None:
+            return NO_TIME
+        if isinstance(subject, CellTrainer):
+            return self._training(experiment, subject)
+        if experiment.cost.kind == "selection":
+            return self._selection(experiment, subject)
+        return self._search(experiment, subject)
+
+    def _selection(self, experiment: Experiment, component: Component) -> Seconds:
+        sampler = self.workbench.configuration.create_sampler(component)
+        key = experiment.cost.kind, experiment.cost.parameters
+        if key not in self._timed:
+            rates = time_selection(sampler, self.workbench.data.train, self.seconds_each)
+            self._timed[key] = [rates]
+        return self._foretell(key, selection_counts(sampler, experiment.cost.n_samples))
+
+    def _search(self, experiment: Experiment, component: Component) -> Seconds:
+        searcher = self.workbench.configuration.create_searcher(component, 0)
+        data = self.workbench.data
+        key = experiment.cost.kind, experiment.cost.parameters
+        if key not in self._timed:
+            self._timed[key] = [time_search(searcher, data, self.seconds_each)]
+        sizes = _sizes(searcher, data, experiment.cost.n_samples)
+        return self._foretell(key, search_counts(searcher, sizes))
+
+    def _training(self, experiment: Experiment, trainer: CellTrainer) -> Seconds:
+        data = self._data_of(experiment)
+        key = experiment.cost.kind, experiment.cost.parameters
+        if key not in self._timed:
+            self._timed[key] = time_training(trainer, self.cells, data, self.seconds_each)
+        counts = training_counts(trainer, data.facts.n_train, data.facts.n_test)
+        return self._foretell(key, counts)
+
+    def _data_of(self, experiment: Experiment) -> StudyData:
+        for transfer in self.workbench.configuration.transfers:
+            if experiment.stage == "transfer" and transfer.dataset == experiment.dataset:
+                return self.workbench.transfer_data(transfer)
+        return self.workbench.data
+
+    def _foretell(self, key: tuple[str, str], counts: dict[str, float]) -> Seconds:
+        found = [rates.foretell(counts) for rates in self._timed[key]]
+        return Seconds(min(found), sum(found) / len(found), max(found))
+
+
+def _sizes(searcher: Searcher, data: StudyData, n_samples: int) -> Sizes:
+    """Say how many images of a proxy train the weights, and how many the architecture."""
+    if data.architecture_images is not None:
+        return Sizes(n_samples, len(data.architecture_images))
+    n_architecture = round(searcher.get_params()["architecture_fraction"] * n_samples)
+    return Sizes(n_samples - n_architecture, n_architecture)

@@ -1,0 +1,163 @@
+"""How long a study takes on this machine, from a short calibration; nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxysample_nas.study.executors import default_workers
+from proxysample_nas.study.executors.threads import fixed_threads
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.forecast.calibration.calibration import Calibration
+from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
+from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.plan import Plan
+from proxysample_nas.study.store.store import Store
+
+SECONDS_EACH = 4.0
+"""How long each sampler, searcher and width is timed, where its shortest run leaves a choice."""
+
+
+@dataclass(frozen=True)
+class EstimatedGroup:
+    """Experiments of one kind that are left, and how long each takes.
+
+    Attributes
+    ----------
+    stage, label : str
+        See `Experiment`.
+    count : int
+    is_upper_bound : bool
+        Whether there may be fewer, since cells that are not found yet may turn out equal.
+    each : Seconds
+    """
+
+    stage: str
+    label: str
+    count: int
+    is_upper_bound: bool
+    each: Seconds
+
+    @property
+    def seconds(self) -> Seconds:
+        """Of all of them, one after another."""
+        return self.each.times(self.count)
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """How long the rest of a study takes on this machine.
+
+    Attributes
+    ----------
+    groups : tuple of EstimatedGroup
+        Stage by stage.
+    n_ended : int
+        Experiments that have ended already.
+    n_workers, n_threads : int
+        See `Study.run`.
+    device : str
+    n_cells : int
+        Random cells that the trainers were timed on; the range of a training spans theirs.
+    calibration_seconds : float
+    """
+
+    groups: tuple[EstimatedGroup, ...]
+    n_ended: int
+    n_workers: int
+    n_threads: int
+    device: str
+    n_cells: int
+    calibration_seconds: float
+
+    @property
+    def n_experiments(self) -> int:
+        """How many are left, at most."""
+        return sum(group.count for group in self.groups)
+
+    def stage_seconds(self, stage: str) -> Seconds:
+        """Time of a stage, shared among the workers."""
+        members = [(one.each, one.count) for one in self.groups if one.stage == stage]
+        return share(members, self.n_workers)
+
+    @property
+    def seconds(self) -> Seconds:
+        """Time of all stages, one after another, each shared among the workers."""
+        total = NO_TIME
+        for stage in dict.fromkeys(group.stage for group in self.groups):
+            total += self.stage_seconds(stage)
+        return total
+
+
+def estimate_study(
+    configuration: StudyConfiguration,
+    folder: Path,
+    *,
+    n_workers: int | None = None,
+    n_threads: int = 1,
+    seconds_each: float = SECONDS_EACH,
+) -> StudyEstimate:
+    """Time a little of each kind of experiment that a study still needs.
+
+    Parameters
+    ----------
+    configuration : StudyConfiguration
+    folder : Path
+        Of the study; it need not exist.
+    n_workers : int, optional
+        Experiments side by side; by default as `Study.run` has it for None.
+    n_threads : int
+        Of each.
+    seconds_each : float
+        See `SECONDS_EACH`.
+
+    Returns
+    -------
+    StudyEstimate
+
+    Raises
+    ------
+    InputError
+        If the data cannot be read.
+    """
+    start = time.perf_counter()
+    workbench = Workbench(configuration)
+    facts = workbench.facts()
+    path = folder / "study.sqlite"
+    with tempfile.TemporaryDirectory() as empty:
+        store = Store(path if path.is_file() else Path(empty) / path.name)
+        experiments = list_experiments(Plan(configuration, facts, store))
+        ended = store.states()
+    left = [one for one in experiments if one.key not in ended and not one.is_blocked]
+    calibration = Calibration(workbench, seconds_each)
+    with fixed_threads(n_threads):
+        groups = tuple(_grouped(left, calibration))
+    return StudyEstimate(
+        groups,
+        n_ended=sum(one.key in ended for one in experiments),
+        n_workers=default_workers(n_threads) if n_workers is None else n_workers,
+        n_threads=n_threads,
+        device=str(workbench.data.train_images.images.device),
+        n_cells=len(calibration.cells),
+        calibration_seconds=time.perf_counter() - start,
+    )
+
+
+def _grouped(left: Sequence[Experiment], calibration: Calibration) -> list[EstimatedGroup]:
+    members: dict[tuple[str, str], list[Experiment]] = {}
+    for one in left:
+        members.setdefault((one.stage, one.label), []).append(one)
+    return [
+        EstimatedGroup(
+            stage,
+            label,
+            count=sum(one.count for one in group),
+            is_upper_bound=any(one.key is None for one in group),
+            each=calibration.seconds_of(group[0]),
+        )
+        for (stage, label), group in members.items()
+    ]

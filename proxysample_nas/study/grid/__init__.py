@@ -1,0 +1,1 @@
+"""What a study compares, and which experiments that needs."""

@@ -1,0 +1,233 @@
+"""What a study compares: datasets, samplers, ratios, searchers and how cells are judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from proxysample.errors import InputError, unknown_name
+from proxysample.keeping import check_ratio
+from proxysample.registry import create_sampler, takes_parameter
+from proxysample.sampler import Sampler
+from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
+from proxysample_nas.training.trainer import CellTrainer
+
+ArchitectureData = Literal["held-out", "test-half"]
+
+# What the published accuracies of NAS-Bench-201 are of.
+LOOKED_UP_CHANNELS = (16,)
+LOOKED_UP_NODES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfiguration:
+    """Everything that decides a study's results.
+
+    Attributes
+    ----------
+    dataset : str
+        See `proxysample.data.datasets.load_dataset`; it needs a test part.
+    samplers, searchers : tuple of Component
+        Each sampler at each ratio is searched by each searcher.
+    ratios : tuple of float
+        Fractions to keep, each below 1. The full data are always searched as the baseline.
+    channels : tuple of int
+        Widths at which each found cell is judged.
+    seeds : tuple of int
+        Of the trainings that judge a cell.
+    search_seeds : tuple of int
+        Each setting is searched once for each; several show how much a search varies.
+    architecture_data : {"held-out", "test-half"}
+        What trains the architecture: samples held out of the training data given to the search,
+        or, as in the paper's code, half of the test part. Cells are judged on what is left of
+        the test part.
+    recipe : str
+        See `proxysample_nas.training.trainer.RECIPES`.
+    training : mapping
+        Parameters of `CellTrainer` that win over the recipe.
+    augmentation : mapping
+        Parameters of `Augmentation`, for searching and judging.
+    n_train : int or None
+        Use only so many training images, class shares kept, drawn by `random_state`.
+    random_state : int
+        Seed of the samplers, and of what is drawn of the data.
+    transfers : tuple of Transfer
+        Other datasets on which the best cells are judged.
+    lookup : Lookup or None
+        Published accuracies in place of training on the study's own dataset.
+
+    Examples
+    --------
+    >>> StudyConfiguration.build(
+    ...     dataset="digits", samplers=["rs"], searchers=["darts-v1"], ratios=[0.5]
+    ... ).channels
+    (16,)
+    """
+
+    dataset: str
+    samplers: tuple[Component, ...]
+    searchers: tuple[Component, ...]
+    ratios: tuple[float, ...]
+    channels: tuple[int, ...] = (16,)
+    seeds: tuple[int, ...] = (777, 888, 999)
+    search_seeds: tuple[int, ...] = (0,)
+    architecture_data: ArchitectureData = "held-out"
+    recipe: str = "paper"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
+    n_train: int | None = None
+    random_state: int = 0
+    transfers: tuple[Transfer, ...] = ()
+    lookup: Lookup | None = None
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        samplers: Iterable[str | Mapping[str, Any] | Component],
+        searchers: Iterable[str | Mapping[str, Any] | Component],
+        ratios: Iterable[float],
+        channels: Iterable[int] = (16,),
+        seeds: Iterable[int] = (777, 888, 999),
+        search_seeds: Iterable[int] = (0,),
+        transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
+        lookup: Mapping[str, Any] | Lookup | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Create a configuration from ids, and check all of it.
+
+        Parameters
+        ----------
+        samplers, searchers : iterable of str
+            Ids such as ``"cc-or"`` or ``"km-or:n_clusters=50"``.
+        ratios, channels, seeds, search_seeds : iterable
+            See the attributes.
+        transfers : iterable of str
+            Such as ``"cifar10:data,channels=16"``; see `Transfer.parse`.
+        lookup : mapping or Lookup, optional
+            See `Lookup`.
+        **settings
+            The other attributes.
+
+        Returns
+        -------
+        StudyConfiguration
+
+        Raises
+        ------
+        InputError
+            If a name, a parameter or a value cannot be used.
+        """
+        unknown = [name for name in settings if name not in cls.__dataclass_fields__]
+        if unknown:
+            raise unknown_name("setting of a study", unknown[0], cls.__dataclass_fields__)
+        configuration = cls(
+            samplers=tuple(Component.parse(one) for one in samplers),
+            searchers=tuple(Component.parse(one) for one in searchers),
+            ratios=tuple(ratios),
+            channels=tuple(channels),
+            seeds=tuple(seeds),
+            search_seeds=tuple(search_seeds),
+            transfers=tuple(Transfer.parse(one) for one in transfers),
+            lookup=None if lookup is None else Lookup.parse(lookup),
+            **settings,
+        )
+        configuration.check()
+        return configuration
+
+    def check(self) -> None:
+        """Raise `InputError` for anything that would fail later."""
+        self._check_axes()
+        for component in self.samplers:
+            self.create_sampler(component)
+        for component in self.searchers:
+            self._check_searcher(component)
+        for channels in self.channels:
+            self.create_trainer(channels)
+        for transfer in self.transfers:
+            transfer.check()
+        if self.n_train is not None and self.n_train < 1:
+            raise InputError(f"n_train must be at least 1, not {self.n_train}")
+        if self.architecture_data not in get_args(ArchitectureData):
+            raise unknown_name(
+                "kind of architecture data", self.architecture_data, get_args(ArchitectureData)
+            )
+        if self.lookup is not None and self.channels != LOOKED_UP_CHANNELS:
+            raise InputError("published accuracies are of networks with 16 channels: channels=[16]")
+
+    def _check_axes(self) -> None:
+        for r in self.ratios:
+            if check_ratio(r) == 1:
+                raise InputError("r=1 is the baseline, which is always searched; leave it out")
+        for given, what in (
+            (self.samplers, "sampler"),
+            (self.searchers, "searcher"),
+            (self.ratios, "ratio"),
+            (self.channels, "number of channels"),
+            (self.seeds, "seed"),
+            (self.search_seeds, "search seed"),
+        ):
+            if not given:
+                raise InputError(f"a study needs at least one {what}")
+            if len(set(map(repr, given))) != len(given):
+                raise InputError(f"a study names a {what} twice")
+        datasets = [self.dataset, *(transfer.dataset for transfer in self.transfers)]
+        if len(set(datasets)) != len(datasets):
+            raise InputError("a study's dataset and the datasets of its transfers must differ")
+
+    def _check_searcher(self, component: Component) -> None:
+        if "random_state" in component.parameters:
+            raise InputError(
+                f"{component.name}: the seeds of a study's searches are given as search_seeds"
+            )
+        for seed in self.search_seeds:
+            parameters = self.create_searcher(component, seed).get_params(deep=False)
+        if parameters.get("protocol") == "paper" and self.architecture_data == "held-out":
+            raise InputError(
+                f"{component.label} needs architecture data of its own, as the paper's code took "
+                "from the test part: set architecture_data='test-half'"
+            )
+        if self.lookup is not None and parameters["n_nodes"] != LOOKED_UP_NODES:
+            raise InputError(
+                f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
+                f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
+            )
+
+    def create_sampler(self, component: Component) -> Sampler:
+        """Create a sampler, seeded by `random_state` where it draws."""
+        seed = (
+            {"random_state": self.random_state}
+            if takes_parameter(component.name, "random_state")
+            else {}
+        )
+        return create_sampler(component.name, **(seed | dict(component.parameters)))
+
+    def create_searcher(
+        self, component: Component, seed: int = 0, progress: bool = False
+    ) -> Searcher:
+        """Create a searcher, seeded by one of `search_seeds`."""
+        common = {
+            "random_state": seed,
+            "augmentation": create_augmentation(self.augmentation),
+            "progress": progress,
+        }
+        return create_searcher(component.name, **(common | dict(component.parameters)))
+
+    def create_trainer(self, channels: int, progress: bool = False) -> CellTrainer:
+        """Create the trainer that judges cells at one width."""
+        return create_trainer(
+            self.recipe, channels, self.seeds, self.training, self.augmentation, progress
+        )
+
+    def to_json(self) -> str:
+        """Write the configuration as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls.build(**json.loads(text))

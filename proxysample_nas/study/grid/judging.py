@@ -1,0 +1,186 @@
+"""Other ways to judge found cells: on another dataset, or by published accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from proxysample.errors import InputError
+from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.study.grid.component import parse_words
+from proxysample_nas.training.trainer import CellTrainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A second dataset, on which the best found cells are judged too (paper, Table 5).
+
+    Attributes
+    ----------
+    dataset : str
+        See `proxysample.data.datasets.load_dataset`; it needs a test part.
+    n_best : int
+        So many cells of each group of samplers (unsupervised, supervised), those that judged
+        best on the study's own dataset at its widest network; the baselines' cells always.
+    channels : int
+        Width of the networks.
+    recipe : str
+        See `proxysample_nas.training.trainer.RECIPES`.
+    training, augmentation : mapping
+        Parameters of `CellTrainer` and `Augmentation`.
+
+    Examples
+    --------
+    >>> Transfer.parse("imagenet16-120:data/ImageNet16,n_best=1").n_best
+    1
+    """
+
+    dataset: str
+    n_best: int = 3
+    channels: int = 64
+    recipe: str = "paper"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, given: str | Mapping[str, Any] | Transfer) -> Self:
+        """Read ``"dataset,name=value,..."``, a mapping, or what `dataclasses.asdict` wrote.
+
+        Parameters
+        ----------
+        given : str, mapping or Transfer
+            In words, names other than the attributes are parameters of `Augmentation` or
+            `CellTrainer`.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        InputError
+            If a word is not ``name=value``, or a name is unknown.
+        """
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, str):
+            dataset, _, words = given.partition(",")
+            values = parse_words(words)
+            own = {name: values.pop(name) for name in _WORDS & values.keys()}
+            augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}
+            given = own | {
+                "dataset": dataset,
+                "augmentation": augmentation,
+                "training": values,
+            }
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+        except TypeError as error:
+            raise InputError(f"transfer: {error}") from error
+
+    def check(self) -> None:
+        """Raise `InputError` for anything that would fail later."""
+        if not isinstance(self.n_best, int) or self.n_best < 1:
+            raise InputError(f"transfer: n_best must be at least 1, not {self.n_best}")
+        self.create_trainer((0,))
+
+    def create_trainer(self, seeds: tuple[int, ...], progress: bool = False) -> CellTrainer:
+        """Create the trainer that judges cells on this dataset."""
+        return create_trainer(
+            self.recipe, self.channels, seeds, self.training, self.augmentation, progress
+        )
+
+
+_WORDS = frozenset({"n_best", "channels", "recipe"})
+_AUGMENTATIONS = frozenset(field.name for field in fields(Augmentation))
+
+
+def create_trainer(
+    recipe: str,
+    channels: int,
+    seeds: tuple[int, ...],
+    training: Mapping[str, Any],
+    augmentation: Mapping[str, Any],
+    progress: bool,
+) -> CellTrainer:
+    """Create a trainer from plain values.
+
+    Parameters
+    ----------
+    recipe, channels, seeds, training, augmentation
+        See `Transfer` and `proxysample_nas.study.StudyConfiguration`.
+    progress : bool
+        Whether it shows a progress bar.
+
+    Returns
+    -------
+    CellTrainer
+
+    Raises
+    ------
+    InputError
+        If a name or a value cannot be used.
+    """
+    try:
+        return CellTrainer.from_recipe(
+            recipe,
+            channels=channels,
+            seeds=seeds,
+            augmentation=create_augmentation(augmentation),
+            progress=progress,
+            **training,
+        )
+    except TypeError as error:
+        raise InputError(f"training: {error}") from error
+
+
+def create_augmentation(parameters: Mapping[str, Any]) -> Augmentation:
+    """Create an augmentation from plain values; `InputError` for an unknown name."""
+    try:
+        return Augmentation(**parameters)
+    except TypeError as error:
+        raise InputError(f"augmentation: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """Published accuracies that stand in for training, for cells of 4 nodes.
+
+    Attributes
+    ----------
+    path : str
+        See `proxysample_nas.study.experiments.published.PublishedAccuracies`.
+    dataset : str
+        Whose column, such as ``"cifar100"``.
+    epochs : int
+        Of the published trainings.
+    """
+
+    path: str
+    dataset: str
+    epochs: int = 200
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any] | Lookup) -> Self:
+        """Read a mapping, or what `dataclasses.asdict` wrote.
+
+        Parameters
+        ----------
+        given : mapping or Lookup
+
+        Returns
+        -------
+        Lookup
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or missing.
+        """
+        if isinstance(given, cls):
+            return given
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+        except TypeError as error:
+            raise InputError(f"lookup: {error}") from error

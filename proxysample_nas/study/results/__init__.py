@@ -1,0 +1,1 @@
+"""Results as rows, read from the store alone."""

@@ -1,0 +1,1 @@
+"""Run what the store lacks, beside other runners."""

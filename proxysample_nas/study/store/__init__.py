@@ -1,0 +1,1 @@
+"""What has ended, and who is at what: one SQLite file."""
