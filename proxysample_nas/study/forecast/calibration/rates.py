@@ -19,6 +19,9 @@ ONCE = "once"
 GROWTH = 4
 """By how much a run that tells too little is made longer."""
 
+HARDLY_LONGER = 1.5
+"""A run below so many times the shortest one tells next to nothing: the next grows twice over."""
+
 STANDS_OUT = 5
 """How many times as long as the shortest run the longest one of each part should be."""
 
@@ -138,8 +141,11 @@ def _time_part(
     while True:
         timed.append(run(part.enlarge(shortest, factor)))
         latest = timed[-1][1]
+        growth = GROWTH if latest > HARDLY_LONGER * base else GROWTH**2
+        # What the shortest run takes for setting up does not grow.
+        next_one = base + growth * max(latest - base, 0.0)
         left = seconds - (time.perf_counter() - start)
         tells_enough = latest > STANDS_OUT * base and latest > seconds / 8
-        if tells_enough or factor == part.most or left < GROWTH * latest:
+        if tells_enough or factor == part.most or left < next_one:
             return timed
-        factor = min(part.most, GROWTH * factor)
+        factor = min(part.most, growth * factor)
