@@ -34,18 +34,28 @@ def test_no_part_takes_less_than_no_time():
     assert min(rates.seconds.values()) >= 0
 
 
-@pytest.mark.parametrize(("most", "expected"), [(1, []), (3, [2, 3]), (1000, [2, 8, 32])])
-def test_a_part_is_enlarged_until_it_stands_out_or_there_is_no_more_of_it(most, expected):
+@pytest.mark.parametrize(
+    ("most", "step", "expected"),
+    [
+        (1, 0.2, []),
+        (3, 0.2, [2, 3]),
+        # Hardly longer than the shortest run at first, so the next is 16 times as long.
+        (1000, 0.2, [2, 32]),
+        (1000, 2.0, [2, 8]),
+        (1000, 4.0, [2, 8]),
+    ],
+)
+def test_a_part_is_enlarged_until_it_stands_out_or_there_is_no_more_of_it(most, step, expected):
     factors = []
 
     def run(factor: int):
         factors.append(factor)
-        return {"step": float(factor)}, 1.0 + 0.2 * factor
+        return {"step": float(factor)}, 1.0 + step * factor
 
     rates = time_parts(1, [Part(lambda _, factor: factor, most)], run, seconds=30.0)
     assert factors == [1, 1, *expected]
     if expected:
-        assert rates.seconds == pytest.approx({"step": 0.2, ONCE: 1.0})
+        assert rates.seconds == pytest.approx({"step": step, ONCE: 1.0})
 
 
 def test_no_long_run_begins_when_the_time_is_up():
