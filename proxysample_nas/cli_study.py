@@ -155,9 +155,8 @@ def study_run(
 def study_status(output: OutputFolder) -> None:
     """Tell from a study's store alone what is done, running, failed and left."""
     from proxysample_nas.study import Study
-    from proxysample_nas.study.forecast.status_text import describe_status
 
-    typer.echo(describe_status(Study.open(output).status()))
+    typer.echo(Study.open(output).status())
 
 
 @study_app.command("table")
@@ -186,10 +185,7 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
 
 def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
-    from proxysample_nas.study.forecast.estimate_text import describe_estimate
-
-    estimate = study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds)
-    typer.echo(describe_estimate(estimate))
+    typer.echo(study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds))
 
 
 def _run(study: Study, **options: Any) -> int:

@@ -13,7 +13,6 @@ from proxysample_nas.study.forecast.calibration.searches import Sizes, search_co
 from proxysample_nas.study.forecast.calibration.selections import time_selection
 from proxysample_nas.study.forecast.calibration.trainings import calibration_cells, time_training
 from proxysample_nas.study.forecast.durations import Seconds
-from proxysample_nas.study.forecast.estimate_text import describe_estimate
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
 SIZES = Sizes(n_weights=300, n_architecture=200)
@@ -162,7 +161,7 @@ def test_an_estimate_lists_what_is_left_and_writes_nothing(tiny_settings, tmp_pa
     assert estimate.seconds == stages[0] + stages[1] + stages[2]
     full, half, quarter = (one.each.likely for one in estimate.groups[1:4])
     assert full > half > quarter > 0
-    text = describe_estimate(estimate)
+    text = str(estimate)
     assert "at most 10 experiments" in text
     assert "2 workers of 1 thread each, device cpu" in text
     assert "Nothing was written" in text
@@ -177,4 +176,4 @@ def test_what_has_ended_is_not_estimated_again(tiny_settings, tmp_path):
     assert estimate.seconds == Seconds(0.0, 0.0, 0.0)
     assert estimate.n_ended == 4 + (study.status().stages[2].n_done - 1)
     assert study.store.path.read_bytes() == content
-    assert "have ended already" in describe_estimate(estimate)
+    assert "have ended already" in str(estimate)

@@ -11,7 +11,6 @@ from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.forecast.durations import Durations, Seconds
 from proxysample_nas.study.forecast.experiments import cost_of, list_experiments
 from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.forecast.status_text import describe_status
 from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.results.rows import read_configuration
 from proxysample_nas.study.store.claims import Claims, RunnerRecord
@@ -63,7 +62,7 @@ def test_a_study_that_begins_has_everything_left_at_most(study):
         "judging": (0, 0, 0, 6),
     }
     assert [stage.is_upper_bound for stage in status.stages] == [False, False, True]
-    text = describe_status(status)
+    text = str(status)
     assert "at most 6" in text
     assert "No runner is at it" in text
     assert "Not foretold" in text
@@ -91,7 +90,7 @@ def test_a_live_runner_is_shown_with_what_it_is_at(study):
     assert counts(status)["selection"] == (0, 1, 0, 1)
     assert [runner.id for runner in status.runners] == ["a"]
     assert status.time_to_go.n_workers == 2
-    text = describe_status(status)
+    text = str(status)
     assert f"running: score by RS, on {gone.host} (process {gone.pid})" in text
     assert "last heartbeat 0." in text
 
@@ -103,7 +102,7 @@ def test_failures_are_shown_and_what_needs_them_is_blocked(study):
     assert counts(status)["selection"] == (0, 0, 1, 1)
     assert counts(status)["search"] == (0, 0, 0, 2)
     assert status.stages[1].n_blocked == 1
-    text = describe_status(status)
+    text = str(status)
     assert "failed: score by RS: InputError: no labels\n" in text
     assert "1 search cannot begin" in text
     assert "--retry-failed" in text

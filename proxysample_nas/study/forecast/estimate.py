@@ -74,6 +74,11 @@ class StudyEstimate:
     n_cells: int
     calibration_seconds: float
 
+    def __str__(self) -> str:
+        from proxysample_nas.study.forecast.estimate_text import describe_estimate
+
+        return describe_estimate(self)
+
     @property
     def n_experiments(self) -> int:
         """How many are left, at most."""

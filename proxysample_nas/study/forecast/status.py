@@ -122,6 +122,11 @@ class StudyStatus:
     time_to_go: TimeToGo
     now: float
 
+    def __str__(self) -> str:
+        from proxysample_nas.study.forecast.status_text import describe_status
+
+        return describe_status(self)
+
     @classmethod
     def read(cls, store: Store) -> StudyStatus:
         """Read a store.
