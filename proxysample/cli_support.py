@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import typer
 
+from proxysample.array_files import read_npy
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import IntArray, check_ratio
 
@@ -115,13 +116,10 @@ def load_indices(path: Path, n_samples: int) -> IntArray:
     InputError
         If the file is missing or damaged, or an index repeats or points outside.
     """
-    try:
-        indices = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"no indices at {path}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not an .npy file of indices: {error}") from error
-    if not isinstance(indices, np.ndarray) or indices.ndim != 1 or indices.dtype.kind not in "iu":
+    if not path.exists():
+        raise InputError(f"no indices at {path}")
+    indices = read_npy(path)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InputError(f"{path} does not hold a one-dimensional array of integers")
     if not len(indices) or indices.min() < 0 or indices.max() >= n_samples:
         raise InputError(

@@ -1,91 +1,21 @@
-"""Files that are written whole or not at all, and read without running what is in them."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
-import struct
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-import numpy.typing as npt
+from typing import BinaryIO
 
 from proxysample.errors import InputError
 
-# What numpy and zipfile raise on files that are damaged or something else.
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
+# What a disk answers that takes no more; any other error of the system is the caller's.
+REFUSALS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 )
-
-
-def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
-    """Read every array of an .npz file; Python objects in it are refused, not loaded.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    dict
-        Arrays by name.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, no .npz file, or holds Python objects.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            return read_npz_stream(stream, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-
-
-def read_npz_stream(stream: BinaryIO, name: str) -> dict[str, npt.NDArray[Any]]:
-    """Read every array of an open .npz file; see `read_npz`.
-
-    Parameters
-    ----------
-    stream : binary file
-        At its start.
-    name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    dict
-        Arrays by name.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, no .npz file, or holds Python objects.
-    """
-    try:
-        with np.load(stream, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (*DAMAGE, AttributeError) as error:
-        raise InputError(
-            f"{name} is no .npz file, is damaged, or holds Python objects: {error}"
-        ) from error
 
 
 @contextmanager
@@ -107,7 +37,7 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
     Raises
     ------
     InputError
-        If the folder is missing or cannot be written to.
+        If the folder is missing or cannot be written to, or the disk is full.
 
     Examples
     --------
@@ -119,6 +49,12 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     check_writable(path)
+    with refusals_explained(path), _replaced(path) as stream:
+        yield stream
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[BinaryIO]:
     # A new file's permissions follow the umask, not mkstemp's owner-only default.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -134,6 +70,60 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def refusals_explained(path: str | Path) -> Iterator[None]:
+    """Turn what a full or read-only disk answers into an error that names the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        What is being written.
+
+    Raises
+    ------
+    InputError
+        If the disk is full or read-only, a limit is reached or the user may not write.
+
+    Examples
+    --------
+    >>> with refusals_explained("a.npz"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a.npz cannot be written: no space left on device
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise InputError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If it cannot be made, or a file stands in its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{path} cannot be a folder: a file stands in its place") from None
+    except OSError as error:
+        raise InputError(
+            f"the folder {path} cannot be made: {(error.strerror or str(error)).lower()}"
+        ) from error
 
 
 def check_writable(path: str | Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.array_files import read_npz, read_npz_stream
 from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.files import read_npz, read_npz_stream, replace_file
+from proxysample.files import replace_file
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -28,8 +29,7 @@ from proxysample.keeping import (
     n_kept,
     order_by_score,
 )
-
-FORMAT = "proxysample-ranking-1"
+from proxysample.ranking_files import FORMAT, ranking_parts
 
 
 @dataclass(frozen=True)
@@ -248,18 +248,4 @@ class Ranking:
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], name: str) -> Ranking:
-        try:
-            header = json.loads(str(arrays["header"]))
-            if header["format"] != FORMAT:
-                raise InputError(f"{name} has format {header['format']!r}, not {FORMAT!r}")
-            return cls(
-                scores=arrays["scores"].astype(np.float64),
-                codes=arrays["codes"].astype(np.int64) if "codes" in arrays else None,
-                keep=header["keep"],
-                rounding=header["rounding"],
-                provenance=header["provenance"],
-            )
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{name} is not a ranking: {error}") from error
+        return cls(**ranking_parts(arrays, name))

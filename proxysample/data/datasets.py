@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.array_files import read_npz
 from proxysample.data.cifar import CIFAR10, CIFAR100, read_cifar
 from proxysample.data.huggingface import read_huggingface
 from proxysample.data.image_folder import read_image_folder
@@ -18,7 +19,6 @@ from proxysample.data.labels import check_labels
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_images
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import read_npz
 
 Array = npt.NDArray[Any]
 

@@ -13,10 +13,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from proxysample.errors import InputError
+from proxysample.files import make_folder, refusals_explained
+from proxysample.plain_values import (
+    COUNT,
+    MAPPING,
+    TEXT,
+    check_values,
+    list_of,
+    optional,
+    read_json,
+    require_values,
+)
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.selection import Selection
 
 FORMAT = "proxysample-nas search 1"
+ANEW = "delete it to start anew, or pass another path"
+
+DESCRIPTION = {
+    "seed": COUNT,
+    "parameters": MAPPING,
+    "data_digest": TEXT,
+    "history": list_of(MAPPING),
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,11 @@ class Checkpoint:
         ----------
         path : Path
             Its folder is created where it is missing.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, as on a full disk; the old file stays.
         """
         described = {
             "seed": self.seed,
@@ -61,17 +85,21 @@ class Checkpoint:
             "history": [record.to_dict() for record in self.history],
             "selection": None if self.selection is None else self.selection.to_dict(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         part = path.with_name(f"{path.name}.part")
         try:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in self.tensors.items()},
-                part,
-                metadata={"format": FORMAT, "search": json.dumps(described)},
-            )
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(path)
+            with refusals_explained(path):
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in self.tensors.items()},
+                    part,
+                    metadata={"format": FORMAT, "search": json.dumps(described)},
+                )
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+                part.replace(path)
+        except SafetensorError as error:
+            # The library turns what the system answers into its own error.
+            raise InputError(f"{path} cannot be written: {error}") from error
         finally:
             part.unlink(missing_ok=True)
 
@@ -97,21 +125,33 @@ class Checkpoint:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
             raise InputError(
-                f"{path} is not a checkpoint that can be read ({error}); delete it to start anew, "
-                "or pass another path"
+                f"{path} is not a checkpoint that can be read ({error}); {ANEW}"
             ) from error
         if metadata.get("format") != FORMAT:
             raise InputError(
                 f"{path} is not a checkpoint of a search ({FORMAT!r}), but of "
                 f"{metadata.get('format')!r}; pass another path"
             )
-        described = json.loads(metadata["search"])
-        history = tuple(EpochRecord.from_dict(record) for record in described.pop("history"))
-        chosen = described.pop("selection", None)
-        selection = None if chosen is None else Selection.from_dict(chosen)
-        return cls(history=history, tensors=tensors, selection=selection, **described)
+        try:
+            return cls._from_description(read_json(metadata.get("search", ""), str(path)), tensors)
+        except InputError as error:
+            raise InputError(f"{path} is no whole checkpoint ({error}); {ANEW}") from error
+
+    @classmethod
+    def _from_description(cls, described: Any, tensors: dict[str, Tensor]) -> Self:
+        require_values(described, DESCRIPTION, "what it says")
+        check_values(described, {"selection": optional(MAPPING)}, "what it says")
+        chosen = described.get("selection")
+        return cls(
+            seed=described["seed"],
+            parameters=described["parameters"],
+            data_digest=described["data_digest"],
+            history=tuple(EpochRecord.from_dict(record) for record in described["history"]),
+            tensors=tensors,
+            selection=None if chosen is None else Selection.from_dict(chosen),
+        )
 
     def check_same_search(self, path: Path, parameters: dict[str, Any], data_digest: str) -> None:
         """Refuse to go on with another search than the one that was begun.

@@ -9,7 +9,23 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from proxysample.plain_values import (
+    AMOUNT,
+    COUNT,
+    MEASURE,
+    check_values,
+    list_of,
+    one_of,
+    require_values,
+)
 from proxysample_nas.space.cell import OPERATIONS
+
+DECISION = {
+    "edge": COUNT,
+    "operation": one_of(*OPERATIONS),
+    "losses": list_of(MEASURE, len(OPERATIONS)),
+    "accuracies": list_of(MEASURE, len(OPERATIONS)),
+}
 
 
 @dataclass(frozen=True)
@@ -46,9 +62,21 @@ class EdgeDecision:
         Returns
         -------
         EdgeDecision
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
-        rows = {name: tuple(values[name]) for name in ("losses", "accuracies")}
-        return cls(**(values | rows))
+        require_values(values, DECISION, "the decision of an edge")
+        check_values(values, {"seconds": AMOUNT}, "the decision of an edge")
+        return cls(
+            values["edge"],
+            values["operation"],
+            tuple(values["losses"]),
+            tuple(values["accuracies"]),
+            values.get("seconds", 0.0),
+        )
 
 
 def decisions_to_tensor(decisions: Sequence[EdgeDecision]) -> Tensor:

@@ -57,6 +57,9 @@ class DrawnCells:
         ----------
         tensors : dict of Tensor
         """
+        for name, value in self.to_tensors().items():
+            if tensors[name].shape != value.shape or tensors[name].dtype != value.dtype:
+                raise ValueError(f"{name} are of another number")
         self.cells = [Cell.from_indices(indices) for indices in tensors["cells"].tolist()]
         self.seeds = tensors["seeds"].tolist()
 

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from proxysample.errors import InputError
 from proxysample.files import replace_file
+from proxysample.plain_values import read_json
+from proxysample_nas.searchers.result_values import check_epoch, check_facts, check_result
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 
@@ -83,7 +86,13 @@ class EpochRecord:
         Returns
         -------
         EpochRecord
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
+        check_epoch(values)
         own = {one.name: values[one.name] for one in fields(cls) if one.name in values}
         own["cell"] = Cell.from_string(own["cell"])
         own["architecture_weights"] = tuple(tuple(row) for row in own["architecture_weights"])
@@ -148,9 +157,16 @@ class SearchFacts:
         Returns
         -------
         SearchFacts
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
-        channels, height, width = values["image_shape"]
-        return cls(**(values | {"image_shape": (channels, height, width)}))
+        check_facts(values)
+        own = {one.name: values[one.name] for one in fields(cls) if one.name in values}
+        channels, height, width = own["image_shape"]
+        return cls(**(own | {"image_shape": (channels, height, width)}))
 
 
 @dataclass(frozen=True)
@@ -226,7 +242,13 @@ class SearchResult:
         Returns
         -------
         SearchResult
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
+        check_result(values)
         history = tuple(EpochRecord.from_dict(record) for record in values["history"])
         chosen = values.get("selection")
         selection = None if chosen is None else Selection.from_dict(chosen)
@@ -253,5 +275,17 @@ class SearchResult:
         Returns
         -------
         SearchResult
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or something else.
         """
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            text = Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        try:
+            return cls.from_dict(read_json(text, str(path)))
+        except InputError as error:
+            raise InputError(f"{path} is not a search's result: {error}") from error

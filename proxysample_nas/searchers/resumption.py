@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from proxysample_nas.searchers.checkpoint import Checkpoint
+from proxysample.errors import InputError
+from proxysample_nas.searchers.checkpoint import ANEW, Checkpoint
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import resolve_seed
@@ -81,7 +82,7 @@ class Resumption:
         Raises
         ------
         InputError
-            If the file belongs to a search with other parameters or data.
+            If the file belongs to a search with other parameters or data, or is damaged.
         """
         if self.path is None:
             return []
@@ -89,8 +90,17 @@ class Resumption:
         if self._saved is None:
             return []
         self._saved.check_same_search(self.path, self.parameters, self._digest)
-        state.load_tensors(self._saved.tensors)
+        self._load_tensors(state, self._saved)
         return list(self._saved.history)
+
+    def _load_tensors(self, state: Resumable, saved: Checkpoint) -> None:
+        try:
+            state.load_tensors(saved.tensors)
+        # What torch and Python say of tensors that are missing, or of another shape or type.
+        except (RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"{self.path} lacks parts of the search, or they are damaged ({error}); {ANEW}"
+            ) from error
 
     def keep(
         self, state: Resumable, history: list[EpochRecord], selection: Selection | None = None

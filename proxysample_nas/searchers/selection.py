@@ -6,8 +6,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from proxysample.plain_values import (
+    AMOUNT,
+    COUNT,
+    MAPPING,
+    MEASURE,
+    TEXT,
+    check_values,
+    list_of,
+    require_values,
+)
 from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.space.cell import Cell
+
+CHOICE = {"cell": TEXT, "candidates": list_of(MAPPING), "seconds": AMOUNT}
+LATER = {"decisions": list_of(MAPPING), "n_steps": COUNT}
+CANDIDATE = {"cell": TEXT, "accuracy": MEASURE, "n_samples": COUNT}
 
 
 @dataclass(frozen=True)
@@ -87,9 +101,18 @@ class Selection:
         Returns
         -------
         Selection
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
+        require_values(values, CHOICE, "the choice of a cell")
+        check_values(values, LATER, "the choice of a cell")
+        for one in values["candidates"]:
+            require_values(one, CANDIDATE, "a candidate")
         candidates = tuple(
-            Candidate(**(one | {"cell": Cell.from_string(one["cell"])}))
+            Candidate(Cell.from_string(one["cell"]), one["accuracy"], one["n_samples"])
             for one in values["candidates"]
         )
         decisions = tuple(EdgeDecision.from_dict(one) for one in values.get("decisions", ()))

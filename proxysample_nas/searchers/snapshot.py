@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# What Adam keeps of every parameter from its first step on.
+ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -62,6 +65,11 @@ class Parts:
         ----------
         tensors : mapping of str to Tensor
             From parts with the same shapes; other names are left alone.
+
+        Raises
+        ------
+        RuntimeError, LookupError, ValueError
+            If a tensor is missing or of another shape.
         """
         for name, module in self.modules.items():
             module.load_state_dict(_under(name, tensors))
@@ -73,8 +81,21 @@ class Parts:
             optimizer.load_state_dict(
                 {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
             )
+            _check_state(name, optimizer)
         for name, generator in self.generators.items():
             generator.set_state(tensors[f"generator.{name}"].cpu())
+
+
+def _check_state(name: str, optimizer: torch.optim.Optimizer) -> None:
+    """Raise what torch would only raise, or not even raise, at the next step."""
+    needed = ADAM if isinstance(optimizer, torch.optim.Adam) else frozenset()
+    for parameter, values in optimizer.state.items():
+        missing = needed - values.keys()
+        if missing:
+            raise LookupError(f"{name} lacks {min(missing)}")
+        for key, value in values.items():
+            if value.shape not in (torch.Size(), parameter.shape):
+                raise ValueError(f"{name}: {key} has shape {tuple(value.shape)}")
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

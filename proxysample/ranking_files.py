@@ -1,0 +1,94 @@
+"""What a ranking's file holds, checked before a ranking is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.errors import InputError
+from proxysample.keeping import Direction, IntArray, Rounding
+from proxysample.plain_values import (
+    AMOUNT,
+    COUNT,
+    MAPPING,
+    TEXT,
+    check_values,
+    mapping_to,
+    one_of,
+    optional,
+    read_json,
+    require_values,
+)
+
+FORMAT = "proxysample-ranking-1"
+
+# What the header of a file holds, and what is read of a provenance.
+HEADER = {
+    "keep": one_of(*get_args(Direction)),
+    "rounding": one_of(*get_args(Rounding)),
+    "provenance": MAPPING,
+}
+PROVENANCE = {
+    "sampler": TEXT,
+    "parameters": MAPPING,
+    "versions": mapping_to(TEXT),
+    "seconds": AMOUNT,
+    "dataset": MAPPING,
+}
+FINGERPRINT = {"n_samples": COUNT, "labels": optional(TEXT), "pixels": optional(TEXT)}
+
+
+def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, Any]:
+    """Read the parts of a ranking.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Of an .npz file.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    dict
+        The attributes of `proxysample.ranking.Ranking`.
+
+    Raises
+    ------
+    InputError
+        If they are those of no ranking.
+    """
+    if "header" not in arrays or "scores" not in arrays:
+        raise InputError(f"{name} is not a ranking: it holds {', '.join(arrays) or 'nothing'}")
+    header = read_json(str(arrays["header"]), name)
+    check_values(header, {}, name)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{name} has format {header.get('format')!r:.80}, not {FORMAT!r}")
+    require_values(header, HEADER, name)
+    provenance = header["provenance"]
+    check_values(provenance, PROVENANCE, f"the provenance in {name}")
+    check_values(provenance.get("dataset", {}), FINGERPRINT, f"the provenance in {name}")
+    return {
+        "scores": _numbers(arrays["scores"], "fiu", name).astype(np.float64),
+        "codes": _codes(arrays["codes"], name) if "codes" in arrays else None,
+        "keep": header["keep"],
+        "rounding": header["rounding"],
+        "provenance": provenance,
+    }
+
+
+def _numbers(array: npt.NDArray[Any], kinds: str, name: str) -> npt.NDArray[Any]:
+    if array.ndim != 1 or array.dtype.kind not in kinds:
+        raise InputError(f"{name} is not a ranking: an array is {array.shape} {array.dtype}")
+    return array
+
+
+def _codes(array: npt.NDArray[Any], name: str) -> IntArray:
+    codes = _numbers(array, "iu", name)
+    # There are no more classes than samples, and each code takes a place in a count.
+    if len(codes) and not (codes.min() >= 0 and codes.max() < len(codes)):
+        raise InputError(f"{name} is not a ranking: its codes run to {codes.max()}")
+    return codes.astype(np.int64)
