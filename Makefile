@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RESULTS := results
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs dist clean
 
 # The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
 demo: $(INSTALLED)
@@ -23,6 +23,14 @@ lint: $(INSTALLED)
 # The documentation as a site, in results/site.
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict
+
+# Wheel and source archive, and the wheel tried in an environment that has nothing else.
+dist: $(INSTALLED)
+	rm -rf dist build/empty
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && empty/bin/python ../tests/try_wheel.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
