@@ -44,6 +44,7 @@ AMOUNT = Kind("a number of at least 0", lambda value: _is_number(value) and valu
 PERCENT = Kind("a percentage", lambda value: _is_number(value) and 0 <= value <= 100)
 INTEGER = Kind("an integer", _is_integer)
 COUNT = Kind("an integer of at least 0", lambda value: _is_integer(value) and value >= 0)
+POSITIVE = Kind("an integer of at least 1", lambda value: _is_integer(value) and value >= 1)
 MAPPING = Kind("a mapping", lambda value: isinstance(value, Mapping))
 
 

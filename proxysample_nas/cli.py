@@ -23,7 +23,8 @@ DatasetOption = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="digits, or npz, folder, cifar10, cifar100, imagenet16-120 or huggingface with :PATH.",
+        help="digits, or npz, folder, folder-skip-broken, cifar10, cifar100, imagenet16-120 or "
+        "huggingface with :PATH.",
     ),
 ]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from proxysample.array_files import read_npz
 from proxysample.data.cifar import CIFAR10, CIFAR100, read_cifar
 from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_folder import read_image_folder
+from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
 from proxysample.data.imagenet16 import read_imagenet16
 from proxysample.data.labels import check_labels
 from proxysample.data.parts import Parts
@@ -39,6 +40,8 @@ class ArrayDataset:
         Integers or strings.
     classes : sequence of str, optional
         Names of the integer classes, in order.
+    files : sequence of Path, optional
+        The file of each image, so that an index leads to it.
 
     Raises
     ------
@@ -53,10 +56,20 @@ class ArrayDataset:
     (torch.Size([1, 8, 8]), torch.float32, 1.0, 3)
     """
 
-    def __init__(self, images: Array, targets: Any = None, classes: Any = None) -> None:
+    def __init__(
+        self,
+        images: Array,
+        targets: Any = None,
+        classes: Any = None,
+        *,
+        files: Sequence[Path] | None = None,
+    ) -> None:
         self.images = check_images(np.asarray(images))
         self.targets = None if targets is None else check_labels(targets, len(self.images))
         self.classes = None if classes is None else [str(name) for name in classes]
+        self.files = None if files is None else tuple(files)
+        if self.files is not None and len(self.files) != len(self.images):
+            raise InputError(f"{len(self.files)} files for {len(self.images)} images")
         if self.classes is not None and self.targets is not None:
             _check_named_classes(self.targets, self.classes)
 
@@ -136,7 +149,10 @@ def load_dataset(spec: str) -> Splits:
         once and for all, is the test part. ``npz:PATH``: a file with ``images`` and ``labels``,
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
-        images a class, or ``train/`` and ``test/`` with these in them. ``cifar10:PATH`` and
+        images a class, or ``train/`` and ``test/`` with these in them; an image that does
+        not decode ends the reading. ``folder-skip-broken:PATH``: the same, but such images are
+        left out with a warning that names them, and indices count the others (``train.files``
+        tells the file of each). ``cifar10:PATH`` and
         ``cifar100:PATH``: the official files for Python or the binary ones, as their folder,
         the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
         ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.
@@ -213,21 +229,23 @@ def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[
     return None
 
 
-def _load_folder(path: str) -> Splits:
+def _load_folder(path: str, on_error: OnError = "stop") -> Splits:
+    kind = "folder" if on_error == "stop" else "folder-skip-broken"
+    name = f"{kind}:{path}"
     root = Path(path)
     if not root.is_dir():
-        raise InputError(f"folder:{path}: no such folder")
+        raise InputError(f"{name}: no such folder")
     has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
-    train = read_image_folder(root / "train" if has_train else root)
-    test = read_image_folder(root / "test") if has_train and has_test else None
+    train = read_image_folder(root / "train" if has_train else root, on_error)
+    test = read_image_folder(root / "test", on_error) if has_train and has_test else None
     if test is not None and test.classes != train.classes:
         unlike = sorted(set(train.classes) ^ set(test.classes))
-        raise InputError(f"folder:{path}: {unlike[0]!r} is a class in one of train/ and test/ only")
-    return Splits(
-        f"folder:{path}",
-        ArrayDataset(train.images, train.labels, train.classes),
-        None if test is None else ArrayDataset(test.images, test.labels, test.classes),
-    )
+        raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
+    return Splits(name, _folder_part(train), None if test is None else _folder_part(test))
+
+
+def _folder_part(read: ImageFolder) -> ArrayDataset:
+    return ArrayDataset(read.images, read.labels, read.classes, files=read.files)
 
 
 def _splits(name: str, parts: Parts) -> Splits:
@@ -243,6 +261,7 @@ LOADERS: dict[str, Callable[[str], Splits]] = {
     "digits": _load_digits,
     "npz": _load_npz,
     "folder": _load_folder,
+    "folder-skip-broken": partial(_load_folder, on_error="skip"),
     "cifar10": lambda path: _splits(f"cifar10:{path}", read_cifar(Path(path), CIFAR10)),
     "cifar100": lambda path: _splits(f"cifar100:{path}", read_cifar(Path(path), CIFAR100)),
     "imagenet16-120": lambda path: _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path))),

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, unknown_name
+
+OnError = Literal["stop", "skip"]
+
+# What Pillow and its readers of formats raise on files that are damaged or something else.
+DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
@@ -25,20 +45,31 @@ class ImageFolder:
     labels : ndarray of shape (n,), int64
     classes : list of str
         Folder names, sorted.
+    files : list of Path
+        The file of each image.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: list[str]
+    files: list[Path]
 
 
-def read_image_folder(root: Path) -> ImageFolder:
+class BrokenImageWarning(UserWarning):
+    """Images that do not decode were left out; the message names each by index and file."""
+
+
+def read_image_folder(root: Path, on_error: OnError = "stop") -> ImageFolder:
     """Decode every image of a folder of class folders.
 
     Parameters
     ----------
     root : Path
         Holds one folder a class. Grey images stay grey where all are; else all become RGB.
+    on_error : {"stop", "skip"}
+        What to do where a file does not decode. Where it is skipped, the images that follow
+        move up, and so indices count the images that do decode; `ImageFolder.files` tells the
+        file of each.
 
     Returns
     -------
@@ -47,8 +78,16 @@ def read_image_folder(root: Path) -> ImageFolder:
     Raises
     ------
     InputError
-        If there are no classes, a class is empty, a file does not decode or sizes differ.
+        If there are no classes, a class is empty, sizes differ, or a file does not decode and
+        is not to be skipped; its index among all files is told.
+
+    Warns
+    -----
+    BrokenImageWarning
+        Once, if files were skipped.
     """
+    if on_error not in get_args(OnError):
+        raise unknown_name("way to treat an error", on_error, get_args(OnError))
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
     if not folders:
         raise InputError(f"{root} holds no class folders; needed: {root}/CLASS/IMAGE.png")
@@ -62,15 +101,53 @@ def read_image_folder(root: Path) -> ImageFolder:
             )
         files += members
         labels += [label] * len(members)
+    decoded, broken = _decode_files(files, on_error)
+    if broken:
+        _tell_of_broken(root, broken, len(files))
+        left = {label for index, label in enumerate(labels) if index not in broken}
+        empty = [folder for label, folder in enumerate(folders) if label not in left]
+        if empty:
+            raise InputError(f"class folder {empty[0]} holds no image that decodes")
+    kept = [index for index in range(len(files)) if index not in broken]
+    whole = [files[index] for index in kept]
     return ImageFolder(
-        images=_decode_files(files),
-        labels=np.array(labels, dtype=np.int64),
+        images=_stack(whole, decoded),
+        labels=np.array(labels, dtype=np.int64)[kept],
         classes=[folder.name for folder in folders],
+        files=whole,
     )
 
 
-def _decode_files(files: list[Path]) -> npt.NDArray[np.uint8]:
-    decoded = [_decode_file(file) for file in files]
+def _tell_of_broken(root: Path, broken: dict[int, str], n_files: int) -> None:
+    listed = "; ".join(f"image {index}: {words}" for index, words in broken.items())
+    warnings.warn(
+        f"{len(broken)} of {n_files} images in {root} left out, and indices count the others: "
+        f"{listed}",
+        BrokenImageWarning,
+        stacklevel=2,
+    )
+
+
+def _decode_files(
+    files: list[Path], on_error: OnError
+) -> tuple[list[npt.NDArray[np.uint8]], dict[int, str]]:
+    """Decode files; what is broken is told by its index."""
+    decoded = []
+    broken = {}
+    for index, file in enumerate(files):
+        try:
+            decoded.append(_decode_file(file))
+        except InputError as error:
+            if on_error == "stop":
+                raise InputError(
+                    f"image {index} of {len(files)}: {error}; repair or remove it, or leave such "
+                    "images out with folder-skip-broken:PATH"
+                ) from error
+            broken[index] = str(error)
+    return decoded, broken
+
+
+def _stack(files: list[Path], decoded: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     if any(image.shape[2] == 3 for image in decoded):
         decoded = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in decoded]
     size = decoded[0].shape[:2]
@@ -87,11 +164,16 @@ def _decode_file(file: Path) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            grey = image.mode in ("1", "L", "LA")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            # Pillow's warning of what may be a bomb is an error here, as larger ones are.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                grey = image.mode in ("1", "L", "LA")
+                pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except DAMAGE as error:
         raise InputError(f"{file} does not decode as an image: {error}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{file} is far larger than an image for training: {error}") from error
     return pixels[..., np.newaxis] if grey else pixels
 
 

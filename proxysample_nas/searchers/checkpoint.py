@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -101,7 +102,9 @@ class Checkpoint:
             # The library turns what the system answers into its own error.
             raise InputError(f"{path} cannot be written: {error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            # Where nothing can be written nothing was, and the reason has been told.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -8,7 +8,32 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from proxysample.errors import InputError
+from proxysample.plain_values import (
+    AMOUNT,
+    COUNT,
+    INTEGER,
+    MAPPING,
+    MEASURE,
+    PERCENT,
+    TEXT,
+    list_of,
+    require_values,
+)
 from proxysample_nas.space.cell import Cell
+
+RUN = {
+    "cell": TEXT,
+    "seed": INTEGER,
+    "accuracy": PERCENT,
+    "split": TEXT,
+    "train_losses": list_of(MEASURE),
+    "train_accuracy": PERCENT,
+    "n_parameters": COUNT,
+    "n_train": COUNT,
+    "n_test": COUNT,
+    "seconds": AMOUNT,
+    "device": TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -68,10 +93,17 @@ class TrainingRun:
         Returns
         -------
         TrainingRun
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
+        require_values(values, RUN, "a training's result")
         cell = Cell.from_string(values["cell"])
         losses = tuple(values["train_losses"])
-        return cls(**(values | {"cell": cell, "train_losses": losses}))
+        own = {name: values[name] for name in RUN}
+        return cls(**(own | {"cell": cell, "train_losses": losses}))
 
 
 @dataclass(frozen=True)
@@ -172,5 +204,11 @@ class Evaluation:
         Returns
         -------
         Evaluation
+
+        Raises
+        ------
+        InputError
+            If a value is missing or of another type.
         """
+        require_values(values, {"runs": list_of(MAPPING)}, "an evaluation")
         return cls([TrainingRun.from_dict(run) for run in values["runs"]])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import InputError, load_dataset
+from proxysample import InputError, RandomSampling, load_dataset
+from proxysample.data.image_folder import BrokenImageWarning
 
 
 def write_folder(root, sizes=((4, 4), (4, 4)), mode="RGB"):
@@ -112,3 +113,45 @@ def test_folders_that_are_no_datasets_are_refused(tmp_path):
     (root / "emu" / "0.png").write_text("not an image")
     with pytest.raises(InputError, match="does not decode"):
         load_dataset(f"folder:{root}")
+
+
+def test_a_broken_image_ends_the_reading_by_its_index_and_name(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    files = load_dataset(f"folder:{root}").train.files
+    whole = files[1].read_bytes()
+    files[1].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"image 1 of {len(files)}: {files[1]} does not decode"):
+        load_dataset(f"folder:{root}")
+
+
+def test_broken_images_are_skipped_on_request_and_indices_lead_to_files(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    before = load_dataset(f"folder:{root}").train
+    before.files[1].write_text("no image")
+    with pytest.warns(BrokenImageWarning, match=rf"image 1: {before.files[1]}") as told:
+        after = load_dataset(f"folder-skip-broken:{root}").train
+    assert len(told) == 1
+    assert after.files == before.files[:1] + before.files[2:]
+    assert np.array_equal(after.images, np.delete(before.images, 1, axis=0))
+    assert list(after.targets) == list(np.delete(before.targets, 1))
+    for index in RandomSampling(random_state=0).select(after, 0.5):
+        with Image.open(after.files[index]) as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), after.images[index])
+
+
+def test_a_class_of_which_no_image_decodes_is_refused(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    (root / "emu").mkdir()
+    (root / "emu" / "0.png").write_text("no image")
+    with (
+        pytest.warns(BrokenImageWarning),
+        pytest.raises(InputError, match="emu holds no image that decodes"),
+    ):
+        load_dataset(f"folder-skip-broken:{root}")
+
+
+def test_skipping_and_stopping_agree_on_whole_folders(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    stop, skip = (load_dataset(f"{kind}:{root}").train for kind in ("folder", "folder-skip-broken"))
+    assert np.array_equal(stop.images, skip.images)
+    assert stop.files == skip.files

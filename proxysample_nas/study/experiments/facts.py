@@ -5,7 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
+
+from proxysample.plain_values import (
+    MAPPING,
+    POSITIVE,
+    TEXT,
+    list_of,
+    mapping_to,
+    one_of,
+    optional,
+    read_json,
+    require_values,
+)
+
+WHERE = "what the store knows of the data"
+FACTS = {"datasets": mapping_to(MAPPING), "lookup_fingerprint": optional(TEXT)}
+DATASET = {
+    "fingerprint": TEXT,
+    "n_train": POSITIVE,
+    "n_test": POSITIVE,
+    "n_classes": POSITIVE,
+    "image_shape": list_of(POSITIVE, 3),
+    "split": one_of("test", "test half"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class StudyFacts:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; `InputError` where it is damaged.
 
         Examples
         --------
@@ -62,11 +85,17 @@ class StudyFacts:
         >>> StudyFacts.from_json(facts.to_json()) == facts
         True
         """
-        values = json.loads(text)
+        values = read_json(text, WHERE)
+        require_values(values, FACTS, WHERE)
+        for one in values["datasets"].values():
+            require_values(one, DATASET, WHERE)
         return cls(
-            {
-                name: DatasetFacts(**one | {"image_shape": tuple(one["image_shape"])})
-                for name, one in values["datasets"].items()
-            },
+            {name: _dataset_facts(one) for name, one in values["datasets"].items()},
             values["lookup_fingerprint"],
         )
+
+
+def _dataset_facts(values: Mapping[str, Any]) -> DatasetFacts:
+    height, width, channels = values["image_shape"]
+    own = {name: values[name] for name in DATASET}
+    return DatasetFacts(**own | {"image_shape": (height, width, channels)})

@@ -9,6 +9,19 @@ from typing import Any, Literal, Self, get_args
 
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import check_ratio
+from proxysample.plain_values import (
+    COUNT,
+    MAPPING,
+    NUMBER,
+    POSITIVE,
+    TEXT,
+    Kind,
+    check_values,
+    list_of,
+    optional,
+    read_json,
+    require_values,
+)
 from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
 from proxysample_nas.searchers import Searcher, create_searcher
@@ -21,6 +34,37 @@ ArchitectureData = Literal["held-out", "test-half"]
 # What the published accuracies of NAS-Bench-201 are of.
 LOOKED_UP_CHANNELS = (16,)
 LOOKED_UP_NODES = 4
+
+
+# What a store's configuration has to hold, and of what kind the rest is.
+WHERE = "the store's configuration"
+_COMPONENT = Kind(
+    "a name with parameters",
+    lambda value: (
+        MAPPING.accepts(value)
+        and TEXT.accepts(value.get("name"))
+        and MAPPING.accepts(value.get("parameters"))
+    ),
+)
+NEEDED = {
+    "dataset": TEXT,
+    "samplers": list_of(_COMPONENT),
+    "searchers": list_of(_COMPONENT),
+    "ratios": list_of(NUMBER),
+}
+WRITTEN = {
+    "channels": list_of(POSITIVE),
+    "seeds": list_of(COUNT),
+    "search_seeds": list_of(COUNT),
+    "architecture_data": TEXT,
+    "recipe": TEXT,
+    "training": MAPPING,
+    "augmentation": MAPPING,
+    "n_train": optional(POSITIVE),
+    "random_state": COUNT,
+    "transfers": list_of(MAPPING),
+    "lookup": optional(MAPPING),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,5 +273,14 @@ class StudyConfiguration:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
-        return cls.build(**json.loads(text))
+        """Read what `to_json` wrote; `InputError` where it is damaged."""
+        values = read_json(text, WHERE)
+        require_values(values, NEEDED, WHERE)
+        check_values(values, WRITTEN, WHERE)
+        try:
+            # NaN names no experiment.
+            json.dumps(values, allow_nan=False)
+            return cls.build(**values)
+        # A parameter of another type, in whatever is created to check it.
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            raise InputError(f"{WHERE} cannot be used: {error}") from error

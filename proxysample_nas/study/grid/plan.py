@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.ranking import Ranking
 from proxysample_nas.space.cell import Cell
@@ -146,7 +147,14 @@ class Plan:
         record = self.store.get(SelectionTask.kind, self.specifications.selection(sampler))
         if record is None or record.payload is None:
             return None
-        return Ranking.read(io.BytesIO(record.payload), "the store's ranking")
+        ranking = Ranking.read(io.BytesIO(record.payload), "the store's ranking")
+        n_train = self.facts.datasets[self.configuration.dataset].n_train
+        if len(ranking) != n_train:
+            raise InputError(
+                f"{self.store.path} is damaged: a ranking of {len(ranking):,} samples stands for "
+                f"one of {n_train:,}"
+            )
+        return ranking
 
     def _found_cells(self) -> tuple[list[Cell], int]:
         """Distinct cells, in the order of the searches, and how many searches are still to end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxysample.files import check_writable, replace_file
+from proxysample.files import check_writable, make_folder, replace_file
 from proxysample_nas.study.reports.documents import all_documents, save_documents
 from proxysample_nas.study.reports.edge_distribution import edge_distributions_to_csv
 from proxysample_nas.study.reports.figures import save_figures
@@ -35,7 +35,7 @@ def write_report(results: StudyResults, folder: Path, page: Path | None = None) 
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     page = folder / "report.html" if page is None else page
     check_writable(page)
     # First: without matplotlib nothing is written.

@@ -157,12 +157,19 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
     Raises
     ------
     InputError
-        If no study was run in the store.
+        If no study was run in the store, or it is damaged.
     """
-    configuration, facts = store.fact("configuration"), store.fact("facts")
-    if configuration is None or facts is None:
+    written, known = store.fact("configuration"), store.fact("facts")
+    if written is None or known is None:
         raise InputError(f"no study was run in {store.path}")
-    return StudyConfiguration.from_json(configuration), StudyFacts.from_json(facts)
+    configuration, facts = StudyConfiguration.from_json(written), StudyFacts.from_json(known)
+    names = [configuration.dataset, *(transfer.dataset for transfer in configuration.transfers)]
+    unknown = [name for name in names if name not in facts.datasets]
+    if unknown:
+        raise InputError(
+            f"{store.path} is damaged: it knows nothing of the data {unknown[0]!r:.80}"
+        )
+    return configuration, facts
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -14,6 +14,9 @@ SECONDS_BETWEEN_HEARTBEATS = 10.0
 SECONDS_UNTIL_GONE = 120.0
 """How long another machine's runner may be silent before its experiments are taken over."""
 
+# Ids of this process's runners: one that could not remove itself from a full disk is told by them.
+_LIVE_HERE: set[str] = set()
+
 
 class LiveRunner:
     """Takes part in a study as this process, from entering the ``with`` block to leaving it.
@@ -51,12 +54,15 @@ class LiveRunner:
 
     def __enter__(self) -> Self:
         self.claims.beat(self._record)
+        _LIVE_HERE.add(self.id)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        # First: on a full disk the claims stay, and another runner has to see that this is gone.
+        _LIVE_HERE.discard(self.id)
         self.claims.leave(self.id)
 
     def claim(self, key: str, failed_at: float | None = None) -> bool:
@@ -79,6 +85,8 @@ class LiveRunner:
         return [one.id for one in others if self._is_gone(one) and self.claims.remove(one)]
 
     def _is_gone(self, runner: RunnerRecord) -> bool:
+        if runner.identity == self._record.identity and runner.id not in _LIVE_HERE:
+            return True
         is_alive = runner.identity.is_alive()
         if is_alive is not None:
             return not is_alive

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from proxysample.files import make_folder
 from proxysample_nas.study.executors import ExecutorName, create_executor
 from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -12,6 +13,7 @@ from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.running.interruption import interruptible
 from proxysample_nas.study.running.live_runner import LiveRunner
 from proxysample_nas.study.running.runner import Runner
+from proxysample_nas.study.running.same_data import refuse_changed_data
 from proxysample_nas.study.running.unfinished import UnfinishedSearches
 from proxysample_nas.study.store.claims import Claims
 from proxysample_nas.study.store.store import Store
@@ -49,13 +51,14 @@ def run_study(
     Raises
     ------
     InputError
-        If the data cannot be read, or an option cannot be used.
+        If the data cannot be read or have changed since the study began, the folder cannot be
+        written to, or an option cannot be used.
     StudyInterrupted
         On Ctrl-C or SIGTERM, once everything has ended in order.
     WorkerDiedError
         If worker processes cannot begin.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     runner_id = secrets.token_hex(8)
     # Workers may have another working directory.
     unfinished = UnfinishedSearches(folder.absolute(), runner_id)
@@ -64,6 +67,7 @@ def run_study(
         # Before there is a store: data that cannot be read leave none behind.
         facts = workbench.facts()
         store = Store(folder / "study.sqlite")
+        refuse_changed_data(store, configuration, facts)
         with (
             create_executor(
                 workbench,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from proxysample_nas.study.store.contents import CLAIM, RUNNER, check_row
 from proxysample_nas.study.store.database import Database
 from proxysample_nas.study.store.process_identity import ProcessIdentity
 
@@ -155,6 +156,8 @@ class Claims:
             "SELECT id, host, pid, machine, process, n_workers, started, heartbeat FROM runners "
             "ORDER BY started"
         )
+        for row in rows:
+            check_row(row, RUNNER, f"a runner in {self.database.path}")
         return [
             RunnerRecord(name, ProcessIdentity(*identity), n_workers, started, heartbeat)
             for name, *identity, n_workers, started, heartbeat in rows
@@ -163,4 +166,6 @@ class Claims:
     def held(self) -> list[Claim]:
         """List the claims, oldest first."""
         rows = self.database.read("SELECT key, runner, since FROM claims ORDER BY since")
+        for row in rows:
+            check_row(row, CLAIM, f"a claim in {self.database.path}")
         return [Claim(*row) for row in rows]

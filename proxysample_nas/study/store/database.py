@@ -48,6 +48,12 @@ TABLES = (
     """,
 )
 
+# A text that is none is told of by Python where it stands among SQLite's own tables.
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+
+# SQLite takes a shorter file for an empty one, and writes over it.
+BYTES_OF_A_HEADER = 100
+
 SECONDS_TO_WAIT = 60.0
 """How long to wait for another process that writes."""
 
@@ -78,9 +84,14 @@ class Database:
             raise InputError(f"no study at {path}; run one first")
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} does not exist; make it first")
+        if path.is_file() and 0 < path.stat().st_size < BYTES_OF_A_HEADER:
+            raise InputError(f"{path} cannot be used as a study's store: it is no database, or cut")
         try:
-            found = self._format() or self._create()
-        except sqlite3.Error as error:
+            found = self._format()
+            if found is None and must_exist:
+                raise InputError(f"no study at {path}, but an empty file; run one first")
+            found = found or self._create()
+        except DAMAGE as error:
             raise InputError(f"{path} cannot be used as a study's store: {error}") from error
         if found != FORMAT:
             raise InputError(f"{path} has format {found!r}, not {FORMAT!r}")
@@ -90,9 +101,11 @@ class Database:
         if not self.path.is_file():
             return None
         with closing(self._connect()) as connection:
-            (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if not n_tables:
+            parts = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+            if not parts:
                 return None
+            # Before anything is read: a view would be run, and a trigger with the next result.
+            _check_parts(parts, self.path)
             rows = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchall()
         return str(rows[0][0]) if rows else "unknown"
 
@@ -110,7 +123,12 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         # Transactions begin where the code says so.
-        return sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
+        # A store may come from anyone: no function is called by what it says, and a damaged page
+        # is told from a sound one.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        return connection
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -131,10 +149,12 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    # On a full disk SQLite has undone everything by itself.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise InputError(f"cannot write to {self.path}: {error}") from error
 
     def write(self, statement: str, values: Sequence[Any]) -> None:
@@ -153,5 +173,25 @@ class Database:
         try:
             with closing(self._connect()) as connection:
                 return connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise InputError(f"cannot read {self.path}: {error}") from error
+
+
+def _check_parts(parts: Sequence[tuple[Any, ...]], path: Path) -> None:
+    """Refuse whatever is not a table that a study makes, word for word."""
+    own = {_words(table) for table in TABLES}
+    for kind, name, sql in parts:
+        if kind == "index" and sql is None:
+            continue  # SQLite's own, of a primary key
+        if kind != "table" or _words(str(sql)) not in own:
+            raise InputError(
+                f"{path} holds a {kind} {name!r:.80} that no study makes: it is not a study's "
+                "store, or was changed"
+            )
+    missing = own - {_words(str(sql)) for _, _, sql in parts}
+    if missing:
+        raise InputError(f"{path} lacks a table: {min(missing):.40}...; it is not a study's store")
+
+
+def _words(sql: str) -> str:
+    return " ".join(sql.split())

@@ -10,6 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxysample.errors import InputError
+from proxysample.plain_values import check_values, read_json
+from proxysample_nas.study.store.contents import (
+    RECORD,
+    SPECIFICATION,
+    STATE,
+    check_outcome,
+    check_result,
+    check_row,
+)
 from proxysample_nas.study.store.database import Database
 
 COLUMNS = "key, kind, specification, status, result, payload, error, traceback, finished"
@@ -178,14 +188,14 @@ class Store:
             f"SELECT {COLUMNS} FROM experiments WHERE key = ?",
             [experiment_key(kind, specification)],
         )
-        return _record(rows[0]) if rows else None
+        return self._record(rows[0]) if rows else None
 
     def failures(self) -> list[Record]:
         """List the experiments that failed, oldest first."""
         rows = self.database.read(
             f"SELECT {COLUMNS} FROM experiments WHERE status = 'failed' ORDER BY finished"
         )
-        return [_record(row) for row in rows]
+        return [self._record(row) for row in rows]
 
     def results(self, kind: str) -> list[Record]:
         """List the experiments of a kind that are done, oldest first, without their payloads."""
@@ -195,11 +205,13 @@ class Store:
             "ORDER BY finished",
             [kind],
         )
-        return [_record(row) for row in rows]
+        return [self._record(row) for row in rows]
 
     def states(self) -> dict[str, tuple[str, float]]:
         """Give every finished experiment's status and the second it finished in, by its key."""
         rows = self.database.read("SELECT key, status, finished FROM experiments")
+        for row in rows:
+            check_row(row, STATE, f"an experiment in {self.path}")
         return {key: (status, finished) for key, status, finished in rows}
 
     def set_fact(self, name: str, value: str) -> None:
@@ -211,14 +223,23 @@ class Store:
         rows = self.database.read("SELECT value FROM facts WHERE name = ?", [name])
         return str(rows[0][0]) if rows else None
 
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        key, kind, specification, status, result, payload, error, traceback, finished = row
+        where = f"an experiment in {self.path}"
+        check_row((key, status, finished, kind, payload, error, traceback), RECORD, where)
+        named = read_json(specification, where, explain_missing=True)
+        check_values(named, SPECIFICATION, where)
+        if not _is_named_by(key, kind, named):
+            raise InputError(f"{where} is damaged: its specification is not what its key names")
+        found = None if result is None else read_json(result, where, explain_missing=True)
+        check_outcome(status, found, where)
+        if found is not None:
+            check_result(kind, found, where)
+        return Record(key, kind, named, status, found, payload, error, traceback, finished)
 
-def _record(row: tuple[Any, ...]) -> Record:
-    key, kind, specification, status, result, *others = row
-    return Record(
-        key,
-        kind,
-        json.loads(specification),
-        status,
-        json.loads(result) if result else None,
-        *others,
-    )
+
+def _is_named_by(key: str, kind: str, specification: Mapping[str, Any]) -> bool:
+    try:
+        return experiment_key(kind, specification) == key
+    except ValueError:  # it holds NaN, as no specification does
+        return False
