@@ -63,5 +63,5 @@ def check_result(values: Any) -> None:
     """Check what a result consists of; `InputError` where a part is missing or of another type."""
     require_values(values, RESULT, "the result of a search")
     check_values(values, {"selection": optional(MAPPING)}, "the result of a search")
-    if not values["history"]:
-        raise InputError("the result of a search is damaged: its history has no epoch")
+    if not values["history"] and values.get("selection") is None:
+        raise InputError("the result of a search is damaged: it has neither an epoch nor a cell")

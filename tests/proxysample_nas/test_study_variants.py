@@ -197,3 +197,26 @@ def test_variants_of_a_sampler_stand_in_the_order_they_were_named(tmp_path):
     assert study.run(progress=False) == 0
     names = [row.method.rstrip("*") for row in study.rows("random")]
     assert names == ["Full DS", "RS", *(f"KM-OR (n_clusters={k})" for k in (5, 10, 20))]
+
+
+def test_data_that_changed_between_two_runs_are_refused(tmp_path):
+    path = tmp_path / "own.npz"
+    digits = load_dataset("digits")
+    arrays = {
+        "train_images": digits.train.images[:100].copy(),
+        "train_labels": digits.train.targets[:100],
+        "test_images": digits.test.images,
+        "test_labels": digits.test.targets,
+    }
+    np.savez(path, **arrays)
+    own = settings(dataset=f"npz:{path}", n_train=None, samplers=["rs"], ratios=[0.5])
+    study = Study(**own, folder=tmp_path / "study")
+    assert study.run(progress=False) == 0
+    before = study.table()
+    arrays["train_images"][0, 0, 0] ^= 1
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="have changed since this study's last run"):
+        study.run(progress=False)
+    assert study.table() == before
+    # Another folder is another study.
+    assert Study(**own, folder=tmp_path / "other").run(progress=False) == 0

@@ -67,7 +67,8 @@ class UnfinishedSearches:
         ----------
         key : str
         """
-        for path in self._files(key):
+        # A runner that was killed while it wrote leaves the part that it had written, too.
+        for path in self.folder.glob(f"{key}-*.safetensors*"):
             # Another runner that ended the same search may be removing it, too.
             with suppress(FileNotFoundError):
                 path.unlink()
