@@ -177,3 +177,17 @@ def test_what_has_ended_is_not_estimated_again(tiny_settings, tmp_path):
     assert estimate.n_ended == 4 + (study.status().stages[2].n_done - 1)
     assert study.store.path.read_bytes() == content
     assert "have ended already" in str(estimate)
+
+
+def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_path):
+    # As many clusters as there are images: the sampler refuses.
+    samplers = ["rs", "km-or:n_clusters=5000"]
+    study = Study(**tiny_settings(samplers=samplers), folder=tmp_path / "none")
+    estimate = study.estimate(seconds_each=0.1)
+    failures = {one.label: one.failure for one in estimate.groups}
+    assert "n_clusters" in failures.pop("score by KM-OR (n_clusters=5000)")
+    assert set(failures.values()) == {None}
+    assert estimate.seconds.likely > 0
+    text = str(estimate)
+    assert "cannot be told" in text
+    assert "Not counted, since it fails here: score by KM-OR (n_clusters=5000): " in text

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxysample.errors import ProxysampleError
 from proxysample_nas.study.executors import default_workers
 from proxysample_nas.study.executors.threads import fixed_threads
 from proxysample_nas.study.experiments.workbench import Workbench
@@ -34,6 +35,9 @@ class EstimatedGroup:
     is_upper_bound : bool
         Whether there may be fewer, since cells that are not found yet may turn out equal.
     each : Seconds
+        No time where it cannot be told.
+    failure : str or None
+        Why it cannot be told, as where weights cannot be downloaded: the experiment would fail.
     """
 
     stage: str
@@ -41,6 +45,7 @@ class EstimatedGroup:
     count: int
     is_upper_bound: bool
     each: Seconds
+    failure: str | None = None
 
     @property
     def seconds(self) -> Seconds:
@@ -156,13 +161,21 @@ def _grouped(left: Sequence[Experiment], calibration: Calibration) -> list[Estim
     members: dict[tuple[str, str], list[Experiment]] = {}
     for one in left:
         members.setdefault((one.stage, one.label), []).append(one)
-    return [
-        EstimatedGroup(
-            stage,
-            label,
-            count=sum(one.count for one in group),
-            is_upper_bound=any(one.key is None for one in group),
-            each=calibration.seconds_of(group[0]),
-        )
-        for (stage, label), group in members.items()
-    ]
+    return [_group(group, calibration) for group in members.values()]
+
+
+def _group(members: list[Experiment], calibration: Calibration) -> EstimatedGroup:
+    first = members[0]
+    each, failure = NO_TIME, None
+    try:
+        each = calibration.seconds_of(first)
+    except ProxysampleError as error:
+        failure = str(error)
+    return EstimatedGroup(
+        first.stage,
+        first.label,
+        count=sum(one.count for one in members),
+        is_upper_bound=any(one.key is None for one in members),
+        each=each,
+        failure=failure,
+    )

@@ -28,14 +28,10 @@ def describe_estimate(estimate: StudyEstimate) -> str:
     for stage in dict.fromkeys(group.stage for group in estimate.groups):
         for group in (one for one in estimate.groups if one.stage == stage):
             at_most = "at most " if group.is_upper_bound else ""
-            lines.append(
-                [
-                    group.label,
-                    f"{at_most}{group.count:,}",
-                    range_in_words(group.each),
-                    range_in_words(group.seconds),
-                ]
-            )
+            times = [range_in_words(group.each), range_in_words(group.seconds)]
+            if group.failure is not None:
+                times = ["cannot be told", ""]
+            lines.append([group.label, f"{at_most}{group.count:,}", *times])
         shared = range_in_words(estimate.stage_seconds(stage))
         lines.append([f"  {STAGES[stage]}, shared among the workers", "", "", shared])
     return "\n\n".join([aligned(lines), *_words(estimate)])
@@ -60,4 +56,9 @@ def _words(estimate: StudyEstimate) -> list[str]:
         "Cells that are not found yet may turn out equal, and searches may stop early, which "
         "makes it less. Nothing was written."
     )
-    return [total, timed]
+    untold = [
+        f"Not counted, since it fails here: {group.label}: {group.failure}"
+        for group in estimate.groups
+        if group.failure is not None
+    ]
+    return [total, *untold, timed]
