@@ -57,6 +57,18 @@ def test_a_part_is_enlarged_until_it_stands_out_or_there_is_no_more_of_it(most, 
         assert rates.seconds == pytest.approx({"step": step, ONCE: 1.0})
 
 
+def test_a_run_that_takes_longer_than_its_time_is_the_only_one():
+    factors = []
+
+    def run(factor: int):
+        factors.append(factor)
+        return {"train": 3.0 * factor, "judge": 1.0}, 8.0
+
+    rates = time_parts(1, [Part(lambda _, factor: factor, 1000)], run, seconds=5.0)
+    assert factors == [1]
+    assert rates.foretell({"train": 30.0, "judge": 10.0}) == pytest.approx(80.0)
+
+
 def test_no_long_run_begins_when_the_time_is_up():
     factors = []
 

@@ -70,6 +70,29 @@ class Rates:
         found, _ = nnls(relative / scale, np.ones(len(timed)))
         return cls(dict(zip(parts, (found / scale).tolist(), strict=True)))
 
+    @classmethod
+    def of_one(cls, counts: Counts, seconds: float) -> Rates:
+        """Take every part's unit to cost the same, where there is time for a single run.
+
+        Parameters
+        ----------
+        counts : Counts
+            What the run did.
+        seconds : float
+            How long it took.
+
+        Returns
+        -------
+        Rates
+
+        Examples
+        --------
+        >>> Rates.of_one({"train": 30.0, "judge": 10.0}, 8.0).seconds
+        {'train': 0.2, 'judge': 0.2}
+        """
+        each = seconds / max(sum(counts.values()), 1.0)
+        return cls(dict.fromkeys(counts, each))
+
     def foretell(self, counts: Counts) -> float:
         """Give the seconds of a run."""
         return sum(
@@ -101,7 +124,8 @@ def time_parts(
 ) -> Rates:
     """Time the shortest run, and one with more of each part.
 
-    The shortest is run twice, and the first time, which warms caches up, does not count.
+    The shortest is run twice, and the first time, which warms caches up, does not count; unless
+    it has taken longer than there is time for: then it is all there is.
 
     Parameters
     ----------
@@ -118,7 +142,9 @@ def time_parts(
     Rates
     """
     start = time.perf_counter()
-    run(shortest)
+    first = run(shortest)
+    if 0 < seconds < first[1]:
+        return Rates.of_one(*first)
     timed = [run(shortest)]
     longer = [part for part in parts if part.most >= 2]
     for index, part in enumerate(longer):
