@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.scale import peak_megabytes
 from proxysample import create_sampler, list_samplers, load_dataset
 from proxysample.cli_support import parse_parameters
 from proxysample.registry import takes_parameter
@@ -43,12 +46,6 @@ def measure(dataset: str, name: str, words: list[str]) -> None:
             }
         )
     )
-
-
-def peak_megabytes() -> float:
-    """Give the most memory that this process has held so far, in units of 2**20 bytes."""
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def row(dataset: str, name: str, words: list[str]) -> str:

@@ -11,6 +11,7 @@ from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_sizes
 
 Batch = tuple[Tensor, Tensor]
 """Images (b, c, h, w), normalised floats, and labels (b,), int64."""
@@ -59,8 +60,7 @@ class Loader:
         augmentation: Augmentation | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a positive integer, not {batch_size!r}")
+        check_sizes(batch_size=batch_size)
         self.data = data
         self.batch_size = batch_size
         self.augmentation = augmentation

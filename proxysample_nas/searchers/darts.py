@@ -13,6 +13,7 @@ from proxysample.sampler import Protocol
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_not_negative, check_sizes
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
@@ -23,7 +24,6 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.precision import Precision
-from proxysample_nas.training.hyperparameters import check_not_negative, check_sizes
 
 SELECTIONS = ("argmax", "perturbation")
 

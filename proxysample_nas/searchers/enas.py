@@ -14,6 +14,12 @@ from proxysample.errors import InputError
 from proxysample.sampler import Protocol
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import (
+    check_decay_rates,
+    check_not_negative,
+    check_optional_sizes,
+    check_sizes,
+)
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
@@ -26,12 +32,6 @@ from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.precision import Precision
-from proxysample_nas.training.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-    check_sizes,
-)
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,

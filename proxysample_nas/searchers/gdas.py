@@ -12,12 +12,12 @@ from proxysample.sampler import Protocol
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_not_negative
 from proxysample_nas.searchers.bilevel import update_architecture, update_weights
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.gumbel import sample_operations
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.precision import Precision
-from proxysample_nas.training.hyperparameters import check_not_negative
 
 
 class GDAS(GradientSearcher):

@@ -12,6 +12,11 @@ from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
+from proxysample_nas.hyperparameters import (
+    check_decay_rates,
+    check_not_negative,
+    check_optional_sizes,
+)
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
@@ -22,11 +27,6 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import OPERATIONS, n_edges
-from proxysample_nas.training.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-)
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_sizes
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import EpochSearcher
 from proxysample_nas.searchers.result import EpochRecord
@@ -21,7 +22,6 @@ from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.precision import Precision
-from proxysample_nas.training.hyperparameters import check_sizes
 from proxysample_nas.training.trainer import CellTrainer
 
 

@@ -10,13 +10,13 @@ from proxysample.errors import InputError
 from proxysample.sampler import Protocol, check_protocol
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_kind, check_not_negative, check_sizes
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import BatchesT, EpochSearcher, StateT
 from proxysample_nas.searchers.seeds import resolve_seed
 from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.precision import Precision, autocast_dtype
 from proxysample_nas.space.supernet import Supernet
-from proxysample_nas.training.hyperparameters import check_kind, check_not_negative, check_sizes
 
 
 class WeightSharingSearcher(EpochSearcher[StateT, BatchesT]):

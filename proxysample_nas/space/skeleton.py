@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from proxysample.errors import InputError
+from proxysample_nas.hyperparameters import check_sizes
 from proxysample_nas.space.initialization import materialize
 
 N_STAGES = 3
@@ -104,7 +105,7 @@ class Skeleton(nn.Module):
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(
+        check_sizes(
             channels=channels,
             cells_per_stage=cells_per_stage,
             n_classes=n_classes,
@@ -185,9 +186,3 @@ class Skeleton(nn.Module):
             raise InputError(
                 f"images must be floating point, not {images.dtype}; scale and normalise them"
             )
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} must be a positive integer, not {size!r}")

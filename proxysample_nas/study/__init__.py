@@ -25,7 +25,7 @@ from proxysample_nas.study.reports.report import write_report
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.running.run import run_study
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store.store import Store, store_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,13 +118,13 @@ class Study:
         InputError
             If there is none.
         """
-        store = Store(Path(folder) / "study.sqlite", must_exist=True)
+        store = Store(store_path(Path(folder)), must_exist=True)
         return cls.from_configuration(folder, read_configuration(store)[0])
 
     @property
     def store(self) -> Store:
         """The finished experiments."""
-        return Store(self.folder / "study.sqlite")
+        return Store(store_path(self.folder))
 
     def run(
         self,
@@ -226,7 +226,7 @@ class Study:
         InputError
             If the study has not been run yet.
         """
-        return StudyStatus.read(Store(self.folder / "study.sqlite", must_exist=True))
+        return StudyStatus.read(Store(store_path(self.folder), must_exist=True))
 
     def rows(self, searcher: str) -> list[Row]:
         """Read the lines of one searcher's table; see `proxysample_nas.study.results.rows.Row`."""

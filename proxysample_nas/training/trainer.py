@@ -16,13 +16,13 @@ from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentatio
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.hyperparameters import check_kind, check_not_negative, check_sizes
 from proxysample_nas.progress import counted
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
 from proxysample_nas.space.precision import Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.fitting import measure_accuracy, train_epoch
-from proxysample_nas.training.hyperparameters import check_kind, check_not_negative, check_sizes
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,

@@ -17,7 +17,7 @@ from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
 from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store.store import Store, store_path
 
 SECONDS_EACH = 4.0
 """How long each sampler, searcher and width is timed, where its shortest run leaves a choice."""
@@ -137,7 +137,7 @@ def estimate_study(
     start = time.perf_counter()
     workbench = Workbench(configuration)
     facts = workbench.facts()
-    path = folder / "study.sqlite"
+    path = store_path(folder)
     with tempfile.TemporaryDirectory() as empty:
         store = Store(path if path.is_file() else Path(empty) / path.name)
         experiments = list_experiments(Plan(configuration, facts, store))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -67,18 +67,11 @@ class Plan:
         self.store = store
         self.settings = settings_of(configuration)
 
-    def stages(self) -> Iterator[Stage]:
-        """List the stages, each as of when it is asked for.
-
-        Yields
-        ------
-        Stage
-        """
-        yield self.selection()
-        yield self.search()
-        yield self.judging()
-        if self.configuration.transfers:
-            yield self.transfer()
+    @property
+    def steps(self) -> list[Callable[[], Stage]]:
+        """The stages in their order, each listed as of when it is called."""
+        steps = [self.selection, self.search, self.judging]
+        return [*steps, self.transfer] if self.configuration.transfers else steps
 
     def selection(self) -> Stage:
         """Score by each sampler, once for all ratios."""

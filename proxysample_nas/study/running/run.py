@@ -16,7 +16,7 @@ from proxysample_nas.study.running.runner import Runner
 from proxysample_nas.study.running.same_data import refuse_changed_data
 from proxysample_nas.study.running.unfinished import UnfinishedSearches
 from proxysample_nas.study.store.claims import Claims
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store.store import Store, store_path
 
 
 def run_study(
@@ -66,7 +66,7 @@ def run_study(
     with interruptible():
         # Before there is a store: data that cannot be read leave none behind.
         facts = workbench.facts()
-        store = Store(folder / "study.sqlite")
+        store = Store(store_path(folder))
         refuse_changed_data(store, configuration, facts)
         with (
             create_executor(

@@ -80,10 +80,13 @@ class Runner:
         n_failed = 0
         with tqdm(desc="study", unit="experiment", disable=not self.progress) as bar:
             n_before = 0
-            for stage in self.plan.stages():
+            steps = self.plan.steps
+            for index, list_stage in enumerate(steps):
+                stage = list_stage()
                 # Every setting could find a cell of its own: the total falls as cells turn out
                 # equal.
-                bar.total = n_before + self._n_left_at_most(stage.name)
+                n_later = sum(later().n_at_most for later in steps[index + 1 :])
+                bar.total = n_before + stage.n_at_most + n_later
                 self._finish(stage.tasks, bar)
                 n_before += len(stage.tasks)
                 n_failed += self._n_failed(stage.tasks)
@@ -91,11 +94,6 @@ class Runner:
                 n_failed += stage.n_at_most - len(stage.tasks)
             bar.total = n_before
         return n_failed
-
-    def _n_left_at_most(self, stage: str) -> int:
-        counts = {one.name: one.n_at_most for one in self.plan.stages()}
-        names = list(counts)
-        return sum(counts[name] for name in names[names.index(stage) :])
 
     def _n_failed(self, tasks: Sequence[Task]) -> int:
         states = self.store.states()

@@ -49,6 +49,11 @@ def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def store_path(folder: Path) -> Path:
+    """Say where a study's folder keeps its store."""
+    return folder / "study.sqlite"
+
+
 @dataclass(frozen=True)
 class Record:
     """One finished experiment.

@@ -28,7 +28,7 @@ def check_sizes(**sizes: object) -> None:
     proxysample.errors.InputError: epochs must be a positive integer, not 0
     """
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not _is_size(size):
             raise InputError(f"{name} must be a positive integer, not {size!r}")
 
 
@@ -53,8 +53,12 @@ def check_optional_sizes(**sizes: object) -> None:
     proxysample.errors.InputError: stop_when_stable must be None or a positive integer, not 0
     """
     for name, size in sizes.items():
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        if size is not None and not _is_size(size):
             raise InputError(f"{name} must be None or a positive integer, not {size!r}")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def check_not_negative(**values: object) -> None:
