@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxysample.errors import InputError
+from proxysample_nas.data.transfer import copy_to_device
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Draws:
         return Draws(self.flips[index], self.tops[index], self.lefts[index])
 
     def to(self, device: torch.device) -> Draws:
-        """Copy the draws to `device`.
+        """Copy the draws to `device`, without waiting for it.
 
         Parameters
         ----------
@@ -157,7 +158,9 @@ class Draws:
         -------
         Draws
         """
-        return Draws(self.flips.to(device), self.tops.to(device), self.lefts.to(device))
+        return Draws(
+            *(copy_to_device(drawn, device) for drawn in (self.flips, self.tops, self.lefts))
+        )
 
 
 STANDARD_AUGMENTATION = Augmentation()

@@ -11,6 +11,7 @@ from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.data.transfer import copy_to_device
 from proxysample_nas.hyperparameters import check_sizes
 
 Batch = tuple[Tensor, Tensor]
@@ -22,7 +23,8 @@ class Loader:
 
     A loader holds no random state: the order and the generator are given for each pass, so a
     pass is repeated by repeating them. All random numbers of a pass are drawn on the CPU before
-    it begins and moved once, so that a seed means the same batches on every device.
+    it begins and moved once, so that a seed means the same batches on every device, and no
+    batch waits for it.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ class Loader:
                 raise InputError("a loader that augments needs a torch.Generator for each pass")
             height, width = self.data.image_size
             draws = self.augmentation.draw(len(order), height, width, generator).to(device)
-        order = order.to(device)
+        order = copy_to_device(order, device)
         for start in range(0, len(order), self.batch_size):
             part = slice(start, start + self.batch_size)
             rows = order[part]

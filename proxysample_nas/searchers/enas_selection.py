@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from proxysample_nas.progress import counted
@@ -36,15 +38,18 @@ def select_by_all(
     """
     start = time.perf_counter()
     n_samples = len(batches.data.architecture)
-    candidates: dict[Cell, Candidate] = {}
+    judged: dict[Cell, Tensor] = {}
     for cell in counted(_sample(state, n_candidates), bar):
-        if cell not in candidates:
+        if cell not in judged:
             outcomes = [
                 judge(state.supernet, batch, cell.indices) for batch in batches.all_architecture()
             ]
-            _, right = torch.stack(outcomes).sum(dim=0).tolist()
-            candidates[cell] = Candidate(cell, 100 * right / n_samples, n_samples)
-    return best_of(list(candidates.values()), time.perf_counter() - start)
+            judged[cell] = torch.stack(outcomes).sum(dim=0)
+    candidates = [
+        Candidate(cell, 100 * right / n_samples, n_samples)
+        for cell, (_, right) in zip(judged, _read(judged.values()), strict=True)
+    ]
+    return best_of(candidates, time.perf_counter() - start)
 
 
 def select_by_one_batch_each(
@@ -72,12 +77,22 @@ def select_by_one_batch_each(
     start = time.perf_counter()
     generator = state.generators["architecture batches"]
     own = batches.architecture_batches(n_candidates, generator)
-    candidates = []
-    for cell, batch in zip(counted(_sample(state, n_candidates), bar), own, strict=True):
-        n_samples = len(batch[1])
-        _, right = judge(state.supernet, batch, cell.indices).tolist()
-        candidates.append(Candidate(cell, 100 * right / n_samples, n_samples))
+    cells = _sample(state, n_candidates)
+    outcomes, sizes = [], []
+    for cell, batch in zip(counted(cells, bar), own, strict=True):
+        outcomes.append(judge(state.supernet, batch, cell.indices))
+        sizes.append(len(batch[1]))
+    candidates = [
+        Candidate(cell, 100 * right / n_samples, n_samples)
+        for cell, n_samples, (_, right) in zip(cells, sizes, _read(outcomes), strict=True)
+    ]
     return best_of(candidates, time.perf_counter() - start)
+
+
+def _read(outcomes: Iterable[Tensor]) -> list[list[float]]:
+    """Copy all outcomes to the host at once, so that no candidate waits for the one before it."""
+    rows: list[list[float]] = torch.stack(list(outcomes)).tolist()
+    return rows
 
 
 @torch.no_grad()

@@ -135,6 +135,9 @@ def update_controller(
 ) -> tuple[PolicyLoss, Tensor]:
     """Take one Adam step on the controller, by one sampled cell per batch.
 
+    It waits for the device once, to read the rewards of all its cells: the controller runs on the
+    host, since the host must know a cell to run it, and what it samples next depends on them.
+
     Parameters
     ----------
     state : ControllerState

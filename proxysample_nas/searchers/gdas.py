@@ -253,6 +253,9 @@ def gdas_step(
 ) -> tuple[Tensor, Tensor]:
     """Update the weights and then the architecture, each on operations drawn for it.
 
+    A step waits for the device once, to read the architecture parameters: the host must know the
+    operations to run these alone, and the step before has changed their probabilities.
+
     Parameters
     ----------
     state : SearchState
@@ -272,7 +275,13 @@ def gdas_step(
         See `proxysample_nas.searchers.bilevel.outcome`.
     """
     paper = protocol == "paper"
-    forward = partial(sampled_forward, temperature=temperature, scalar_trick=paper)
+    forward = partial(
+        sampled_forward,
+        temperature=temperature,
+        scalar_trick=paper,
+        # The weights' update leaves them as they are, so that both draws can use one copy.
+        on_host=state.alphas.detach().cpu(),
+    )
     weight_outcome = update_weights(
         state,
         weight_batch,
@@ -291,7 +300,13 @@ def gdas_step(
 
 
 def sampled_forward(
-    state: SearchState, batch: Batch, alphas: Tensor, *, temperature: float, scalar_trick: bool
+    state: SearchState,
+    batch: Batch,
+    alphas: Tensor,
+    *,
+    temperature: float,
+    scalar_trick: bool,
+    on_host: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw one operation per edge and run only these.
 
@@ -306,6 +321,8 @@ def sampled_forward(
         Of the Gumbel softmax.
     scalar_trick : bool
         See `proxysample_nas.space.supernet.Supernet.forward_sampled`.
+    on_host : Tensor of shape (n_edges, 5), optional
+        A copy of `alphas` to draw by; without it they are copied, which waits for their device.
 
     Returns
     -------
@@ -314,6 +331,7 @@ def sampled_forward(
     logits : Tensor of shape (b, n_classes)
     """
     images, labels = batch
-    sample = sample_operations(alphas, temperature, state.generators["operations"])
+    on_host = alphas.detach().cpu() if on_host is None else on_host
+    sample = sample_operations(on_host, temperature, state.generators["operations"]).on(alphas)
     logits = state.supernet.forward_sampled(images, sample.operations, sample.gates, scalar_trick)
     return F.cross_entropy(logits, labels), logits

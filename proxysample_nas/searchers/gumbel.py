@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxysample_nas.data.transfer import copy_to_device
 from proxysample_nas.training.optimization import DivergenceError
 
 
@@ -19,13 +21,50 @@ class GumbelSample:
     ----------
     operations : list of int, length n_edges
         Index of each edge's operation in `proxysample_nas.space.cell.OPERATIONS`, on the host.
-    gates : Tensor of shape (n_edges, 5)
-        One for the drawn operations and zero for the others, up to rounding; the gradient is
-        that of the relaxed sample, the softmax at the temperature.
+    noise : Tensor of shape (n_edges, 5)
+        What was added to the logarithms of the probabilities, on the host.
+    temperature : float
+    alphas : Tensor of shape (n_edges, 5), floating point
+        The logits that `gates` depends on.
+
+    Examples
+    --------
+    >>> on_host = torch.zeros(3, 5)
+    >>> sample = sample_operations(on_host, 1.0, torch.Generator().manual_seed(0))
+    >>> sample.on(on_host.requires_grad_()).gates.requires_grad
+    True
     """
 
     operations: list[int]
-    gates: Tensor
+    noise: Tensor
+    temperature: float
+    alphas: Tensor
+
+    @property
+    def gates(self) -> Tensor:
+        """One for the drawn operations and zero for the others, up to rounding.
+
+        The gradient is that of the relaxed sample, the softmax at the temperature. A tensor of
+        shape (n_edges, 5) on the device of `alphas`, for which nothing waits.
+        """
+        device = self.alphas.device
+        soft = _relax(self.alphas, copy_to_device(self.noise, device), self.temperature)
+        one_hot = F.one_hot(torch.tensor(self.operations), self.noise.shape[1]).to(soft.dtype)
+        return copy_to_device(one_hot, device) - soft.detach() + soft
+
+    def on(self, alphas: Tensor) -> Self:
+        """Give the same sample for the same logits elsewhere.
+
+        Parameters
+        ----------
+        alphas : Tensor of shape (n_edges, 5), floating point
+            On any device, with or without a gradient.
+
+        Returns
+        -------
+        GumbelSample
+        """
+        return replace(self, alphas=alphas)
 
 
 def sample_operations(
@@ -40,7 +79,8 @@ def sample_operations(
     Parameters
     ----------
     alphas : Tensor of shape (n_edges, 5), floating point
-        Logits of the operations of each edge.
+        Logits of the operations of each edge, on the host, which must know what to run; see
+        `GumbelSample.on`.
     temperature : float
         Above 0; the lower, the nearer p comes to the drawn operation.
     generator : torch.Generator
@@ -49,7 +89,6 @@ def sample_operations(
     Returns
     -------
     GumbelSample
-        One copy of `alphas` to the host is all that waits for their device.
 
     Raises
     ------
@@ -63,16 +102,14 @@ def sample_operations(
     >>> sample.operations, sample.gates.argmax(dim=1).tolist()
     ([2, 1], [2, 1])
     """
-    on_host = alphas.detach().cpu()
-    if not bool(on_host.isfinite().all()):
+    values = alphas.detach()
+    if not bool(values.isfinite().all()):
         raise DivergenceError(
             "an architecture parameter became NaN or infinite; lower learning_rate or "
             "architecture_learning_rate"
         )
-    noise, drawn = _draw(on_host, temperature, generator)
-    soft = _relax(alphas, noise.to(alphas.device), temperature)
-    one_hot = F.one_hot(drawn, alphas.shape[1]).to(soft)
-    return GumbelSample(drawn.tolist(), one_hot - soft.detach() + soft)
+    noise, drawn = _draw(values, temperature, generator)
+    return GumbelSample(drawn.tolist(), noise, temperature, alphas)
 
 
 def _draw(alphas: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

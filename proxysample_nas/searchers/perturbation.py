@@ -169,7 +169,8 @@ def outcome_without(
         Sums over all architecture data; see `proxysample_nas.searchers.bilevel.outcome`.
     """
     mixing = state.mixing(state.alphas)
-    mixing[edge, operation] = 0
+    # Assigning a number would copy it from the host, and wait.
+    mixing[edge, operation].zero_()
     state.supernet.train()
     total = torch.zeros(2, dtype=torch.float64, device=mixing.device)
     with state.kept_statistics():

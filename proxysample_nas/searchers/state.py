@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxysample_nas.data.transfer import copy_to_device
 from proxysample_nas.searchers.edge_decision import (
     EdgeDecision,
     decisions_from_tensor,
@@ -67,10 +68,12 @@ class SearchState:
         mixing = torch.softmax(alphas, dim=1)
         if not self.decisions:
             return mixing
-        edges = torch.tensor([one.edge for one in self.decisions], device=mixing.device)
+        edges = torch.tensor([one.edge for one in self.decisions])
         kept = torch.tensor([OPERATIONS.index(one.operation) for one in self.decisions])
-        alone = F.one_hot(kept, len(OPERATIONS)).to(mixing)
-        return mixing.index_copy(0, edges, alone)
+        alone = F.one_hot(kept, len(OPERATIONS)).to(mixing.dtype)
+        # Decisions are known to the host alone, and every pass needs them on the device.
+        device = mixing.device
+        return mixing.index_copy(0, copy_to_device(edges, device), copy_to_device(alone, device))
 
     def genotype(self) -> Cell:
         """Take the likeliest operation of each edge, ``none`` included.
