@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,34 @@ def make_folder(path: Path) -> None:
         raise InputError(
             f"the folder {path} cannot be made: {(error.strerror or str(error)).lower()}"
         ) from error
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where neither is there.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    OSError
+        If it cannot be removed.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "notes").write_text("hello")
+    >>> remove_whole(folder)
+    >>> folder.exists()
+    False
+    """
+    # Others may be removing the same.
+    with suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def check_writable(path: str | Path) -> None:

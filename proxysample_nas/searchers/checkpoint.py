@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from proxysample.errors import InputError
-from proxysample.files import make_folder, refusals_explained
+from proxysample.files import make_folder, refusals_explained, remove_whole
 from proxysample.plain_values import (
     COUNT,
     MAPPING,
@@ -87,24 +87,29 @@ class Checkpoint:
             "selection": None if self.selection is None else self.selection.to_dict(),
         }
         make_folder(path.parent)
+        # A folder, since the library writes beside its file first, under a name that it draws:
+        # in the open, what a killed process has left of that would stay for ever.
         part = path.with_name(f"{path.name}.part")
+        written = part / path.name
         try:
             with refusals_explained(path):
+                remove_whole(part)
+                part.mkdir()
                 save_file(
                     {name: tensor.contiguous() for name, tensor in self.tensors.items()},
-                    part,
+                    written,
                     metadata={"format": FORMAT, "search": json.dumps(described)},
                 )
-                with part.open("rb+") as file:
+                with written.open("rb+") as file:
                     os.fsync(file.fileno())
-                part.replace(path)
+                written.replace(path)
         except SafetensorError as error:
             # The library turns what the system answers into its own error.
             raise InputError(f"{path} cannot be written: {error}") from error
         finally:
             # Where nothing can be written nothing was, and the reason has been told.
             with suppress(OSError):
-                part.unlink(missing_ok=True)
+                remove_whole(part)
 
     @classmethod
     def load(cls, path: Path) -> Self:

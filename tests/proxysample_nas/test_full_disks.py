@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,22 @@ assert len(study.store.results("search")) == 2
     told = run(code, tmp_path, mount=MOUNT.format(size="1m", folder=tmp_path))
     assert "cannot write to" in told
     assert "full" in told
+
+
+def test_what_is_killed_while_it_keeps_a_search_leaves_nothing_for_ever(tmp_path: Path) -> None:
+    """The system itself ends the process, in the middle of the library's writing."""
+    code = """
+import signal
+if sys.argv[2:] == ["more"]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    checkpoint(200_000)
+checkpoint(1_000)
+"""
+    run(code, tmp_path)
+    words = [sys.executable, "-W", "ignore", "-c", COMMON + code, str(tmp_path), "more"]
+    assert subprocess.run(words).returncode == -signal.SIGXFSZ
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["a.safetensors", "a.safetensors.part"]
+    run(code, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

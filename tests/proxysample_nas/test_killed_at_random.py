@@ -1,93 +1,129 @@
 """A study killed by the system at random moments, again and again, until it ends.
 
-Three kills by default; ``PROXYSAMPLE_SLOW=1`` adds fifty.
+A few kills by default; ``PROXYSAMPLE_SLOW=1`` adds fifty.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
+from collections import Counter
 from contextlib import closing
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxysample_nas.study import Study
+from proxysample_nas.study.running.run import run_study
 
-SEARCHER = "random:n_nodes=2,n_samples=3,channels=2,cells_per_stage=1,epochs=1"
+SEARCHER = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=12"
 
-# Says when it begins to work: until then a kill would only hit imports.
-PROGRAM = """
-import sys, warnings
-warnings.simplefilter("ignore")
-from proxysample_nas.study import Study
-study = Study(**{settings!r}, folder={folder!r})
-print("begun", flush=True)
-raise SystemExit(study.run(progress=False))
-"""
+# With what is otherwise imported by the first samplers, searches and trainings of each process.
+IMPORTED = ["proxysample_nas.study.running.run", "sklearn.datasets"]
+IMPORTED += ["proxysample_nas.searchers.darts", "torch._dynamo"]
+
+# Claims of those killed before stay until another runner has begun.
+CLAIMED = "SELECT key FROM claims JOIN runners ON runner = id WHERE pid = {}"
 
 
-def settings_of(tiny_settings: Any) -> dict[str, Any]:
-    seeds = list(range(8))
-    return tiny_settings(searchers=[SEARCHER], search_seeds=seeds, seeds=[777, 888, 999])
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Gives new processes that have imported everything: kills would only hit imports else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    first = context.Process()
+    first.start()
+    first.join()
+    return context
 
 
-def finished(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """What is in the store, read past the library."""
-    path = folder / "study.sqlite"
+def create_study(tiny_settings: Any, n_search_seeds: int, folder: Path) -> Study:
+    settings = tiny_settings(
+        samplers=["rs", *(f"ae:epochs={epochs}" for epochs in (40, 41, 42))],
+        searchers=[SEARCHER],
+        search_seeds=list(range(n_search_seeds)),
+        seeds=[777, 888],
+        training={"epochs": 6, "cells_per_stage": 1, "batch_size": 64},
+    )
+    return Study(**settings, folder=folder)
+
+
+def start(study: Study, processes: ForkServerContext) -> ForkServerProcess:
+    process = processes.Process(
+        target=run_study, args=(study.configuration, study.folder), kwargs={"progress": False}
+    )
+    process.start()
+    return process
+
+
+def read(study: Study, query: str) -> list[tuple[Any, ...]]:
+    """Read the store past the library."""
+    path = study.folder / "study.sqlite"
     if not path.exists():
-        return {}
+        return []
     with closing(sqlite3.connect(path, timeout=60)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
-        if ("experiments",) not in tables:
-            return {}
-        rows = connection.execute("SELECT key, status, result, finished FROM experiments")
-        return {row[0]: row for row in rows.fetchall()}
+        # A process may have been killed before it had made the tables.
+        if not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
+            return []
+        return connection.execute(query).fetchall()
+
+
+def finished(study: Study) -> dict[str, tuple[Any, ...]]:
+    rows = read(study, "SELECT key, status, result, payload, finished FROM experiments")
+    return {row[0]: row for row in rows}
 
 
 def table(study: Study) -> list[tuple[Any, ...]]:
     """A table without its seconds."""
     return [
         (row.method, row.setting.r, one.seed, one.n_kept, one.cell, one.evaluations[4].accuracies)
-        for row in study.rows("random")
+        for row in study.rows("darts-v1")
         for one in row.found
     ]
 
 
-def kill_at_random(settings: dict[str, Any], folder: Path, n_kills: int, seed: int) -> int:
-    """Start the study and kill it, so many times; give how often it was killed at work."""
-    draw = random.Random(seed)
-    program = PROGRAM.format(settings=settings, folder=str(folder))
-    n_at_work = 0
+def seconds_of(study: Study, processes: ForkServerContext) -> float:
+    """Run a study in a process, uninterrupted."""
+    before = time.monotonic()
+    process = start(study, processes)
+    process.join()
+    assert process.exitcode == 0
+    return time.monotonic() - before
+
+
+def kill_at_random(
+    study: Study, processes: ForkServerContext, n_kills: int, most_seconds: float
+) -> list[set[str]]:
+    """Start the study and kill it, so many times; give what it was at each time."""
+    draw = random.Random(n_kills)
+    at_kills = []
     for _ in range(n_kills):
-        before = finished(folder)
-        with subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(draw.uniform(0, 1))
-            process.kill()
-        after = finished(folder)
+        before = finished(study)
+        process = start(study, processes)
+        process.join(draw.uniform(0, most_seconds))
+        process.kill()
+        process.join()
+        after = finished(study)
         assert before.items() <= after.items(), "a finished experiment was lost or changed"
         assert all(status == "done" for _, status, *_ in after.values())
-        n_at_work += process.returncode == -signal.SIGKILL
-    return n_at_work
+        if process.exitcode == -signal.SIGKILL:
+            at_kills.append({key for (key,) in read(study, CLAIMED.format(process.pid))})
+    return at_kills
 
 
-@pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 @pytest.mark.parametrize(
-    "n_kills",
+    ("n_kills", "n_search_seeds"),
     [
-        3,
+        (4, 1),
         pytest.param(
             50,
+            8,
             marks=pytest.mark.skipif(
                 os.environ.get("PROXYSAMPLE_SLOW") != "1", reason="minutes: PROXYSAMPLE_SLOW=1"
             ),
@@ -95,20 +131,32 @@ def kill_at_random(settings: dict[str, Any], folder: Path, n_kills: int, seed: i
     ],
 )
 def test_no_finished_experiment_is_lost_and_the_table_is_the_same(
-    n_kills: int, tiny_settings: Any, tmp_path: Path
+    n_kills: int,
+    n_search_seeds: int,
+    processes: ForkServerContext,
+    tiny_settings: Any,
+    tmp_path: Path,
 ) -> None:
-    settings = settings_of(tiny_settings)
-    killed = Study(**settings, folder=tmp_path / "killed")
-    n_at_work = kill_at_random(settings, killed.folder, n_kills, seed=n_kills)
-    n_before = len(finished(killed.folder))
-    assert killed.run(progress=False) == 0
-    whole = Study(**settings, folder=tmp_path / "whole")
-    assert whole.run(progress=False) == 0
+    whole = create_study(tiny_settings, n_search_seeds, tmp_path / "whole")
+    seconds = seconds_of(whole, processes)
+    # What every start takes before it goes on: nothing is left to do here.
+    seconds_to_begin = seconds_of(whole, processes)
+    killed = create_study(tiny_settings, n_search_seeds, tmp_path / "killed")
+    # All starts together come through three quarters of the study, on average.
+    most_seconds = 2 * (0.75 * seconds / n_kills + seconds_to_begin)
+    at_kills = kill_at_random(killed, processes, n_kills, most_seconds)
+    n_before = len(finished(killed))
+    seconds_of(killed, processes)
     assert table(killed) == table(whole)
-    assert len(finished(killed.folder)) == len(finished(whole.folder))
+    ended = dict(read(killed, "SELECT key, kind FROM experiments"))
+    assert ended == dict(read(whole, "SELECT key, kind FROM experiments"))
     assert not list(killed.folder.glob("unfinished/*"))
-    assert n_at_work
+    assert n_before
+    # A runner of one worker is at one experiment at most, or between two.
+    at = Counter(ended[min(keys)] if keys else "between" for keys in at_kills)
+    assert len(at_kills) > n_kills / 2
+    assert n_kills < 50 or {"selection", "search", "training", "between"} == set(at)
     print(  # noqa: T201  # what a run of fifty is for
-        f"killed {n_at_work} of {n_kills} times at work; {n_before} of "
-        f"{len(finished(whole.folder))} experiments finished by then"
+        f"killed {len(at_kills)} of {n_kills} times at work ({dict(at)}); {n_before} of "
+        f"{len(ended)} experiments finished by then; uninterrupted, all take {seconds:.1f} s"
     )

@@ -129,6 +129,18 @@ def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
     assert read(study, "SELECT * FROM runners") == []
 
 
+def test_what_a_runner_has_left_of_an_ended_search_is_removed(alone):
+    """It was killed after it had kept the result, and before it had removed the search's file."""
+    ((ended, *_),) = read(alone, "SELECT min(key) FROM experiments WHERE kind = 'search'")
+    unfinished = alone.folder / "unfinished"
+    (unfinished / f"{ended}-b0.safetensors.part").mkdir(parents=True)
+    for name in (f"{ended}-b0.safetensors", "1f-b0.safetensors"):
+        (unfinished / name).write_bytes(b"")
+    assert alone.run(progress=False) == 0
+    # Nothing is known of another study's.
+    assert [path.name for path in unfinished.iterdir()] == ["1f-b0.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("number", "options"),
     [(signal.SIGINT, {}), (signal.SIGTERM, {"n_workers": 2})],

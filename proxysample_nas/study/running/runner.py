@@ -61,12 +61,11 @@ class Runner:
         self.live = live
         self.unfinished = unfinished
         self.progress = progress
-        failed = {
-            key: finished
-            for key, (status, finished) in store.states().items()
-            if status == "failed"
-        }
+        states = store.states()
+        failed = {key: finished for key, (status, finished) in states.items() if status == "failed"}
         self._retried = failed if retry_failed else {}
+        # A failed one may be running again.
+        unfinished.remove_done(states.keys() - failed.keys())
 
     def run(self) -> int:
         """Run every experiment that the store lacks.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Set
 from pathlib import Path
+
+from proxysample.files import remove_whole
 
 
 class UnfinishedSearches:
@@ -69,9 +71,18 @@ class UnfinishedSearches:
         """
         # A runner that was killed while it wrote leaves the part that it had written, too.
         for path in self.folder.glob(f"{key}-*.safetensors*"):
-            # Another runner that ended the same search may be removing it, too.
-            with suppress(FileNotFoundError):
-                path.unlink()
+            remove_whole(path)
+
+    def remove_done(self, done: Set[str]) -> None:
+        """Remove what a runner has left that was killed after it had kept a search's result.
+
+        Parameters
+        ----------
+        done : set of str
+            Keys of all experiments that have a result.
+        """
+        for key in done & {path.name.partition("-")[0] for path in self.folder.glob("*")}:
+            self.remove(key)
 
     def _files(self, key: str) -> list[Path]:
         return list(self.folder.glob(f"{key}-*.safetensors"))
