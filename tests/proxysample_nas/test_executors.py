@@ -117,7 +117,7 @@ def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
     with create_executor(workbench, "processes", n_workers=1) as executor:
         executor.submit(task)
         kill_the_worker(executor)
-        executor.collect(0.1)  # notices, and tries once more
+        executor.collect(30)  # notices, and tries once more
         kill_the_worker(executor)
         ((ended, outcome),) = executor.collect(30)
         assert ended is task

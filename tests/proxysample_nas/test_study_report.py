@@ -155,7 +155,7 @@ def test_reporting_again_gives_the_same_bytes(study, written):
     assert {path: path.read_bytes() for path in written} == before
 
 
-def test_the_command_reports_from_the_store_alone(study, tmp_path, command_line):
+def test_the_command_reports_from_the_store_alone(study, written, tmp_path, command_line):
     folder = tmp_path / "moved"
     folder.mkdir()
     (folder / "study.sqlite").write_bytes((study.folder / "study.sqlite").read_bytes())
