@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +16,7 @@ from proxysample_nas.study.forecast.experiments import cost_of, list_experiments
 from proxysample_nas.study.forecast.status import StudyStatus
 from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.results.rows import read_configuration
+from proxysample_nas.study.running.live_runner import LiveRunner
 from proxysample_nas.study.store.claims import Claims, RunnerRecord
 from proxysample_nas.study.store.process_identity import ProcessIdentity
 from proxysample_nas.study.store.store import Store
@@ -79,13 +83,13 @@ def test_equal_cells_bring_the_number_of_trainings_down(study):
 
 def test_a_live_runner_is_shown_with_what_it_is_at(study):
     claims = Claims(study.store.database)
-    claims.beat(RunnerRecord("a", ProcessIdentity.here(), 2, time.time(), 0.0))
     gone = dataclasses.replace(ProcessIdentity.here(), process="1")
     claims.beat(RunnerRecord("b", gone, 1, time.time(), 0.0))
     keys = [one.key for one in list_experiments(plan_of(study)) if one.stage == "selection"]
-    claims.claim(keys[0], "a")
     claims.claim(keys[1], "b")
-    status = study.status()
+    with LiveRunner(claims, "a", 2) as live:
+        live.claim(keys[0])
+        status = study.status()
     # What a runner was at that is gone is left.
     assert counts(status)["selection"] == (0, 1, 0, 1)
     assert [runner.id for runner in status.runners] == ["a"]
@@ -93,6 +97,41 @@ def test_a_live_runner_is_shown_with_what_it_is_at(study):
     text = str(status)
     assert f"running: score by RS, on {gone.host} (process {gone.pid})" in text
     assert "last heartbeat 0." in text
+
+
+@contextmanager
+def no_room_at_the_end(runner: LiveRunner) -> Iterator[LiveRunner]:
+    """A runner that cannot leave: the system lets no file grow any more, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with runner as live:
+            yield live
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_runner_of_this_process_that_could_not_leave_is_gone(study):
+    claims = Claims(study.store.database)
+    (key, *_) = [one.key for one in list_experiments(plan_of(study)) if one.stage == "selection"]
+    runner = LiveRunner(claims, "a", 1)
+    with pytest.raises(InputError, match="cannot write to"), no_room_at_the_end(runner) as live:
+        live.claim(key)
+    assert [claim.key for claim in claims.held()] == [key]
+    status = study.status()
+    assert status.runners == ()
+    assert counts(status)["selection"] == (0, 0, 0, 2)
+    assert study.run(progress=False) == 0
+    assert claims.held() == claims.runners() == []
+
+
+def test_a_silent_runner_of_another_machine_is_gone_after_two_minutes(study):
+    claims = Claims(study.store.database)
+    elsewhere = dataclasses.replace(ProcessIdentity.here(), machine="another")
+    claims.beat(RunnerRecord("a", elsewhere, 1, time.time(), 0.0))
+    assert [runner.id for runner in study.status().runners] == ["a"]
+    study.store.database.write("UPDATE runners SET heartbeat = heartbeat - ?", [121.0])
+    assert study.status().runners == ()
 
 
 def test_failures_are_shown_and_what_needs_them_is_blocked(study):

@@ -10,7 +10,7 @@ from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds
 from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
 from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.running.live_runner import SECONDS_UNTIL_GONE
+from proxysample_nas.study.running.live_runner import is_gone
 from proxysample_nas.study.store.claims import Claim, Claims, RunnerRecord
 from proxysample_nas.study.store.store import Store
 
@@ -147,7 +147,8 @@ class StudyStatus:
         configuration, facts = read_configuration(store)
         now = time.time()
         claims = Claims(store.database)
-        runners = tuple(one for one in claims.runners() if _lives(one, now))
+        # One look cannot tell of clocks that differ.
+        runners = tuple(one for one in claims.runners() if not is_gone(one, now - one.heartbeat))
         held = claims.held()
         experiments = list_experiments(Plan(configuration, facts, store))
         errors = {record.key: record.error or "" for record in store.failures()}
@@ -163,11 +164,6 @@ class StudyStatus:
             for name in dict.fromkeys(one.stage for one in experiments)
         )
         return cls(stages, runners, _time_to_go(stages, runners, Durations(store), now), now)
-
-
-def _lives(runner: RunnerRecord, now: float) -> bool:
-    is_alive = runner.identity.is_alive()
-    return now - runner.heartbeat < SECONDS_UNTIL_GONE if is_alive is None else is_alive
 
 
 def _running(

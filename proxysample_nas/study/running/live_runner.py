@@ -18,6 +18,32 @@ SECONDS_UNTIL_GONE = 120.0
 _LIVE_HERE: set[str] = set()
 
 
+def is_gone(
+    runner: RunnerRecord, seconds_silent: float, seconds_until_gone: float = SECONDS_UNTIL_GONE
+) -> bool:
+    """Tell whether a runner has ended, in order or not.
+
+    A runner of this process is gone when it has left, one on this machine when its process has
+    ended. Of one on another machine nothing is known but how long it has been silent.
+
+    Parameters
+    ----------
+    runner : RunnerRecord
+    seconds_silent : float
+        Since its last heartbeat.
+    seconds_until_gone : float
+        How long another machine's runner may be silent.
+
+    Returns
+    -------
+    bool
+    """
+    if runner.identity == ProcessIdentity.here():
+        return runner.id not in _LIVE_HERE
+    is_alive = runner.identity.is_alive()
+    return seconds_silent > seconds_until_gone if is_alive is None else not is_alive
+
+
 class LiveRunner:
     """Takes part in a study as this process, from entering the ``with`` block to leaving it.
 
@@ -72,9 +98,8 @@ class LiveRunner:
     def remove_gone(self) -> list[str]:
         """Free the experiments of runners that are gone.
 
-        A runner on this machine is gone when its process is. One on another machine is gone
-        when it has been silent for `seconds_until_gone` by this machine's clock, so that clocks
-        that differ do no harm.
+        See `is_gone`. How long a runner has been silent is told by this machine's clock from
+        heartbeats that change, so that clocks that differ do no harm.
 
         Returns
         -------
@@ -82,20 +107,20 @@ class LiveRunner:
             Ids of the runners that were gone.
         """
         others = [one for one in self.claims.runners() if one.id != self.id]
-        return [one.id for one in others if self._is_gone(one) and self.claims.remove(one)]
+        return [
+            one.id
+            for one in others
+            if is_gone(one, self._seconds_silent(one), self.seconds_until_gone)
+            and self.claims.remove(one)
+        ]
 
-    def _is_gone(self, runner: RunnerRecord) -> bool:
-        if runner.identity == self._record.identity and runner.id not in _LIVE_HERE:
-            return True
-        is_alive = runner.identity.is_alive()
-        if is_alive is not None:
-            return not is_alive
+    def _seconds_silent(self, runner: RunnerRecord) -> float:
         now = time.monotonic()
-        sign, seen = self._last_signs.get(runner.id, (None, now))
-        if sign != runner.heartbeat:
+        heartbeat, seen = self._last_signs.get(runner.id, (None, now))
+        if heartbeat != runner.heartbeat:
             self._last_signs[runner.id] = (runner.heartbeat, now)
-            return False
-        return now - seen > self.seconds_until_gone
+            return 0.0
+        return now - seen
 
     def _beat_until_ended(self) -> None:
         while not self._ended.wait(self.seconds_between_heartbeats):
