@@ -4,16 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RESULTS := results
+PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs dist clean
+# Warnings that old packages raise beside new ones are not ours.
+OTHERS_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning \
+	-W ignore::pytest.PytestUnraisableExceptionWarning
+
+.PHONY: demo test lint wheel lowest docs dist release clean
 
 # The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
 demo: $(INSTALLED)
 	$(BIN)/proxysample-nas study run --preset digits-demo --output $(RESULTS)/digits
 
-# The whole test suite, with style and types.
+# Style and types, the whole test suite in a random order, and the wheel in an empty environment.
 test: $(INSTALLED) lint
 	$(BIN)/pytest -n 2
+	$(MAKE) wheel
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -24,18 +30,39 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict
 
-# Wheel and source archive, and the wheel tried in an environment that has nothing else.
-dist: $(INSTALLED)
-	rm -rf dist build/empty
-	$(BIN)/python -m build --outdir dist
+# The wheel, tried in an environment that has nothing else, with the lowest versions of what it
+# needs: all but torch, whose old releases come with gigabytes of CUDA packages.
+wheel: $(INSTALLED)
+	rm -rf build/wheel build/empty
+	$(BIN)/python -m build --wheel --outdir build/wheel
+	$(BIN)/python tests/packaging/lowest_versions.py --except torch torchvision > build/lowest.txt
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/pip install --quiet --disable-pip-version-check dist/*.whl
-	cd build && empty/bin/python ../tests/try_wheel.py
+	build/empty/bin/pip install $(PIP_OPTIONS) --no-compile -c build/lowest.txt build/wheel/*.whl
+	cd build && empty/bin/python ../tests/packaging/try_wheel.py
+
+# The whole test suite with the lowest versions, torch included.
+lowest:
+	mkdir -p build && rm -rf build/lowest
+	$(PYTHON) tests/packaging/lowest_versions.py > build/lowest.txt
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/pip install $(PIP_OPTIONS) -c build/lowest.txt -e '.[pretrained,huggingface,faiss,plots,ray]' \
+		pytest pytest-randomly pytest-xdist hypothesis
+	build/lowest/bin/pytest -n 2 $(OTHERS_WARNINGS) --ignore tests/test_documentation.py --ignore tests/test_notebooks.py
+
+# Wheel and source archive of what is checked out.
+dist: wheel
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+# What a release uploads: only from a clean commit with the tag of its version.
+release: $(INSTALLED)
+	$(BIN)/python tests/packaging/check_release.py
+	$(MAKE) dist
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(RESULTS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
-"""Try an installed wheel without any extra; run by `make dist` in an empty environment.
+"""Try an installed wheel without any extra; run by `make wheel` in an empty environment.
 
-python tests/try_wheel.py
+python tests/packaging/try_wheel.py
 """
 
 from __future__ import annotations
