@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import random
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 # Numbers of four and eight bytes that lengths and offsets are changed to.
 EXTREMES = (0, 1, 0x7F, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
@@ -91,3 +94,37 @@ def archive(parts: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORE
             written.NameToInfo.pop(name, None)
             written.writestr(zipfile.ZipInfo(name), content, compression)
     return stream.getvalue()
+
+
+# One of each type that JSON knows, and numbers at the ends of what can be counted.
+OTHER_VALUES = (None, True, "x", "", 0, -1, 0.5, 1 << 70, 1e308, math.nan, [], {}, [[0]], {"a": 1})
+LEFT_OUT = object()
+
+
+def changed_values(values: Any, others: Sequence[Any] = (*OTHER_VALUES, LEFT_OUT)) -> Iterator[Any]:
+    """Replace each value within a JSON value, one at a time; `LEFT_OUT` takes it away."""
+    for place in places(values):
+        for other in others:
+            yield with_value(values, place, other)
+
+
+def places(values: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Name each value within a JSON value, at every depth, by the names that lead to it."""
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    for name, value in items:
+        yield (*prefix, name)
+        if isinstance(value, dict | list):
+            yield from places(value, (*prefix, name))
+
+
+def with_value(values: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """Give a copy with one value replaced, or left out."""
+    copy = json.loads(json.dumps(values))
+    inner = copy
+    for name in place[:-1]:
+        inner = inner[name]
+    if value is LEFT_OUT:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return copy

@@ -82,6 +82,7 @@ def n_refused(contents, use) -> int:
 
 def test_a_mutated_ranking_is_read_or_refused(ranking_members):
     packed = archive(list(ranking_members.items()), zipfile.ZIP_DEFLATED)
+    use_ranking(packed)
     contents = chain(
         mutations(packed, 1_000, head=len(packed)),
         mutated_archives(ranking_members, 1_600, head=600),
@@ -109,6 +110,7 @@ def test_a_mutated_dataset_is_read_or_refused(tmp_path):
         RandomSampling(random_state=0).select(train, 1.0)
 
     packed = archive(list(members.items()))
+    use(packed)
     contents = chain(mutations(packed, 800, head=len(packed)), mutated_archives(members, 1_400))
     with little_memory():
         assert n_refused(contents, use) > 1_000
@@ -125,6 +127,7 @@ def test_mutated_indices_are_read_or_refused(tmp_path):
         assert np.all((indices >= 0) & (indices < 40))
 
     content = npy(np.arange(0, 40, 3))
+    use(content)
     with little_memory():
         assert n_refused(mutations(content, 2_200, head=128), use) > 1_000
 

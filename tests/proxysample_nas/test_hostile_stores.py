@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import warnings
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from proxysample_nas.study.results.rows import read_configuration
 from proxysample_nas.study.store.claims import Claims
 from proxysample_nas.study.store.store import Store, experiment_key
 
-from ..mutations import mutations  # noqa: TID252  # tests are no package
+from ..mutations import LEFT_OUT, changed_values, mutations  # noqa: TID252  # tests are no package
 from .written_store import write_results
 
 CELL = Cell.filled("nor_conv_1x1", n_nodes=2)
@@ -31,6 +30,7 @@ TINY: dict[str, Any] = {
     "seeds": [777],
     "dataset": "digits",
 }
+OTHERS = ("x", 1 << 70, {"a": 1}, -1, LEFT_OUT)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,8 @@ def read_rows(folder: Path) -> None:
 
 
 def test_a_mutated_store_is_read_or_refused(content: bytes, tmp_path: Path) -> None:
+    put(tmp_path, content)
+    read_all(tmp_path)
     refused = n_reported = 0
     for mutated in mutations(content, 2_000, head=1_024):
         put(tmp_path, mutated)
@@ -116,29 +118,6 @@ def write(path: Path, statement: str, values: tuple[Any, ...] = ()) -> None:
         connection.commit()
 
 
-def changed_values(values: Any) -> Iterator[Any]:
-    """Each value of a JSON text replaced by several of other types, one at a time, or left out."""
-    for path in _paths(values):
-        for replacement in ("x", 1 << 70, {"a": 1}, -1, ...):
-            copy = json.loads(json.dumps(values))
-            inner = copy
-            for name in path[:-1]:
-                inner = inner[name]
-            if replacement is ...:
-                del inner[path[-1]]
-            else:
-                inner[path[-1]] = replacement
-            yield copy
-
-
-def _paths(values: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    items = values.items() if isinstance(values, dict) else enumerate(values)
-    for name, value in items:
-        yield (*prefix, name)
-        if isinstance(value, dict | list):
-            yield from _paths(value, (*prefix, name))
-
-
 @pytest.mark.parametrize(
     ("table", "key", "column", "names"),
     [
@@ -154,7 +133,7 @@ def test_every_value_of_another_type_is_read_or_refused(
         ((text,), *_) = rows_of(path, f"SELECT {column} FROM {table} WHERE {key} = '{name}'")
         statement = f"UPDATE {table} SET {column} = ? WHERE {key} = ?"
         refused = 0
-        for values in islice(changed_values(json.loads(text)), None, None, 3):
+        for values in islice(changed_values(json.loads(text), OTHERS), None, None, 3):
             write(path, statement, (json.dumps(values), name))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
