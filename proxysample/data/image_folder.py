@@ -31,6 +31,11 @@ DAMAGE = (
     zlib.error,
 )
 
+# No deflated byte stands for more than 1,032, each of eight black or white pixels. A large image
+# that claims more than that is refused before memory is taken.
+LARGE_PIXELS = 1 << 22
+MOST_PIXELS_PER_BYTE = 8 * 1_032
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
 
@@ -165,9 +170,12 @@ def _decode_file(file: Path) -> npt.NDArray[np.uint8]:
 
     try:
         with warnings.catch_warnings():
-            # Pillow's warning of what may be a bomb is an error here, as larger ones are.
+            # Pillow warns of damaged notes beside the pixels, of which many a photograph has some.
+            warnings.simplefilter("ignore", UserWarning)
+            # Its warning of what may be a bomb is an error here, as larger ones are.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
+                _check_claim(file, image.width * image.height)
                 grey = image.mode in ("1", "L", "LA")
                 pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except DAMAGE as error:
@@ -175,6 +183,12 @@ def _decode_file(file: Path) -> npt.NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{file} is far larger than an image for training: {error}") from error
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def _check_claim(file: Path, n_pixels: int) -> None:
+    n_bytes = file.stat().st_size
+    if n_pixels > max(LARGE_PIXELS, MOST_PIXELS_PER_BYTE * n_bytes):
+        raise InputError(f"{file} claims {n_pixels:,} pixels, more than {n_bytes:,} bytes can hold")
 
 
 def _size(image: npt.NDArray[Any]) -> str:

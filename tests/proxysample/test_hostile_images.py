@@ -1,0 +1,129 @@
+"""Images that a user is handed: decoded, or refused by our own error, whatever is in them."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxysample import InputError, load_dataset
+from proxysample.data.image_folder import SUFFIXES, BrokenImageWarning
+
+from ..mutations import mutations  # noqa: TID252  # tests are no package
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+# Suffix, name to Pillow, and how it is to be written.
+FORMATS = {
+    "png": (".png", "PNG", {}),
+    "jpeg": (".jpg", "JPEG", {}),
+    "progressive jpeg": (".jpeg", "JPEG", {"progressive": True}),
+    "bmp": (".bmp", "BMP", {}),
+    "webp": (".webp", "WEBP", {"lossless": True}),
+    "ppm": (".ppm", "PPM", {}),
+    "pgm": (".pgm", "PPM", {}),
+    "tiff": (".tif", "TIFF", {}),
+    "deflated tiff": (".tiff", "TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+def written(name: str) -> bytes:
+    _, kind, options = FORMATS[name]
+    stream = io.BytesIO()
+    pixels = PIXELS[..., 0] if name == "pgm" else PIXELS
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def put(path: Path, content: bytes) -> None:
+    # A file that is written over is flushed to the disk, thousands of times; a new one is not.
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def test_every_suffix_is_tried():
+    assert {suffix for suffix, *_ in FORMATS.values()} == SUFFIXES
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mutated_image_is_decoded_or_refused(tmp_path, name):
+    (tmp_path / "emu").mkdir()
+    path = tmp_path / "emu" / f"0{FORMATS[name][0]}"
+    content = written(name)
+    put(path, content)
+    assert load_dataset(f"folder:{tmp_path}").train.images.shape[1:3] == (6, 5)
+    refused = 0
+    for mutated in mutations(content, 2_000, head=len(content)):
+        put(path, mutated)
+        try:
+            assert len(load_dataset(f"folder:{tmp_path}").train) == 1
+        except InputError:
+            refused += 1
+    assert 500 < refused < 2_000
+
+
+def test_mutated_images_are_left_out_on_request(tmp_path):
+    (tmp_path / "emu").mkdir()
+    whole = written("png")
+    put(tmp_path / "emu" / "0.png", whole)
+    for number, mutated in enumerate(mutations(whole, 200, head=len(whole))):
+        put(tmp_path / "emu" / f"1{number:03}.png", mutated)
+    with pytest.warns(BrokenImageWarning, match="of 201 images") as told:
+        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
+    (message,) = [str(one.message) for one in told]
+    assert message.count("; image ") + 1 == 201 - len(train)
+    for index, file in enumerate(train.files):
+        with Image.open(file) as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), train.images[index])
+
+
+def claiming(width: int, height: int, n_bytes: int) -> bytes:
+    """A PNG that is far smaller than it claims to be."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for kind, content in ((b"IHDR", head), (b"IDAT", bytes(n_bytes)), (b"IEND", b"")):
+        checked = kind + content
+        parts.append(struct.pack(">I", len(content)) + checked)
+        parts.append(struct.pack(">I", zlib.crc32(checked)))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (8_000, 8_000, "claims 64,000,000 pixels, more than 1,069 bytes can hold"),
+        (12_000, 12_000, "far larger than an image for training"),
+        (1 << 30, 1 << 30, "far larger than an image for training"),
+    ],
+)
+def test_a_size_is_not_believed(tmp_path, width, height, message):
+    (tmp_path / "emu").mkdir()
+    put(tmp_path / "emu" / "0.png", claiming(width, height, 1_012))
+    with pytest.raises(InputError, match=message):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_a_plain_large_image_is_no_bomb(tmp_path):
+    (tmp_path / "emu").mkdir()
+    Image.new("1", (3_000, 3_000)).save(tmp_path / "emu" / "0.png")
+    assert load_dataset(f"folder:{tmp_path}").train.images.shape == (1, 3_000, 3_000, 1)
+
+
+def test_damaged_notes_beside_the_pixels_do_no_harm(tmp_path):
+    """Many a photograph has some; a warning of it would end what makes warnings errors."""
+    (tmp_path / "emu").mkdir()
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).save(stream, "TIFF", description="x" * 100)
+    content = stream.getvalue()
+    tag = struct.pack("<HHI", 270, 2, 101)
+    assert content.count(tag) == 1
+    put(tmp_path / "emu" / "0.tif", content.replace(tag, struct.pack("<HHI", 270, 2, 1 << 20)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = load_dataset(f"folder:{tmp_path}").train.images
+    assert np.array_equal(images[0], PIXELS)
