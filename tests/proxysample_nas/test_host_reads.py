@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
-from .simulated_gpu import Crossing, Kind, simulated_gpu
+from .simulated_gpu import Crossing, Kind, Record, simulated_gpu
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -84,38 +85,47 @@ def run_training(digits: Any, n_steps: int, device: str) -> Any:
     return trainer.train_once(cell, train, test, seed=0)
 
 
+@pytest.fixture(scope="module")
+def simulated(digits: Any) -> Callable[[str, int], tuple[SearchResult, Record]]:
+    """Run a search of so many steps on the simulated GPU, once for all tests."""
+
+    @cache
+    def run(search: str, n_steps: int) -> tuple[SearchResult, Record]:
+        name, own = SEARCHES[search]
+        with simulated_gpu() as record:
+            return run_search(digits, name, n_steps, device="cuda:0", **own), record
+
+    return run
+
+
+def record_of(run: Callable[[], object]) -> Record:
+    with simulated_gpu() as record:
+        run()
+    return record
+
+
 def growth(
     kind: Kind,
-    run: Callable[[int], object],
-    *,
-    short: int,
-    long: int,
+    short: Record,
+    long: Record,
     excused: Callable[[Crossing], bool] = lambda crossing: False,
 ) -> Counter[str]:
     """Count, by place, what crosses in a long run beyond what crosses in a short one."""
-    counts: list[Counter[str]] = []
-    for length in (short, long):
-        with simulated_gpu() as record:
-            run(length)
-        crossings = record.of(kind)
-        # A run without any has not been watched.
-        assert crossings
-        counts.append(Counter(one.place for one in crossings if not excused(one)))
-    few, many = counts
+    # A run without any has not been watched.
+    assert short.of(kind)
+    few, many = (
+        Counter(one.place for one in record.of(kind) if not excused(one))
+        for record in (short, long)
+    )
     many.subtract(few)
     return Counter({place: n for place, n in many.items() if n})
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_reads_of_a_search_do_not_grow_with_its_steps(search: str, digits: Any) -> None:
-    name, own = SEARCHES[search]
-    grown = growth(
-        "read",
-        lambda n_steps: run_search(digits, name, n_steps, device="cuda:0", **own),
-        short=N_STEPS,
-        long=2 * N_STEPS,
-    )
-    assert grown.total() == READS_PER_STEP.get(name, 0) * N_STEPS, grown
+def test_reads_of_a_search_do_not_grow_with_its_steps(search: str, simulated: Any) -> None:
+    (_, short), (_, long) = simulated(search, N_STEPS), simulated(search, 2 * N_STEPS)
+    grown = growth("read", short, long)
+    assert grown.total() == READS_PER_STEP.get(SEARCHES[search][0], 0) * N_STEPS, grown
 
 
 def is_the_supernets(crossing: Crossing) -> bool:
@@ -130,16 +140,9 @@ def is_the_supernets(crossing: Crossing) -> bool:
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_no_step_of_a_search_waits_for_a_copy_to_the_gpu(search: str, digits: Any) -> None:
-    name, own = SEARCHES[search]
-    grown = growth(
-        "blocking copy",
-        lambda n_steps: run_search(digits, name, n_steps, device="cuda:0", **own),
-        short=N_STEPS,
-        long=2 * N_STEPS,
-        excused=is_the_supernets,
-    )
-    assert not grown
+def test_no_step_of_a_search_waits_for_a_copy_to_the_gpu(search: str, simulated: Any) -> None:
+    (_, short), (_, long) = simulated(search, N_STEPS), simulated(search, 2 * N_STEPS)
+    assert not growth("blocking copy", short, long, is_the_supernets)
 
 
 SENDS_INDICES = pytest.mark.xfail(strict=True, reason="see is_the_supernets")
@@ -171,46 +174,49 @@ def test_a_real_gpu_is_not_waited_for_either(search: str, digits: Any) -> None:
     assert many - few == READS_PER_STEP.get(name, 0) * N_STEPS
 
 
-@pytest.mark.parametrize("kind", ["read", "blocking copy"])
-def test_a_training_does_not_wait_at_its_steps(kind: Kind, digits: Any) -> None:
-    grown = growth(
-        kind,
-        lambda n_steps: run_training(digits, n_steps, "cuda:0"),
-        short=N_STEPS,
-        long=2 * N_STEPS,
+def test_a_training_does_not_wait_at_its_steps(digits: Any) -> None:
+    short, long = (
+        record_of(partial(run_training, digits, n_steps, "cuda:0"))
+        for n_steps in (N_STEPS, 2 * N_STEPS)
     )
-    assert not grown
+    assert not growth("read", short, long)
+    assert not growth("blocking copy", short, long)
 
 
 @pytest.mark.parametrize("protocol", ["default", "paper"])
 @pytest.mark.parametrize(
-    ("parameter", "reads"), [("controller_updates", 1), ("controller_samples", 0)]
+    ("parameter", "reads"),
+    [("controller_updates", 1), ("controller_samples", 0), ("n_candidates", 0)],
 )
 def test_enas_reads_once_per_update_of_the_controller(
     parameter: str, reads: int, protocol: str, digits: Any
 ) -> None:
-    def run(size: int) -> object:
-        own = ENAS | {parameter: size, "protocol": protocol}
-        return run_search(digits, "enas", N_STEPS, device="cuda:0", **own)
+    own = ENAS | {"protocol": protocol, "device": "cuda:0"}
+    short, long = (
+        record_of(partial(run_search, digits, "enas", N_STEPS, **(own | {parameter: size})))
+        for size in (2, 4)
+    )
+    assert growth("read", short, long).total() == 2 * reads
+    assert not growth("blocking copy", short, long)
 
-    assert growth("read", run, short=2, long=4).total() == 2 * reads
-    assert not growth("blocking copy", run, short=2, long=4)
 
-
-@pytest.mark.parametrize("protocol", ["default", "paper"])
-def test_the_final_choice_of_enas_reads_once(protocol: str, digits: Any) -> None:
-    def run(n_candidates: int) -> object:
-        own = ENAS | {"n_candidates": n_candidates, "protocol": protocol}
-        return run_search(digits, "enas", N_STEPS, device="cuda:0", **own)
-
-    assert not growth("read", run, short=2, long=6)
+def test_removing_an_operation_waits_for_nothing(simulated: Any) -> None:
+    _, record = simulated("darts-v1, default, perturbation", N_STEPS)
+    waits = [one.place for one in record.crossings if one.kind != "copy"]
+    assert Counter(place for place in waits if ".perturbation." in place) == {
+        # Each of the three edges is decided by one read of all that was measured,
+        "proxysample_nas.searchers.perturbation.decide": 3,
+        # and the epoch after each but the last is checked for divergence.
+        "proxysample_nas.searchers.perturbation._train": 2,
+    }
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_a_search_on_the_gpu_finds_what_one_on_the_cpu_finds(search: str, digits: Any) -> None:
+def test_a_search_on_the_gpu_finds_what_one_on_the_cpu_finds(
+    search: str, simulated: Any, digits: Any
+) -> None:
     name, own = SEARCHES[search]
-    with simulated_gpu():
-        on_gpu = run_search(digits, name, N_STEPS, device="cuda:0", **own)
+    on_gpu, _ = simulated(search, N_STEPS)
     on_cpu = run_search(digits, name, N_STEPS, device="cpu", **own)
     assert on_gpu.facts.device == "cuda:0"
     assert on_gpu.cell == on_cpu.cell
@@ -228,28 +234,31 @@ def test_a_training_on_the_gpu_is_that_on_the_cpu(digits: Any) -> None:
     assert on_gpu.accuracy == on_cpu.accuracy
 
 
-def test_a_state_kept_on_the_gpu_is_restored_there(digits: Any) -> None:
-    """What a checkpoint has of each search, on the host, goes back into another state."""
-    data_of = {"train": Subset(digits.train, range(64)), "validation": None, "y": None}
-    for name, own in SEARCHES.values():
-        searcher: Any = create_searcher(name, **(COMMON | own))
-        with simulated_gpu():
-            data = prepare_data(
-                **data_of,
-                classes=None,
-                architecture_fraction=0.5,
-                normalization=None,
-                generator=stream(0, "holdout"),
-                device=torch.device("cuda:0"),
-            )
-            batches = searcher._create_batches(data)
-            bar = tqdm(disable=True)
-            first, second = (searcher._create_state(data, seed) for seed in (0, 1))
-            searcher._run_epoch(first, batches, 0, bar)
-            kept = {key: value.cpu().clone() for key, value in first.to_tensors().items()}
-            second.load_tensors(kept)
-            told = [
-                replace(searcher._run_epoch(state, batches, 0, bar), seconds=0.0)
-                for state in (first, second)
-            ]
-        assert told[0] == told[1]
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_state_kept_on_the_gpu_is_restored_there(search: str, digits: Any) -> None:
+    """What a checkpoint has of a search, on the host, goes back into another state."""
+    name, own = SEARCHES[search]
+    searcher: Any = create_searcher(name, **(COMMON | own))
+    with simulated_gpu():
+        data = prepare_data(
+            Subset(digits.train, range(64)),
+            None,
+            None,
+            classes=None,
+            architecture_fraction=0.5,
+            normalization=None,
+            generator=stream(0, "holdout"),
+            device=torch.device("cuda:0"),
+        )
+        first, second = (searcher._create_state(data, seed) for seed in (0, 1))
+        run_epoch = partial(
+            searcher._run_epoch,
+            batches=searcher._create_batches(data),
+            epoch=0,
+            bar=tqdm(disable=True),
+        )
+        run_epoch(first)
+        kept = {key: value.cpu().clone() for key, value in first.to_tensors().items()}
+        second.load_tensors(kept)
+        told, again = (replace(run_epoch(state), seconds=0.0) for state in (first, second))
+    assert told == again
