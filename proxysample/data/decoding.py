@@ -39,7 +39,8 @@ def decode_items(
     Raises
     ------
     InputError
-        If images differ in shape, or the same index gives different pixels.
+        If a sample cannot be read, images differ in shape, or the same index gives different
+        pixels.
     """
     import torch
     from torch.utils.data import DataLoader, Dataset
@@ -84,7 +85,20 @@ class _DecodedItems:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Array, Any]:
-        return decode_item(self.dataset[index], index)
+        return _read_item(self.dataset, index)
+
+
+def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
+    try:
+        return decode_item(dataset[index], index)
+    except InputError:
+        raise
+    # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
+    except Exception as error:
+        raise InputError(
+            f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
+            "it out with torch.utils.data.Subset"
+        ) from error
 
 
 def decode_item(item: Any, index: int) -> tuple[Array, Any]:
@@ -160,9 +174,9 @@ def _check_like_first(image: Array, images: Array, index: int) -> None:
 
 def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:
     for index in range(min(n_probed, len(dataset))):
-        first, _ = decode_item(dataset[index], index)
+        first, _ = _read_item(dataset, index)
         for _ in range(n_repeats - 1):
-            again, _ = decode_item(dataset[index], index)
+            again, _ = _read_item(dataset, index)
             if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
                 raise InputError(
                     f"sample {index} has other pixels each time it is read: the dataset's "

@@ -77,9 +77,10 @@ def train(
     Raises
     ------
     InputError
-        If the loss of an epoch is not finite.
+        If the loss of an epoch is not finite; whether it was so before any step is told.
     """
     curve = np.empty(epochs)
+    first_loss: Tensor | None = None
     with tqdm(
         total=epochs * n_samples, desc="training", unit="sample", disable=not progress
     ) as bar:
@@ -88,6 +89,7 @@ def train(
             loss_sum: Tensor | float = 0.0
             for rows in minibatches(n_samples, batch_size, generator):
                 loss = loss_of(rows)
+                first_loss = loss.detach() if first_loss is None else first_loss
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
                 optimizer.step()
@@ -95,13 +97,22 @@ def train(
                 bar.update(len(rows))
             curve[epoch] = float(loss_sum) / n_samples
             bar.set_postfix(loss=f"{curve[epoch]:.4g}")
-            _check_loss(curve[epoch], epoch, optimizer.param_groups[0]["lr"])
+            if not math.isfinite(curve[epoch]):
+                raise _divergence(curve[epoch], epoch, optimizer, first_loss)
     return curve
 
 
-def _check_loss(loss: float, epoch: int, learning_rate: float) -> None:
-    if not math.isfinite(loss):
-        raise InputError(
-            f"the training loss of epoch {epoch + 1} is {loss}: training diverged; "
-            f"lower learning_rate, which is {learning_rate:g}"
+def _divergence(
+    loss: float, epoch: int, optimizer: torch.optim.Optimizer, first_loss: Tensor | None
+) -> InputError:
+    told = f"the training loss of epoch {epoch + 1} is {loss}"
+    if first_loss is not None and not math.isfinite(float(first_loss)):
+        return InputError(
+            f"{told}, and was not finite before the first step: what is trained on is too large, "
+            "or the network that gives it does not give finite numbers; scale the features, or "
+            "take another network"
         )
+    return InputError(
+        f"{told}: training diverged; lower learning_rate, which is "
+        f"{optimizer.param_groups[0]['lr']:g}"
+    )

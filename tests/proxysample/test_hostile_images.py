@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import Subset
 
-from proxysample import InputError, load_dataset
+from proxysample import InputError, create_sampler, load_dataset
+from proxysample.cli import main
 from proxysample.data.image_folder import SUFFIXES, BrokenImageWarning
 
 from ..mutations import mutations  # noqa: TID252  # tests are no package
@@ -80,6 +82,62 @@ def test_mutated_images_are_left_out_on_request(tmp_path):
     for index, file in enumerate(train.files):
         with Image.open(file) as image:
             assert np.array_equal(np.asarray(image.convert("RGB")), train.images[index])
+
+
+class Photos:
+    """A dataset as torchvision has them, which knows nothing of this project."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int):
+        with Image.open(self.files[index]) as image:
+            return image.convert("RGB"), index % 2
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Twenty images, of which the eighth is cut in the middle."""
+    files = [tmp_path / "photos" / "emu" / f"{number:02}.png" for number in range(20)]
+    files[0].parent.mkdir(parents=True)
+    for file in files:
+        put(file, written("png"))
+    put(files[7], written("png")[:90])
+    return files
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_sample_of_any_dataset_that_cannot_be_read_is_named(photos, num_workers):
+    sampler = create_sampler("km-or", n_clusters=2, num_workers=num_workers)
+    with pytest.raises(InputError, match=r"sample 7 cannot be read: .*truncated.*Subset"):
+        sampler.select(Photos(photos), 0.5)
+    whole = Subset(Photos(photos), [index for index in range(20) if index != 7])
+    assert len(sampler.select(whole, 0.5)) == round(0.5 * 19)
+
+
+def test_a_sample_that_cannot_be_read_at_the_start_is_named(photos):
+    with pytest.raises(InputError, match="sample 0 cannot be read: FileNotFoundError"):
+        create_sampler("km-or", n_clusters=2).select(Photos([Path("none.png"), *photos]), 0.5)
+
+
+def test_the_command_line_stops_at_a_broken_image_or_leaves_it_out(photos, command_line, tmp_path):
+    root, indices = photos[0].parents[1], tmp_path / "indices.npy"
+    words = ["--sampler", "rs", "-r", "0.5", "-o", str(indices)]
+    code, _, err = command_line(main, "select", "--dataset", f"folder:{root}", *words)
+    assert code == 2
+    assert f"image 7 of 20: {photos[7]} does not decode" in err
+    assert "folder-skip-broken:" in err
+    assert not indices.exists()
+    with pytest.warns(BrokenImageWarning, match=f"image 7: {photos[7]}"):
+        code, out, err = command_line(
+            main, "select", "--dataset", f"folder-skip-broken:{root}", *words
+        )
+    assert code == 0, err
+    assert "keeps 10 of the 19 training samples" in out
+    assert np.load(indices).max() < 19
 
 
 def claiming(width: int, height: int, n_bytes: int) -> bytes:

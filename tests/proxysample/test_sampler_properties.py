@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from proxysample import Ranking, create_sampler
+from proxysample import InputError, Ranking, create_sampler, list_samplers
+from proxysample.registry import takes_parameter
 
+# What makes a sampler quick.
+QUICK = {"n_clusters": 3, "epochs": 1, "backbone": nn.Flatten(), "device": "cpu"}
 RATIOS = st.lists(st.floats(0.05, 1), min_size=1, max_size=4)
+
+
+def quick(name: str, **parameters):
+    given = QUICK | parameters
+    return create_sampler(name, **{k: v for k, v in given.items() if takes_parameter(name, k)})
 
 
 @st.composite
@@ -97,3 +106,92 @@ def test_clusters_that_are_plain_are_scored_alike_in_any_order(seed):
     scores = sampler.rank(features).scores
     moved = sampler.rank(features[order]).scores
     np.testing.assert_allclose(moved, scores[order], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_samplers())
+@settings(max_examples=6, deadline=None)
+@given(labelled(least=6), RATIOS, st.sampled_from(["easy", "hard"]))
+def test_every_sampler_keeps_the_count_nests_and_keeps_its_shares_and_direction(
+    name, data, ratios, keep
+):
+    _, codes = data
+    # A classifier needs two classes.
+    assume(name != "tl" or codes.any())
+    images = np.random.default_rng(len(codes)).integers(0, 256, (len(codes), 8, 8), dtype=np.uint8)
+    sampler = quick(name, keep=keep, random_state=0)
+    ranking = sampler.rank(images, y=codes)
+    sizes = np.bincount(codes)
+    smaller: set[int] = set()
+    for r in sorted(ratios):
+        if round(r * len(codes)) < 1:
+            continue
+        kept = ranking.select(r)
+        assert len(kept) == round(r * len(codes))
+        assert np.all(np.diff(kept) > 0)
+        assert 0 <= kept[0] <= kept[-1] < len(codes)
+        assert smaller <= set(kept.tolist())
+        smaller = set(kept.tolist())
+        check_direction(ranking, kept, codes if sampler.per_class else np.zeros_like(codes))
+        if sampler.per_class:
+            shares = len(kept) * sizes / len(codes)
+            assert np.all(np.abs(np.bincount(codes[kept], minlength=len(sizes)) - shares) < 1)
+
+
+def check_direction(ranking, kept, groups):
+    """Within each group nothing that is dropped would have come before what is kept."""
+    dropped = np.setdiff1d(np.arange(len(groups)), kept)
+    for group in np.unique(groups):
+        inside, outside = (ranking.scores[part[groups[part] == group]] for part in (kept, dropped))
+        if len(inside) and len(outside):
+            if ranking.keep == "easy":
+                assert inside.max() <= outside.min()
+            else:
+                assert inside.min() >= outside.max()
+
+
+def drawn(seed: int, n: int = 24):
+    """Images, labels and another order of them."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (n, 8, 8), dtype=np.uint8)
+    return images, generator.permutation(np.repeat([0, 1, 2], n // 3)), generator.permutation(n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_an_autoencoder_trained_on_all_at_once_scores_alike_in_any_order(seed, loss):
+    """A step on all samples knows no order; one on a batch depends on which samples are in it.
+
+    Batches are drawn by place, and so move with the seed and not with the samples.
+    """
+    images, _, order = drawn(seed)
+    sampler = quick("ae", loss=loss, training_batch_size=24, epochs=3, random_state=0)
+    scores = sampler.rank(images).scores
+    moved = sampler.rank(images[order]).scores
+    assert np.ptp(scores) > 1e-3
+    # Adam makes more of the last bits than they are.
+    np.testing.assert_allclose(moved, scores[order], rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("protocol", ["default", "paper"])
+def test_a_classifier_that_does_not_learn_scores_alike_in_any_order(seed, protocol):
+    """Dropout is drawn by place, and so no training at all is free of the order.
+
+    A step too small for any weight to move leaves what is: features, the statistics of all
+    samples, and the loss.
+    """
+    images, labels, order = drawn(seed)
+    still = {"learning_rate": 1e-30, "training_batch_size": 24, "epochs": 3}
+    sampler = quick("tl", protocol=protocol, random_state=0, **still)
+    scores = sampler.rank(images, y=labels).scores
+    moved = sampler.rank(images[order], y=labels[order]).scores
+    assert np.ptp(scores) > 1e-3
+    np.testing.assert_allclose(moved, scores[order], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ae", "tl"])
+def test_a_loss_that_is_not_finite_names_the_epoch_and_the_fix(name):
+    images, labels, _ = drawn(0)
+    sampler = quick(name, learning_rate=1e30, epochs=4, training_batch_size=8, random_state=0)
+    with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*lower learning_rate"):
+        sampler.rank(images, y=labels)

@@ -70,3 +70,32 @@ def test_a_loss_that_is_not_finite_names_the_epoch_and_the_fix():
             batch_size=2,
             generator=torch.Generator(),
         )
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_from_the_start_blames_no_learning_rate(bad):
+    weight = torch.ones((), requires_grad=True)
+    with pytest.raises(InputError, match=r"epoch 1 is nan, .*before the first step.*scale"):
+        train(
+            lambda rows: weight * bad,
+            torch.optim.SGD([weight], 0.1),
+            n_samples=4,
+            epochs=9,
+            batch_size=2,
+            generator=torch.Generator(),
+        )
+
+
+def test_a_loss_that_becomes_nan_within_an_epoch_is_seen():
+    """The batches before it are finite, and so are those after it."""
+    weight = torch.ones((), requires_grad=True)
+    factors = iter([1.0, float("nan"), 1.0, 1.0])
+    with pytest.raises(InputError, match=r"epoch 1 is nan: training diverged; lower learning_rate"):
+        train(
+            lambda rows: weight.detach() * 0 + torch.ones((), requires_grad=True) * next(factors),
+            torch.optim.SGD([weight], 0.1),
+            n_samples=8,
+            epochs=2,
+            batch_size=2,
+            generator=torch.Generator(),
+        )

@@ -215,10 +215,20 @@ def test_data_that_cannot_be_scored_is_refused(digits):
         sampler().fit(images)
     with pytest.raises(InputError, match="two classes"):
         sampler().fit(images[:5], y=["cat"] * 5)
-    with pytest.raises(InputError, match=r"lower learning_rate"):
+    with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*lower learning_rate"):
         sampler(learning_rate=1e38).fit(images, y=labels)
+    with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*take another network"):
+        sampler(backbone=NotFinite()).fit(images, y=labels)
+    huge = np.full((4, 3), 3e38, dtype=np.float32)
+    with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*scale the features"):
+        sampler().fit(huge, y=[0, 1, 0, 1])
     with pytest.raises(InputError, match="did you mean 'resnet18'"):
         sampler(backbone="resnett18").fit(_Undecodable(), y=[0, 1])
+
+
+class NotFinite(nn.Module):
+    def forward(self, images):
+        return images.mean(dim=(2, 3)) * torch.nan
 
 
 class _Undecodable:
