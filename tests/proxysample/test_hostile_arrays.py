@@ -161,6 +161,47 @@ def test_what_a_header_claims_is_not_believed(tmp_path, content):
             read_npz(tmp_path / "a.npz")
 
 
+def header_of(**changed) -> bytes:
+    """An array of four bytes, but for what is changed."""
+    values = {"descr": "|u1", "fortran_order": False, "shape": (4,)} | changed
+    header = f"{ {name: one for name, one in values.items() if one is not None} }\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"abcd"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header_of(descr="|O", shape=()) + b"efgh", r"its type '\|O' is neither"),
+        (header_of(descr="<M8[s]", shape=()) + b"efgh", "is neither of numbers nor of strings"),
+        (header_of(descr=[("a", "|u1")]), "is neither"),
+        (header_of(extra=1), "not that of an array"),
+        (header_of(fortran_order=None), "not that of an array"),
+        (header_of(shape=(4,) + (1,) * 32), "its shape .* is none"),
+        (header_of(shape=(-2, -2)), "its shape .* is none"),
+        (header_of(shape=(4, True)), "its shape .* is none"),
+        (header_of(shape=[4]), "its shape .* is none"),
+        (header_of(fortran_order=1), "its shape .* is none"),
+        (header_of(shape=(3,)), r"takes 3 bytes, and there are 4"),
+        (header_of(descr="<U1", shape=()).replace(b"abcd", b"\0\xd8\0\0"), "no character"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_header_is_named(tmp_path, content, message):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_each_thing_that_is_wrong_with_an_archive_is_named():
+    array = npy([1, 2, 3])
+    wrong = {
+        "names an array twice": archive([("scores.npy", array)] * 2),
+        "in a way that numpy never writes": archive([("scores.npy", array)], zipfile.ZIP_BZIP2),
+    }
+    for message, content in wrong.items():
+        with pytest.raises(InputError, match=message):
+            read_npz_stream(io.BytesIO(content), "a.npz")
+
+
 def test_no_pickle_is_loaded(tmp_path):
     objects = npy(np.array([Bomb()], dtype=object), allow_pickle=True)
     for content in (objects, pickle.dumps(Bomb()), archive([("images.npy", objects)])):

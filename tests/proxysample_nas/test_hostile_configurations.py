@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -146,3 +147,55 @@ def test_a_folder_with_changed_facts_is_reported_or_refused(
         except InputError:
             outcomes["refused"] += 1
     assert all(outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"dataset": 3}, "its dataset is 3, not a text"),
+        ({"ratios": ["0.5"]}, "its ratios is .*a finite number"),
+        ({"ratios": [math.inf]}, "its ratios is .*a finite number"),
+        ({"samplers": ["rs"]}, "its samplers is .*a name with parameters"),
+        ({"n_train": 1 << 63}, "its n_train is .*an integer of at least 1"),
+        ({"seeds": [True]}, "its seeds is .*an integer of at least 0"),
+        ({"recipe": []}, "its recipe is"),
+        ({"training": {"learning_rate": math.nan}}, "not JSON compliant"),
+        ({"training": {"epochs": "many"}}, "epochs"),
+        ({"augmentation": {"rotation": 3}}, "augmentation: .*rotation"),
+        ({"transfers": [{"n_best": 3}]}, "transfer: .*dataset"),
+        ({"lookup": {"dataset": "cifar100"}}, "lookup: .*path"),
+        ({"script": "run"}, "no setting of a study|unknown setting"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_configuration_is_named(
+    changed: dict[str, Any], message: str
+) -> None:
+    values = json.loads(StudyConfiguration.build(**SETTINGS).to_json())
+    with pytest.raises(InputError, match=message):
+        StudyConfiguration.from_json(json.dumps(values | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"datasets": []}, "its datasets is"),
+        ({"datasets": {"cifar100:data": {}}}, "it holds no fingerprint"),
+        ({"lookup_fingerprint": 3}, "its lookup_fingerprint is 3"),
+        ({"datasets": {}}, "knows nothing of the data 'cifar100:data'"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_facts_is_named(
+    folder: Path, changed: dict[str, Any], message: str
+) -> None:
+    values = json.loads(fact(folder, "facts"))
+    text = json.dumps(values | changed)
+    execute(folder, "UPDATE facts SET value = ? WHERE name = 'facts'", [text])
+    with pytest.raises(InputError, match=message):
+        Study.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", "3", "{", '{"a": 1'])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    for read in (StudyConfiguration.from_json, StudyFacts.from_json):
+        with pytest.raises(InputError, match="is damaged"):
+            read(text)
