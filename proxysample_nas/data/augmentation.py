@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxysample.device import copy_to_device
 from proxysample.errors import InputError
-from proxysample_nas.data.transfer import copy_to_device
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from proxysample.device import copy_to_device
 from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.data.transfer import copy_to_device
 from proxysample_nas.hyperparameters import check_sizes
 
 Batch = tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxysample_nas.data.transfer import copy_to_device
+from proxysample.device import copy_to_device
 from proxysample_nas.training.optimization import DivergenceError
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from proxysample.device import copy_to_device
 from proxysample_nas.space.cell import CONVOLUTIONS, OPERATIONS, Cell, edges_of, n_edges
 from proxysample_nas.space.operations import KERNEL_SIZES, WideConvolution, average_pool
 
@@ -48,9 +49,13 @@ def split_mixing(mixing: torch.Tensor, n_nodes: int) -> list[SourceMixing]:
         One per node but the last.
     """
     edges = edges_of(n_nodes)
+    # Indexing by a list would copy it to the device, and wait for the device, in every pass.
+    rows = mixing.unbind()
     mixings = []
     for node in range(n_nodes - 1):
-        weights = mixing[[edge for edge, (source, _) in enumerate(edges) if source == node]]
+        weights = torch.stack(
+            [rows[edge] for edge, (source, _) in enumerate(edges) if source == node]
+        )
         mixings.append(
             SourceMixing(
                 convolutions={name: weights[:, OPERATIONS.index(name)] for name in KERNEL_SIZES},
@@ -101,7 +106,8 @@ def sample_cell(
     factors: tuple[torch.Tensor | None, ...] = (None,) * len(cell.operations)
     offsets: tuple[torch.Tensor | None, ...] = (None,) * (cell.n_nodes - 1)
     if gates is not None:
-        chosen = F.one_hot(torch.tensor(cell.indices, device=gates.device), len(OPERATIONS))
+        one_hot = F.one_hot(torch.tensor(cell.indices), len(OPERATIONS))
+        chosen = copy_to_device(one_hot, gates.device)
         factors = (gates * chosen).sum(dim=1).unbind()
         if scalar_trick:
             others = (gates * (1 - chosen)).sum(dim=1)
