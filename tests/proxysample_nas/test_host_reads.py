@@ -21,7 +21,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
-from .simulated_gpu import Kind, Record, simulated_gpu
+from ..simulated_gpu import Kind, Record, simulated_gpu  # noqa: TID252  # tests are no package
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
