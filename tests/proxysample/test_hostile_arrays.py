@@ -202,6 +202,15 @@ def test_each_thing_that_is_wrong_with_an_archive_is_named():
             read_npz_stream(io.BytesIO(content), "a.npz")
 
 
+def test_a_member_that_ends_early_is_cut():
+    """Its sum is right, and only its size is not."""
+    packed = bytearray(archive([("scores.npy", header_of()[:-2])], zipfile.ZIP_DEFLATED))
+    size = packed.rindex(b"PK\x01\x02") + 24
+    packed[size : size + 4] = len(header_of()).to_bytes(4, "little")
+    with pytest.raises(InputError, match="it is cut"):
+        read_npz_stream(io.BytesIO(packed), "a.npz")
+
+
 def test_no_pickle_is_loaded(tmp_path):
     objects = npy(np.array([Bomb()], dtype=object), allow_pickle=True)
     for content in (objects, pickle.dumps(Bomb()), archive([("images.npy", objects)])):

@@ -240,8 +240,18 @@ def test_a_truncated_store_is_refused_or_read_as_it_is(content: bytes, tmp_path:
         path = put(tmp_path, content[:length])
         assert is_refused(tmp_path)
         assert path.read_bytes() == content[:length]
-    put(tmp_path, b"")
+    path = put(tmp_path, b"")
     assert is_refused(tmp_path)
+    assert path.read_bytes() == b""
+
+
+def test_a_stub_of_a_store_is_not_written_over(content: bytes, tmp_path: Path) -> None:
+    """SQLite takes so short a file for an empty one."""
+    path = put(tmp_path, content[:99])
+    for must_exist in (True, False):
+        with pytest.raises(InputError, match="no database, or cut"):
+            Store(path, must_exist=must_exist)
+    assert path.read_bytes() == content[:99]
 
 
 def test_numbers_that_could_be_are_shown_as_they_are(content: bytes, tmp_path: Path) -> None:

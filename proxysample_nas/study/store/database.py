@@ -183,7 +183,7 @@ def _check_parts(parts: Sequence[tuple[Any, ...]], path: Path) -> None:
     for kind, name, sql in parts:
         if kind == "index" and sql is None:
             continue  # SQLite's own, of a primary key
-        if kind != "table" or _words(str(sql)) not in own:
+        if _words(str(sql)) not in own:
             raise InputError(
                 f"{path} holds a {kind} {name!r:.80} that no study makes: it is not a study's "
                 "store, or was changed"
