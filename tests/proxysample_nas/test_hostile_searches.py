@@ -108,6 +108,12 @@ def test_every_value_of_another_type_is_read_or_refused(tmp_path: Path) -> None:
     assert refused > 200
 
 
+def test_a_result_without_an_epoch_or_a_cell_is_refused() -> None:
+    values = search(None, "enas").to_dict() | {"history": [], "selection": None}
+    with pytest.raises(InputError, match="neither an epoch nor a cell"):
+        SearchResult.from_dict(values)
+
+
 def one_of_each_sort(names: Iterable[str]) -> list[str]:
     """Of each part of a search, and of each of what an optimizer keeps, the first."""
     sorts = {(name.split(".")[0], name.split(".")[-1]): name for name in reversed(list(names))}
