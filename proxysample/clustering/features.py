@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from proxysample.clustering.principal import principal_components
 from proxysample.clustering.standardization import mean_and_scale
+from proxysample.data.image_arrays import tensor_to_array
 from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples, is_tensor
 from proxysample.data.rows import Array, Rows
@@ -35,10 +37,13 @@ def check_features(features: object, n_components: object) -> None:
         return
     known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
     if not known or isinstance(features, type):
+        given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
         raise InputError(
             "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
-            f"a callable or a fitted object with transform(samples), not {features!r}"
+            f"a callable or a fitted object with transform(samples), not {given}"
         )
+    if isinstance(features, str) and Path(features).suffix in (".npy", ".npz"):
+        raise InputError(f"features={features!r} names a file: pass the array, np.load of it")
 
 
 def feature_rows(
@@ -178,7 +183,7 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 
 def _as_array(features: Any) -> Array:
-    return np.asarray(features.detach().cpu() if is_tensor(features) else features)
+    return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
 
 
 def _is_module(features: object) -> bool:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from proxysample.array_files import read_npz
 from proxysample.data.cifar import CIFAR10, CIFAR100, read_cifar
 from proxysample.data.huggingface import read_huggingface
+from proxysample.data.image_arrays import check_channels_last
 from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
 from proxysample.data.imagenet16 import read_imagenet16
 from proxysample.data.labels import check_labels
@@ -46,7 +47,8 @@ class ArrayDataset:
     Raises
     ------
     InputError
-        If shapes, types or values cannot be used, or a named class has no samples.
+        If shapes, types or values cannot be used, channels come first, or a named class has no
+        samples.
 
     Examples
     --------
@@ -65,6 +67,8 @@ class ArrayDataset:
         files: Sequence[Path] | None = None,
     ) -> None:
         self.images = check_images(np.asarray(images))
+        if self.images.ndim == 4:
+            check_channels_last(self.images)
         self.targets = None if targets is None else check_labels(targets, len(self.images))
         self.classes = None if classes is None else [str(name) for name in classes]
         self.files = None if files is None else tuple(files)
@@ -179,11 +183,21 @@ def load_dataset(spec: str) -> Splits:
         raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
     kind, colon, path = spec.partition(":")
     if kind not in LOADERS:
-        raise unknown_name("dataset", kind, LOADERS)
-    if (kind == "digits") == bool(colon):
-        usage = "digits takes no path" if colon else f"{kind} needs a path, such as {kind}:PATH"
-        raise InputError(f"dataset {spec!r}: {usage}")
+        raise _unknown_dataset(spec, kind)
+    if kind == "digits" and colon:
+        raise InputError(f"dataset {spec!r}: digits takes no path")
+    if kind != "digits" and not path:
+        raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
     return LOADERS[kind](path)
+
+
+def _unknown_dataset(spec: str, kind: str) -> InputError:
+    path = Path(spec)
+    if path.is_dir():
+        return InputError(f"a folder of images is named 'folder:{spec}', not {spec!r}")
+    if path.suffix == ".npz":
+        return InputError(f"an .npz is named 'npz:{spec}', not {spec!r}")
+    return unknown_name("dataset", kind, LOADERS)
 
 
 def _load_digits(_: str) -> Splits:

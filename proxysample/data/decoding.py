@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.image_arrays import tensor_to_array
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
 from proxysample.errors import InputError
 
@@ -131,14 +134,15 @@ def decode_item(item: Any, index: int) -> tuple[Array, Any]:
         if image is None:
             raise InputError(
                 f"sample {index} is a mapping with {', '.join(map(str, item))}; "
-                f"its image is looked for under {', '.join(IMAGE_COLUMNS)}"
+                f"its image is looked for under {', '.join(IMAGE_COLUMNS)}: rename it"
             )
         label = _first_of(item, LABEL_COLUMNS)
     elif isinstance(item, tuple | list):
         image, label = item[0], item[1] if len(item) > 1 else None
     else:
         image = item
-    if hasattr(label, "item"):
+    # More than one value is for those who need labels to refuse.
+    if hasattr(label, "item") and math.prod(label.shape) == 1:
         label = label.item()
     return _image_array(image, index), label
 
@@ -149,7 +153,7 @@ def _first_of(item: dict[Any, Any], keys: tuple[str, ...]) -> Any:
 
 def _image_array(image: Any, index: int) -> Array:
     if hasattr(image, "detach"):
-        pixels: Array = image.detach().cpu().numpy()
+        pixels = tensor_to_array(image)
         return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
     # As arrays these would be numbers of colours, and booleans.
     mode = {"P": "RGB", "1": "L"}.get(getattr(image, "mode", ""))
@@ -158,18 +162,25 @@ def _image_array(image: Any, index: int) -> Array:
         raise InputError(
             f"sample {index} is a {type(image).__name__}, not an image: "
             "a PIL image, an array or a tensor is needed"
+            + (": open the file in the dataset" if isinstance(image, str | PathLike) else "")
         )
     return pixels
 
 
 def _check_like_first(image: Array, images: Array, index: int) -> None:
-    if image.shape != images.shape[1:]:
+    first = images.shape[1:]
+    if image.shape != first:
+        same_size = min(image.ndim, len(first)) > 1 and image.shape[:2] == first[:2]
+        fix = "convert all images to one mode" if same_size else "resize all images to one size"
         raise InputError(
-            f"sample {index} has shape {image.shape}, sample 0 has {images.shape[1:]}; "
-            "resize all images to one size in the dataset's transform"
+            f"sample {index} has shape {image.shape}, sample 0 has {first}; {fix} in the "
+            "dataset's transform" + (", such as image.convert('RGB')" if same_size else "")
         )
     if image.dtype != images.dtype:
-        raise InputError(f"sample {index} has type {image.dtype}, sample 0 has {images.dtype}")
+        raise InputError(
+            f"sample {index} has type {image.dtype}, sample 0 has {images.dtype}; convert all "
+            "images to one type in the dataset's transform"
+        )
 
 
 def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:

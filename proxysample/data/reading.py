@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.decoding import decode_item, decode_items
+from proxysample.data.image_arrays import tensor_to_array
 from proxysample.data.labels import check_labels, find_labels
+from proxysample.data.map_style import n_samples
 from proxysample.data.tables import by_position, column_labels
 from proxysample.errors import InputError
 
@@ -64,13 +66,19 @@ class Samples:
     ) -> None:
         self._size = n_samples(dataset)
         self._labels = read_labels(dataset, y)
-        self.dataset = by_position(dataset, y if isinstance(y, str) else None)
+        self._given = dataset
+        self._label_column = y if isinstance(y, str) else None
         self._decode = partial(
             decode_items, batch_size=batch_size, num_workers=num_workers, progress=progress
         )
 
     def __len__(self) -> int:
         return self._size
+
+    @cached_property
+    def dataset(self) -> Any:
+        """Something whose ``[i]`` is sample i; the dataset itself where it is no table."""
+        return by_position(self._given, self._label_column)
 
     @cached_property
     def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
@@ -130,7 +138,7 @@ class Samples:
         """The labels, or an `InputError` that says how to give them."""
         if self.labels is None:
             raise InputError(
-                f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
+                f"{type(self._given).__name__} has no labels, and they are needed here: pass "
                 "them as y= (one label a sample; in an .npz file, an array 'labels'), or use a "
                 "sampler without classes, such as 'rs' or 'km-or'"
             )
@@ -183,40 +191,6 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     return None if given is None else check_labels(given, size)
 
 
-def n_samples(dataset: Any) -> int:
-    """Count the samples of a dataset.
-
-    Parameters
-    ----------
-    dataset : object
-        Anything with a length and indices.
-
-    Returns
-    -------
-    int
-        At least 1.
-
-    Raises
-    ------
-    InputError
-        If the dataset has no length, cannot be indexed or is empty.
-    """
-    if isinstance(dataset, str):
-        raise InputError(
-            f"a dataset is an array or a map-style dataset, not the string {dataset!r}; "
-            "read files with proxysample.data.datasets.load_dataset"
-        )
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise InputError(
-            f"{type(dataset).__name__} is not a map-style dataset: it needs a length and indices; "
-            "an iterable dataset has to be read into one first"
-        )
-    size = len(dataset)
-    if size == 0:
-        raise InputError("the dataset is empty")
-    return int(size)
-
-
 def is_tensor(value: Any) -> bool:
     """Tell whether `value` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
@@ -242,7 +216,7 @@ def find_array(dataset: Any) -> Array | None:
     if isinstance(dataset, np.ndarray):
         return dataset
     if is_tensor(dataset):
-        pixels: Array = dataset.detach().cpu().numpy()
+        pixels = tensor_to_array(dataset)
         return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
     return _find_array_in_torch_dataset(dataset)
 
@@ -263,7 +237,9 @@ def _find_array_in_torch_dataset(dataset: Any) -> Array | None:
     if isinstance(dataset, data.ConcatDataset):
         parts = [find_array(part) for part in dataset.datasets]
         known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+        # Parts of other sizes or units than the first's are left to be read item by item.
+        alike = len({(part.shape[1:], part.dtype) for part in known}) == 1
+        return np.concatenate(known) if alike and len(known) == len(parts) else None
     return None
 
 

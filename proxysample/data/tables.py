@@ -104,8 +104,8 @@ def by_position(dataset: Any, label_column: str | None) -> Any:
     words = [str(name) for name, kind in features.dtypes.items() if kind.kind not in "fiub"]
     if words:
         raise InputError(
-            f"column {words[0]!r} holds no numbers; keep the feature columns only, or name "
-            f"a column of images {IMAGE_COLUMNS[0]!r}"
+            f"column {words[0]!r} holds no numbers; keep the feature columns only, or put the "
+            f"images, not their paths, in a column {IMAGE_COLUMNS[0]!r}"
         )
     return features.to_numpy(dtype=np.float64)
 

@@ -67,6 +67,8 @@ def test_grey_images_among_coloured_ones_become_rgb(tmp_path):
         ("digit", "did you mean 'digits'"),
         ("digits:x", "takes no path"),
         ("npz", "needs a path"),
+        ("folder:", "needs a path"),
+        ("photos.npz", r"an \.npz is named 'npz:photos\.npz'"),
         ("npz:missing.npz", "no such file"),
         ("folder:missing", "no such folder"),
         ("cifar-100:x", "did you mean 'cifar100'"),
@@ -78,6 +80,21 @@ def test_grey_images_among_coloured_ones_become_rgb(tmp_path):
 def test_unknown_datasets_are_refused(spec, message):
     with pytest.raises(InputError, match=message):
         load_dataset(spec)
+
+
+def test_a_folder_without_its_kind_is_told(tmp_path):
+    with pytest.raises(InputError, match=f"named 'folder:{tmp_path}'"):
+        load_dataset(str(tmp_path))
+
+
+def test_an_npz_with_channels_first_is_refused(tmp_path):
+    labels = np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 3, 8, 8), np.uint8), labels=labels)
+    with pytest.raises(InputError, match=r"3 rows, 8 columns and 8 channels.*moveaxis"):
+        load_dataset(f"npz:{tmp_path}/a.npz")
+    for shape in ((4, 8, 8, 3), (4, 3, 3, 3), (4, 1, 8, 5), (4, 3, 8, 4)):
+        np.savez(tmp_path / "a.npz", images=np.zeros(shape, np.uint8), labels=labels)
+        assert load_dataset(f"npz:{tmp_path}/a.npz").train.images.shape == shape
 
 
 def test_files_that_are_no_datasets_are_refused(tmp_path):

@@ -42,6 +42,8 @@ def test_an_array_is_taken_as_it_is():
     array = FLAT[:, :5] * [1, 2, 3, 4, 5]
     assert features_of(array) == pytest.approx(centred(array), abs=1e-12)
     assert features_of(torch.from_numpy(array)) == pytest.approx(centred(array), abs=1e-12)
+    half = torch.from_numpy(array).bfloat16()
+    assert features_of(half) == pytest.approx(centred(half.double().numpy()), abs=1e-6)
 
 
 def test_a_callable_gets_batches_of_images_as_they_are():
@@ -151,6 +153,8 @@ def test_more_components_than_there_are_is_refused():
         (AutoencoderLoss, None, "fitted object"),
         (IMAGES, None, r"shape \(600, 8, 8, 3\); needed: \(n, d\)"),
         ("pixels", 0, "n_components must be a positive integer"),
+        (FLAT.tolist(), None, "not a list: np.asarray it"),
+        ("features.npy", None, "names a file: pass the array, np.load of it"),
     ],
 )
 def test_features_that_cannot_be_are_refused_before_the_data_is_touched(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
-from proxysample import ArrayDataset, InputError
+from proxysample import ArrayDataset, InputError, load_dataset
 from proxysample.data.labels import check_class_sizes, check_labels, encode_labels
 from proxysample.data.reading import Samples
+
+TYPES = (torch.uint8, torch.float32)
 
 
 class Photos(Dataset):
@@ -149,12 +153,62 @@ def test_pixels_that_are_not_finite_are_named(pixels, value):
         (np.zeros((2, 0, 4)), "nothing in them"),
         (np.array([["a"], ["b"]]), "type"),
         ("digits", "load_dataset"),
+        (Path("photos"), "not the name 'photos'.*load_dataset"),
         (iter([1]), "not a map-style dataset"),
+        (load_dataset("digits"), "attribute train"),
+        (DataLoader([1]), "attribute dataset"),
+        (np.array(3), "no axes"),
+        (torch.tensor(3), "no axes"),
+        ((np.zeros((3, 4, 4)), np.zeros(3)), "pass the labels as y="),
+        ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(3)}, "with images, labels is no"),
+        (["a.png", "b.png"], "sample 0 is a str, not an image.*open the file"),
     ],
 )
 def test_what_is_not_a_dataset_is_refused(dataset, message):
     with pytest.raises(InputError, match=message):
         Samples(dataset).images  # noqa: B018
+
+
+def test_a_mapping_from_indices_and_a_pair_of_images_are_datasets(pixels):
+    assert np.array_equal(Samples(dict(enumerate(pixels))).images, pixels)
+    assert np.array_equal(Samples((pixels[0], pixels[1])).images, pixels[:2])
+
+
+def test_bfloat16_is_read_as_float32(pixels):
+    tensor = torch.from_numpy(pixels[..., 0]).bfloat16()
+    for dataset in (tensor, list(tensor)):
+        images = Samples(dataset).images
+        assert images.dtype == np.float32
+        assert np.array_equal(images[..., 0] if images.ndim == 4 else images, tensor.float())
+
+
+def test_parts_of_two_types_are_not_mixed(pixels):
+    units = ConcatDataset(
+        [ArrayDataset(pixels[:3]), ArrayDataset(pixels[3:].astype(np.float32) / 255)]
+    )
+    assert np.array_equal(Samples(units).images, pixels.astype(np.float32) / 255)
+    mixed = ConcatDataset([TensorDataset(torch.from_numpy(pixels).to(dtype)) for dtype in TYPES])
+    with pytest.raises(InputError, match=r"sample 6 has type float32.*convert"):
+        Samples(mixed).images  # noqa: B018
+
+
+def test_parts_of_two_sizes_are_refused(pixels):
+    parts = ConcatDataset([ArrayDataset(pixels), ArrayDataset(pixels[:, :4])])
+    with pytest.raises(InputError, match=r"sample 6 has shape \(4, 4, 3\).*resize"):
+        Samples(parts).images  # noqa: B018
+
+
+def test_a_grey_image_among_coloured_ones_is_to_be_converted(pixels, labels):
+    photos = Photos([*pixels[:5], pixels[5, ..., 0]], labels)
+    with pytest.raises(InputError, match=r"sample 5 has shape \(5, 4\).*image.convert\('RGB'\)"):
+        Samples(photos).images  # noqa: B018
+
+
+def test_labels_of_many_values_are_refused_only_where_they_are_needed(pixels):
+    samples = Samples(Unlabelled(pixels, torch.eye(6)))
+    assert np.array_equal(samples.images, pixels)
+    with pytest.raises(InputError, match="argmax"):
+        samples.labels  # noqa: B018
 
 
 def test_missing_labels_say_how_to_give_them(pixels):

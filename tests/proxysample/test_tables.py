@@ -9,10 +9,16 @@ from PIL import Image
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 
-from proxysample import CCOutlierRemoval, InputError, load_dataset
+from proxysample import (
+    CCOutlierRemoval,
+    CCRandomSampling,
+    InputError,
+    RandomSampling,
+    load_dataset,
+)
 from proxysample.data.reading import Samples, read_labels
 
 
@@ -87,6 +93,26 @@ def test_a_frame_of_words_is_refused():
     frame = pd.DataFrame({"size": [1.0, 2.0], "name": ["a", "b"], "label": [0, 1]})
     with pytest.raises(InputError, match="column 'name' holds no numbers"):
         Samples(frame).images  # noqa: B018
+
+
+def test_labels_of_a_frame_of_paths_are_enough_for_samplers_that_read_no_image():
+    frame = pd.DataFrame({"path": list("abcd"), "label": [0, 0, 1, 1]})
+    assert RandomSampling(random_state=0).subset(frame, 0.5).shape == (2, 2)
+    assert sorted(CCRandomSampling(random_state=0).subset(frame, 0.5)["label"]) == [0, 1]
+    with pytest.raises(InputError, match="the images, not their paths, in a column 'image'"):
+        CCOutlierRemoval().select(frame, 0.5)
+
+
+def test_a_column_of_images_of_another_name_is_told(digits):
+    dataset = huggingface(digits).rename_column("image", "photo")
+    with pytest.raises(InputError, match=r"mapping with photo, label; .* pixel_values: rename it"):
+        CCOutlierRemoval().select(dataset, 0.5)
+
+
+def test_a_dictionary_of_datasets_is_refused(digits):
+    parts = DatasetDict(train=huggingface(digits), test=huggingface(digits))
+    with pytest.raises(InputError, match="a DatasetDict with train, test is no dataset: pass one"):
+        CCOutlierRemoval().select(parts, 0.5)
 
 
 def test_a_streamed_dataset_is_refused(digits):
