@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 
+import numpy as np
+
 from proxysample.errors import InputError
 
 
-def check_count(name: str, value: object) -> None:
-    """Raise `InputError` where a parameter is not a positive integer.
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raise `InputError` where a parameter is not an integer, or a smaller one than can work.
 
     Parameters
     ----------
@@ -17,6 +19,8 @@ def check_count(name: str, value: object) -> None:
         Of the parameter.
     value : object
         What the user gave.
+    least : int
+        The smallest that can work.
 
     Examples
     --------
@@ -25,8 +29,32 @@ def check_count(name: str, value: object) -> None:
     ...
     proxysample.errors.InputError: epochs must be a positive integer, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise InputError(f"{name} must be a positive integer, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        needed = "a positive integer" if least == 1 else f"an integer from {least} on"
+        raise InputError(f"{name} must be {needed}, not {value!r}")
+
+
+def check_random_state(value: object) -> None:
+    """Raise `InputError` where a parameter cannot seed a generator.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Examples
+    --------
+    >>> check_random_state("seven")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: random_state must be an integer from 0 on, ..., not 'seven'
+    """
+    try:
+        np.random.default_rng(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(
+            f"random_state must be an integer from 0 on, a numpy Generator or None, not {value!r}"
+        ) from None
 
 
 def check_positive(name: str, value: object) -> None:

@@ -15,7 +15,7 @@ from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
-from proxysample.errors import unknown_name
+from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
     DIRECTIONS,
     Direction,
@@ -24,6 +24,7 @@ from proxysample.keeping import (
     Rounding,
     check_ratio,
 )
+from proxysample.parameters import check_count, check_random_state
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Sampler(BaseEstimator, abc.ABC):
 
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
-    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``.
+    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
+    ``random_state`` is checked to be a seed or a generator.
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class Sampler(BaseEstimator, abc.ABC):
     """
 
     id: ClassVar[str]
+    """What it is called in rankings and reports."""
     needs_labels: ClassVar[bool] = False
     """Whether it cannot do without labels."""
     per_class: ClassVar[bool] = False
@@ -91,6 +94,15 @@ class Sampler(BaseEstimator, abc.ABC):
     def _check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, before any work."""
 
+    def _check_shared_parameters(self) -> None:
+        if not getattr(self, "id", ""):
+            name = type(self).__name__
+            raise InputError(f"{name} has no id; give the class one, such as id = {name.lower()!r}")
+        parameters = self.get_params(deep=False)
+        check_count("batch_size", parameters.get("batch_size", 1))
+        check_count("num_workers", parameters.get("num_workers", 0), least=0)
+        check_random_state(parameters.get("random_state"))
+
     def fit(self, dataset: Any, y: Any = None) -> Self:
         """Score a dataset.
 
@@ -112,13 +124,19 @@ class Sampler(BaseEstimator, abc.ABC):
             If a parameter or the dataset cannot be used.
         """
         keep = self._direction()
+        self._check_shared_parameters()
         self._check_parameters()
         started = time.perf_counter()
         samples = self._read(dataset, y)
         codes = class_codes(samples) if self.per_class else None
-        scores = self._score(samples, codes)
+        scores = np.asarray(self._score(samples, codes), dtype=np.float64)
+        if scores.shape != (len(samples),):
+            raise InputError(
+                f"{type(self).__name__}._score gives scores of shape {scores.shape} for "
+                f"{len(samples)} samples; needed: ({len(samples)},)"
+            )
         self.ranking_ = Ranking(
-            scores=np.asarray(scores, dtype=np.float64),
+            scores=scores,
             codes=self._keeping_codes(codes),
             keep=keep,
             rounding=self._rounding(),
@@ -222,7 +240,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         torch.utils.data.Subset
-            Of `dataset`; a HuggingFace dataset or a pandas table where that was given.
+            Of `dataset`, so with labels only where its items have them; a HuggingFace dataset or
+            a pandas table where that was given.
         """
         return take_rows(dataset, self.select(dataset, r, y))
 

@@ -65,7 +65,8 @@ def check_sampler(sampler: Sampler, dataset: ArrayDataset | None = None) -> None
     Raises
     ------
     AssertionError
-        If a promise is broken; the message says which.
+        If a promise is broken; the message says how, a note which. What a sampler itself raises
+        has the same note.
 
     Examples
     --------
@@ -73,8 +74,13 @@ def check_sampler(sampler: Sampler, dataset: ArrayDataset | None = None) -> None
     >>> check_sampler(RandomSampling(random_state=0))
     """
     data = small_digits() if dataset is None else dataset
+    _assert_parameters_are_stored(sampler)
     for check in sampler_checks():
-        check(clone(sampler), data)
+        try:
+            check(clone(sampler), data)
+        except Exception as error:
+            error.add_note(f"{check.__name__}: {check.__doc__}")
+            raise
 
 
 def sampler_checks() -> list[Check]:
@@ -90,8 +96,10 @@ def sampler_checks() -> list[Check]:
         check_indices,
         check_kept_sets_nest,
         check_class_shares,
-        check_runs_agree,
+        # Before the comparisons of runs, which would show the same less plainly.
+        check_global_generators_are_left_alone,
         check_fit_changes_nothing_it_was_given,
+        check_runs_agree,
         check_fit_sets_what_it_learned,
         check_guises_of_a_dataset_agree,
         check_decoding_does_not_matter,
@@ -99,12 +107,12 @@ def sampler_checks() -> list[Check]:
         check_bad_ratios_are_refused_first,
         check_pixels_that_are_not_finite_are_refused,
         check_both_directions,
-        check_global_generators_are_left_alone,
     ]
 
 
 def check_parameters_are_only_stored(sampler: Sampler, dataset: ArrayDataset) -> None:  # noqa: ARG001
     """``__init__`` stores its parameters as they are, and nothing else (scikit-learn)."""
+    _assert_parameters_are_stored(sampler)
     parameters = sampler.get_params(deep=False)
     copy = clone(sampler)
     for name, value in parameters.items():
@@ -114,6 +122,11 @@ def check_parameters_are_only_stored(sampler: Sampler, dataset: ArrayDataset) ->
     learned = [name for name in vars(copy) if name.endswith("_")]
     assert not learned, f"__init__ sets {learned}, which only fit may"
     assert type(sampler).__name__ in repr(sampler), f"repr is {sampler!r}"
+
+
+def _assert_parameters_are_stored(sampler: Sampler) -> None:
+    for name in sampler._get_param_names():
+        assert hasattr(sampler, name), f"__init__ takes {name!r} and does not store self.{name}"
 
 
 def check_indices(sampler: Sampler, dataset: ArrayDataset) -> None:
@@ -150,8 +163,10 @@ def check_class_shares(sampler: Sampler, dataset: ArrayDataset) -> None:
 def check_runs_agree(sampler: Sampler, dataset: ArrayDataset) -> None:
     """The same sampler, and a clone of it, select the same again."""
     first = sampler.select(dataset, 0.3)
-    assert np.array_equal(first, sampler.select(dataset, 0.3)), "a second run differs"
-    assert np.array_equal(first, clone(sampler).select(dataset, 0.3)), "a clone's run differs"
+    cause = "draw from a generator of random_state alone, and keep nothing of an earlier run"
+    assert np.array_equal(first, sampler.select(dataset, 0.3)), f"a second run differs: {cause}"
+    copy = clone(sampler)
+    assert np.array_equal(first, copy.select(dataset, 0.3)), f"a clone's run differs: {cause}"
 
 
 def check_fit_changes_nothing_it_was_given(sampler: Sampler, dataset: ArrayDataset) -> None:

@@ -116,6 +116,34 @@ class Rewriting(RandomSampling):
         return super()._score(samples, codes)
 
 
+class Fresh(RandomSampling):
+    """Draws from a generator of its own, another each time."""
+
+    def _score(self, samples, codes):
+        return np.random.default_rng().random(len(samples))
+
+
+class Renaming(RandomSampling):
+    """Stores a parameter under another name."""
+
+    def __init__(self, *, random_state=None, power=2):
+        super().__init__(random_state=random_state)
+        self.exponent = power
+
+
+class Short(RandomSampling):
+    """Scores all samples but one."""
+
+    def _score(self, samples, codes):
+        return super()._score(samples, codes)[:-1]
+
+
+class Nameless(RandomSampling):
+    """Has no id."""
+
+    id = ""
+
+
 class NotANumber(RandomSampling):
     """Scores a sample with NaN."""
 
@@ -128,13 +156,46 @@ class NotANumber(RandomSampling):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (Unseeded, "differs"),
+        (Unseeded, "numpy's global generator"),
+        (Fresh, "a second run differs: draw from a generator of random_state"),
         (Seeding, "torch's global generator"),
         (Unlike, "does without"),
         (Rewriting, "changed a parameter"),
         (NotANumber, "score of sample 0 is nan"),
+        (Renaming, "takes 'power' and does not store self.power"),
+        (Short, r"Short._score gives scores of shape \(239,\) for 240 samples"),
+        (Nameless, "Nameless has no id"),
     ],
 )
 def test_the_published_checks_see_broken_samplers(broken, message, digits):
     with pytest.raises((AssertionError, InputError), match=message):
         check_sampler(broken(random_state=0), digits)
+
+
+def test_what_a_broken_sampler_raises_says_in_which_check(digits):
+    with pytest.raises(InputError) as caught:
+        check_sampler(NotANumber(random_state=0), digits)
+    assert caught.value.__notes__[0].startswith("check_indices: Indices are int64")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("batch_size", 0, "batch_size must be a positive integer, not 0"),
+        ("num_workers", -1, "num_workers must be an integer from 0 on, not -1"),
+        ("random_state", "seven", "random_state must be an integer from 0 on.* not 'seven'"),
+        ("random_state", -1, "random_state must be an integer from 0 on.* not -1"),
+        ("random_state", 0.5, "random_state must be an integer from 0 on.* not 0.5"),
+    ],
+)
+@pytest.mark.parametrize("name", ALL)
+def test_shared_parameters_are_checked_before_the_data_is_touched(name, parameter, value, message):
+    if takes_parameter(name, parameter):
+        with pytest.raises(InputError, match=message):
+            quick(name, **{parameter: value}).select(object(), 0.5)
+
+
+def test_a_generator_is_not_drawn_from_by_the_check():
+    expected = np.random.default_rng(0).random(4)
+    given = RandomSampling(random_state=np.random.default_rng(0)).fit(np.zeros((4, 2)))
+    assert given.scores_.tolist() == expected.tolist()
