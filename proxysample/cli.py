@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from proxysample.cli_support import parse_parameters, parse_ratio, run_app
-from proxysample.errors import InputError
 from proxysample.registry import create_sampler, list_samplers, takes_parameter
 
 if TYPE_CHECKING:
@@ -63,13 +63,11 @@ def select(
     import numpy as np
 
     from proxysample.data.datasets import load_dataset
-    from proxysample.files import check_writable, replace_file
+    from proxysample.files import check_output, replace_file
 
     ratio = parse_ratio(r)
     chosen = _sampler(sampler, param, random_state)
-    if output.suffix != ".npy":
-        raise InputError(f"indices are written as .npy, not {output.name!r}")
-    check_writable(output)
+    check_output(output, ".npy", "indices are written")
     train = load_dataset(dataset).train
     indices = chosen.select(train, ratio)
     with replace_file(output) as stream:
@@ -93,10 +91,10 @@ def score(
     In Python: Ranking.load(PATH).select(0.25).
     """
     from proxysample.data.datasets import load_dataset
-    from proxysample.files import check_writable
+    from proxysample.files import check_output
 
     chosen = _sampler(sampler, param, random_state)
-    check_writable(output)
+    check_output(output, ".npz", "a ranking is saved")
     ranking = chosen.rank(load_dataset(dataset).train)
     ranking.save(output)
     typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
@@ -108,19 +106,20 @@ def report(
     sampler: SamplerOption,
     r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A page, as .html; else text.")
+        Path | None,
+        typer.Option("--output", "-o", help="A page, as .html; by default text."),
     ] = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
     from proxysample.data.datasets import load_dataset
-    from proxysample.files import check_writable
+    from proxysample.files import check_output
 
     ratio = parse_ratio(r)
     chosen = _sampler(sampler, param, random_state)
     if output is not None:
-        check_writable(output)
+        check_output(output, ".html", "a report is saved")
     built = chosen.report(load_dataset(dataset).train, ratio)
     if output is None:
         typer.echo(str(built))
@@ -141,6 +140,9 @@ def samplers() -> None:
 
 def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:
     parameters = parse_parameters(words or ())
-    if takes_parameter(name, "random_state"):
-        parameters.setdefault("random_state", random_state)
+    # Some samplers work for an hour, and a person who waits should see how far they are.
+    defaults = {"random_state": random_state, "progress": sys.stderr.isatty()}
+    for parameter, value in defaults.items():
+        if takes_parameter(name, parameter):
+            parameters.setdefault(parameter, value)
     return create_sampler(name, **parameters)

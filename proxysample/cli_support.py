@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,19 +18,26 @@ from proxysample.keeping import IntArray, check_ratio
 
 
 def run_app(app: typer.Typer) -> NoReturn:
-    """Run a command line; an error that the project raises on purpose becomes one message.
+    """Run a command line; errors that the project raises on purpose, and warnings, become messages.
 
     Parameters
     ----------
     app : typer.Typer
         The commands.
     """
-    try:
-        app()
-    except ProxysampleError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+    # What shows warnings is restored on leaving, and which are shown stays as it is.
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            app()
+        except ProxysampleError as error:
+            typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+            sys.exit(2)
     sys.exit(0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.secho(f"warning: {message}", fg=typer.colors.YELLOW, err=True)
 
 
 def parse_ratio(text: str) -> float:

@@ -155,6 +155,35 @@ def remove_whole(path: Path) -> None:
             path.unlink()
 
 
+def check_output(path: str | Path, suffix: str, what: str) -> None:
+    """Check, before hours of work, that a file can be written and has the name of its kind.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file will be.
+    suffix : str
+        What its name has to end in.
+    what : str
+        What is written, and "is written" or the like, for the message.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or see `check_writable`.
+
+    Examples
+    --------
+    >>> check_output("cat.pdf", ".html", "a report is saved")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a report is saved as .html, not 'cat.pdf'
+    """
+    if Path(path).suffix != suffix:
+        raise InputError(f"{what} as {suffix}, not {Path(path).name!r}")
+    check_writable(path)
+
+
 def check_writable(path: str | Path) -> None:
     """Check, before hours of work, that a file can be written.
 

@@ -17,7 +17,7 @@ from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.files import replace_file
+from proxysample.files import check_output, replace_file
 from proxysample.keeping import (
     Direction,
     FloatArray,
@@ -32,7 +32,7 @@ from proxysample.keeping import (
 from proxysample.ranking_files import FORMAT, ranking_parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranking:
     """Scores of a dataset's samples and the rule that cuts them.
 
@@ -72,6 +72,16 @@ class Ranking:
             raise InputError(f"the score of sample {index} is {self.scores[index]}")
         if self.codes is not None and self.codes.shape != self.scores.shape:
             raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ranking):
+            return NotImplemented
+        return (
+            np.array_equal(self.scores, other.scores)
+            and np.array_equal(self.codes, other.codes)  # type: ignore[arg-type]
+            and (self.keep, self.rounding) == (other.keep, other.rounding)
+            and self.provenance == other.provenance
+        )
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -184,9 +194,7 @@ class Ranking:
         InputError
             If the path does not end in ``.npz`` or its folder is missing.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise InputError(f"a ranking is saved as .npz, not {path.name!r}")
+        check_output(path, ".npz", "a ranking is saved")
         with replace_file(path) as stream:
             self.write(stream)
 

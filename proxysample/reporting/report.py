@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
-from proxysample.files import replace_file
+from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray, order_by_score
 from proxysample.ranking import Ranking
 
@@ -128,15 +128,16 @@ class Report:
         Parameters
         ----------
         path : str or Path
-            Usually ends in ``.html``.
+            Ends in ``.html``.
 
         Raises
         ------
         InputError
-            If the folder is missing or cannot be written to.
+            If the path ends otherwise, or its folder is missing or cannot be written to.
         """
         from proxysample.reporting.report_page import to_html
 
+        check_output(path, ".html", "a report is saved")
         with replace_file(path) as stream:
             stream.write(to_html(self).encode())
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from proxysample import CCOutlierRemoval, Ranking, load_dataset
 from proxysample.cli import main
@@ -46,6 +48,7 @@ def test_score_writes_a_ranking(proxysample, tmp_path):
         ({"--sampler": "cc-ro"}, "did you mean"),
         ({"--dataset": "npz:missing.npz"}, "no such file"),
         ({"--param": "n_clusters"}, "name=value"),
+        ({"--sampler": "rs", "--param": "random_state=x"}, "random_state must be an integer"),
         ({"-o": "indices.txt"}, "written as .npy"),
         ({"-o": "missing/indices.npy"}, "does not exist"),
     ],
@@ -59,6 +62,48 @@ def test_bad_input_gets_one_clear_message(proxysample, changed, message, tmp_pat
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("score", "a ranking is saved as .npz, not 'out.pdf'"),
+        ("report -r 0.5", "a report is saved as .html, not 'out.pdf'"),
+    ],
+)
+def test_a_wrong_suffix_is_refused_before_the_work(
+    proxysample, command, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
+    words = f"{command} --dataset digits --sampler cc-or -o {tmp_path}/out.pdf"
+    code, _out, err = proxysample(*words.split())
+    assert (code, err) == (2, f"error: {message}\n")
+
+
+def test_a_warning_is_one_line(proxysample, tmp_path):
+    for name in ("0.png", "1.png"):
+        (tmp_path / "photos" / "cat").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "cat" / name)
+    (tmp_path / "photos" / "cat" / "2.png").write_text("no image")
+    words = f"select --dataset folder-skip-broken:{tmp_path}/photos --sampler rs -r 0.5 -o"
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _out, err = proxysample(*words.split(), f"{tmp_path}/indices.npy")
+    assert code == 0
+    assert err.startswith("warning: 1 of 3 images in ")
+    assert err.count("\n") == 1
+    assert ".py" not in err
+
+
+@pytest.mark.parametrize("at_a_terminal", [False, True])
+def test_who_waits_at_a_terminal_sees_progress(proxysample, tmp_path, monkeypatch, at_a_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
+    path = tmp_path / "cc-or.npz"
+    words = "score --dataset digits --sampler cc-or -o"
+    for asked, expected in (("", at_a_terminal), (" --param progress=false", False)):
+        code, _out, err = proxysample(*f"{words} {path}{asked}".split())
+        assert code == 0, err
+        assert Ranking.load(path).provenance["parameters"]["progress"] is expected
 
 
 def test_listing_samplers_loads_nothing_heavy():

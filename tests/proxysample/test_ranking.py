@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ def test_a_saved_ranking_comes_back_whole(ranking, tmp_path):
     path = tmp_path / "cc-or.npz"
     ranking.save(path)
     loaded = Ranking.load(path)
+    assert loaded == ranking
     assert np.array_equal(loaded.scores, ranking.scores)
     assert np.array_equal(loaded.order, ranking.order)
     assert loaded.provenance == ranking.provenance
@@ -26,6 +28,24 @@ def test_a_saved_ranking_comes_back_whole(ranking, tmp_path):
     for r in (0.1, 0.5, 1.0):
         assert np.array_equal(loaded.select(r), ranking.select(r))
     assert [file.name for file in tmp_path.iterdir()] == ["cc-or.npz"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scores": np.array([0.0, 2.0])},
+        {"codes": None},
+        {"codes": np.array([1, 0])},
+        {"keep": "hard"},
+        {"rounding": "floor"},
+        {"provenance": {"sampler": "rs"}},
+    ],
+)
+def test_rankings_that_differ_are_unequal(changed):
+    ranking = Ranking(np.array([0.0, 1.0]), np.array([0, 1]))
+    assert ranking == replace(ranking)
+    assert ranking != replace(ranking, **changed)
+    assert ranking != 1
 
 
 def test_kept_sets_are_prefixes_of_the_order(ranking):

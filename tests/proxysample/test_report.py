@@ -101,3 +101,9 @@ def test_everything_kept_has_nothing_dropped(digits):
 def test_a_missing_folder_is_refused(report, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         report.save(tmp_path / "missing" / "report.html")
+
+
+def test_a_page_under_another_suffix_is_refused(report, tmp_path):
+    with pytest.raises(InputError, match=r"a report is saved as \.html, not 'report\.pdf'"):
+        report.save(tmp_path / "report.pdf")
+    assert not list(tmp_path.iterdir())
