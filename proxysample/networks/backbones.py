@@ -155,8 +155,8 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
 def _check_name(name: str, timm: ModuleType) -> None:
     if not timm.is_model(name.partition(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"timm has no model {name!r}{hint} timm.list_models() lists them")
+        hint = f"; did you mean {near[0]!r}" if near else ""
+        raise InputError(f"timm has no model {name!r}{hint}; timm.list_models() lists them")
 
 
 def _source(name: str, weights: Weights) -> Literal["package", "hub"]:

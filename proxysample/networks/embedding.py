@@ -114,10 +114,11 @@ class Backbone(nn.Module):
         except torch.cuda.OutOfMemoryError:
             raise
         except (RuntimeError, AssertionError, ValueError) as error:
-            size = self.input_size or "224"
+            size = self.input_size or 224
             raise InputError(
                 f"the backbone cannot take images of shape {tuple(inputs.shape[1:])}: {error}; "
-                f"resize them with input_size, such as {size}"
+                f"resize them in the dataset's transform, or by input_size={size} where there is "
+                "such a parameter"
             ) from error
         if not isinstance(features, Tensor) or features.shape[:1] != images.shape[:1]:
             raise InputError(f"the backbone gives {type(features).__name__}; needed: (n, d)")

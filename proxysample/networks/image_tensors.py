@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from proxysample.data.image_arrays import check_channels_last
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
@@ -40,7 +41,8 @@ class ImageTensors:
     Raises
     ------
     InputError
-        If the samples are features, have another integer type, or hold values outside [0, 1].
+        If the samples are features, have their axes in another order or another integer type, or
+        hold values outside [0, 1].
 
     Examples
     --------
@@ -57,6 +59,7 @@ class ImageTensors:
                 f"images (n, height, width) or (n, height, width, channels) are needed here, "
                 f"not features of shape {images.shape}"
             )
+        check_channels_last(images)
         _check_unit_range(images)
         self._images = images
         self.device = device

@@ -62,3 +62,9 @@ def test_other_integers_and_features_are_refused():
         tensors(np.zeros((2, 4, 4), dtype=np.int64))
     with pytest.raises(InputError, match="not features"):
         tensors(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("dataset", [np.zeros((2, 3, 9, 9)), torch.zeros(2, 9, 9, 3)])
+def test_axes_in_another_order_are_refused(dataset):
+    with pytest.raises(InputError, match=r"another order. Arrays are .*torch tensors are"):
+        tensors(dataset)
