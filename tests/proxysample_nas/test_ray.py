@@ -47,20 +47,45 @@ def traces_of_ray() -> tuple[object, ...]:
     return processes_of_ray(), signal.getsignal(signal.SIGTERM), variables, debugger
 
 
-def test_a_local_ray_gives_the_bits_of_this_process_and_leaves_nothing(tiny_settings, tmp_path):
+def kill_one_at_work(folder: Path, killed: list[int]) -> None:
+    """Wait until a search has been kept once, and kill the process of a worker at its work."""
+    while not list(folder.glob("unfinished/*.safetensors")):
+        time.sleep(0.01)
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            # Ray names a process by what it is at.
+            if path.read_bytes().startswith(b"ray::RayWorker.run"):
+                killed.append(int(path.parent.name))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+
+
+def test_a_local_ray_gives_the_bits_of_this_process_though_a_worker_is_killed(
+    tiny_settings, tmp_path
+):
     import ray  # noqa: F401  # its import alone sets variables
 
     before = traces_of_ray()
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
-    settings = tiny_settings(samplers=["cc-or", "tl:epochs=1"])
+    settings = tiny_settings(
+        samplers=["cc-or", "tl:epochs=1"],
+        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=30"],
+    )
     here = Study(**settings, folder=tmp_path / "here")
     there = Study(**settings, folder=tmp_path / "there")
     assert here.run(progress=False) == 0
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_one_at_work, args=(there.folder, killed), daemon=True)
+    killer.start()
     assert there.run(executor="ray", n_workers=2, progress=False) == 0, there.store.failures()
+    killer.join(timeout=30)
+    assert len(killed) == 1
     assert contents(there) == contents(here)
     for study in (here, there):
         with closing(sqlite3.connect(study.store.path)) as connection:
             assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+        assert not list(study.folder.glob("unfinished/*"))
+    # Nothing is left of Ray, either.
     assert traces_of_ray() == before
 
 
@@ -85,36 +110,6 @@ def test_an_experiment_whose_ray_worker_dies_is_run_again_and_then_fails(tiny_se
     assert one is task
     assert outcome.result is None
     assert "2 workers have died" in outcome.error
-
-
-def kill_at_work(folder: Path, killed: list[int]) -> None:
-    """Wait until a search has been kept once, and kill the process that runs it."""
-    while not list(folder.glob("unfinished/*.safetensors")):
-        time.sleep(0.01)
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has ended
-            # Ray names a process by what it is at.
-            if path.read_bytes().startswith(b"ray::RayWorker.run"):
-                killed.append(int(path.parent.name))
-                os.kill(killed[-1], signal.SIGKILL)
-
-
-def test_a_study_whose_ray_worker_is_killed_at_work_ends_in_the_same_table(tiny_settings, tmp_path):
-    settings = tiny_settings(
-        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=80"]
-    )
-    here = Study(**settings, folder=tmp_path / "here")
-    there = Study(**settings, folder=tmp_path / "there")
-    assert here.run(progress=False) == 0
-    killed: list[int] = []
-    killer = threading.Thread(target=kill_at_work, args=(there.folder, killed))
-    killer.start()
-    assert there.run(executor="ray", n_workers=1, progress=False) == 0, there.store.failures()
-    killer.join()
-    assert len(killed) == 1
-    assert contents(there) == contents(here)
-    assert there.store.failures() == []
-    assert not list(there.folder.glob("unfinished/*"))
 
 
 def test_a_missing_ray_names_the_command_that_brings_it(tiny_settings, tmp_path, monkeypatch):
