@@ -188,7 +188,7 @@ def _decode_file(file: Path) -> npt.NDArray[np.uint8]:
 def _check_claim(file: Path, n_pixels: int) -> None:
     n_bytes = file.stat().st_size
     if n_pixels > max(LARGE_PIXELS, MOST_PIXELS_PER_BYTE * n_bytes):
-        raise InputError(f"{file} claims {n_pixels:,} pixels, more than {n_bytes:,} bytes can hold")
+        raise ValueError(f"it claims {n_pixels:,} pixels, more than {n_bytes:,} bytes can hold")
 
 
 def _size(image: npt.NDArray[Any]) -> str:
