@@ -65,17 +65,19 @@ def test_bad_input_gets_one_clear_message(proxysample, changed, message, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("command", "output", "message"),
     [
-        ("score", "a ranking is saved as .npz, not 'out.pdf'"),
-        ("report -r 0.5", "a report is saved as .html, not 'out.pdf'"),
+        ("score", "out.pdf", "a ranking is saved as .npz, not 'out.pdf'"),
+        ("report -r 0.5", "out.pdf", "a report is saved as .html, not 'out.pdf'"),
+        ("select -r 0.5", "missing/out.npy", "the folder missing does not exist; make it first"),
     ],
 )
-def test_a_wrong_suffix_is_refused_before_the_work(
-    proxysample, command, message, tmp_path, monkeypatch
+def test_where_nothing_can_be_written_no_work_is_done(
+    proxysample, command, output, message, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
-    words = f"{command} --dataset digits --sampler cc-or -o {tmp_path}/out.pdf"
+    words = f"{command} --dataset digits --sampler cc-or -o {output}"
     code, _out, err = proxysample(*words.split())
     assert (code, err) == (2, f"error: {message}\n")
 
