@@ -32,12 +32,13 @@ class Crossing(NamedTuple):
     """Something that passed between host and GPU.
 
     A read makes the host wait for all that the GPU still has to do. So does a blocking copy to
-    the GPU; a copy from page-locked memory does not.
+    the GPU; a copy from page-locked memory does not. Bytes are told of copies alone.
     """
 
     kind: Kind
     operation: str
     place: str
+    n_bytes: int
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Record:
 
     crossings: list[Crossing] = field(default_factory=list)
 
-    def add(self, kind: Kind, operation: str) -> None:
-        self.crossings.append(Crossing(kind, operation, _place()))
+    def add(self, kind: Kind, operation: str, n_bytes: int = 0) -> None:
+        self.crossings.append(Crossing(kind, operation, _place(), n_bytes))
 
     def of(self, kind: Kind) -> list[Crossing]:
         return [crossing for crossing in self.crossings if crossing.kind == kind]
@@ -78,10 +79,12 @@ class GPUTensor(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> GPUTensor:
-        # To the C++ side it is on the CPU: a CPU build differentiates nowhere else.
-        tensor = Tensor._make_wrapper_subclass(
-            cls, held.size(), held.stride(), held.storage_offset(), dtype=held.dtype
-        )
+        # To the C++ side it is on the CPU: a CPU build differentiates nowhere else. In inference
+        # mode it would refuse views of what was made outside of it, which GPUs do not.
+        with torch.inference_mode(False):
+            tensor = Tensor._make_wrapper_subclass(
+                cls, held.size(), held.stride(), held.storage_offset(), dtype=held.dtype
+            )
         tensor.held = held
         return tensor
 
@@ -120,7 +123,10 @@ def _check_and_record(operation: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if operation in (aten.index.Tensor, aten.index_put.default, aten.index_put_.default):
         _record_indexing(operation, [index for index in args[1] if index is not None])
     elif operation is aten.copy_.default and any(map(_on_host, args)):
-        _record.add("blocking copy" if _on_host(args[1]) else "read", str(operation))
+        if _on_host(args[1]):
+            _record.add("blocking copy", str(operation), args[1].nbytes)
+        else:
+            _record.add("read", str(operation))
     elif any(_on_host(value) and value.ndim for value in values):
         raise RuntimeError(f"{operation}: tensors on the GPU and on the CPU")
     elif {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(operation.tags):
@@ -128,8 +134,9 @@ def _check_and_record(operation: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _record_indexing(operation: Any, indices: list[Tensor]) -> None:
-    if any(_on_host(index) and index.ndim for index in indices):
-        _record.add("blocking copy", str(operation))
+    on_host = [index for index in indices if _on_host(index) and index.ndim]
+    if on_host:
+        _record.add("blocking copy", str(operation), sum(index.nbytes for index in on_host))
     if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
         _record.add("read", str(operation))
 
@@ -143,7 +150,7 @@ def _move(tensor: Tensor, device: torch.device, *, non_blocking: bool = False) -
         _record.add("read", "copy")
         return _held(tensor.detach()).clone()
     locked = getattr(tensor, "is_page_locked", False)
-    _record.add("copy" if locked and non_blocking else "blocking copy", "copy")
+    _record.add("copy" if locked and non_blocking else "blocking copy", "copy", tensor.nbytes)
     return GPUTensor(tensor.detach().clone())
 
 
@@ -226,8 +233,11 @@ def _group_by_told_device(tensors: Any, with_indices: bool = False) -> Any:
 
 
 @contextmanager
-def simulated_gpu() -> Iterator[Record]:
-    """Offer the device ``cuda:0``, and record what crosses over to it."""
+def simulated_gpu(free_memory: int = 1 << 33) -> Iterator[Record]:
+    """Offer the device ``cuda:0``, and record what crosses over to it.
+
+    So much of its memory, in bytes, is said to be free; what takes more is not refused.
+    """
     global _record
     _record = Record()
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
@@ -240,6 +250,8 @@ def simulated_gpu() -> Iterator[Record]:
                 stack.enter_context(mock.patch.object(module, "_foreach_supported_types", known))
             grouping = "_group_tensors_by_device_and_dtype"
             stack.enter_context(mock.patch.object(torch._C, grouping, _group_by_told_device))
+            memory = (free_memory, free_memory)
+            stack.enter_context(mock.patch.object(torch.cuda, "mem_get_info", return_value=memory))
             stack.enter_context(_Calls())
             yield _record
     finally:

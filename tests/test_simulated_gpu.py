@@ -47,6 +47,35 @@ def test_the_simulated_gpu_notices(kind: Kind, act: Callable[[Tensor], object]) 
 
 
 @pytest.mark.parametrize(
+    ("n_bytes", "act"),
+    [
+        (12, lambda x: x.copy_(torch.ones(3))),
+        (12, lambda x: torch.ones(3).to(x.device)),
+        (12, lambda x: torch.ones(3).pin_memory().to(x.device, non_blocking=True)),
+        (16, lambda x: x[[0, 2]]),
+    ],
+)
+def test_the_simulated_gpu_tells_how_much_is_copied(
+    n_bytes: int, act: Callable[[Tensor], object]
+) -> None:
+    with simulated_gpu() as record:
+        act(torch.zeros(3, device="cuda:0"))
+    assert [crossing.n_bytes for crossing in record.crossings] == [n_bytes]
+
+
+def test_the_simulated_gpu_says_how_much_memory_is_free() -> None:
+    with simulated_gpu(free_memory=77):
+        assert torch.cuda.mem_get_info(torch.device("cuda:0"))[0] == 77
+
+
+def test_the_simulated_gpu_gives_views_in_inference_mode() -> None:
+    with simulated_gpu():
+        on_gpu = torch.ones(3, device="cuda:0")
+        with torch.inference_mode():
+            assert on_gpu[1:].mul(2).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
     "act",
     [
         lambda x: x + torch.ones(3),

@@ -10,15 +10,13 @@ import numpy as np
 
 from proxysample.clustering.lloyd import NOISE, Step
 from proxysample.data.parallel import Workers
-from proxysample.data.rows import Float32Array, Rows
+from proxysample.data.rows import Rows
+from proxysample.device import copy_to_device
 from proxysample.keeping import FloatArray
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-# Share of a GPU's free memory that the features may take; more are sent anew in each pass.
-MEMORY_SHARE = 0.5
 
 
 class TorchEngine:
@@ -50,12 +48,9 @@ class TorchEngine:
         self._squared_distances: dict[int, Tensor] = {}
 
     def _fits(self) -> bool:
-        import torch
+        from proxysample.networks.device_data import fits_on_gpu
 
-        if self._device.type != "cuda":
-            return False  # what is in the CPU's memory needs no copy there
-        free, _ = torch.cuda.mem_get_info(self._device)
-        return 4 * len(self._rows) * self._rows.n_features < MEMORY_SHARE * free
+        return fits_on_gpu(4 * len(self._rows) * self._rows.n_features, self._device)
 
     def _send(self, block: slice) -> Tensor:
         import torch
@@ -63,13 +58,13 @@ class TorchEngine:
         features = self._rows.read(block)
         # torch warns of arrays that are not to be written to, such as memory maps.
         writable = features if features.flags.writeable else features.copy()
-        return torch.from_numpy(writable).to(self._device)
+        return copy_to_device(torch.from_numpy(writable), self._device)
 
     def step(self, centers: FloatArray) -> Step:
         """Assign each row to its nearest center; see `Engine.step`."""
         import torch
 
-        narrow = torch.from_numpy(centers.astype(np.float32)).to(self._device)
+        narrow = copy_to_device(torch.from_numpy(centers.astype(np.float32)), self._device)
         half_norms = narrow.double().square().sum(dim=1).div(2).float()
 
         def assign(number: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,7 +86,10 @@ class TorchEngine:
             sums += block_sums
             counts += block_counts
             inertia += block_inertia
-        return Step(sums.cpu().numpy(), counts.long().cpu().numpy(), float(inertia))
+        # In one read: each makes the host wait for the GPU.
+        found = torch.cat([sums.flatten(), counts, inertia.view(1)]).cpu().numpy()
+        summed, counted = found[: sums.numel()], found[sums.numel() : -1]
+        return Step(summed.reshape(centers.shape), counted.astype(np.int64), float(found[-1]))
 
     def _map(
         self, assign: Callable[[int], tuple[Tensor, Tensor, Tensor]]
@@ -105,14 +103,15 @@ class TorchEngine:
 
     def farthest(self, n_rows: int) -> FloatArray:
         """Give the rows farthest from their center; see `Engine.farthest`."""
-        squared = self._in_order(self._squared_distances)
-        apart = squared > NOISE * self._in_order(self._squared_norms)
+        import torch
+
+        parts = (self._squared_distances, self._squared_norms)
+        in_order = [part[number] for part in parts for number in range(len(self._blocks))]
+        squared, squared_norms = torch.cat(in_order).view(2, -1).cpu().numpy()
+        apart = squared > NOISE * squared_norms
         farthest_first = np.argsort(-squared, kind="stable")
         chosen = farthest_first[apart[farthest_first]][:n_rows]
         return self._rows.at(chosen).read(slice(0, len(chosen)), np.float64)
-
-    def _in_order(self, parts: dict[int, Tensor]) -> Float32Array:
-        return np.concatenate([parts[n].cpu().numpy() for n in range(len(self._blocks))])
 
 
 @contextmanager

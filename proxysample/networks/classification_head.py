@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from proxysample.device import copy_to_device
+
 HIDDEN_UNITS = 256
 DROPOUT = 0.5
 
@@ -36,7 +38,7 @@ class ClassificationHead(nn.Module):
         ----------
         features : Tensor of shape (n, n_features)
         dropout : torch.Generator, optional
-            On the device of the features; drops units, as in training. Without it none are.
+            On the CPU; drops units, as in training. Without it none are.
 
         Returns
         -------
@@ -53,7 +55,8 @@ class ClassificationHead(nn.Module):
 def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Set values to zero at random and scale the others up, so that the mean stays.
 
-    `nn.Dropout` does the same with the global generator.
+    `nn.Dropout` does the same with the global generator of the device. Here a seed drops the same
+    values on every device.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tens
     probability : float
         Of a value to be dropped, in [0, 1).
     generator : torch.Generator
-        On the device of `values`.
+        On the CPU.
 
     Returns
     -------
@@ -73,5 +76,5 @@ def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tens
     >>> sorted(set(drop(torch.ones(100), 0.5, generator).tolist()))
     [0.0, 2.0]
     """
-    kept = torch.rand(values.shape, device=values.device, generator=generator) >= probability
-    return values * kept / (1 - probability)
+    kept = torch.rand(values.shape, generator=generator) >= probability
+    return values * copy_to_device(kept, values.device) / (1 - probability)

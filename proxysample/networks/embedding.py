@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError
+from proxysample.networks.device_data import gather_on_host
 from proxysample.networks.image_tensors import ImageTensors
 
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -183,9 +184,5 @@ def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = 
     """
     # Not inference_mode: a head that is trained on the features saves them for its backward.
     with torch.no_grad(), deterministic_kernels():
-        return torch.cat(
-            [
-                backbone(batch).float().cpu()
-                for batch in images.in_order(progress, "computing features")
-            ]
-        )
+        batches = images.in_order(progress, "computing features")
+        return gather_on_host((backbone(batch).float() for batch in batches), len(images))

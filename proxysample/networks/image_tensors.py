@@ -14,6 +14,7 @@ from proxysample.data.image_arrays import check_channels_last
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
+from proxysample.networks.device_data import DeviceRows
 
 # Images of one forward pass where each sample counts for itself. Part of the arithmetic (kernels
 # differ in their last bits between batch sizes), so it is a constant and never follows a user's
@@ -30,6 +31,8 @@ class ImageTensors:
         Images of type uint8 (scaled by 1/255), bool, or floating point in [0, 1].
     device : torch.device
         Where batches go.
+    read_often : bool
+        Whether the images are read many times, as in a training; see `DeviceRows`.
 
     Attributes
     ----------
@@ -52,7 +55,7 @@ class ImageTensors:
     ((3, 8, 8), torch.Size([1, 3, 8, 8]), 1.0)
     """
 
-    def __init__(self, samples: Samples, device: torch.device) -> None:
+    def __init__(self, samples: Samples, device: torch.device, *, read_often: bool = False) -> None:
         images = samples.images
         if images.ndim != 4:
             raise InputError(
@@ -61,7 +64,7 @@ class ImageTensors:
             )
         check_channels_last(images)
         _check_unit_range(images)
-        self._images = images
+        self._images = DeviceRows(images, device, read_often=read_often)
         self.device = device
         height, width, channels = images.shape[1:]
         self.shape = (channels, height, width)
@@ -81,8 +84,7 @@ class ImageTensors:
         -------
         Tensor of shape (rows, channels, height, width), float32
         """
-        # A copy: rows of a read-only memory map must not be handed to torch.
-        pixels = torch.from_numpy(np.array(self._images[rows])).to(self.device)
+        pixels = self._images[rows]
         batch = pixels.permute(0, 3, 1, 2).float()
         return batch / 255 if pixels.dtype == torch.uint8 else batch
 

@@ -134,7 +134,7 @@ class AutoencoderLoss(Sampler):
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         from proxysample.networks.image_tensors import ImageTensors
 
-        images = ImageTensors(samples, resolve_device(self.device))
+        images = ImageTensors(samples, resolve_device(self.device), read_often=True)
         trained_loss, scored_loss = self._losses()
         with deterministic_kernels():
             self.network_ = self._train(images, trained_loss)
@@ -200,6 +200,7 @@ class AutoencoderLoss(Sampler):
         import torch
         from sklearn.utils.validation import check_is_fitted
 
+        from proxysample.networks.device_data import gather_on_host
         from proxysample.networks.image_tensors import ImageTensors
 
         check_is_fitted(self, "network_")
@@ -211,11 +212,11 @@ class AutoencoderLoss(Sampler):
                 f"fitted on {self.network_.shape}"
             )
         with torch.inference_mode(), deterministic_kernels():
-            latents = [
-                self.network_.encoder(batch).flatten(1).cpu()
-                for batch in images.in_order(self.progress, "encoding")
-            ]
-        return torch.cat(latents).numpy()
+            batches = images.in_order(self.progress, "encoding")
+            latents = gather_on_host(
+                (self.network_.encoder(batch).flatten(1) for batch in batches), len(images)
+            )
+        return latents.numpy()
 
 
 def reconstruction_losses(
@@ -242,9 +243,11 @@ def reconstruction_losses(
     """
     import torch
 
+    from proxysample.networks.device_data import gather_on_host
+
     with torch.inference_mode():
-        losses = [
-            pixel_loss(network(batch), batch).flatten(1).double().mean(dim=1).cpu()
+        losses = (
+            pixel_loss(network(batch), batch).flatten(1).double().mean(dim=1)
             for batch in images.in_order(progress)
-        ]
-    return torch.cat(losses).numpy()
+        )
+        return gather_on_host(losses, len(images)).numpy()

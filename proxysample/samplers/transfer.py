@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from proxysample.networks.classification_head import ClassificationHead
+    from proxysample.networks.device_data import DeviceRows
     from proxysample.networks.embedding import Backbone
     from proxysample.networks.image_tensors import ImageTensors
 
@@ -68,8 +69,8 @@ class TransferLoss(Sampler):
         Seed of the head's initial weights, the order of training and dropout; None draws a new
         one each time.
     device : str or torch.device
-        "auto" takes the first CUDA device where there is one. Scores differ between kinds of
-        device, whose random numbers differ, and a little between numbers of threads.
+        "auto" takes the first CUDA device where there is one. Scores differ a little between
+        kinds of device and numbers of threads, whose sums round otherwise.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
@@ -150,12 +151,12 @@ class TransferLoss(Sampler):
         _check_backbone(self.backbone, self.weights)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
-        import torch
+        from proxysample.networks.device_data import DeviceRows
 
         labels = self._labels(samples)
         self.backbone_ = self._backbone_for(samples)
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
-        targets = torch.from_numpy(labels).to(resolve_device(self.device))
+        targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
         with deterministic_kernels():
             if self.backbone_ is None:
                 return self._score_features(flat_features(samples), targets)
@@ -181,22 +182,32 @@ class TransferLoss(Sampler):
         backbone.normalises = backbone.normalises and self.protocol == "default"
         return backbone if samples.images.ndim == 4 else None
 
-    def _score_images(self, backbone: Backbone, samples: Samples, targets: Tensor) -> FloatArray:
+    def _score_images(
+        self, backbone: Backbone, samples: Samples, targets: DeviceRows
+    ) -> FloatArray:
+        from proxysample.networks.device_data import DeviceRows
         from proxysample.networks.embedding import extract_features
         from proxysample.networks.image_tensors import ImageTensors
 
-        images = ImageTensors(samples, targets.device)
+        drifting = self.protocol == "paper"
+        images = ImageTensors(samples, targets.device, read_often=drifting)
         backbone.to(images.device)
-        if self.protocol == "default":
+        if not drifting:
             return self._score_features(extract_features(backbone, images, self.progress), targets)
         self._train_drifting(backbone, images, targets)
-        return self._losses(extract_features(backbone, images, self.progress), targets)
+        features = extract_features(backbone, images, self.progress)
+        return self._losses(DeviceRows(features, targets.device), targets)
 
-    def _score_features(self, features: Tensor, targets: Tensor) -> FloatArray:
-        self._train_head(lambda rows: features[rows].to(targets.device), features.shape[1], targets)
+    def _score_features(self, computed: Tensor, targets: DeviceRows) -> FloatArray:
+        from proxysample.networks.device_data import DeviceRows
+
+        features = DeviceRows(computed, targets.device, read_often=True)
+        self._train_head(lambda rows: features[rows], features.shape[1], targets)
         return self._losses(features, targets)
 
-    def _train_drifting(self, backbone: Backbone, images: ImageTensors, targets: Tensor) -> None:
+    def _train_drifting(
+        self, backbone: Backbone, images: ImageTensors, targets: DeviceRows
+    ) -> None:
         import torch
 
         def features_of(rows: IntArray) -> Tensor:
@@ -213,7 +224,7 @@ class TransferLoss(Sampler):
             backbone.drift(False)
 
     def _train_head(
-        self, features_of: Callable[[IntArray], Tensor], n_features: int, targets: Tensor
+        self, features_of: Callable[[IntArray], Tensor], n_features: int, targets: DeviceRows
     ) -> None:
         import torch
         from torch.nn import functional as F
@@ -225,7 +236,7 @@ class TransferLoss(Sampler):
         weights_seed, order_seed, dropout_seed = draw_seeds(self.random_state, 3)
         head = initialized(lambda: ClassificationHead(n_features, len(self.classes_)), weights_seed)
         head.to(targets.device)
-        dropout = torch.Generator(targets.device).manual_seed(dropout_seed)
+        dropout = torch.Generator().manual_seed(dropout_seed)
 
         def loss_of(rows: IntArray) -> Tensor:
             loss: Tensor = F.cross_entropy(head(features_of(rows), dropout), targets[rows])
@@ -244,17 +255,20 @@ class TransferLoss(Sampler):
         )
         self.head_: ClassificationHead = head.eval()
 
-    def _losses(self, features: Tensor, targets: Tensor) -> FloatArray:
+    def _losses(self, features: DeviceRows, targets: DeviceRows) -> FloatArray:
         import torch
         from torch.nn import functional as F
 
-        losses = []
+        from proxysample.networks.device_data import gather_on_host
+
+        def losses_of(rows: slice) -> Tensor:
+            logits = self.head_(features[rows]).double()
+            return F.cross_entropy(logits, targets[rows], reduction="none")
+
+        starts = range(0, len(features), ROWS_PER_CHUNK)
         with torch.inference_mode():
-            for start in range(0, len(features), ROWS_PER_CHUNK):
-                rows = slice(start, start + ROWS_PER_CHUNK)
-                logits = self.head_(features[rows].to(targets.device)).double()
-                losses.append(F.cross_entropy(logits, targets[rows], reduction="none").cpu())
-        return torch.cat(losses).numpy()
+            losses = (losses_of(slice(start, start + ROWS_PER_CHUNK)) for start in starts)
+            return gather_on_host(losses, len(features)).numpy()
 
 
 def _check_backbone(backbone: object, weights: object) -> None:
