@@ -136,12 +136,12 @@ def find_index(faiss: Any, n_features: int, device: str) -> Any:
     kind, _, number = str(device).partition(":")
     if kind == "cpu" or (kind == "auto" and not n_gpus):
         return faiss.IndexFlatL2(n_features)
-    gpu = int(number or 0)
-    if kind not in ("auto", "cuda") or gpu >= n_gpus:
+    number = number or "0"
+    if kind not in ("auto", "cuda") or not number.isdecimal() or int(number) >= n_gpus:
         raise InputError(
             f"faiss sees {n_gpus} GPUs here, not {device!r}; pass device='cpu', or install "
             "'proxysample[faiss-gpu]' in place of 'proxysample[faiss]'"
         )
     configuration = faiss.GpuIndexFlatConfig()
-    configuration.device = gpu
+    configuration.device = int(number)
     return faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), n_features, configuration)

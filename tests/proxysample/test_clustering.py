@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans, kmeans_plusplus
 
-from proxysample import clustering, load_dataset
+from proxysample import InputError, clustering, load_dataset
 from proxysample.clustering import cluster, cluster_from_random_starts
 from proxysample.clustering.lloyd import iterate
 from proxysample.clustering.numpy_engine import NumpyEngine, nearest_centers
@@ -141,6 +141,12 @@ def test_fewer_distinct_rows_than_clusters(backend, workers, capfd):
     assert capfd.readouterr().err == ""
     # faiss splits a cluster by moving its center by a thousandth, to either side.
     assert found.distances == pytest.approx(np.zeros(120), abs=1e-3 if backend == "faiss" else 1e-6)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cuda:1.5", "cuda:9999"])
+def test_faiss_names_the_fix_for_a_device_that_it_does_not_see(device, workers):
+    with pytest.raises(InputError, match=f"faiss sees .* not '{device}'; pass device='cpu', or"):
+        cluster(Rows(np.eye(3)), 2, backend="faiss", device=device, workers=workers)
 
 
 def test_distances_and_labels_are_those_to_the_nearest_center(digits, workers):
