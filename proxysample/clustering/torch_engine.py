@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+# Share of a GPU's free memory that the features may take; more are sent anew in each pass.
+MEMORY_SHARE = 0.5
+
 
 class TorchEngine:
     """Passes over rows that stay on a GPU where they fit.
@@ -50,7 +53,8 @@ class TorchEngine:
     def _fits(self) -> bool:
         from proxysample.networks.device_data import fits_on_gpu
 
-        return fits_on_gpu(4 * len(self._rows) * self._rows.n_features, self._device)
+        n_bytes = 4 * len(self._rows) * self._rows.n_features
+        return fits_on_gpu(n_bytes, self._device, MEMORY_SHARE)
 
     def _send(self, block: slice) -> Tensor:
         import torch

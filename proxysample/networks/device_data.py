@@ -13,20 +13,23 @@ from proxysample.data.reading import ROWS_PER_CHUNK
 from proxysample.device import copy_to_device
 from proxysample.keeping import IntArray
 
-# Share of a GPU's free memory that data may take; what takes more is sent anew for each use.
-MEMORY_SHARE = 0.5
+# Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
+# rest is for the network, and what its forward and backward passes hold.
+MEMORY_SHARE = 0.25
 
 # A read makes the host wait for the GPU, so results stay there until they take this much.
 BYTES_PER_READ = 1 << 24
 
 
-def fits_on_gpu(n_bytes: int, device: torch.device) -> bool:
+def fits_on_gpu(n_bytes: int, device: torch.device, share: float) -> bool:
     """Tell whether data may stay in a GPU's memory.
 
     Parameters
     ----------
     n_bytes : int
     device : torch.device
+    share : float
+        Part of the memory that is free now that they may take, in [0, 1].
 
     Returns
     -------
@@ -35,13 +38,13 @@ def fits_on_gpu(n_bytes: int, device: torch.device) -> bool:
 
     Examples
     --------
-    >>> fits_on_gpu(1, torch.device("cpu"))
+    >>> fits_on_gpu(1, torch.device("cpu"), share=0.5)
     False
     """
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return n_bytes < MEMORY_SHARE * free
+    return n_bytes < share * free
 
 
 class DeviceRows:
@@ -54,8 +57,9 @@ class DeviceRows:
     device : torch.device
         Where rows go.
     read_often : bool
-        Whether the rows are used many times. On a GPU they are then sent once and stay there, as
-        far as `fits_on_gpu` allows; otherwise each batch is copied from page-locked memory.
+        Whether the rows are used many times. They are then sent to a GPU once and stay there, if
+        they take less than `MEMORY_SHARE` of its free memory; otherwise each batch is copied from
+        page-locked memory.
 
     Attributes
     ----------
@@ -81,7 +85,7 @@ class DeviceRows:
         self._source = source
         self.shape: tuple[int, ...] = tuple(source.shape)
         self.device = device
-        stays = read_often and fits_on_gpu(source.nbytes, device)
+        stays = read_often and fits_on_gpu(source.nbytes, device, MEMORY_SHARE)
         self._on_device = self._sent_once() if stays else None
 
     def __len__(self) -> int:

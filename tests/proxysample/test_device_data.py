@@ -24,11 +24,11 @@ def gpu() -> Iterator[Record]:
         yield record
 
 
-@pytest.mark.parametrize(("needed", "fits"), [(499, True), (500, False)])
-def test_data_may_take_half_of_a_gpus_free_memory(needed, fits):
+@pytest.mark.parametrize(("needed", "fits"), [(299, True), (300, False)])
+def test_data_may_take_a_share_of_a_gpus_free_memory(needed, fits):
     with simulated_gpu(free_memory=1000):
-        assert fits_on_gpu(needed, GPU) is fits
-        assert not fits_on_gpu(needed, CPU)
+        assert fits_on_gpu(needed, GPU, share=0.3) is fits
+        assert not fits_on_gpu(needed, CPU, share=0.3)
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])
@@ -62,13 +62,13 @@ def test_rows_that_stay_on_a_gpu_are_sent_once_and_few_at_a_time(gpu):
     assert [(one.kind, one.n_bytes) for one in gpu.crossings[3:]] == [("copy", 8 * 50)]
 
 
-@pytest.mark.parametrize(("read_often", "share"), [(False, 1.0), (True, 0.0)])
-def test_rows_that_do_not_stay_are_sent_without_a_wait(read_often, share, gpu, monkeypatch):
-    monkeypatch.setattr(device_data, "MEMORY_SHARE", share)
-    rows = DeviceRows(NUMBERS, GPU, read_often=read_often)
-    assert not gpu.crossings
-    for _ in range(2):
-        _ = rows[np.arange(5)]
+@pytest.mark.parametrize(("read_often", "free_memory"), [(False, 1 << 30), (True, 480)])
+def test_rows_that_do_not_stay_are_sent_without_a_wait(read_often, free_memory):
+    with simulated_gpu(free_memory) as gpu:
+        rows = DeviceRows(NUMBERS, GPU, read_often=read_often)
+        assert not gpu.crossings
+        for _ in range(2):
+            _ = rows[np.arange(5)]
     assert [(one.kind, one.n_bytes) for one in gpu.crossings] == [("copy", 15)] * 2
 
 

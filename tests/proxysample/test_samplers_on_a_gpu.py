@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,8 @@ import torch
 from torch import nn
 
 from proxysample import AutoencoderLoss, KMeansOutlierRemoval, TransferLoss, load_dataset
-from proxysample.clustering import cluster
-from proxysample.clustering.torch_engine import TorchEngine
+from proxysample.cli import main
+from proxysample.clustering import cluster, torch_engine
 from proxysample.data import rows as rows_module
 from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
@@ -69,7 +70,8 @@ def watch(request: Any) -> Callable[[Callable[[], Any]], Watched]:
 def data(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whether data fit in the GPU's memory."""
     if request.param == "streams":
-        monkeypatch.setattr(device_data, "MEMORY_SHARE", 0.0)
+        for user in (device_data, torch_engine):
+            monkeypatch.setattr(user, "MEMORY_SHARE", 0.0)
     return str(request.param)
 
 
@@ -207,7 +209,7 @@ def test_a_pass_of_k_means_is_waited_for_once(
 
     def run(n_passes: int, n_farthest: int, device: torch.device = GPU) -> Any:
         with Workers(1) as workers:
-            engine = TorchEngine(Rows(features), 20, device, workers)
+            engine = torch_engine.TorchEngine(Rows(features), 20, device, workers)
             steps = [engine.step(centers) for _ in range(n_passes)]
             return steps[-1], [engine.farthest(5) for _ in range(n_farthest)]
 
@@ -228,6 +230,30 @@ def test_a_pass_of_k_means_is_waited_for_once(
         assert of_a_pass == 4 * centers.size + (0 if data == "stays" else features.nbytes)
 
 
+@pytest.mark.parametrize("command", ["select", "report"])
+def test_the_command_line_passes_the_device_on(
+    command: str, command_line: Any, tmp_path: Path
+) -> None:
+    def run(device: str, output: Path) -> tuple[int, str, str]:
+        words = (command, "--dataset", "digits", "--sampler", "km-or", "-r", "0.25")
+        parameters = ("n_clusters=5", "n_init=1", "backend=torch", f"device={device}")
+        each = [word for parameter in parameters for word in ("--param", parameter)]
+        result: tuple[int, str, str] = command_line(main, *words, *each, "-o", str(output))
+        return result
+
+    output = tmp_path / ("kept.npy" if command == "select" else "kept.html")
+    watched = watch_simulated(partial(run, "cuda:0", output))
+    assert watched.result[0] == 0
+    assert watched.n_waits > 0
+    if command == "report":
+        assert "cuda:0" in output.read_text(encoding="utf-8")
+    missing = tmp_path / f"none{output.suffix}"
+    code, _, error = run("cuda:99", missing)
+    assert code == 2
+    assert "device 'cuda:99' is not available here; pass 'auto' or 'cpu'" in error
+    assert not missing.exists()
+
+
 @needs_a_gpu
 @pytest.mark.parametrize("backend", ["torch", "faiss"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -237,7 +263,8 @@ def test_a_real_gpu_comes_to_scikit_learns_inertia(backend: Any) -> None:
     ):
         pytest.skip("needs faiss-gpu")
     features = (digits()[0] / 255).reshape(len(digits()[0]), -1).astype(np.float32)
-    rows, start = Rows(features - features.mean(axis=0)), features[:30].astype(np.float64)
+    rows = Rows(features - features.mean(axis=0))
+    start = rows.source[:30].astype(np.float64)
     with Workers() as workers:
         expected, found = (
             cluster(rows, 30, centers=start, backend=name, device="cuda", workers=workers)
