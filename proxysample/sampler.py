@@ -102,6 +102,11 @@ class Sampler(BaseEstimator, abc.ABC):
         check_count("batch_size", parameters.get("batch_size", 1))
         check_count("num_workers", parameters.get("num_workers", 0), least=0)
         check_random_state(parameters.get("random_state"))
+        if not isinstance(parameters.get("progress", False), bool):
+            raise InputError(
+                f"progress must be True or False (in JSON, true or false), not "
+                f"{parameters['progress']!r}"
+            )
 
     def fit(self, dataset: Any, y: Any = None) -> Self:
         """Score a dataset.

@@ -48,6 +48,7 @@ def test_score_writes_a_ranking(proxysample, tmp_path):
         ({"--sampler": "cc-ro"}, "did you mean"),
         ({"--dataset": "npz:missing.npz"}, "no such file"),
         ({"--param": "n_clusters"}, "name=value"),
+        ({"--param": "progress=False"}, "(in JSON, true or false), not 'False'"),
         ({"--sampler": "rs", "--param": "random_state=x"}, "random_state must be an integer"),
         ({"-o": "indices.txt"}, "written as .npy"),
         ({"-o": "missing/indices.npy"}, "does not exist"),
