@@ -28,7 +28,7 @@ class Augmentation:
     Raises
     ------
     InputError
-        If `crop_padding` is negative or no integer.
+        If `flip` is no truth value, or `crop_padding` is negative or no integer.
 
     Examples
     --------
@@ -40,6 +40,9 @@ class Augmentation:
     crop_padding: int | None = None
 
     def __post_init__(self) -> None:
+        # A text such as "no" would count as true.
+        if not isinstance(self.flip, bool):
+            raise InputError(f"flip must be True or False, not {self.flip!r}")
         padding = self.crop_padding
         if padding is not None and (not isinstance(padding, int) or padding < 0):
             raise InputError(

@@ -29,6 +29,12 @@ class Searcher(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scikit-learn sh
     def id(self) -> str:
         """The id of `proxysample_nas.searchers.list_searchers` that these parameters have."""
 
+    def check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, as `search` would.
+
+        A study asks before it begins; a subclass that checks nothing fails only when it searches.
+        """
+
     @abc.abstractmethod
     def search(
         self,

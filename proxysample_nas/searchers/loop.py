@@ -66,6 +66,10 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     def _check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, before any work."""
 
+    def check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, as `search` would."""
+        self._check_parameters()
+
     @abc.abstractmethod
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""

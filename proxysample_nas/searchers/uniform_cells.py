@@ -108,7 +108,9 @@ def check_n_cells(n: int, n_nodes: int, *, connected_only: bool) -> None:
     InputError
         If there are fewer.
     """
-    available = n_cells(n_nodes, connected_only=connected_only)
+    # There are at least 4 ** (n_nodes - 1), so more nodes need no counting of huge numbers.
+    enough = min(n_nodes, n.bit_length() // 2 + 2)
+    available = n_cells(enough, connected_only=connected_only)
     if n > available:
         kind = "connected cells" if connected_only else "cells"
         raise InputError(

@@ -271,7 +271,7 @@ class Study:
 
     def results(self) -> StudyResults:
         """Read all that a report shows from the store."""
-        return StudyResults.read(self.store)
+        return StudyResults.read(Store(store_path(self.folder), must_exist=True))
 
     def figure(self, name: str) -> Figure:
         """Draw one of the paper's figures.

@@ -46,6 +46,12 @@ def test_the_border_is_the_eighth_of_the_size_that_the_paper_used() -> None:
     assert Augmentation().padding(32, 16) == 2
 
 
+@pytest.mark.parametrize("flip", ["no", "False", 0, None])
+def test_whether_to_flip_is_true_or_false(flip: object) -> None:
+    with pytest.raises(InputError, match="flip must be True or False"):
+        Augmentation(flip=flip)  # type: ignore[arg-type]
+
+
 def test_draws_cover_every_window_evenly() -> None:
     draws = Augmentation(crop_padding=1).draw(30_000, 8, 8, torch.Generator().manual_seed(0))
     places = torch.bincount(draws.tops * 3 + draws.lefts, minlength=9)

@@ -113,7 +113,7 @@ def test_a_changed_configuration_is_read_or_refused(settings: dict[str, Any]) ->
     assert StudyConfiguration.from_json(text).to_json() == text
     texts = texts_like(text)
     read = readable(StudyConfiguration.from_json, texts)
-    assert 200 < len(read) < len(texts) / 3
+    assert 100 < len(read) < len(texts) / 3
     for one in read:
         # What was read can be used: it names its experiments, and comes back the same.
         again = StudyConfiguration.from_json(one)
@@ -161,7 +161,7 @@ def test_a_folder_with_changed_facts_is_reported_or_refused(
         ({"recipe": []}, "its recipe is"),
         ({"training": {"learning_rate": math.nan}}, "not JSON compliant"),
         ({"training": {"epochs": "many"}}, "epochs"),
-        ({"augmentation": {"rotation": 3}}, "augmentation: .*rotation"),
+        ({"augmentation": {"rotation": 3}}, "augmentation .*rotation"),
         ({"transfers": [{"n_best": 3}]}, "transfer: .*dataset"),
         ({"lookup": {"dataset": "cifar100"}}, "lookup: .*path"),
         ({"script": "run"}, "no setting of a study|unknown setting"),

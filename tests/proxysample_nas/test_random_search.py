@@ -20,9 +20,23 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers.data import prepare_data
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.uniform_cells import draw_cells, n_cells
+from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells, n_cells
 from proxysample_nas.space.cell import Cell, all_cells
 from proxysample_nas.training.trainer import CellTrainer
+
+
+@pytest.mark.parametrize("connected_only", [True, False])
+def test_as_many_cells_can_be_drawn_as_there_are(connected_only: bool) -> None:
+    for n_nodes in (2, 3, 4):
+        available = n_cells(n_nodes, connected_only=connected_only)
+        check_n_cells(available, n_nodes, connected_only=connected_only)
+        with pytest.raises(InputError, match=f"since there are {available};"):
+            check_n_cells(available + 1, n_nodes, connected_only=connected_only)
+
+
+@pytest.mark.parametrize("connected_only", [True, False])
+def test_a_huge_cell_is_checked_at_once(connected_only: bool) -> None:
+    check_n_cells(10**6, 2**60, connected_only=connected_only)
 
 
 def generator_of(seed: int) -> torch.Generator:

@@ -137,13 +137,20 @@ def draw_rows(train: ArrayDataset, n_train: int, random_state: int) -> IntArray:
     Raises
     ------
     InputError
-        If there are fewer.
+        If there are fewer, or so few that a class would have none.
     """
     if n_train > len(train):
         raise InputError(f"n_train={n_train:,}, but there are {len(train):,} training images")
+    names, codes = encode_labels(np.asarray(train.targets))
     shuffled = np.random.default_rng(random_state).permutation(len(train))
-    codes = encode_labels(np.asarray(train.targets))[1]
-    return np.sort(interleave_classes(shuffled, codes)[:n_train])
+    rows = np.sort(interleave_classes(shuffled, codes)[:n_train])
+    n_empty = len(names) - len(np.unique(codes[rows]))
+    if n_empty:
+        raise InputError(
+            f"n_train={n_train:,} leaves {n_empty:,} of {len(names):,} classes without an image; "
+            "raise it"
+        )
+    return rows
 
 
 def _fingerprint(*parts: ArrayDataset) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxysample.cli_support import parse_parameters
+from proxysample.errors import InputError
+
+# A comma within brackets belongs to a value, such as [0.5, 0.999].
+_BETWEEN_WORDS = re.compile(r",(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,17 @@ class Component:
         Raises
         ------
         InputError
-            If a word is not ``parameter=value``.
+            If it is none of these, or a word is not ``parameter=value``.
         """
         if isinstance(given, Component):
             return given
-        if not isinstance(given, str):
+        if isinstance(given, Mapping) and {"name", "parameters"} <= given.keys():
             return cls(given["name"], dict(given["parameters"]))
+        if not isinstance(given, str):
+            raise InputError(
+                "a study names its samplers and searchers by their ids, such as 'cc-or' or "
+                f"'km-or:n_clusters=50', not {given!r:.80}"
+            )
         name, _, words = given.partition(":")
         return cls(name, parse_words(words))
 
@@ -63,11 +73,15 @@ class Component:
 
 
 def parse_words(words: str) -> dict[str, Any]:
-    """Read ``"name=value,name=value"``; `InputError` for any other word.
+    """Read ``"name=value,name=value"``; `InputError` for any other word, or a name given twice.
 
     Examples
     --------
     >>> parse_words("epochs=2,protocol=paper")
     {'epochs': 2, 'protocol': 'paper'}
     """
-    return parse_parameters(words.split(",") if words else ())
+    given = _BETWEEN_WORDS.split(words) if words else []
+    parameters = parse_parameters(given)
+    if len(parameters) < len(given):
+        raise InputError(f"a parameter is given twice in {words!r}")
+    return parameters

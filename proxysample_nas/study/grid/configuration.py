@@ -26,6 +26,7 @@ from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.given_values import as_tuple, check_kinds
 from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -64,6 +65,14 @@ WRITTEN = {
     "random_state": COUNT,
     "transfers": list_of(MAPPING),
     "lookup": optional(MAPPING),
+}
+# Of what a user gives as it is; the rest is created from names.
+GIVEN = {"dataset": TEXT} | {
+    name: WRITTEN[name]
+    for name in (
+        *("recipe", "seeds", "search_seeds", "random_state", "n_train"),
+        *("training", "augmentation"),
+    )
 }
 
 
@@ -169,14 +178,16 @@ class StudyConfiguration:
         unknown = [name for name in settings if name not in cls.__dataclass_fields__]
         if unknown:
             raise unknown_name("setting of a study", unknown[0], cls.__dataclass_fields__)
+        if "dataset" not in settings:
+            raise InputError("a study needs a dataset, such as dataset='digits'")
         configuration = cls(
-            samplers=tuple(Component.parse(one) for one in samplers),
-            searchers=tuple(Component.parse(one) for one in searchers),
-            ratios=tuple(ratios),
-            channels=tuple(channels),
-            seeds=tuple(seeds),
-            search_seeds=tuple(search_seeds),
-            transfers=tuple(Transfer.parse(one) for one in transfers),
+            samplers=tuple(Component.parse(one) for one in as_tuple("samplers", samplers)),
+            searchers=tuple(Component.parse(one) for one in as_tuple("searchers", searchers)),
+            ratios=as_tuple("ratios", ratios),
+            channels=as_tuple("channels", channels),
+            seeds=as_tuple("seeds", seeds),
+            search_seeds=as_tuple("search_seeds", search_seeds),
+            transfers=tuple(Transfer.parse(one) for one in as_tuple("transfers", transfers)),
             lookup=None if lookup is None else Lookup.parse(lookup),
             **settings,
         )
@@ -185,6 +196,7 @@ class StudyConfiguration:
 
     def check(self) -> None:
         """Raise `InputError` for anything that would fail later."""
+        check_kinds(vars(self), GIVEN)
         self._check_axes()
         for component in self.samplers:
             self.create_sampler(component)
@@ -194,8 +206,6 @@ class StudyConfiguration:
             self.create_trainer(channels)
         for transfer in self.transfers:
             transfer.check()
-        if self.n_train is not None and self.n_train < 1:
-            raise InputError(f"n_train must be at least 1, not {self.n_train}")
         if self.architecture_data not in get_args(ArchitectureData):
             raise unknown_name(
                 "kind of architecture data", self.architecture_data, get_args(ArchitectureData)
@@ -228,8 +238,9 @@ class StudyConfiguration:
             raise InputError(
                 f"{component.name}: the seeds of a study's searches are given as search_seeds"
             )
-        for seed in self.search_seeds:
-            parameters = self.create_searcher(component, seed).get_params(deep=False)
+        searcher = self.create_searcher(component, self.search_seeds[0])
+        searcher.check_parameters()
+        parameters = searcher.get_params(deep=False)
         if parameters.get("protocol") == "paper" and self.architecture_data == "held-out":
             raise InputError(
                 f"{component.label} needs architecture data of its own, as the paper's code took "

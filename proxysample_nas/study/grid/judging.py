@@ -9,6 +9,7 @@ from typing import Any, Self
 from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.study.grid.component import parse_words
+from proxysample_nas.study.grid.given_values import check_names
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -94,6 +95,13 @@ class Transfer:
 
 _WORDS = frozenset({"n_best", "channels", "recipe"})
 _AUGMENTATIONS = frozenset(field.name for field in fields(Augmentation))
+# Parameters of a trainer that a study and a transfer name outside of `training`.
+_NAMED_BESIDE_TRAINING = frozenset({"channels", "seeds", "augmentation"})
+_TRAININGS = [
+    field.name
+    for field in fields(CellTrainer)
+    if field.name not in _NAMED_BESIDE_TRAINING | {"progress"}
+]
 
 
 def create_trainer(
@@ -123,6 +131,11 @@ def create_trainer(
         If a name or a value cannot be used.
     """
     try:
+        beside = _NAMED_BESIDE_TRAINING & set(training)
+        if beside:
+            name = min(beside)
+            raise InputError(f"{name} has a setting of its own: give {name} beside training")
+        check_names("parameter of training", training, _TRAININGS)
         return CellTrainer.from_recipe(
             recipe,
             channels=channels,
@@ -138,6 +151,7 @@ def create_trainer(
 def create_augmentation(parameters: Mapping[str, Any]) -> Augmentation:
     """Create an augmentation from plain values; `InputError` for an unknown name."""
     try:
+        check_names("parameter of augmentation", parameters, sorted(_AUGMENTATIONS))
         return Augmentation(**parameters)
     except TypeError as error:
         raise InputError(f"augmentation: {error}") from error
@@ -180,7 +194,12 @@ class Lookup:
         """
         if isinstance(given, cls):
             return given
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"lookup must be a mapping such as {{'path': {str(given)!r:.80}, "
+                f"'dataset': 'cifar100'}}, not {given!r:.80}"
+            )
         try:
-            return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+            return cls(**given)
         except TypeError as error:
             raise InputError(f"lookup: {error}") from error
