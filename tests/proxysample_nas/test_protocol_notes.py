@@ -60,9 +60,33 @@ def test_the_papers_split_is_named(tmp_path):
     assert any("half of the test part" in rule for rule in reading_rules(results))
 
 
+def test_what_was_changed_of_a_search_is_named(tmp_path):
+    _, text = notes(
+        tmp_path,
+        facts=HALF_OF_CIFAR100,
+        architecture_data="test-half",
+        searchers=["gdas:n_nodes=4,protocol=paper,learning_rate=0.05"],
+        augmentation={"flip": False},
+    )
+    changed = "{'learning_rate': 0.05, 'protocol': 'paper', 'augmentation': {'flip': False}}"
+    assert f"epochs of batches of 64 (with {changed} changed), seed 0" in text
+
+
 def test_one_training_seed_has_no_spread(tmp_path):
     _, text = notes(tmp_path, seeds=[7])
     assert "after the last epoch, seed 7." in text
+    assert "One search per row: it says nothing" in text
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_published_accuracies_have_no_spread_over_trainings(tmp_path, seeds):
+    results, text = notes(
+        tmp_path, search_seeds=seeds, lookup={"path": "published.csv", "dataset": "cifar100"}
+    )
+    text += " ".join([*what_was_run(results), *reading_rules(results)])
+    assert "judged at C = 16 by the published accuracies of cifar100." in text
+    for words in ("seeds that train", "over its trainings", "over the trainings", "seeds 7"):
+        assert words not in text, words
 
 
 def test_changed_augmentation_is_said(tmp_path):

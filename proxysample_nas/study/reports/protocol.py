@@ -31,7 +31,8 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     lines = [_data(configuration, results.facts.datasets[configuration.dataset])]
     baseline = next((row for row in rows if row.setting.sampler is None and row.found), None)
     if baseline is not None:
-        lines.append(_search(configuration, results.search(baseline, baseline.found[0])))
+        search = results.search(baseline, baseline.found[0])
+        lines.append(_search(configuration, searcher, search))
     searches = [results.search(row, one) for row in rows for one in row.found]
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
@@ -60,22 +61,26 @@ def _data(configuration: StudyConfiguration, facts: DatasetFacts) -> str:
 
 def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
     n_seeds = len(configuration.search_seeds)
+    is_trained = configuration.lookup is None
     if n_seeds == 1:
+        has_spread = is_trained and len(configuration.seeds) > 1
+        spread = "the spread is over the seeds that train the found cell, and"
         text = (
-            "One search per row: the spread is over the seeds that train the found cell, and says "
-            "nothing about how another search would end. A * marks a cell without parameters."
+            f"One search per row: {spread if has_spread else 'it'} says nothing about how another "
+            "search would end. A * marks a cell without parameters."
         )
     else:
+        judged = "the mean over its trainings" if is_trained else "its published accuracy"
         text = (
             f"{n_seeds} searches per row: mean ± sample standard deviation over their cells, each "
-            "judged by the mean over its trainings, and in brackets the lowest and the highest. A "
+            f"judged by {judged}, and in brackets the lowest and the highest. A "
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
     return text + (f" {counted_searches(n_missing)} missing." if n_missing else "")
 
 
-def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
+def _search(configuration: StudyConfiguration, searcher: Component, result: dict[str, Any]) -> str:
     facts = result["facts"]
     parameters = facts["parameters"]
     held_out = configuration.architecture_data == "held-out"
@@ -84,12 +89,26 @@ def _search(configuration: StudyConfiguration, result: dict[str, Any]) -> str:
     return (
         f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
         f"C={parameters['channels']}, {counted(parameters['cells_per_stage'], 'cell')} a stage, "
-        f"{counted(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}, "
-        f"{name_seeds(configuration.search_seeds)}; architecture data {source} "
-        f"({facts['n_weight_samples']:,} images train weights and "
+        f"{counted(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}"
+        f"{_changed(configuration, searcher)}, {name_seeds(configuration.search_seeds)}; "
+        f"architecture data {source} ({facts['n_weight_samples']:,} images train weights and "
         f"{facts['n_architecture_samples']:,} the architecture at r=1). "
         f"{unseen} never seen. {_length(parameters)}"
     )
+
+
+# What the sentence about a search says anyway.
+_TOLD = frozenset(
+    {"n_nodes", "channels", "cells_per_stage", "epochs", "batch_size", "steps_per_epoch"}
+)
+
+
+def _changed(configuration: StudyConfiguration, searcher: Component) -> str:
+    """Name what else was given to a search, such as its protocol."""
+    given = {name: value for name, value in searcher.parameters.items() if name not in _TOLD}
+    if configuration.augmentation:
+        given |= {"augmentation": dict(configuration.augmentation)}
+    return f" (with {given} changed)" if given else ""
 
 
 def _length(parameters: dict[str, Any]) -> str:

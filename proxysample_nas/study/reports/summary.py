@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxysample_nas.study.forecast.wording import counted
+from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.comparison import compare_with_paper
 from proxysample_nas.study.reports.protocol import counted_searches, name_seeds
 from proxysample_nas.study.reports.results import StudyResults
@@ -31,12 +32,18 @@ def what_was_run(results: StudyResults) -> list[str]:
         f"Parts kept: r = {_listed(configuration.ratios)}, and the full data.",
         "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
         f"Searched from {name_seeds(configuration.search_seeds)}; judged at C = "
-        f"{_listed(configuration.channels)} from {name_seeds(configuration.seeds)}.",
+        f"{_listed(configuration.channels)} {_judged_by(configuration)}.",
     ]
     if configuration.transfers:
         names = ", ".join(transfer.dataset for transfer in configuration.transfers)
         lines.append(f"Best cells judged on {names} too.")
     return lines
+
+
+def _judged_by(configuration: StudyConfiguration) -> str:
+    if configuration.lookup is None:
+        return f"from {name_seeds(configuration.seeds)}"
+    return f"by the published accuracies of {configuration.lookup.dataset}"
 
 
 def how_far_it_got(results: StudyResults) -> list[str]:
@@ -91,10 +98,9 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
     """
     configuration = results.configuration
     if len(configuration.search_seeds) == 1:
-        yield (
-            "One search per row says nothing about another search: a row's spread is over the "
-            "trainings of the one cell that was found."
-        )
+        spread = ": a row's spread is over the trainings of the one cell that was found"
+        has_spread = configuration.lookup is None and len(configuration.seeds) > 1
+        yield f"One search per row says nothing about another search{spread if has_spread else ''}."
     else:
         yield (
             f"{len(configuration.search_seeds)} searches per row: a row's spread is over searches. "
