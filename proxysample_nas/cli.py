@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -42,7 +43,8 @@ def search(
         Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", help="A searcher's parameter, name=value.")
+        list[str] | None,
+        typer.Option("--param", help="A searcher's parameter, name=value. Repeat."),
     ] = None,
     random_state: Annotated[int, typer.Option("--random-state", min=0, help="Seed.")] = 0,
     output: Annotated[
@@ -64,6 +66,11 @@ def search(
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
     chosen = create_searcher(searcher, **parameters)
+    if parameters.get("protocol") == "paper":
+        raise InputError(
+            "protocol=paper trains the architecture on half of the test part, which a study "
+            "gives it: proxysample-nas study run --architecture-data test-half"
+        )
     for path in (output, drawing):
         if path is not None:
             check_writable(path)
@@ -89,17 +96,21 @@ def evaluate(
     cell: Annotated[str, typer.Option("--cell", help="Such as '|nor_conv_3x3~0|'.")],
     recipe: Annotated[str, typer.Option("--recipe", help="paper or nas-bench-201.")] = "paper",
     param: Annotated[
-        list[str] | None, typer.Option("--param", help="A parameter of CellTrainer, name=value.")
+        list[str] | None,
+        typer.Option("--param", help="A parameter of CellTrainer, name=value. Repeat."),
     ] = None,
 ) -> None:
     """Train a cell's network from scratch on the training part and judge it on the test part."""
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
+    from proxysample_nas.study.grid.given_values import check_names
     from proxysample_nas.training.trainer import CellTrainer
 
     judged = Cell.from_string(cell)
+    parameters = parse_parameters(param or ())
+    check_names("parameter of CellTrainer", parameters, [one.name for one in fields(CellTrainer)])
     try:
-        trainer = CellTrainer.from_recipe(recipe, **parse_parameters(param or ()))
+        trainer = CellTrainer.from_recipe(recipe, **parameters)
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
     splits = load_dataset(dataset)

@@ -47,10 +47,12 @@ def study_run(
         str | None, typer.Option("--recipe", help="Of judging: paper or nas-bench-201.")
     ] = None,
     train: Annotated[
-        list[str] | None, typer.Option("--train", help="A parameter of CellTrainer, name=value.")
+        list[str] | None,
+        typer.Option("--train", help="A parameter of CellTrainer, name=value. Repeat."),
     ] = None,
     augment: Annotated[
-        list[str] | None, typer.Option("--augment", help="Of the images, such as flip=false.")
+        list[str] | None,
+        typer.Option("--augment", help="Of the images, such as flip=false. Repeat."),
     ] = None,
     n_train: Annotated[
         int | None, typer.Option("--n-train", help="Use only so many training images.")
@@ -148,7 +150,10 @@ def study_run(
     if n_failed:
         for failure in study.store.failures():
             typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
-        raise InputError(f"{n_failed} experiments failed; --retry-failed runs them again")
+        raise InputError(
+            f"{n_failed} experiments failed, or need one that did; the same command with "
+            "--retry-failed runs them again"
+        )
 
 
 @study_app.command("status")

@@ -61,7 +61,11 @@ def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
         ("search --dataset digits --searcher darts-v1 --param epoch=3", "did you mean 'epochs'"),
         ("evaluate --dataset digits --cell |nor_conv~0|", "nor_conv"),
         ("evaluate --dataset digits --cell |none~0| --recipe papers", "did you mean 'paper'"),
-        ("evaluate --dataset digits --cell |none~0| --param epoch=1", "epoch"),
+        ("evaluate --dataset digits --cell |none~0| --param epoch=1", "did you mean 'epochs'"),
+        (
+            "search --dataset digits --searcher gdas --param protocol=paper",
+            "study run --architecture-data test-half",
+        ),
         ("study run --preset digit -o x", "did you mean 'digits'"),
         ("study run --dataset digits -o x", "also needs samplers, ratios, searchers"),
         ("study run --preset digits -r half -o x", "not 'half'"),

@@ -57,7 +57,10 @@ def test_published_accuracies_are_looked_up(proxysample_nas, tmp_path):
         ("--architecture-data test", "did you mean 'test-half'"),
         ("--recipe papers", "did you mean 'paper'"),
         ("--transfer npz:other.npz,n_bst=1", "n_bst"),
-        ("--augment flips=false", "flips"),
+        ("--augment flips=false", "did you mean 'flip'"),
+        ("--augment flip=False", "flip must be True or False, not 'False'"),
+        ("--train epoch=1", "did you mean 'epochs'"),
+        ("--seed -1", "seeds must be"),
     ],
 )
 def test_bad_settings_get_one_clear_message(proxysample_nas, words, message, tmp_path):
@@ -66,6 +69,14 @@ def test_bad_settings_get_one_clear_message(proxysample_nas, words, message, tmp
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_what_could_not_be_tried_is_told_from_what_failed(proxysample_nas, tmp_path):
+    words = SMALL + "--sampler km-or:n_clusters=500 --channels 4 --train epochs=1"
+    code, _out, err = proxysample_nas(*words.split(), "--output", str(tmp_path / "study"))
+    assert code == 2
+    assert err.count("failed: ") == 1
+    assert "2 experiments failed, or need one that did" in err
 
 
 def test_a_presets_transfers_can_be_taken_away(proxysample_nas, tmp_path):
