@@ -13,6 +13,9 @@ from proxysample.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+# Others lack what scoring needs, such as sums in float64.
+DEVICE_TYPES = ("cpu", "cuda")
+
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Turn a device name into a device that this machine has.
@@ -30,7 +33,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     Raises
     ------
     InputError
-        If the name is none of PyTorch's or the device is not on this machine.
+        If the name is none of PyTorch's, or the device is not on this machine or neither a CPU
+        nor a CUDA device.
 
     Examples
     --------
@@ -45,9 +49,15 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"device {device!r} is not available here; pass 'auto' or 'cpu' ({error})"
+            f"device {device!r} is not available here; pass 'auto' or 'cpu' ({reason})"
         ) from error
+    if resolved.type not in DEVICE_TYPES:
+        raise InputError(
+            f"device {device!r} is of a kind that nothing here was made for; pass 'auto', 'cpu' "
+            "or 'cuda'"
+        )
     return resolved
 
 

@@ -20,6 +20,11 @@ def test_an_unknown_device_says_what_to_pass(device: str) -> None:
         resolve_device(device)
 
 
+def test_a_device_without_values_is_refused() -> None:
+    with pytest.raises(InputError, match="'meta' is of a kind that nothing here"):
+        resolve_device("meta")
+
+
 def test_cudnn_is_left_as_it_was_found() -> None:
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
