@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -80,3 +82,28 @@ def check_positive(name: str, value: object) -> None:
         or not 0 < float(value) < math.inf
     ):
         raise InputError(f"{name} must be a positive number, not {value!r}")
+
+
+def check_shared_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a parameter that many samplers have cannot work.
+
+    Parameters
+    ----------
+    parameters : mapping
+        All of a sampler's, by name; those that it lacks are not looked at.
+
+    Examples
+    --------
+    >>> check_shared_parameters({"batch_size": 0})
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: batch_size must be a positive integer, not 0
+    """
+    check_count("batch_size", parameters.get("batch_size", 1))
+    check_count("num_workers", parameters.get("num_workers", 0), least=0)
+    check_random_state(parameters.get("random_state"))
+    progress = parameters.get("progress", False)
+    if not isinstance(progress, bool):
+        raise InputError(
+            f"progress must be True or False (in JSON, true or false), not {progress!r}"
+        )

@@ -24,7 +24,7 @@ from proxysample.keeping import (
     Rounding,
     check_ratio,
 )
-from proxysample.parameters import check_count, check_random_state
+from proxysample.parameters import check_shared_parameters
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -94,20 +94,6 @@ class Sampler(BaseEstimator, abc.ABC):
     def _check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, before any work."""
 
-    def _check_shared_parameters(self) -> None:
-        if not getattr(self, "id", ""):
-            name = type(self).__name__
-            raise InputError(f"{name} has no id; give the class one, such as id = {name.lower()!r}")
-        parameters = self.get_params(deep=False)
-        check_count("batch_size", parameters.get("batch_size", 1))
-        check_count("num_workers", parameters.get("num_workers", 0), least=0)
-        check_random_state(parameters.get("random_state"))
-        if not isinstance(parameters.get("progress", False), bool):
-            raise InputError(
-                f"progress must be True or False (in JSON, true or false), not "
-                f"{parameters['progress']!r}"
-            )
-
     def fit(self, dataset: Any, y: Any = None) -> Self:
         """Score a dataset.
 
@@ -129,7 +115,10 @@ class Sampler(BaseEstimator, abc.ABC):
             If a parameter or the dataset cannot be used.
         """
         keep = self._direction()
-        self._check_shared_parameters()
+        if not getattr(self, "id", ""):
+            name = type(self).__name__
+            raise InputError(f"{name} has no id; give the class one, such as id = {name.lower()!r}")
+        check_shared_parameters(self.get_params(deep=False))
         self._check_parameters()
         started = time.perf_counter()
         samples = self._read(dataset, y)
