@@ -60,6 +60,13 @@ def test_what_saves_nothing_never_pays_back(tmp_path):
     assert [line[-1] for line in section.lines] == ["never", "never"]
 
 
+def test_less_than_is_shown_has_no_sign(tmp_path):
+    results = timed(tmp_path, {1.0: 100.0, 0.5: 100.01, 0.25: 100.01}, 0.01)
+    (section,) = break_even_table(results).sections
+    # Saved in seconds and percent, and the net of one search.
+    assert [line[-4:-1] for line in section.lines] == [["0.0", "0%", "0.0"]] * 2
+
+
 def test_scoring_that_costs_nothing_pays_back_at_once(tmp_path):
     results = timed(tmp_path, {1.0: 100.0, 0.5: 50.0, 0.25: 50.0}, 0.0)
     assert [one.n_searches for one in break_evens(results)] == [1, 1]

@@ -226,7 +226,16 @@ def test_disconnected_cells_are_told_apart_from_collapsed_ones(tmp_path):
         tmp_path, lambda setting, seed: (CUT, 1.0), lambda *_: [10.0], searchers=[GDAS], seeds=[7]
     )
     caption = FIGURES["parameter-free-cells"].caption(results)
-    assert "2 of them have no such path at all" in caption
+    assert caption.endswith("1 distinct cell. 2 of them have no such path at all.")
+
+
+def test_one_cut_cell_is_written_in_the_singular(tmp_path):
+    def find(setting, seed):
+        return (CUT if setting.sampler is None else SKIPS, 1.0)
+
+    results = write_results(tmp_path, find, lambda *_: [10.0], searchers=[GDAS], seeds=[7])
+    caption = FIGURES["parameter-free-cells"].caption(results)
+    assert caption.endswith("2 distinct cells. 1 of them has no such path at all.")
 
 
 def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):

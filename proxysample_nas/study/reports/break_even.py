@@ -148,9 +148,9 @@ def _line(one: BreakEven) -> list[str]:
         f"{one.scoring_seconds:,.2f}",
         f"{one.search_seconds:,.1f}",
         f"{one.full_search_seconds:,.1f}",
-        f"{one.saved_seconds:,.1f}",
-        f"{one.saved_seconds / one.full_search_seconds:.0%}" if one.full_search_seconds else "",
-        f"{one.net_seconds:,.1f}",
+        f"{one.saved_seconds:z,.1f}",
+        f"{one.saved_seconds / one.full_search_seconds:z.0%}" if one.full_search_seconds else "",
+        f"{one.net_seconds:z,.1f}",
         "never" if one.n_searches is None else f"{one.n_searches:,}",
     ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxysample.errors import InputError
 from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, settle_layout
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.forecast.wording import counted
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results.best import best_cells
@@ -150,11 +151,13 @@ def parameter_free_caption(results: StudyResults) -> str:
     n_searches = sum(len(row.found) for row in results.rows)
     n_free = sum(len(one.found_by) for one in findings)
     n_cut = sum(len(one.found_by) for one in findings if not one.cell.is_connected)
-    cut = f" {n_cut} of them have no such path at all." if n_cut else ""
+    cut = (
+        f" {n_cut} of them {'has' if n_cut == 1 else 'have'} no such path at all." if n_cut else ""
+    )
     shown = f", the {N_SHOWN} most frequent drawn" if len(findings) > N_SHOWN else ""
     return (
         f"{n_free} of {n_searches} searches ended in a cell without a convolution on a path from "
-        f"input to output: {len(findings)} distinct cells{shown}.{cut}"
+        f"input to output: {counted(len(findings), 'distinct cell')}{shown}.{cut}"
     )
 
 
