@@ -29,6 +29,27 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
+class Example:
+    """An image to look at.
+
+    Attributes
+    ----------
+    index : int
+        Of the sample in the dataset.
+    image : ndarray of shape (h, w) or (h, w, c)
+    name : str
+        Its class; empty where there are no labels.
+    file : str
+        Where the dataset read it; empty where it does not tell by an attribute `files`.
+    """
+
+    index: int
+    image: npt.NDArray[Any]
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What a ranking keeps of a dataset at one ratio.
 
@@ -43,9 +64,9 @@ class Report:
     bin_edges : ndarray of shape (n_bins + 1,), float64
         Of the scores' histogram.
     kept_histogram, dropped_histogram : ndarray of shape (n_bins,), int64
-    examples : dict of list of ndarray
-        Images, channels last, under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and
-        ``"dropped last"``; empty where samples are no images.
+    examples : dict of list of Example
+        Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
+        where samples are no images.
 
     Examples
     --------
@@ -62,7 +83,7 @@ class Report:
     bin_edges: FloatArray
     kept_histogram: IntArray
     dropped_histogram: IntArray
-    examples: dict[str, list[npt.NDArray[Any]]]
+    examples: dict[str, list[Example]]
 
     @property
     def title(self) -> str:
@@ -167,38 +188,56 @@ def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True
     edges = np.histogram_bin_edges(ranking.scores, N_BINS)
+    classes = _read_classes(samples)
     return Report(
         ranking=ranking,
         r=r,
         indices=indices,
-        classes=_count_classes(samples, is_kept),
+        classes=_count_classes(classes, is_kept),
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
         dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
-        examples=_find_examples(ranking, samples, is_kept),
+        examples=_find_examples(ranking, samples, is_kept, classes),
     )
 
 
-def _count_classes(samples: Samples, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+@dataclass(frozen=True)
+class _Classes:
+    """Names of classes in sorted order of their labels, and each sample's place among them."""
+
+    names: npt.NDArray[Any]
+    codes: IntArray
+
+
+def _read_classes(samples: Samples) -> _Classes | None:
     labels = samples.cheap_labels
     if labels is None:
-        return []
+        return None
     classes, codes = encode_labels(labels)
-    sizes = np.bincount(codes)
-    kept = np.bincount(codes[is_kept], minlength=len(sizes))
     names = getattr(samples.dataset, "classes", None)
     numbered = classes.dtype.kind == "i" and classes.min() >= 0
     if names is not None and numbered and classes.max() < len(names):
         classes = np.asarray(names)[classes]
+    return _Classes(classes, codes)
+
+
+def _count_classes(classes: _Classes | None, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+    if classes is None:
+        return []
+    sizes = np.bincount(classes.codes)
+    kept = np.bincount(classes.codes[is_kept], minlength=len(sizes))
     return [
         ClassCount(str(name), int(size), int(count))
-        for name, size, count in zip(classes, sizes, kept, strict=True)
+        for name, size, count in zip(classes.names, sizes, kept, strict=True)
     ]
 
 
 def _find_examples(
-    ranking: Ranking, samples: Samples, is_kept: npt.NDArray[np.bool_]
-) -> dict[str, list[npt.NDArray[Any]]]:
+    ranking: Ranking,
+    samples: Samples,
+    is_kept: npt.NDArray[np.bool_],
+    classes: _Classes | None,
+) -> dict[str, list[Example]]:
     order = order_by_score(ranking.scores, ranking.keep)
     kept, dropped = order[is_kept[order]], order[~is_kept[order]]
     chosen = {
@@ -207,5 +246,24 @@ def _find_examples(
         "dropped first": dropped[:N_EXAMPLES],
         "dropped last": dropped[-N_EXAMPLES:],
     }
-    examples = {name: samples.rows(rows) for name, rows in chosen.items() if len(rows)}
-    return {name: images for name, images in examples.items() if all(i.ndim >= 2 for i in images)}
+    examples = {
+        name: _read_examples(samples, rows, classes) for name, rows in chosen.items() if len(rows)
+    }
+    return {
+        name: found
+        for name, found in examples.items()
+        if all(example.image.ndim >= 2 for example in found)
+    }
+
+
+def _read_examples(samples: Samples, rows: IntArray, classes: _Classes | None) -> list[Example]:
+    files = getattr(samples.dataset, "files", None)
+    return [
+        Example(
+            index=int(row),
+            image=image,
+            name="" if classes is None else str(classes.names[classes.codes[row]]),
+            file="" if files is None else str(files[row]),
+        )
+        for row, image in zip(rows, samples.rows(rows), strict=True)
+    ]

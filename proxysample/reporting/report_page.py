@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.reporting.report import Report
+from proxysample.reporting.report import Example, Report
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 60rem;
@@ -19,9 +19,12 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; } th { text-align: left; font-weight: 600; }
 td, th { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-.sheet { display: flex; flex-wrap: wrap; gap: 4px; }
-.sheet img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated;
-  background: #eee; }
+.sheet { display: flex; flex-wrap: wrap; gap: 6px 4px; }
+.sheet figure { width: 70px; margin: 0; }
+.sheet img { display: block; width: 70px; height: 70px; object-fit: contain;
+  image-rendering: pixelated; background: #eee; }
+.sheet figcaption { font-size: 11px; line-height: 1.3; color: #52606d; overflow: hidden;
+  white-space: nowrap; text-overflow: ellipsis; }
 .bar { background: #d5dbe1; width: 12rem; height: .7rem; margin-top: .45rem; }
 .bar span { display: block; height: 100%; background: #2a6fb0; }
 .kept { fill: #2a6fb0; } .dropped { fill: #d9823b; }
@@ -97,12 +100,22 @@ def _histogram(report: Report, width: int = 720, height: int = 200) -> str:
     )
 
 
-def _sheet(name: str, images: list[npt.NDArray[Any]]) -> str:
-    pictures = "".join(
-        f'<img alt="{html.escape(name)}" src="data:image/png;base64,{_png(image)}">'
-        for image in images
-    )
+def _sheet(name: str, examples: list[Example]) -> str:
+    pictures = "".join(map(_picture, examples))
     return f"<h2>{html.escape(name.capitalize())}</h2><div class='sheet'>{pictures}</div>"
+
+
+def _picture(example: Example) -> str:
+    """Show an image over its index and class; the file's name comes up on hovering."""
+    caption = html.escape(
+        f"{example.index}: {example.name}" if example.name else f"{example.index}"
+    )
+    title = html.escape(example.file) or caption
+    return (
+        f'<figure title="{title}"><img alt="{caption}" '
+        f'src="data:image/png;base64,{_png(example.image)}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _png(image: npt.NDArray[Any]) -> str:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,8 +38,12 @@ def test_it_counts_what_is_kept(report, digits):
 def test_examples_come_from_both_ends(report, digits):
     scores = report.ranking.scores
     first, last = int(np.argmin(scores)), int(np.argmax(scores))
-    assert np.array_equal(report.examples["kept first"][0], digits.images[first])
-    assert np.array_equal(report.examples["dropped last"][-1], digits.images[last])
+    for example, index in (
+        (report.examples["kept first"][0], first),
+        (report.examples["dropped last"][-1], last),
+    ):
+        assert np.array_equal(example.image, digits.images[index])
+        assert (example.index, example.name) == (index, str(digits.targets[index]))
 
 
 def test_the_text_says_it_all(report):
@@ -66,6 +72,19 @@ def test_the_page_needs_no_other_file(report, tmp_path):
     page.feed(path.read_text())
     assert page.images == sum(len(images) for images in report.examples.values()) == 96
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
+
+
+def test_each_picture_tells_its_index_class_and_file(digits, tmp_path):
+    images, labels = digits.images[:40], digits.targets[:40]
+    files = [Path("photos") / f"<{index}>.png" for index in range(40)]
+    dataset = ArrayDataset(images, labels, [f"digit {label}" for label in range(10)], files=files)
+    report = KMeansOutlierRemoval(n_clusters=2, random_state=0).report(dataset, 0.5)
+    report.save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for index, label in enumerate(labels):
+        file = html.escape(str(files[index]))
+        assert f'<figure title="{file}"><img alt="{index}: digit {label}"' in page
+        assert f"<figcaption>{index}: digit {label}</figcaption>" in page
 
 
 def test_names_of_classes_are_escaped(digits, tmp_path):
