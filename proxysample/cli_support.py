@@ -16,6 +16,9 @@ from proxysample.array_files import read_npy
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import IntArray, check_ratio
 
+# Users of Python write these where JSON has true, false and null.
+_PYTHON_WORDS = {"True": True, "False": False, "None": None}
+
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command line; errors that the project raises on purpose, and warnings, become messages.
@@ -71,7 +74,9 @@ def parse_ratio(text: str) -> float:
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` words; a value that is not JSON is a string.
+    """Read ``name=value`` words, whose values are JSON or Python's True, False and None.
+
+    Any other value is a string.
 
     Parameters
     ----------
@@ -92,17 +97,25 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     --------
     >>> parse_parameters(["n_clusters=50", "protocol=paper"])
     {'n_clusters': 50, 'protocol': 'paper'}
+    >>> parse_parameters(["nesterov=False", "progress=true", "gradient_clip=None"])
+    {'nesterov': False, 'progress': True, 'gradient_clip': None}
     """
     parameters = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise InputError(f"a parameter is given as name=value, not {word!r}")
-        try:
-            parameters[name.strip().replace("-", "_")] = json.loads(text)
-        except json.JSONDecodeError:
-            parameters[name.strip().replace("-", "_")] = text
+        parameters[name.strip().replace("-", "_")] = _parse_value(text)
     return parameters
+
+
+def _parse_value(text: str) -> Any:
+    if text.strip() in _PYTHON_WORDS:
+        return _PYTHON_WORDS[text.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def load_indices(path: Path, n_samples: int) -> IntArray:

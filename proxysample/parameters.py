@@ -84,6 +84,32 @@ def check_positive(name: str, value: object) -> None:
         raise InputError(f"{name} must be a positive number, not {value!r}")
 
 
+def check_boolean(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise `InputError` where a parameter is not True or False.
+
+    Any text would count as true, "no" included.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        What the user gave.
+    optional : bool
+        Whether None is allowed, too.
+
+    Examples
+    --------
+    >>> check_boolean("nesterov", "no")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: nesterov must be True or False, not 'no'
+    """
+    if not isinstance(value, bool) and not (optional and value is None):
+        allowed = "True, False or None" if optional else "True or False"
+        raise InputError(f"{name} must be {allowed}, not {value!r}")
+
+
 def check_shared_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise `InputError` where a parameter that many samplers have cannot work.
 
@@ -102,8 +128,4 @@ def check_shared_parameters(parameters: Mapping[str, Any]) -> None:
     check_count("batch_size", parameters.get("batch_size", 1))
     check_count("num_workers", parameters.get("num_workers", 0), least=0)
     check_random_state(parameters.get("random_state"))
-    progress = parameters.get("progress", False)
-    if not isinstance(progress, bool):
-        raise InputError(
-            f"progress must be True or False (in JSON, true or false), not {progress!r}"
-        )
+    check_boolean("progress", parameters.get("progress", False))

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from tqdm import tqdm
 
 from proxysample.device import resolve_device
+from proxysample.parameters import check_boolean
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
@@ -68,6 +69,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
 
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
+        check_boolean("progress", self.progress)
         self._check_parameters()
 
     @abc.abstractmethod
@@ -157,7 +159,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             Once, when nearly all edges have become skip connections, and at the end when the
             cell is not connected.
         """
-        self._check_parameters()
+        self.check_parameters()
         self._check_validation(validation)
         identity = {"searcher": self.id} | self.parameters_as_json()
         resumption = Resumption(checkpoint, identity, self.random_state)

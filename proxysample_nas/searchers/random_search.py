@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from proxysample.parameters import check_boolean
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.hyperparameters import check_sizes
@@ -271,6 +272,7 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         resolve_seed(self.random_state)
         n_edges(self.n_nodes)
         check_sizes(n_samples=self.n_samples)
+        check_boolean("connected_only", self.connected_only)
         check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
         # A trainer checks its own parameters.
         self._trainer(self.normalization)

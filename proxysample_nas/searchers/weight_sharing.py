@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from proxysample.errors import InputError
+from proxysample.parameters import check_boolean
 from proxysample.sampler import Protocol, check_protocol
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.normalization import Normalization
@@ -86,6 +87,8 @@ class WeightSharingSearcher(EpochSearcher[StateT, BatchesT]):
         autocast_dtype(self.precision)
         check_kind(Augmentation, augmentation=self.augmentation)
         check_kind(Normalization, normalization=self.normalization)
+        check_boolean("nesterov", self.nesterov)
+        check_boolean("track_running_stats", self.track_running_stats, optional=True)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
         if self.gradient_clip == 0:

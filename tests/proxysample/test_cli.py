@@ -13,6 +13,7 @@ from PIL import Image
 
 from proxysample import CCOutlierRemoval, Ranking, load_dataset
 from proxysample.cli import main
+from proxysample.cli_support import parse_parameters
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_score_writes_a_ranking(proxysample, tmp_path):
         ({"--sampler": "cc-ro"}, "did you mean"),
         ({"--dataset": "npz:missing.npz"}, "no such file"),
         ({"--param": "n_clusters"}, "name=value"),
-        ({"--param": "progress=False"}, "(in JSON, true or false), not 'False'"),
+        ({"--param": "progress=no"}, "progress must be True or False, not 'no'"),
         ({"--sampler": "rs", "--param": "random_state=x"}, "random_state must be an integer"),
         ({"-o": "indices.txt"}, "written as .npy"),
         ({"-o": "missing/indices.npy"}, "does not exist"),
@@ -96,6 +97,13 @@ def test_a_warning_is_one_line(proxysample, tmp_path):
     assert err.startswith("warning: 1 of 3 images in ")
     assert err.count("\n") == 1
     assert ".py" not in err
+
+
+def test_words_mean_what_python_or_json_has_them_mean():
+    given = ["a=False", "b=false", "c=True", "d=true", "e=None", "f=null", "g=falsch", "h= False"]
+    read = parse_parameters(given)
+    assert [read[name] for name in "abcdef"] == [False, False, True, True, None, None]
+    assert (read["g"], read["h"]) == ("falsch", False)
 
 
 @pytest.mark.parametrize("at_a_terminal", [False, True])

@@ -25,7 +25,7 @@ def proxysample_nas(command_line):
 def test_every_setting_has_an_option(proxysample_nas, tmp_path):
     words = SMALL + "--search-seed 0 --search-seed 1 --architecture-data test-half --channels 4 "
     words += "--seed 777 --recipe paper --train epochs=1 --train cells_per_stage=1 "
-    words += "--augment crop_padding=0 --augment flip=false"
+    words += "--augment crop_padding=0 --augment flip=False"
     code, out, err = proxysample_nas(*words.split(), "--output", str(tmp_path / "study"))
     assert code == 0, err
     configuration = Study.open(tmp_path / "study").configuration
@@ -58,7 +58,7 @@ def test_published_accuracies_are_looked_up(proxysample_nas, tmp_path):
         ("--recipe papers", "did you mean 'paper'"),
         ("--transfer npz:other.npz,n_bst=1", "n_bst"),
         ("--augment flips=false", "did you mean 'flip'"),
-        ("--augment flip=False", "flip must be True or False, not 'False'"),
+        ("--augment flip=no", "flip must be True or False, not 'no'"),
         ("--train epoch=1", "did you mean 'epochs'"),
         ("--seed -1", "seeds must be"),
     ],

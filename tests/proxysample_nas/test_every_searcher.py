@@ -313,6 +313,8 @@ def test_progress_is_shown_on_demand(
         ({"random_state": -1}, "random_state must be"),
         ({"augmentation": "flip"}, "augmentation must be"),
         ({"normalization": 0.5}, "normalization must be"),
+        ({"nesterov": "False"}, "nesterov must be True or False, not 'False'"),
+        ({"progress": 0}, "progress must be True or False, not 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -322,6 +324,18 @@ def test_bad_parameters_are_refused_before_the_data_is_read(
 ) -> None:
     with pytest.raises(InputError, match=message):
         small(name, **changes).search("no dataset")
+    with pytest.raises(InputError, match=message):
+        small(name, **changes).check_parameters()
+
+
+@every_searcher
+def test_whether_statistics_are_tracked_is_no_text(name: str) -> None:
+    if "track_running_stats" in small(name).get_params():
+        message = "track_running_stats must be True, False or None, not 'False'"
+        with pytest.raises(InputError, match=message):
+            small(name, track_running_stats="False").check_parameters()
+        for value in (True, False, None):
+            small(name, track_running_stats=value).check_parameters()
 
 
 @pytest.mark.parametrize(

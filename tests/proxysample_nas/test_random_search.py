@@ -199,6 +199,7 @@ def test_one_sample_is_just_drawn(
         ({"n_nodes": 2, "n_samples": 5}, "5 distinct connected cells of 2 nodes .* there are 4"),
         ({"n_nodes": 2, "n_samples": 6, "connected_only": False}, "6 distinct cells"),
         ({"weight_decay": -1}, "weight_decay must be"),
+        ({"connected_only": "False"}, "connected_only must be True or False, not 'False'"),
     ],
 )
 def test_bad_parameters_say_what_to_do(proxy: Any, changes: dict[str, Any], message: str) -> None:

@@ -74,6 +74,14 @@ def test_a_value_in_words_may_be_a_list():
     assert component.parameters == {"architecture_betas": [0.5, 0.9], "epochs": 2}
 
 
+def test_values_in_words_may_be_spelt_as_in_python():
+    component = Component.parse("darts-v1:track_running_stats=False,gradient_clip=None")
+    assert component.parameters == {"track_running_stats": False, "gradient_clip": None}
+    # A label is read back as it is written.
+    words = component.label.partition("(")[2].strip(")").replace(", ", ",")
+    assert Component.parse(f"darts-v1:{words}") == component
+
+
 def test_fewer_images_than_classes_are_refused(tmp_path):
     study = Study(**SETTINGS | {"n_train": 5}, folder=tmp_path)
     with pytest.raises(InputError, match="n_train=5 leaves 5 of 10 classes without an image"):

@@ -183,6 +183,8 @@ def test_recipes_are_the_published_settings() -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be a finite number"),
         ({"weight_decay": -1}, "weight_decay must be a finite number"),
         ({"momentum": 0.0}, "nesterov=True needs a momentum"),
+        ({"nesterov": "False"}, "nesterov must be True or False, not 'False'"),
+        ({"progress": "no"}, "progress must be True or False, not 'no'"),
         ({"seeds": ()}, "seeds needs one integer"),
         ({"seeds": (1.5,)}, "seeds needs one integer"),
     ],
