@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,6 +168,86 @@ def test_a_class_of_which_no_image_decodes_is_refused(tmp_path):
         pytest.raises(InputError, match="emu holds no image that decodes"),
     ):
         load_dataset(f"folder-skip-broken:{root}")
+
+
+def cut(file):
+    """Leave the header, and too few pixels."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+
+
+def test_sizes_are_compared_before_an_image_is_decoded(tmp_path):
+    root = write_folder(tmp_path, sizes=((4, 4), (4, 5)))
+    first, unlike = root / "cat" / "0.png", root / "dog" / "0.png"
+    # Whoever decodes comes upon this first.
+    cut(first)
+    with pytest.raises(InputError, match=f"{unlike} is 5x4, {first} is 4x4; resize all"):
+        load_dataset(f"folder:{root}")
+
+
+@pytest.mark.parametrize(("broken", "index"), [("cat/0.png", 0), ("cat/1.png", 1)])
+def test_the_size_of_a_skipped_image_does_not_count(tmp_path, broken, index):
+    root = write_folder(tmp_path)
+    before = load_dataset(f"folder:{root}").train
+    Image.new("RGB", (40, 50), "red").save(root / broken)
+    cut(root / broken)
+    with pytest.warns(BrokenImageWarning, match=rf": image {index}: {root / broken} does not") as t:
+        after = load_dataset(f"folder-skip-broken:{root}").train
+    assert len(t) == 1
+    assert np.array_equal(after.images, np.delete(before.images, index, axis=0))
+    assert after.files == tuple(np.delete(before.files, index))
+    Image.new("RGB", (40, 50), "red").save(root / "dog" / "1.png")
+    with pytest.raises(InputError, match=r"1\.png is 40x50.*is 4x4|is 4x4.*1\.png is 40x50"):
+        load_dataset(f"folder-skip-broken:{root}")
+
+
+def test_broken_images_are_told_in_order_whatever_is_wrong_with_them(tmp_path):
+    root = write_folder(tmp_path)
+    cut(root / "cat" / "1.png")
+    (root / "dog" / "0.png").write_text("no image")
+    with pytest.warns(BrokenImageWarning, match="2 of 6 images .*: image 1: .*; image 3: "):
+        assert len(load_dataset(f"folder-skip-broken:{root}").train) == 4
+
+
+def test_the_colours_of_a_skipped_image_do_not_count(tmp_path):
+    root = write_folder(tmp_path, mode="L")
+    before = load_dataset(f"folder:{root}").train.images
+    Image.effect_noise((4, 4), 50).convert("RGB").save(root / "cat" / "2.png")
+    cut(root / "cat" / "2.png")
+    with pytest.warns(BrokenImageWarning):
+        after = load_dataset(f"folder-skip-broken:{root}").train.images
+    assert np.array_equal(after, np.delete(before, 2, axis=0))
+
+
+def test_a_folder_takes_the_memory_of_its_images_once(tmp_path):
+    (tmp_path / "emu").mkdir()
+    for number in range(100):
+        Image.new("RGB", (80, 80), (number, 0, 0)).save(tmp_path / "emu" / f"{number:02}.png")
+    load_dataset(f"folder:{tmp_path}")
+    tracemalloc.start()
+    try:
+        images = load_dataset(f"folder:{tmp_path}").train.images
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert images[:, 7, 7, 0].tolist() == list(range(100))
+    assert images.nbytes <= peak < 1.5 * images.nbytes
+
+
+@pytest.mark.parametrize("at_a_terminal", [False, True])
+def test_who_waits_for_a_folder_at_a_terminal_sees_progress(
+    tmp_path, monkeypatch, capsys, at_a_terminal
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
+    load_dataset(f"folder:{write_folder(tmp_path)}")
+    out, err = capsys.readouterr()
+    assert out == ""
+    if not at_a_terminal:
+        assert err == ""
+    for what in ("reading headers", "decoding") if at_a_terminal else ():
+        assert f"{what}: 100%" in err
+        assert "6/6" in err
+        assert "image" in err
 
 
 def test_skipping_and_stopping_agree_on_whole_folders(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin, TiffTags
 from torch.utils.data import Subset
 
 from proxysample import InputError, create_sampler, load_dataset
@@ -175,6 +176,69 @@ def test_a_size_is_not_believed(tmp_path, width, height, message):
         warnings.simplefilter("ignore")
         with pytest.raises(InputError, match=message):
             load_dataset(f"folder:{tmp_path}")
+
+
+# Peak memory after the reading less that before, and what came of it.
+MEASURED = """
+import resource, sys, warnings
+import PIL.Image
+from proxysample import InputError, load_dataset
+PIL.Image.init()
+warnings.simplefilter("ignore")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+if len(sys.argv) > 2:
+    with open("/proc/self/statm") as sizes:
+        taken = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]),) * 2)
+try:
+    n_images = len(load_dataset("folder-skip-broken:" + sys.argv[1]).train)
+    print((peak() - before) // 1024, n_images)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    """One image of 2,000 times 2,000 pixels, and 63 files that claim to be as large."""
+    (tmp_path / "emu").mkdir()
+    Image.new("RGB", (2_000, 2_000)).save(tmp_path / "emu" / "00.png")
+    for number in range(1, 64):
+        put(tmp_path / "emu" / f"{number:02}.png", claiming(2_000, 2_000, 1_012))
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures and limits memory as Linux does")
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ([], r"\d{1,2} 1"),
+        ([str(1 << 29)], r"64 images of 2000x2000 need 0\.7 GiB of memory, more than there is.*"),
+    ],
+)
+def test_images_that_only_claim_to_be_there_take_no_memory(claims, limit, expected):
+    words = [sys.executable, "-c", MEASURED, str(claims), *limit]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert re.fullmatch(expected, done.stdout.strip()), done.stdout
+
+
+def test_pixels_of_another_size_than_the_header_tells_of_are_refused(tmp_path):
+    """Notes beside the pixels of a TIFF turn it when it is decoded."""
+    (tmp_path / "emu").mkdir()
+    turned = tmp_path / "emu" / "0.tif"
+    notes = TiffImagePlugin.ImageFileDirectory_v2()
+    notes.tagtype[700] = TiffTags.BYTE
+    notes[700] = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(PIXELS).save(turned, tiffinfo=notes)
+    words = "0.tif does not decode as an image: its header says 5x6, its pixels are 6x5"
+    with pytest.raises(InputError, match=f"image 0 of 1: .*{words}"):
+        load_dataset(f"folder:{tmp_path}")
+    put(tmp_path / "emu" / "1.png", written("png"))
+    with pytest.warns(BrokenImageWarning, match=words):
+        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
+    assert np.array_equal(train.images, PIXELS[np.newaxis])
 
 
 def test_a_plain_large_image_is_no_bomb(tmp_path):
