@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from proxysample.errors import InputError
+from proxysample.plain_values import LARGEST_INTEGER
 
 
 def check_sizes(**sizes: object) -> None:
@@ -142,3 +147,99 @@ def check_kind(kind: type, **values: object) -> None:
         if value is not None and not isinstance(value, kind):
             article = "an" if kind.__name__[0] in "AEIOU" else "a"
             raise InputError(f"{name} must be {article} {kind.__name__} or None, not {value!r}")
+
+
+def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
+    """Read a hyper-parameter or setting that is a list.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : iterable
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    InputError
+        If it is a single value, or a text, whose letters nobody means.
+
+    Examples
+    --------
+    >>> as_tuple("channels", range(16, 18))
+    (16, 17)
+    >>> as_tuple("samplers", "cc-or")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: samplers must be a list, such as samplers=['cc-or'], not 'cc-or'
+    """
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise InputError(
+            f"{name} must be a list, such as {name}=[{given!r:.80}], not {given!r:.80}"
+        )
+    return tuple(given)
+
+
+def as_seeds(name: str, given: Any) -> tuple[int, ...]:
+    """Read a list of seeds.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : iterable of int
+        NumPy's integers included.
+
+    Returns
+    -------
+    tuple of int
+        In the given order.
+
+    Raises
+    ------
+    InputError
+        If it is no list or an empty one, or a value cannot be a seed or comes twice: a repeated
+        seed repeats its result, and a spread over the two would be 0.
+
+    Examples
+    --------
+    >>> as_seeds("seeds", [777, 888])
+    (777, 888)
+    >>> as_seeds("seeds", [1, 1])
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: seeds has 1 twice, which would only repeat the same result; give
+    each seed once
+    """
+    seeds = as_tuple(name, given)
+    if not seeds:
+        raise InputError(f"{name} needs at least one integer, such as {name}=[777]")
+    for place, seed in enumerate(seeds):
+        check_seed(f"each of {name}", seed)
+        if seed in seeds[:place]:
+            raise InputError(
+                f"{name} has {seed} twice, which would only repeat the same result; give each "
+                "seed once"
+            )
+    return tuple(int(seed) for seed in seeds)
+
+
+def check_seed(name: str, value: object) -> None:
+    """Raise `InputError` where a value cannot be the seed of a training or a search.
+
+    Examples
+    --------
+    >>> check_seed("seed", -1)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: seed must be an integer from 0 to below 2**63, not -1
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not 0 <= int(value) < LARGEST_INTEGER
+    ):
+        raise InputError(f"{name} must be an integer from 0 to below 2**63, not {value!r:.80}")

@@ -17,7 +17,13 @@ from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentatio
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_kind, check_not_negative, check_sizes
+from proxysample_nas.hyperparameters import (
+    as_seeds,
+    check_kind,
+    check_not_negative,
+    check_seed,
+    check_sizes,
+)
 from proxysample_nas.progress import counted
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
@@ -71,7 +77,7 @@ class CellTrainer:
     normalization : Normalization or None
         None measures the training images.
     seeds : tuple of int
-        One training per seed in `evaluate`.
+        One training per seed in `evaluate`; each seed once.
     precision : {"float32", "bfloat16"}
         What the network's features and products are cast to; parameters and statistics stay in
         float32. bfloat16 is faster on GPUs that have it.
@@ -130,11 +136,7 @@ class CellTrainer:
         check_boolean("progress", self.progress)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
-        object.__setattr__(self, "seeds", tuple(self.seeds))
-        if not self.seeds or not all(isinstance(seed, int) for seed in self.seeds):
-            raise InputError(
-                f"seeds needs one integer per training, such as (777,); not {self.seeds}"
-            )
+        object.__setattr__(self, "seeds", as_seeds("seeds", self.seeds))
 
     @classmethod
     def from_recipe(cls, recipe: str, **overrides: Any) -> Self:
@@ -210,10 +212,11 @@ class CellTrainer:
         Raises
         ------
         InputError
-            If the data cannot be used.
+            If the seed or the data cannot be used.
         DivergenceError
             If the loss becomes NaN or infinite.
         """
+        check_seed("seed", seed)
         train, test = self._load(train, test)
         start = time.perf_counter()
         generator = torch.Generator().manual_seed(seed)

@@ -31,7 +31,8 @@ SETTINGS: dict[str, Any] = {
         ({"transfers": "npz:other.npz"}, r"transfers=\['npz:other.npz'\]"),
         ({"lookup": "nb201.csv"}, "'path': 'nb201.csv', 'dataset'"),
         # Values that the store would refuse to read back.
-        ({"seeds": [-1]}, "seeds must be .* at least 0"),
+        ({"seeds": [-1]}, "seeds must be an integer from 0"),
+        ({"seeds": [7, 7]}, "seeds has 7 twice"),
         ({"search_seeds": [0.5]}, "search_seeds must be .* integer"),
         ({"random_state": -1}, "random_state must be"),
         ({"random_state": None}, "random_state must be"),

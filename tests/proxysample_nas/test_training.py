@@ -119,6 +119,17 @@ def test_evaluate_is_one_run_per_seed(digits: Any) -> None:
     assert evaluation.runs[0].n_train == 300
 
 
+def test_seeds_may_be_numpys_and_are_told_as_pythons() -> None:
+    seeds = small_trainer(seeds=np.arange(2)).seeds
+    assert seeds == (0, 1)
+    assert {type(seed) for seed in seeds} == {int}
+
+
+def test_a_single_seed_is_checked_before_the_data_is_read() -> None:
+    with pytest.raises(InputError, match=r"seed must be an integer from 0 .* not -1"):
+        small_trainer().train_once(CELL, "no dataset", "no dataset", seed=-1)
+
+
 def record(seed: int, accuracy: float, **changes: Any) -> TrainingRun:
     values: dict[str, Any] = {
         "cell": CELL,
@@ -185,8 +196,14 @@ def test_recipes_are_the_published_settings() -> None:
         ({"momentum": 0.0}, "nesterov=True needs a momentum"),
         ({"nesterov": "False"}, "nesterov must be True or False, not 'False'"),
         ({"progress": "no"}, "progress must be True or False, not 'no'"),
-        ({"seeds": ()}, "seeds needs one integer"),
-        ({"seeds": (1.5,)}, "seeds needs one integer"),
+        ({"seeds": ()}, "seeds needs at least one integer"),
+        ({"seeds": (1.5,)}, r"seeds must be an integer from 0 .* not 1\.5"),
+        ({"seeds": (True,)}, "seeds must be an integer from 0 .* not True"),
+        ({"seeds": (3, -1)}, "seeds must be an integer from 0 .* not -1"),
+        ({"seeds": (1 << 63,)}, r"seeds must be .* below 2\*\*63"),
+        ({"seeds": (1, 2, 1)}, "seeds has 1 twice"),
+        ({"seeds": 1}, r"seeds must be a list, such as seeds=\[1\]"),
+        ({"seeds": "777"}, "seeds must be a list"),
     ],
 )
 def test_bad_settings_fail_before_any_work(changes: dict[str, Any], message: str) -> None:

@@ -24,9 +24,10 @@ from proxysample.plain_values import (
 )
 from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
+from proxysample_nas.hyperparameters import as_seeds, as_tuple
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.given_values import as_tuple, check_kinds
+from proxysample_nas.study.grid.given_values import check_kinds
 from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -69,10 +70,7 @@ WRITTEN = {
 # Of what a user gives as it is; the rest is created from names.
 GIVEN = {"dataset": TEXT} | {
     name: WRITTEN[name]
-    for name in (
-        *("recipe", "seeds", "search_seeds", "random_state", "n_train"),
-        *("training", "augmentation"),
-    )
+    for name in ("recipe", "random_state", "n_train", "training", "augmentation")
 }
 
 
@@ -185,8 +183,8 @@ class StudyConfiguration:
             searchers=tuple(Component.parse(one) for one in as_tuple("searchers", searchers)),
             ratios=as_tuple("ratios", ratios),
             channels=as_tuple("channels", channels),
-            seeds=as_tuple("seeds", seeds),
-            search_seeds=as_tuple("search_seeds", search_seeds),
+            seeds=as_seeds("seeds", seeds),
+            search_seeds=as_seeds("search_seeds", search_seeds),
             transfers=tuple(Transfer.parse(one) for one in as_tuple("transfers", transfers)),
             lookup=None if lookup is None else Lookup.parse(lookup),
             **settings,
@@ -222,8 +220,6 @@ class StudyConfiguration:
             (self.searchers, "searcher"),
             (self.ratios, "ratio"),
             (self.channels, "number of channels"),
-            (self.seeds, "seed"),
-            (self.search_seeds, "search seed"),
         ):
             if not given:
                 raise InputError(f"a study needs at least one {what}")

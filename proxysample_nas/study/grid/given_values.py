@@ -9,40 +9,6 @@ from proxysample.errors import InputError, unknown_name
 from proxysample.plain_values import Kind
 
 
-def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
-    """Read a setting that is a list.
-
-    Parameters
-    ----------
-    name : str
-        For messages.
-    given : iterable
-
-    Returns
-    -------
-    tuple
-
-    Raises
-    ------
-    InputError
-        If it is a single value, or a text, whose letters nobody means.
-
-    Examples
-    --------
-    >>> as_tuple("seeds", range(2))
-    (0, 1)
-    >>> as_tuple("samplers", "cc-or")
-    Traceback (most recent call last):
-    ...
-    proxysample.errors.InputError: samplers must be a list, such as samplers=['cc-or'], not 'cc-or'
-    """
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise InputError(
-            f"{name} must be a list, such as {name}=[{given!r:.80}], not {given!r:.80}"
-        )
-    return tuple(given)
-
-
 def check_kinds(values: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
     """Raise `InputError` for the first value that is not of its kind.
 
