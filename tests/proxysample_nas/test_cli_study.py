@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from functools import partial
 
 import pytest
@@ -85,3 +86,16 @@ def test_a_presets_transfers_can_be_taken_away(proxysample_nas, tmp_path):
     assert code == 2
     # The transfer's dataset is missing as well: the study's own is what is complained of.
     assert "missing.npz" in err
+
+
+@pytest.mark.parametrize("at_a_terminal", [False, True])
+def test_who_waits_for_a_dry_run_sees_what_it_times(
+    proxysample_nas, tmp_path, monkeypatch, at_a_terminal
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
+    words = SMALL + "--channels 4 --train epochs=1 --dry-run --calibration-seconds 0"
+    code, out, err = proxysample_nas(*words.split(), "--output", str(tmp_path / "study"))
+    assert code == 0
+    assert "timing: " not in out
+    assert ("train a cell at C=4" in err) == ("timing: " in err) == at_a_terminal
+    assert at_a_terminal or err == ""

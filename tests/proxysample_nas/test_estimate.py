@@ -1,21 +1,73 @@
 from __future__ import annotations
 
+import re
+import sys
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxysample_nas.searchers import create_searcher
+from proxysample.errors import InputError
+from proxysample_nas.searchers import Searcher, SearchResult, create_searcher
+from proxysample_nas.searchers.random_search import RandomSearch
+from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.forecast.calibration.rates import ONCE, Part, Rates, time_parts
-from proxysample_nas.study.forecast.calibration.searches import Sizes, search_counts, time_search
+from proxysample_nas.study.forecast.calibration.searches import (
+    Sizes,
+    search_counts,
+    search_sizes,
+    time_search,
+)
 from proxysample_nas.study.forecast.calibration.selections import time_selection
 from proxysample_nas.study.forecast.calibration.trainings import calibration_cells, time_training
 from proxysample_nas.study.forecast.durations import Seconds
+from proxysample_nas.study.forecast.estimate import estimate_study
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
 SIZES = Sizes(n_weights=300, n_architecture=200)
+
+
+class ByEpochs(RandomSearch):
+    """A searcher of someone else's, which knows of epochs and of no steps."""
+
+    id = "by-epochs"
+
+
+class Untimed(Searcher):
+    """One that has none of the parameters by which ours are made short."""
+
+    id = "untimed"
+
+    def __init__(self, *, random_state: Any = None, augmentation: Any = None, progress: Any = None):
+        self.random_state = random_state
+        self.augmentation = augmentation
+        self.progress = progress
+
+    def search(self, *_: Any, **__: Any) -> SearchResult:
+        raise AssertionError("nobody knows how long this takes")
+
+
+class Failing(ByEpochs):
+    """One that fails by an error that nobody has foreseen."""
+
+    id = "failing"
+    n_searches = 0
+
+    def search(self, *_: Any, **__: Any) -> SearchResult:
+        Failing.n_searches += 1
+        raise ZeroDivisionError("no cells")
+
+
+@pytest.fixture(autouse=True)
+def plug_ins(monkeypatch):
+    for plug_in in (ByEpochs, Untimed, Failing):
+        monkeypatch.setitem(SEARCHERS, plug_in.id, (__name__, plug_in.__name__, {}))
+    Failing.n_searches = 0
+
 
 RATE = st.floats(1e-6, 10.0)
 
@@ -92,6 +144,7 @@ def test_no_long_run_begins_when_the_time_is_up():
         ),
         ("random", {"epochs": 3, "n_samples": 4}, {"train": 3600, "judge": 800}),
         ("random", {"epochs": 3, "n_samples": 1}, {"train": 0, "judge": 0}),
+        ("by-epochs", {"epochs": 3, "n_samples": 4}, {"step": 900}),
         (
             "darts-v2",
             {"epochs": 1, "selection": "perturbation", "perturbation_epochs": 2},
@@ -118,6 +171,7 @@ def workbench(tiny_settings):
         ("gdas", {}),
         ("enas", {}),
         ("random", {}),
+        ("by-epochs", {"n_samples": 2}),
     ],
 )
 def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
@@ -131,8 +185,9 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
     assert rates.foretell(search_counts(searcher, SIZES)) > 0
 
 
-def test_a_search_takes_about_as_long_as_foretold(workbench):
-    searcher = create_searcher("darts-v1", **(SMALL | {"epochs": 6}))
+@pytest.mark.parametrize("name", ["darts-v1", "by-epochs"])
+def test_a_search_takes_about_as_long_as_foretold(workbench, name):
+    searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
     data = workbench.data
     rates = time_search(searcher, data, seconds=2.0)
     result = searcher.search(data.train_images)
@@ -202,4 +257,79 @@ def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_pa
     assert estimate.seconds.likely > 0
     text = str(estimate)
     assert "cannot be told" in text
-    assert "Not counted, since it fails here: score by KM-OR (n_clusters=5000): " in text
+    assert "Cannot be told, and is not counted: score by KM-OR (n_clusters=5000): " in text
+
+
+def test_a_searcher_without_steps_is_estimated_by_its_epochs(tiny_settings, tmp_path):
+    words = "n_nodes=3,channels=4,cells_per_stage=1,batch_size=16,n_samples=2,epochs="
+    searchers = [f"by-epochs:{words}{epochs}" for epochs in (2, 200)]
+    estimate = Study(**tiny_settings(searchers=searchers), folder=tmp_path / "none").estimate(
+        seconds_each=0.5
+    )
+    assert {one.failure for one in estimate.groups} == {None}
+    few, many = (one.each.likely for one in estimate.groups if one.label.endswith("full data"))
+    assert 10 * few < many
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("untimed", "untimed has no parameter epochs, and so a search cannot be made short"),
+        ("failing", "ZeroDivisionError: no cells"),
+    ],
+)
+def test_a_search_that_cannot_be_timed_is_told(tiny_settings, tmp_path, name, message):
+    searchers = [name, "random:n_nodes=4,n_samples=1"]
+    settings = tiny_settings(searchers=searchers, ratios=[0.5, 0.25], architecture_data="test-half")
+    estimate = Study(**settings, folder=tmp_path / "none").estimate(seconds_each=0.1)
+    failures = [one.failure or "" for one in estimate.groups if name.upper() in one.label]
+    assert len(failures) == 3
+    assert all(failure.startswith(message) for failure in failures)
+    assert {one.failure for one in estimate.groups if name.upper() not in one.label} == {None}
+    assert str(estimate).count(message) == 3
+    assert Failing.n_searches == (name == "failing")
+
+
+def test_a_share_that_is_not_told_is_needed_only_where_images_are_held_out(tiny_settings):
+    half = StudyConfiguration.build(**tiny_settings(architecture_data="test-half"))
+    assert search_sizes(Untimed(), Workbench(half).data, 50) == Sizes(50, 180)
+    held_out = StudyConfiguration.build(**tiny_settings())
+    with pytest.raises(InputError, match="untimed has no parameter architecture_fraction"):
+        search_sizes(Untimed(), Workbench(held_out).data, 50)
+    fraction = create_searcher("darts-v1", architecture_fraction=0.2)
+    assert search_sizes(fraction, Workbench(held_out).data, 50) == Sizes(40, 10)
+
+
+def test_cells_of_no_known_size_are_told(tiny_settings, tmp_path):
+    study = Study(**tiny_settings(searchers=["untimed"]), folder=tmp_path / "none")
+    estimate = study.estimate(seconds_each=0.1)
+    failures = {one.stage: one.failure for one in estimate.groups}
+    assert failures["selection"] is None
+    assert "no searcher has a parameter n_nodes" in failures["judging"]
+    assert estimate.n_cells == 0
+
+
+@pytest.mark.parametrize(
+    ("at_a_terminal", "progress"), [(True, True), (True, False), (False, True)]
+)
+def test_a_terminal_shows_what_is_timed(
+    tiny_settings, tmp_path, monkeypatch, capsys, at_a_terminal, progress
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
+    configuration = StudyConfiguration.build(**tiny_settings(ratios=[0.5, 0.25]))
+    estimate_study(configuration, tmp_path / "none", seconds_each=0.0, progress=progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    if not (at_a_terminal and progress):
+        assert err == ""
+        return
+    # Searches on three parts of the data are timed as one.
+    shown = [
+        ("0kind", "reading the data"),
+        ("0/3", "score by RS"),
+        ("1/3", "search by DARTS-V1"),
+        ("2/3", "train a cell at C=4"),
+        ("3/3", "train a cell at C=4"),
+    ]
+    for number, what in shown:
+        assert re.search(rf"timing: [^\r]*{number}[^\r]*{what}", err), (number, what, err)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
 from proxysample_nas.study.executors import default_workers
@@ -37,7 +40,8 @@ class EstimatedGroup:
     each : Seconds
         No time where it cannot be told.
     failure : str or None
-        Why it cannot be told, as where weights cannot be downloaded: the experiment would fail.
+        Why it cannot be told: the experiment would fail, as where weights cannot be downloaded,
+        or a searcher has no parameter that makes its search short enough to be timed.
     """
 
     stage: str
@@ -110,6 +114,7 @@ def estimate_study(
     n_workers: int | None = None,
     n_threads: int = 1,
     seconds_each: float = SECONDS_EACH,
+    progress: bool = True,
 ) -> StudyEstimate:
     """Time a little of each kind of experiment that a study still needs.
 
@@ -124,6 +129,8 @@ def estimate_study(
         Of each.
     seconds_each : float
         See `SECONDS_EACH`.
+    progress : bool
+        Whether a terminal shows what is being timed; nothing else does.
 
     Returns
     -------
@@ -136,18 +143,20 @@ def estimate_study(
     """
     start = time.perf_counter()
     workbench = Workbench(configuration)
-    facts = workbench.facts()
-    path = store_path(folder)
-    with tempfile.TemporaryDirectory() as empty:
-        store = Store(path if path.is_file() else Path(empty) / path.name)
-        experiments = list_experiments(Plan(configuration, facts, store))
-        ended = store.states()
-    left = [one for one in experiments if one.key not in ended and not one.is_blocked]
-    calibration = Calibration(workbench, seconds_each)
-    with fixed_threads(n_threads):
-        groups = tuple(_grouped(left, calibration))
+    with tqdm(desc="timing", unit="kind", disable=None if progress else True) as bar:
+        bar.set_postfix_str("reading the data")
+        facts = workbench.facts()
+        path = store_path(folder)
+        with tempfile.TemporaryDirectory() as empty:
+            store = Store(path if path.is_file() else Path(empty) / path.name)
+            experiments = list_experiments(Plan(configuration, facts, store))
+            ended = store.states()
+        left = [one for one in experiments if one.key not in ended and not one.is_blocked]
+        calibration = Calibration(workbench, seconds_each)
+        with fixed_threads(n_threads):
+            failures = _time_kinds(left, calibration, bar)
     return StudyEstimate(
-        groups,
+        tuple(_grouped(left, calibration, failures)),
         n_ended=sum(one.key in ended for one in experiments),
         n_workers=default_workers(n_threads) if n_workers is None else n_workers,
         n_threads=n_threads,
@@ -157,25 +166,52 @@ def estimate_study(
     )
 
 
-def _grouped(left: Sequence[Experiment], calibration: Calibration) -> list[EstimatedGroup]:
+def _kind(experiment: Experiment) -> tuple[str, str]:
+    """Say what an experiment shares with all that are timed together."""
+    return experiment.cost.kind, experiment.cost.parameters
+
+
+def _time_kinds(
+    left: Sequence[Experiment], calibration: Calibration, bar: tqdm[Any]
+) -> dict[tuple[str, str], str]:
+    """Time one experiment of each kind; tell by kind why it could not be."""
+    kinds: dict[tuple[str, str], Experiment] = {}
+    for one in left:
+        if one.subject is not None:
+            kinds.setdefault(_kind(one), one)
+    bar.total = len(kinds)
+    failures = {}
+    for kind, first in kinds.items():
+        bar.set_postfix_str(first.label)
+        try:
+            calibration.seconds_of(first)
+        except ProxysampleError as error:
+            failures[kind] = str(error)
+        # Whatever a searcher of anyone's raises: the study would note it, and go on.
+        except Exception as error:
+            failures[kind] = f"{type(error).__name__}: {error}"
+        bar.update()
+    return failures
+
+
+def _grouped(
+    left: Sequence[Experiment], calibration: Calibration, failures: Mapping[tuple[str, str], str]
+) -> list[EstimatedGroup]:
     members: dict[tuple[str, str], list[Experiment]] = {}
     for one in left:
         members.setdefault((one.stage, one.label), []).append(one)
-    return [_group(group, calibration) for group in members.values()]
+    return [_group(group, calibration, failures.get(_kind(group[0]))) for group in members.values()]
 
 
-def _group(members: list[Experiment], calibration: Calibration) -> EstimatedGroup:
+def _group(
+    members: list[Experiment], calibration: Calibration, failure: str | None
+) -> EstimatedGroup:
     first = members[0]
-    each, failure = NO_TIME, None
-    try:
-        each = calibration.seconds_of(first)
-    except ProxysampleError as error:
-        failure = str(error)
     return EstimatedGroup(
         first.stage,
         first.label,
         count=sum(one.count for one in members),
         is_upper_bound=any(one.key is None for one in members),
-        each=each,
+        each=NO_TIME if failure is not None else calibration.seconds_of(first),
         failure=failure,
     )

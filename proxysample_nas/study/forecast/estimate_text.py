@@ -57,7 +57,7 @@ def _words(estimate: StudyEstimate) -> list[str]:
         "makes it less. Nothing was written."
     )
     untold = [
-        f"Not counted, since it fails here: {group.label}: {group.failure}"
+        f"Cannot be told, and is not counted: {group.label}: {group.failure}"
         for group in estimate.groups
         if group.failure is not None
     ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from proxysample_nas.searchers import Searcher
+from proxysample.errors import InputError
 from proxysample_nas.study.experiments.data import StudyData
 from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.forecast.calibration.rates import Rates
-from proxysample_nas.study.forecast.calibration.searches import Sizes, search_counts, time_search
+from proxysample_nas.study.forecast.calibration.searches import (
+    search_counts,
+    search_sizes,
+    time_search,
+)
 from proxysample_nas.study.forecast.calibration.selections import selection_counts, time_selection
 from proxysample_nas.study.forecast.calibration.trainings import (
     calibration_cells,
@@ -31,7 +35,8 @@ class Calibration:
     Attributes
     ----------
     cells : list of Cell
-        Drawn at random; trainers are timed on them, since no cell is found yet.
+        Drawn at random; trainers are timed on them, since no cell is found yet. None where no
+        searcher tells the size of its cells.
     """
 
     def __init__(self, workbench: Workbench, seconds_each: float) -> None:
@@ -39,7 +44,9 @@ class Calibration:
         self.seconds_each = seconds_each
         configuration = workbench.configuration
         searchers = [configuration.create_searcher(one, 0) for one in configuration.searchers]
-        self.cells = calibration_cells(max(one.get_params()["n_nodes"] for one in searchers))
+        parameters = [one.get_params() for one in searchers]
+        n_nodes = [one["n_nodes"] for one in parameters if "n_nodes" in one]
+        self.cells = calibration_cells(max(n_nodes)) if n_nodes else []
         self._timed: dict[tuple[str, str], list[Rates]] = {}
 
     def seconds_of(self, experiment: Experiment) -> Seconds:
@@ -53,6 +60,11 @@ class Calibration:
         -------
         Seconds
             The range of a training spans the cells that were timed.
+
+        Raises
+        ------
+        ProxysampleError
+            If it fails, or cannot be timed.
         """
         subject = experiment.subject
         if subject is None:
@@ -74,13 +86,17 @@ class Calibration:
     def _search(self, experiment: Experiment, component: Component) -> Seconds:
         searcher = self.workbench.configuration.create_searcher(component, 0)
         data = self.workbench.data
+        sizes = search_sizes(searcher, data, experiment.cost.n_samples)
         key = experiment.cost.kind, experiment.cost.parameters
         if key not in self._timed:
             self._timed[key] = [time_search(searcher, data, self.seconds_each)]
-        sizes = _sizes(searcher, data, experiment.cost.n_samples)
         return self._foretell(key, search_counts(searcher, sizes))
 
     def _training(self, experiment: Experiment, trainer: CellTrainer) -> Seconds:
+        if not self.cells:
+            raise InputError(
+                "no searcher has a parameter n_nodes, and so it is not known how large a cell is"
+            )
         data = self._data_of(experiment)
         key = experiment.cost.kind, experiment.cost.parameters
         if key not in self._timed:
@@ -97,11 +113,3 @@ class Calibration:
     def _foretell(self, key: tuple[str, str], counts: dict[str, float]) -> Seconds:
         found = [rates.foretell(counts) for rates in self._timed[key]]
         return Seconds(min(found), sum(found) / len(found), max(found))
-
-
-def _sizes(searcher: Searcher, data: StudyData, n_samples: int) -> Sizes:
-    """Say how many images of a proxy train the weights, and how many the architecture."""
-    if data.architecture_images is not None:
-        return Sizes(n_samples, len(data.architecture_images))
-    n_architecture = round(searcher.get_params()["architecture_fraction"] * n_samples)
-    return Sizes(n_samples - n_architecture, n_architecture)

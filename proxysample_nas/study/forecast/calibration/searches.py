@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from sklearn.base import clone
 
+from proxysample.errors import InputError
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.collapse import SearchCollapseWarning
@@ -46,7 +47,14 @@ def time_search(searcher: Searcher, data: StudyData, seconds: float) -> Rates:
     -------
     Rates
         For the parts that `search_counts` counts.
+
+    Raises
+    ------
+    InputError
+        If the searcher has no parameter that makes a search short, or refuses a short one.
     """
+    for name in ("epochs", "batch_size"):
+        _require(searcher, name, "a search cannot be made short enough to be timed")
     batch_size = searcher.get_params()["batch_size"]
     # Both parts get a whole batch, and of each class what holding out asks for.
     n_images = min(len(data.train), max(2 * batch_size, 4 * data.train_images.n_classes))
@@ -66,7 +74,8 @@ def time_search(searcher: Searcher, data: StudyData, seconds: float) -> Rates:
 def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
     """Count what a search does: images that go through the network, updates of a controller.
 
-    A search that may stop early is counted as if it did not.
+    A search that may stop early is counted as if it did not. Of a searcher that is not one of
+    this project's, the images that go through in its epochs are counted.
 
     Parameters
     ----------
@@ -84,7 +93,7 @@ def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
             "train": float(n_samples * p["epochs"] * sizes.n_weights),
             "judge": float(n_samples * sizes.n_architecture),
         }
-    steps = p["steps_per_epoch"]
+    steps = p.get("steps_per_epoch")
     per_epoch = sizes.n_weights if steps is None else steps * p["batch_size"]
     counts = {"step": float(p["epochs"] * per_epoch)}
     if searcher.id == "enas":
@@ -103,6 +112,37 @@ def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
             "remove": float(edges * len(OPERATIONS) * sizes.n_architecture),
         }
     return counts
+
+
+def search_sizes(searcher: Searcher, data: StudyData, n_samples: int) -> Sizes:
+    """Say how many images of a proxy train the weights, and how many the architecture.
+
+    Parameters
+    ----------
+    searcher : Searcher
+    data : StudyData
+    n_samples : int
+        Of the proxy.
+
+    Returns
+    -------
+    Sizes
+
+    Raises
+    ------
+    InputError
+        If the searcher has to hold images out, and does not say what share of them.
+    """
+    if data.architecture_images is not None:
+        return Sizes(n_samples, len(data.architecture_images))
+    _require(searcher, "architecture_fraction", "it is not known how many images it trains on")
+    n_architecture = round(searcher.get_params()["architecture_fraction"] * n_samples)
+    return Sizes(n_samples - n_architecture, n_architecture)
+
+
+def _require(searcher: Searcher, name: str, else_: str) -> None:
+    if name not in searcher.get_params():
+        raise InputError(f"{searcher.id} has no parameter {name}, and so {else_}")
 
 
 def _run(
@@ -146,6 +186,8 @@ def _parts(searcher: Searcher) -> tuple[Searcher, list[Part[Searcher]]]:
     if searcher.id == "random":
         shortest = _with(searcher, n_samples=2, epochs=1)
         return shortest, [_part(searcher, "epochs"), _part(searcher, "n_samples")]
+    if "steps_per_epoch" not in p:
+        return _with(searcher, epochs=1), [_part(searcher, "epochs")]
     shortest = _with(searcher, epochs=1, steps_per_epoch=1)
     parts = [_part(searcher, "steps_per_epoch")]
     if searcher.id == "enas":
