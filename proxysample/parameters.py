@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from proxysample.errors import InputError
+from proxysample.device import DEVICE_TYPES
+from proxysample.errors import InputError, unknown_name
+from proxysample.keeping import DIRECTIONS
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
@@ -108,6 +110,54 @@ def check_boolean(name: str, value: object, *, optional: bool = False) -> None:
     if not isinstance(value, bool) and not (optional and value is None):
         allowed = "True, False or None" if optional else "True or False"
         raise InputError(f"{name} must be {allowed}, not {value!r}")
+
+
+def check_device(value: object) -> None:
+    """Raise `InputError` where a device is none of those that scoring was made for.
+
+    Whether this machine has it is another question: a study may be set up, and its results read,
+    on a machine without the GPU that it runs on. `proxysample.device.resolve_device` answers that.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Examples
+    --------
+    >>> check_device("cuda:1")
+    >>> check_device("gpu")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: device must be 'auto', 'cpu' or 'cuda', or such as 'cuda:1', not
+    'gpu'
+    """
+    if not _is_device(value):
+        raise InputError(
+            f"device must be 'auto', 'cpu' or 'cuda', or such as 'cuda:1', not {value!r}"
+        )
+
+
+def _is_device(value: object) -> bool:
+    import torch
+
+    if isinstance(value, str):
+        if value == "auto":
+            return True
+        try:
+            return torch.device(value).type in DEVICE_TYPES
+        except RuntimeError:
+            return False
+    if isinstance(value, torch.device):
+        return value.type in DEVICE_TYPES
+    # A number counts the accelerators of a machine, of whatever kind they are there.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_direction(keep: object) -> None:
+    """Raise `InputError` where `keep` is not "easy" or "hard"."""
+    if keep not in DIRECTIONS:
+        raise unknown_name("direction for keep", keep, DIRECTIONS)
 
 
 def check_shared_parameters(parameters: Mapping[str, Any]) -> None:

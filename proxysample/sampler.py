@@ -16,15 +16,8 @@ from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import (
-    DIRECTIONS,
-    Direction,
-    FloatArray,
-    IntArray,
-    Rounding,
-    check_ratio,
-)
-from proxysample.parameters import check_shared_parameters
+from proxysample.keeping import FloatArray, IntArray, Rounding, check_ratio
+from proxysample.parameters import check_direction, check_shared_parameters
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -40,7 +33,8 @@ class Sampler(BaseEstimator, abc.ABC):
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
     them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
-    ``random_state`` is checked to be a seed or a generator.
+    ``random_state`` is checked to be a seed or a generator. A subclass checks its others in
+    ``_check_parameters``.
 
     Attributes
     ----------
@@ -92,7 +86,35 @@ class Sampler(BaseEstimator, abc.ABC):
         return codes
 
     def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter that cannot work, before any work."""
+        """Raise `InputError` for a parameter of the subclass's own that cannot work anywhere."""
+
+    def _check_availability(self) -> None:
+        """Raise `InputError` where this machine lacks what the parameters ask for."""
+
+    def check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, as `fit` would.
+
+        A study asks before it begins. Only `fit` tells whether the dataset and the machine suit:
+        a study may be set up, and its results read, on another machine than it runs on.
+
+        Raises
+        ------
+        InputError
+            Naming the first such parameter.
+
+        Examples
+        --------
+        >>> from proxysample import CCOutlierRemoval
+        >>> CCOutlierRemoval(keep="eazy").check_parameters()
+        Traceback (most recent call last):
+        ...
+        proxysample.errors.InputError: unknown direction for keep 'eazy'; did you mean 'easy'?
+        Known: easy, hard
+        """
+        check_direction(getattr(self, "keep", "easy"))
+        check_protocol(getattr(self, "protocol", "default"))
+        check_shared_parameters(self.get_params(deep=False))
+        self._check_parameters()
 
     def fit(self, dataset: Any, y: Any = None) -> Self:
         """Score a dataset.
@@ -114,12 +136,11 @@ class Sampler(BaseEstimator, abc.ABC):
         InputError
             If a parameter or the dataset cannot be used.
         """
-        keep = self._direction()
         if not getattr(self, "id", ""):
             name = type(self).__name__
             raise InputError(f"{name} has no id; give the class one, such as id = {name.lower()!r}")
-        check_shared_parameters(self.get_params(deep=False))
-        self._check_parameters()
+        self.check_parameters()
+        self._check_availability()
         started = time.perf_counter()
         samples = self._read(dataset, y)
         codes = class_codes(samples) if self.per_class else None
@@ -132,7 +153,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.ranking_ = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
-            keep=keep,
+            keep=getattr(self, "keep", "easy"),
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -154,11 +175,6 @@ class Sampler(BaseEstimator, abc.ABC):
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
         )
-
-    def _direction(self) -> Direction:
-        keep: Direction = getattr(self, "keep", "easy")
-        check_direction(keep)
-        return keep
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -285,12 +301,6 @@ def check_protocol(protocol: object) -> None:
     """Raise `InputError` where `protocol` is not "default" or "paper"."""
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
-
-
-def check_direction(keep: object) -> None:
-    """Raise `InputError` where `keep` is not "easy" or "hard"."""
-    if keep not in DIRECTIONS:
-        raise unknown_name("direction for keep", keep, DIRECTIONS)
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count, check_positive
-from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.parameters import check_count, check_device, check_positive
+from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -121,7 +121,6 @@ class AutoencoderLoss(Sampler):
         self.progress = progress
 
     def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
         if self.loss not in LOSSES:
             raise unknown_name("loss", self.loss, LOSSES)
         check_count("epochs", self.epochs)
@@ -129,6 +128,9 @@ class AutoencoderLoss(Sampler):
         if self.latent_channels is not None:
             check_count("latent_channels", self.latent_channels)
         check_positive("learning_rate", self.learning_rate)
+        check_device(self.device)
+
+    def _check_availability(self) -> None:
         resolve_device(self.device)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from sklearn.base import clone
 
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
-from proxysample.clustering.backends import Backend, check_backend
+from proxysample.clustering.backends import BACKENDS, Backend, check_backend
 from proxysample.clustering.features import check_features, feature_rows
 from proxysample.data.labels import encode_labels
 from proxysample.data.parallel import Workers
@@ -15,8 +15,8 @@ from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count
-from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.parameters import check_count, check_device
+from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
 Distance = Literal["overall", "per-cluster"]
@@ -140,7 +140,6 @@ class KMeansOutlierRemoval(Sampler):
         return type(self)(features=features, **copied)
 
     def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
         check_count("n_clusters", self.n_clusters)
         check_count("max_iter", self.max_iter)
         if self.n_init is not None:
@@ -148,12 +147,17 @@ class KMeansOutlierRemoval(Sampler):
         if self.distance not in DISTANCES:
             raise unknown_name("distance", self.distance, DISTANCES)
         check_features(self.features, self.n_components)
-        check_backend(self.backend, self.device)
+        check_device(self.device)
+        if self.backend not in BACKENDS:
+            raise unknown_name("backend", self.backend, BACKENDS)
         if self.protocol == "paper" and self.backend not in ("auto", "scikit-learn"):
             raise InputError(
                 f"protocol='paper' is scikit-learn's K-Means, not {self.backend!r}; leave backend "
                 "at 'auto', or take protocol='default'"
             )
+
+    def _check_availability(self) -> None:
+        check_backend(self.backend, self.device)
 
     def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
         return encode_labels(self.cluster_labels_)[1] if self.distance == "per-cluster" else codes

@@ -11,7 +11,7 @@ from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
 from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.sampler import Protocol, Sampler
 
 
 class CCOutlierRemoval(Sampler):
@@ -59,9 +59,6 @@ class CCOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
-
-    def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         assert codes is not None  # per_class is set

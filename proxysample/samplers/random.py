@@ -8,7 +8,7 @@ import numpy as np
 
 from proxysample.data.reading import Samples
 from proxysample.keeping import FloatArray, IntArray
-from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.sampler import Protocol, Sampler
 
 RandomState = int | np.random.Generator | None
 
@@ -38,9 +38,6 @@ class RandomSampling(Sampler):
     def __init__(self, *, protocol: Protocol = "default", random_state: RandomState = None) -> None:
         self.protocol = protocol
         self.random_state = random_state
-
-    def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         return np.random.default_rng(self.random_state).random(len(samples))

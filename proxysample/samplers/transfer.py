@@ -11,8 +11,8 @@ from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count, check_positive
-from proxysample.sampler import Protocol, Sampler, check_protocol
+from proxysample.parameters import check_count, check_device, check_positive
+from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ class TransferLoss(Sampler):
         self.progress = progress
 
     def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
         check_count("epochs", self.epochs)
         check_count("training_batch_size", self.training_batch_size)
         if self.training_batch_size < 2:
@@ -147,14 +146,20 @@ class TransferLoss(Sampler):
         if self.input_size is not None:
             check_count("input_size", self.input_size)
         check_positive("learning_rate", self.learning_rate)
-        resolve_device(self.device)
+        check_device(self.device)
         _check_backbone(self.backbone, self.weights)
+
+    def _check_availability(self) -> None:
+        resolve_device(self.device)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         from proxysample.networks.device_data import DeviceRows
 
+        # First, so that a name that cannot be loaded is told before anything is decoded.
+        backbone = self._load_backbone(samples)
         labels = self._labels(samples)
-        self.backbone_ = self._backbone_for(samples)
+        has_images = backbone is not None and samples.images.ndim == 4
+        self.backbone_ = backbone if has_images else None
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
         targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
         with deterministic_kernels():
@@ -165,22 +170,22 @@ class TransferLoss(Sampler):
     def _labels(self, samples: Samples) -> IntArray:
         self.classes_, labels = encode_labels(samples.required_labels)
         if len(self.classes_) < 2:
+            (label,) = self.classes_.tolist()
             raise InputError(
-                f"all labels are {self.classes_[0]!r}; the loss of a classifier needs two classes "
-                "or more: use a sampler without labels, such as 'ae' or 'km-or'"
+                f"all labels are {label!r}; the loss of a classifier needs two classes or more: "
+                "use a sampler without labels, such as 'ae' or 'km-or'"
             )
         return labels
 
-    def _backbone_for(self, samples: Samples) -> Backbone | None:
+    def _load_backbone(self, samples: Samples) -> Backbone | None:
         from proxysample.networks.backbones import as_backbone
 
         array = find_array(samples.dataset)
         if array is not None and array.ndim == 2:
             return None
-        # Before images are decoded, so that a name that cannot be loaded is told at once.
         backbone = as_backbone(self.backbone, self.weights, self.input_size)
         backbone.normalises = backbone.normalises and self.protocol == "default"
-        return backbone if samples.images.ndim == 4 else None
+        return backbone
 
     def _score_images(
         self, backbone: Backbone, samples: Samples, targets: DeviceRows

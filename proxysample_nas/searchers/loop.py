@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from tqdm import tqdm
 
 from proxysample.device import resolve_device
-from proxysample.parameters import check_boolean
+from proxysample.parameters import check_boolean, check_device
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
@@ -70,6 +70,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
         check_boolean("progress", self.progress)
+        check_device(self.device)
         self._check_parameters()
 
     @abc.abstractmethod

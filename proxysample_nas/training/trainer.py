@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
-from proxysample.parameters import check_boolean
+from proxysample.parameters import check_boolean, check_device
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import Loader, shuffled
@@ -134,6 +134,7 @@ class CellTrainer:
         check_kind(Normalization, normalization=self.normalization)
         check_boolean("nesterov", self.nesterov)
         check_boolean("progress", self.progress)
+        check_device(self.device)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
         object.__setattr__(self, "seeds", as_seeds("seeds", self.seeds))

@@ -164,7 +164,7 @@ def test_other_seeds_give_other_scores(digits):
         ({"training_batch_size": 2.5}, "training_batch_size must be"),
         ({"latent_channels": -1}, "latent_channels must be"),
         ({"learning_rate": float("nan")}, "learning_rate must be"),
-        ({"device": "gpu"}, "pass 'auto' or 'cpu'"),
+        ({"device": "gpu"}, "device must be 'auto', 'cpu' or 'cuda'"),
     ],
 )
 def test_bad_parameters_are_refused_before_the_data_is_touched(parameters, message):

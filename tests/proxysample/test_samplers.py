@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader
 
-from proxysample import ArrayDataset, InputError, create_sampler, list_samplers
+from proxysample import ArrayDataset, InputError, Sampler, create_sampler, list_samplers
 from proxysample.registry import takes_parameter
 from proxysample.samplers.random import RandomSampling
 from proxysample.testing import check_sampler, sampler_checks, small_digits
@@ -49,12 +49,6 @@ def test_a_subset_feeds_a_dataloader(name, digits):
     assert images.shape == (8, 1, 8, 8)
     assert len(subset) == round(0.1 * len(digits))
     assert labels[0] == digits.targets[subset.indices[0]]
-
-
-@pytest.mark.parametrize("name", [name for name in ALL if takes_parameter(name, "protocol")])
-def test_unknown_protocols_are_refused_before_the_data_is_touched(name):
-    with pytest.raises(InputError, match="did you mean 'paper'"):
-        quick(name, protocol="papers").select(object(), 0.5)
 
 
 @pytest.mark.parametrize("name", ["cc-rs", "cc-or"])
@@ -181,6 +175,11 @@ def test_what_a_broken_sampler_raises_says_in_which_check(digits):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
+        ("keep", "best", "unknown direction for keep 'best'.* Known: easy, hard"),
+        ("protocol", "papers", "did you mean 'paper'"),
+        ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda', .* not 'gpu'"),
+        ("device", "mps", "device must be 'auto', 'cpu' or 'cuda', .* not 'mps'"),
+        ("device", True, "device must be 'auto', 'cpu' or 'cuda', .* not True"),
         ("batch_size", 0, "batch_size must be a positive integer, not 0"),
         ("num_workers", -1, "num_workers must be an integer from 0 on, not -1"),
         ("progress", "maybe", "progress must be True or False, not 'maybe'"),
@@ -192,8 +191,59 @@ def test_what_a_broken_sampler_raises_says_in_which_check(digits):
 @pytest.mark.parametrize("name", ALL)
 def test_shared_parameters_are_checked_before_the_data_is_touched(name, parameter, value, message):
     if takes_parameter(name, parameter):
+        sampler = quick(name, **{parameter: value})
         with pytest.raises(InputError, match=message):
-            quick(name, **{parameter: value}).select(object(), 0.5)
+            sampler.select(object(), 0.5)
+        with pytest.raises(InputError, match=message):
+            sampler.check_parameters()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("km-or", {"n_clusters": 0}, "n_clusters must be a positive integer"),
+        ("km-or", {"distance": "per-class"}, "did you mean 'per-cluster'"),
+        ("km-or", {"backend": "fais"}, "did you mean 'faiss'"),
+        ("km-or", {"features": "latents.npy"}, "names a file"),
+        ("ae", {"loss": "msee"}, "did you mean 'mse'"),
+        ("ae", {"latent_channels": 0}, "latent_channels must be"),
+        ("tl", {"training_batch_size": 1}, "at least 2"),
+        ("tl", {"weights": "hubb"}, "did you mean 'hub'"),
+    ],
+)
+def test_a_samplers_own_parameters_are_checked_without_data(name, parameters, message):
+    with pytest.raises(InputError, match=message):
+        create_sampler(name, **parameters).check_parameters()
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if takes_parameter(name, "device")])
+def test_only_fitting_asks_what_this_machine_has(name, digits):
+    elsewhere = quick(name, device="cuda:99")
+    elsewhere.check_parameters()
+    with pytest.raises(InputError, match="device 'cuda:99' is not available here"):
+        elsewhere.fit(digits)
+
+
+class Brightness(Sampler):
+    """Says how it scores, and nothing else."""
+
+    id = "brightness"
+
+    def __init__(self, *, keep="easy", progress=False):
+        self.keep = keep
+        self.progress = progress
+
+    def _score(self, samples, codes):
+        return samples.images.mean(axis=(1, 2, 3))
+
+
+def test_a_sampler_of_others_is_checked_like_ours(digits):
+    check_sampler(Brightness(), digits)
+    Brightness().check_parameters()
+    with pytest.raises(InputError, match="did you mean 'easy'"):
+        Brightness(keep="eazy").check_parameters()
+    with pytest.raises(InputError, match="progress must be True or False"):
+        Brightness(progress="yes").check_parameters()
 
 
 def test_a_generator_is_not_drawn_from_by_the_check():

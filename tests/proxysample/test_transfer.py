@@ -213,8 +213,10 @@ def test_data_that_cannot_be_scored_is_refused(digits):
     images, labels = digits
     with pytest.raises(InputError, match="has no labels"):
         sampler().fit(images)
-    with pytest.raises(InputError, match="two classes"):
+    with pytest.raises(InputError, match=r"all labels are 'cat'; .* two classes"):
         sampler().fit(images[:5], y=["cat"] * 5)
+    with pytest.raises(InputError, match=r"all labels are 0; .* two classes"):
+        sampler().fit(_Undecodable(), y=[0, 0])
     with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*lower learning_rate"):
         sampler(learning_rate=1e38).fit(images, y=labels)
     with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*take another network"):
@@ -223,7 +225,7 @@ def test_data_that_cannot_be_scored_is_refused(digits):
     with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*scale the features"):
         sampler().fit(huge, y=[0, 1, 0, 1])
     with pytest.raises(InputError, match="did you mean 'resnet18'"):
-        sampler(backbone="resnett18").fit(_Undecodable(), y=[0, 1])
+        sampler(backbone="resnett18").fit(_Undecodable(), y=[0, 0])
 
 
 class NotFinite(nn.Module):
@@ -236,4 +238,4 @@ class _Undecodable:
         return 2
 
     def __getitem__(self, index):
-        raise AssertionError("decoded before the backbone was loaded")
+        raise AssertionError("decoded before backbone and labels were looked at")

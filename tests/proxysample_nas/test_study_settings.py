@@ -8,6 +8,7 @@ import pytest
 
 from proxysample import CCOutlierRemoval, InputError
 from proxysample_nas.study import Component, Study
+from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 SETTINGS: dict[str, Any] = {
     "dataset": "digits",
@@ -43,6 +44,13 @@ SETTINGS: dict[str, Any] = {
         ({"searchers": ["gdas:epochs=0"]}, "epochs must be a positive integer"),
         ({"searchers": ["darts-v1:batch_size=x"]}, "batch_size must be"),
         ({"searchers": ["random:n_samples=0"]}, "n_samples must be"),
+        # Parameters that a sampler would refuse only when it scores.
+        ({"samplers": ["rs", "km-or:n_clusters=0"]}, "n_clusters must be a positive integer"),
+        ({"samplers": ["rs", "cc-or:keep=best"]}, "unknown direction for keep 'best'"),
+        ({"samplers": ["rs", "ae:progress=no"]}, "progress must be True or False"),
+        ({"samplers": ["rs", "tl:device=gpu"]}, "device must be"),
+        ({"searchers": ["gdas:device=gpu"]}, "device must be"),
+        ({"training": {"device": "gpu"}}, "device must be"),
         # Names of other things.
         ({"samplers": [CCOutlierRemoval()]}, "by their ids, such as 'cc-or'"),
         ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
@@ -81,6 +89,16 @@ def test_values_in_words_may_be_spelt_as_in_python():
     # A label is read back as it is written.
     words = component.label.partition("(")[2].strip(")").replace(", ", ",")
     assert Component.parse(f"darts-v1:{words}") == component
+
+
+def test_a_study_is_read_on_a_machine_without_its_gpu():
+    given = {
+        "samplers": ["ae:device=cuda:99", "km-or:backend=torch,device=cuda:99"],
+        "searchers": ["gdas:device=cuda:99"],
+        "training": {"device": "cuda:99"},
+    }
+    configuration = StudyConfiguration.build(**SETTINGS | given)
+    assert StudyConfiguration.from_json(configuration.to_json()) == configuration
 
 
 def test_fewer_images_than_classes_are_refused(tmp_path):

@@ -197,7 +197,7 @@ class StudyConfiguration:
         check_kinds(vars(self), GIVEN)
         self._check_axes()
         for component in self.samplers:
-            self.create_sampler(component)
+            self.create_sampler(component).check_parameters()
         for component in self.searchers:
             self._check_searcher(component)
         for channels in self.channels:
