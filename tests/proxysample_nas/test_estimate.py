@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -35,6 +35,11 @@ class ByEpochs(RandomSearch):
     """A searcher of someone else's, which knows of epochs and of no steps."""
 
     id = "by-epochs"
+    tried: ClassVar[list[int]] = []
+
+    def search(self, *given: Any, **named: Any) -> SearchResult:
+        ByEpochs.tried.append(self.epochs)
+        return super().search(*given, **named)
 
 
 class Untimed(Searcher):
@@ -67,6 +72,7 @@ def plug_ins(monkeypatch):
     for plug_in in (ByEpochs, Untimed, Failing):
         monkeypatch.setitem(SEARCHERS, plug_in.id, (__name__, plug_in.__name__, {}))
     Failing.n_searches = 0
+    ByEpochs.tried.clear()
 
 
 RATE = st.floats(1e-6, 10.0)
@@ -269,6 +275,8 @@ def test_a_searcher_without_steps_is_estimated_by_its_epochs(tiny_settings, tmp_
     assert {one.failure for one in estimate.groups} == {None}
     few, many = (one.each.likely for one in estimate.groups if one.label.endswith("full data"))
     assert 10 * few < many
+    assert ByEpochs.tried[:3] == [1, 1, 2]
+    assert max(ByEpochs.tried) <= 200
 
 
 @pytest.mark.parametrize(
