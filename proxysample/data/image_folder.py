@@ -282,6 +282,9 @@ def _opened(file: Path) -> Iterator[Image.Image]:
             # Its warning of what may be a bomb is an error here, as larger ones are.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
+                # Whatever its name; Pillow would have Ghostscript run it.
+                if image.format == "EPS":
+                    raise ValueError("it is PostScript, which is a program; save it as PNG")
                 _check_claim(file, image.width * image.height)
                 yield image
     except DAMAGE as error:

@@ -241,6 +241,13 @@ def test_pixels_of_another_size_than_the_header_tells_of_are_refused(tmp_path):
     assert np.array_equal(train.images, PIXELS[np.newaxis])
 
 
+def test_postscript_is_not_run_whatever_its_name(tmp_path):
+    (tmp_path / "emu").mkdir()
+    Image.fromarray(PIXELS).save(tmp_path / "emu" / "0.png", "EPS")
+    with pytest.raises(InputError, match=r"0\.png does not decode as an image: it is PostScript"):
+        load_dataset(f"folder:{tmp_path}")
+
+
 def test_a_plain_large_image_is_no_bomb(tmp_path):
     (tmp_path / "emu").mkdir()
     Image.new("1", (3_000, 3_000)).save(tmp_path / "emu" / "0.png")
