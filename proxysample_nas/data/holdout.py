@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,8 +46,7 @@ def stratified_holdout(
     >>> labels[kept].tolist(), labels[held_out].tolist()
     ([0, 0, 1], [0, 0, 1])
     """
-    if not 0 < fraction < 1:
-        raise InputError(f"the share held out must lie strictly between 0 and 1, not {fraction!r}")
+    check_fraction(fraction)
     labels = labels.cpu()
     sizes = torch.bincount(labels)
     counts = _holdout_counts(sizes, round(fraction * len(labels)))
@@ -78,3 +79,29 @@ def _holdout_counts(sizes: Tensor, total: int) -> Tensor:
                 counts[label] += 1
                 missing -= 1
     return counts
+
+
+def check_fraction(fraction: Any) -> None:
+    """Check a share to hold out, before there are labels.
+
+    Parameters
+    ----------
+    fraction : object
+
+    Raises
+    ------
+    InputError
+        If it is no number strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> check_fraction(1)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: the share held out must lie strictly between 0 and 1, not 1
+    """
+    is_number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
+    if not is_number or not 0 < fraction < 1:
+        raise InputError(
+            f"the share held out must lie strictly between 0 and 1, not {fraction!r:.80}"
+        )

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from proxysample.device import resolve_device
 from proxysample.parameters import check_boolean, check_device
+from proxysample_nas.data.holdout import check_fraction
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
@@ -71,6 +72,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
         check_boolean("progress", self.progress)
         check_device(self.device)
+        check_fraction(self.architecture_fraction)
         self._check_parameters()
 
     @abc.abstractmethod

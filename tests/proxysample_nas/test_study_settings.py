@@ -42,6 +42,7 @@ SETTINGS: dict[str, Any] = {
         ({"training": [1]}, "training must be a mapping"),
         # Parameters that a searcher would refuse only when it searches.
         ({"searchers": ["gdas:epochs=0"]}, "epochs must be a positive integer"),
+        ({"searchers": ["gdas:architecture_fraction=2"]}, "strictly between 0 and 1, not 2"),
         ({"searchers": ["darts-v1:batch_size=x"]}, "batch_size must be"),
         ({"searchers": ["random:n_samples=0"]}, "n_samples must be"),
         # Parameters that a sampler would refuse only when it scores.
