@@ -185,7 +185,12 @@ class Study:
         )
 
     def estimate(
-        self, *, n_workers: int | None = None, n_threads: int = 1, seconds_each: float = 4.0
+        self,
+        *,
+        n_workers: int | None = None,
+        n_threads: int = 1,
+        seconds_each: float = 4.0,
+        progress: bool = True,
     ) -> StudyEstimate:
         """Foretell how long the rest takes on this machine, by timing a little; write nothing.
 
@@ -196,6 +201,8 @@ class Study:
         seconds_each : float
             How long each sampler, searcher and width is timed, where its shortest run leaves a
             choice.
+        progress : bool
+            Whether a bar shows at a terminal.
 
         Returns
         -------
@@ -212,6 +219,7 @@ class Study:
             n_workers=n_workers,
             n_threads=n_threads,
             seconds_each=seconds_each,
+            progress=progress,
         )
 
     def status(self) -> StudyStatus:
