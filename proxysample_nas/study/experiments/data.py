@@ -115,6 +115,7 @@ def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
 
 def _draw(train: ArrayDataset, n_train: int, random_state: int) -> ArrayDataset:
     rows = draw_rows(train, n_train, random_state)
+    _check_classes(train, rows)
     return ArrayDataset(train.images[rows], np.asarray(train.targets)[rows], train.classes)
 
 
@@ -137,20 +138,24 @@ def draw_rows(train: ArrayDataset, n_train: int, random_state: int) -> IntArray:
     Raises
     ------
     InputError
-        If there are fewer, or so few that a class would have none.
+        If there are fewer.
     """
     if n_train > len(train):
         raise InputError(f"n_train={n_train:,}, but there are {len(train):,} training images")
-    names, codes = encode_labels(np.asarray(train.targets))
     shuffled = np.random.default_rng(random_state).permutation(len(train))
-    rows = np.sort(interleave_classes(shuffled, codes)[:n_train])
+    codes = encode_labels(np.asarray(train.targets))[1]
+    return np.sort(interleave_classes(shuffled, codes)[:n_train])
+
+
+def _check_classes(train: ArrayDataset, rows: IntArray) -> None:
+    """Refuse rows that leave a class without an image."""
+    names, codes = encode_labels(np.asarray(train.targets))
     n_empty = len(names) - len(np.unique(codes[rows]))
     if n_empty:
         raise InputError(
-            f"n_train={n_train:,} leaves {n_empty:,} of {len(names):,} classes without an image; "
-            "raise it"
+            f"n_train={len(rows):,} leaves {n_empty:,} of {len(names):,} classes without an "
+            "image; raise it"
         )
-    return rows
 
 
 def _fingerprint(*parts: ArrayDataset) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from proxysample.errors import InputError
 from proxysample_nas.study.experiments.data import StudyData
 from proxysample_nas.study.experiments.workbench import Workbench
@@ -48,6 +50,7 @@ class Calibration:
         n_nodes = [one["n_nodes"] for one in parameters if "n_nodes" in one]
         self.cells = calibration_cells(max(n_nodes)) if n_nodes else []
         self._timed: dict[tuple[str, str], list[Rates]] = {}
+        _import_what_optimizers_import()
 
     def seconds_of(self, experiment: Experiment) -> Seconds:
         """Foretell one experiment.
@@ -113,3 +116,10 @@ class Calibration:
     def _foretell(self, key: tuple[str, str], counts: dict[str, float]) -> Seconds:
         found = [rates.foretell(counts) for rates in self._timed[key]]
         return Seconds(min(found), sum(found) / len(found), max(found))
+
+
+def _import_what_optimizers_import() -> None:
+    """Take a step of nothing: a process's first imports much of PyTorch, which is no one's cost."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.zeros(1)
+    torch.optim.SGD([parameter]).step()

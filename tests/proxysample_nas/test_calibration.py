@@ -1,0 +1,66 @@
+"""What is timed is what an experiment costs, not what a first one in a process costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proxysample_nas.study import Study
+
+# Prints how many of PyTorch's modules a first search imports.
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from proxysample_nas.searchers import create_searcher
+from proxysample_nas.study import StudyConfiguration
+from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.forecast.calibration.calibration import Calibration
+
+workbench = Workbench(StudyConfiguration.build(**{settings!r}))
+train = workbench.data.train_images
+if {calibrates}:
+    Calibration(workbench, seconds_each=0)
+before = set(sys.modules)
+small = dict(n_nodes=2, channels=2, cells_per_stage=1, epochs=1, progress=False)
+create_searcher("darts-v1", **small).search(train)
+print(sum(name.startswith("torch.") for name in set(sys.modules) - before))
+"""
+
+
+def test_the_first_that_is_timed_imports_nothing_that_the_others_do_not(tiny_settings: Any) -> None:
+    def n_imported(calibrates: bool) -> int:
+        program = PROGRAM.format(settings=tiny_settings(), calibrates=calibrates)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert n_imported(calibrates=True) * 10 < n_imported(calibrates=False)
+
+
+def test_trainings_on_more_classes_than_a_batch_has_images_are_timed(
+    tiny_settings: Any, tmp_path: Path
+) -> None:
+    labels = np.arange(100) // 2
+    images = np.random.default_rng(0).integers(256, size=(100, 8, 8, 1), dtype=np.uint8)
+    arrays = {
+        f"{part}_{name}": array
+        for part in ("train", "test")
+        for name, array in (("images", images), ("labels", labels))
+    }
+    np.savez(tmp_path / "data.npz", **arrays)
+    study = Study(
+        **tiny_settings(
+            dataset=f"npz:{tmp_path / 'data.npz'}",
+            n_train=None,
+            samplers=["rs"],
+            training={"epochs": 1, "cells_per_stage": 1, "batch_size": 16},
+        ),
+        folder=tmp_path / "study",
+    )
+    assert "annot be told" not in str(study.estimate(seconds_each=0, progress=False))
