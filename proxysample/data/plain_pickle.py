@@ -62,10 +62,10 @@ def read_plain_pickle(pickled: bytes, name: str) -> dict[str, Any]:
     >>> import pickle
     >>> read_plain_pickle(pickle.dumps({"labels": [6, 9]}), "data_batch_1")
     {'labels': [6, 9]}
-    >>> read_plain_pickle(pickle.dumps({"labels": print}), "data_batch_1")
+    >>> read_plain_pickle(pickle.dumps({"labels": len}), "data_batch_1")
     Traceback (most recent call last):
     ...
-    proxysample.errors.InputError: data_batch_1 names 'builtins print', ...
+    proxysample.errors.InputError: data_batch_1 names 'builtins len', ...
     """
     if len(pickled) > MOST_BYTES:
         raise InputError(f"{name} has {len(pickled):,} bytes; at most {MOST_BYTES:,} are read")

@@ -187,7 +187,7 @@ class Study:
     def estimate(
         self,
         *,
-        n_workers: int | None = None,
+        n_workers: int | None = 1,
         n_threads: int = 1,
         seconds_each: float = 4.0,
         progress: bool = True,

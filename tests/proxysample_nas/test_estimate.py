@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from typing import Any, ClassVar
@@ -341,3 +342,11 @@ def test_a_terminal_shows_what_is_timed(
     ]
     for number, what in shown:
         assert re.search(rf"timing: [^\r]*{number}[^\r]*{what}", err), (number, what, err)
+
+
+def test_by_default_it_foretells_what_run_does_by_default():
+    defaults = [
+        inspect.signature(method).parameters["n_workers"].default
+        for method in (Study.run, Study.estimate)
+    ]
+    assert defaults == [1, 1]
