@@ -30,14 +30,15 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict
 
-# The wheel, tried in an environment that has nothing else, with the lowest versions of what it
-# needs: all but torch, whose old releases come with gigabytes of CUDA packages.
+# Source archive and, from it, the wheel, which is tried in an environment that has nothing else,
+# with the lowest versions of what it needs: all but torch, whose old releases come with gigabytes
+# of CUDA packages.
 wheel: $(INSTALLED)
-	rm -rf build/wheel build/empty
-	$(BIN)/python -m build --wheel --outdir build/wheel
+	rm -rf build/dist build/empty
+	$(BIN)/python -m build --outdir build/dist
 	$(BIN)/python tests/packaging/lowest_versions.py --except torch torchvision > build/lowest.txt
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/pip install $(PIP_OPTIONS) --no-compile -c build/lowest.txt build/wheel/*.whl
+	build/empty/bin/pip install $(PIP_OPTIONS) --no-compile -c build/lowest.txt build/dist/*.whl
 	cd build && empty/bin/python ../tests/packaging/try_wheel.py
 
 # The whole test suite with the lowest versions, torch included.
@@ -49,10 +50,10 @@ lowest:
 		pytest pytest-randomly pytest-xdist hypothesis
 	build/lowest/bin/pytest -n 2 $(OTHERS_WARNINGS) --ignore tests/test_documentation.py --ignore tests/test_notebooks.py
 
-# Wheel and source archive of what is checked out.
+# Wheel and source archive of what is checked out: those that were tried.
 dist: wheel
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist
+	cp -r build/dist dist
 
 # What a release uploads: only from a clean commit with the tag of its version.
 release: $(INSTALLED)

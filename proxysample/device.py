@@ -89,6 +89,35 @@ def copy_to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def fits_on_gpu(n_bytes: int, device: torch.device, share: float) -> bool:
+    """Tell whether data may stay in a GPU's memory.
+
+    Parameters
+    ----------
+    n_bytes : int
+    device : torch.device
+    share : float
+        Part of the memory that is free now that they may take, in [0, 1].
+
+    Returns
+    -------
+    bool
+        False on a CPU: what is in its memory needs no copy there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fits_on_gpu(1, torch.device("cpu"), share=0.5)
+    False
+    """
+    import torch
+
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes < share * free
+
+
 @contextmanager
 def deterministic_kernels() -> Iterator[None]:
     """Have cuDNN choose only kernels that give the same bits in every run; restored on leaving.

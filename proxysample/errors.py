@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class ProxysampleError(Exception):
@@ -44,3 +44,19 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return InputError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(names)}")
+
+
+def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise `InputError` for the first name that is not known; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> check_names("parameter of training", {"epoch": 3}, ["epochs", "momentum"])
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: unknown parameter of training 'epoch'; did you mean 'epochs'?
+    Known: epochs, momentum
+    """
+    for name in given:
+        if name not in known:
+            raise unknown_name(what, name, known)

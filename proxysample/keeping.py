@@ -95,6 +95,12 @@ def n_kept(n_samples: int, r: float, rounding: Rounding = "exact") -> int:
     return count
 
 
+def check_direction(keep: object) -> None:
+    """Raise `InputError` where `keep` is not "easy" or "hard"."""
+    if keep not in DIRECTIONS:
+        raise unknown_name("direction for keep", keep, DIRECTIONS)
+
+
 def order_by_score(scores: FloatArray, keep: Direction = "easy") -> IntArray:
     """Order samples by score, ties by index.
 
@@ -117,8 +123,7 @@ def order_by_score(scores: FloatArray, keep: Direction = "easy") -> IntArray:
     >>> order_by_score(np.array([2.0, 1.0, 2.0, 0.5]), keep="hard").tolist()
     [0, 2, 1, 3]
     """
-    if keep not in DIRECTIONS:
-        raise unknown_name("direction for keep", keep, DIRECTIONS)
+    check_direction(keep)
     return np.argsort(scores if keep == "easy" else -scores, kind="stable")
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.device import DEVICE_TYPES
-from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import DIRECTIONS
+from proxysample.errors import InputError
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
@@ -152,12 +151,6 @@ def _is_device(value: object) -> bool:
         return value.type in DEVICE_TYPES
     # A number counts the accelerators of a machine, of whatever kind they are there.
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def check_direction(keep: object) -> None:
-    """Raise `InputError` where `keep` is not "easy" or "hard"."""
-    if keep not in DIRECTIONS:
-        raise unknown_name("direction for keep", keep, DIRECTIONS)
 
 
 def check_shared_parameters(parameters: Mapping[str, Any]) -> None:

@@ -139,6 +139,21 @@ def require_values(values: Any, kinds: Mapping[str, Kind], where: str) -> None:
         raise InputError(f"{where} is damaged: it holds no {missing[0]}")
 
 
+def check_kinds(values: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
+    """Raise `InputError` for the first value of a user's settings that is not of its kind.
+
+    Examples
+    --------
+    >>> check_kinds({"random_state": -1}, {"random_state": COUNT})
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: random_state must be an integer of at least 0, not -1
+    """
+    for name, kind in kinds.items():
+        if not kind.accepts(values[name]):
+            raise InputError(f"{name} must be {kind.words}, not {values[name]!r:.80}")
+
+
 class PlainMapping(dict[str, Any]):
     """A mapping out of a file; what it lacks is the file's fault, and said so.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 
 if TYPE_CHECKING:
     from proxysample.sampler import Sampler
@@ -87,9 +87,7 @@ def create_sampler(name: str, **parameters: Any) -> Sampler:
     """
     found = sampler_class(name)
     known = found().get_params(deep=False)
-    for parameter in parameters:
-        if parameter not in known:
-            raise unknown_name(f"parameter of {name}", parameter, known)
+    check_names(f"parameter of {name}", parameters, known)
     try:
         return found(**parameters)
     except TypeError as error:

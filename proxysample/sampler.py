@@ -16,8 +16,8 @@ from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import FloatArray, IntArray, Rounding, check_ratio
-from proxysample.parameters import check_direction, check_shared_parameters
+from proxysample.keeping import FloatArray, IntArray, Rounding, check_direction, check_ratio
+from proxysample.parameters import check_shared_parameters
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:

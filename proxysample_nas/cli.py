@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from proxysample.cli_support import load_indices, parse_parameters, run_app
-from proxysample.errors import InputError
+from proxysample.errors import InputError, check_names
 from proxysample_nas.cli_study import study_app
 
 app = typer.Typer(
@@ -103,7 +103,6 @@ def evaluate(
     """Train a cell's network from scratch on the training part and judge it on the test part."""
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
-    from proxysample_nas.study.grid.given_values import check_names
     from proxysample_nas.training.trainer import CellTrainer
 
     judged = Cell.from_string(cell)

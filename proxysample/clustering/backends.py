@@ -75,10 +75,15 @@ def find_backend(
     return refine
 
 
-def check_backend(backend: Backend, device: str) -> None:
-    """Raise an error where a backend or a device cannot be used here; see `find_backend`."""
+def check_backend_name(backend: object) -> None:
+    """Raise `InputError` where there is no such backend, installed or not."""
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
+
+
+def check_backend(backend: Backend, device: str) -> None:
+    """Raise an error where a backend or a device cannot be used here; see `find_backend`."""
+    check_backend_name(backend)
     if backend == "faiss":
         faiss.find_index(faiss.import_faiss(), 1, device)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from proxysample.clustering.lloyd import NOISE, Step
 from proxysample.data.parallel import Workers
 from proxysample.data.rows import Rows
-from proxysample.device import copy_to_device
+from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.keeping import FloatArray
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class TorchEngine:
         self._squared_distances: dict[int, Tensor] = {}
 
     def _fits(self) -> bool:
-        from proxysample.networks.device_data import fits_on_gpu
-
         n_bytes = 4 * len(self._rows) * self._rows.n_features
         return fits_on_gpu(n_bytes, self._device, MEMORY_SHARE)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from proxysample.data.reading import ROWS_PER_CHUNK
-from proxysample.device import copy_to_device
+from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.keeping import IntArray
 
 # Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
@@ -19,32 +19,6 @@ MEMORY_SHARE = 0.25
 
 # A read makes the host wait for the GPU, so results stay there until they take this much.
 BYTES_PER_READ = 1 << 24
-
-
-def fits_on_gpu(n_bytes: int, device: torch.device, share: float) -> bool:
-    """Tell whether data may stay in a GPU's memory.
-
-    Parameters
-    ----------
-    n_bytes : int
-    device : torch.device
-    share : float
-        Part of the memory that is free now that they may take, in [0, 1].
-
-    Returns
-    -------
-    bool
-        False on a CPU: what is in its memory needs no copy there.
-
-    Examples
-    --------
-    >>> fits_on_gpu(1, torch.device("cpu"), share=0.5)
-    False
-    """
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return n_bytes < share * free
 
 
 class DeviceRows:

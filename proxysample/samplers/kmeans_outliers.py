@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from sklearn.base import clone
 
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
-from proxysample.clustering.backends import BACKENDS, Backend, check_backend
+from proxysample.clustering.backends import Backend, check_backend, check_backend_name
 from proxysample.clustering.features import check_features, feature_rows
 from proxysample.data.labels import encode_labels
 from proxysample.data.parallel import Workers
@@ -148,8 +148,7 @@ class KMeansOutlierRemoval(Sampler):
             raise unknown_name("distance", self.distance, DISTANCES)
         check_features(self.features, self.n_components)
         check_device(self.device)
-        if self.backend not in BACKENDS:
-            raise unknown_name("backend", self.backend, BACKENDS)
+        check_backend_name(self.backend)
         if self.protocol == "paper" and self.backend not in ("auto", "scikit-learn"):
             raise InputError(
                 f"protocol='paper' is scikit-learn's K-Means, not {self.backend!r}; leave backend "

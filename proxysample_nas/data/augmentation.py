@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from proxysample.device import copy_to_device
 from proxysample.errors import InputError
+from proxysample.parameters import check_boolean
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Augmentation:
     crop_padding: int | None = None
 
     def __post_init__(self) -> None:
-        # A text such as "no" would count as true.
-        if not isinstance(self.flip, bool):
-            raise InputError(f"flip must be True or False, not {self.flip!r}")
+        check_boolean("flip", self.flip)
         padding = self.crop_padding
         if padding is not None and (not isinstance(padding, int) or padding < 0):
             raise InputError(

@@ -322,7 +322,7 @@ def sampled_forward(
     scalar_trick : bool
         See `proxysample_nas.space.supernet.Supernet.forward_sampled`.
     on_host : Tensor of shape (n_edges, 5), optional
-        A copy of `alphas` to draw by; without it they are copied, which waits for their device.
+        See `proxysample_nas.searchers.gumbel.sample_operations`.
 
     Returns
     -------
@@ -331,7 +331,6 @@ def sampled_forward(
     logits : Tensor of shape (b, n_classes)
     """
     images, labels = batch
-    on_host = alphas.detach().cpu() if on_host is None else on_host
-    sample = sample_operations(on_host, temperature, state.generators["operations"]).on(alphas)
+    sample = sample_operations(alphas, temperature, state.generators["operations"], on_host)
     logits = state.supernet.forward_sampled(images, sample.operations, sample.gates, scalar_trick)
     return F.cross_entropy(logits, labels), logits

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,54 +20,20 @@ class GumbelSample:
     ----------
     operations : list of int, length n_edges
         Index of each edge's operation in `proxysample_nas.space.cell.OPERATIONS`, on the host.
-    noise : Tensor of shape (n_edges, 5)
-        What was added to the logarithms of the probabilities, on the host.
-    temperature : float
-    alphas : Tensor of shape (n_edges, 5), floating point
-        The logits that `gates` depends on.
-
-    Examples
-    --------
-    >>> on_host = torch.zeros(3, 5)
-    >>> sample = sample_operations(on_host, 1.0, torch.Generator().manual_seed(0))
-    >>> sample.on(on_host.requires_grad_()).gates.requires_grad
-    True
+    gates : Tensor of shape (n_edges, 5)
+        One for the drawn operations and zero for the others, up to rounding; the gradient is
+        that of the relaxed sample, the softmax at the temperature.
     """
 
     operations: list[int]
-    noise: Tensor
-    temperature: float
-    alphas: Tensor
-
-    @property
-    def gates(self) -> Tensor:
-        """One for the drawn operations and zero for the others, up to rounding.
-
-        The gradient is that of the relaxed sample, the softmax at the temperature. A tensor of
-        shape (n_edges, 5) on the device of `alphas`, for which nothing waits.
-        """
-        device = self.alphas.device
-        soft = _relax(self.alphas, copy_to_device(self.noise, device), self.temperature)
-        one_hot = F.one_hot(torch.tensor(self.operations), self.noise.shape[1]).to(soft.dtype)
-        return copy_to_device(one_hot, device) - soft.detach() + soft
-
-    def on(self, alphas: Tensor) -> Self:
-        """Give the same sample for the same logits elsewhere.
-
-        Parameters
-        ----------
-        alphas : Tensor of shape (n_edges, 5), floating point
-            On any device, with or without a gradient.
-
-        Returns
-        -------
-        GumbelSample
-        """
-        return replace(self, alphas=alphas)
+    gates: Tensor
 
 
 def sample_operations(
-    alphas: Tensor, temperature: float, generator: torch.Generator
+    alphas: Tensor,
+    temperature: float,
+    generator: torch.Generator,
+    on_host: Tensor | None = None,
 ) -> GumbelSample:
     """Draw an operation for each edge with the probabilities ``softmax(alphas)``.
 
@@ -79,16 +44,19 @@ def sample_operations(
     Parameters
     ----------
     alphas : Tensor of shape (n_edges, 5), floating point
-        Logits of the operations of each edge, on the host, which must know what to run; see
-        `GumbelSample.on`.
+        Logits of the operations of each edge.
     temperature : float
         Above 0; the lower, the nearer p comes to the drawn operation.
     generator : torch.Generator
         A CPU generator, so that a seed means the same noise on every device.
+    on_host : Tensor of shape (n_edges, 5), optional
+        A copy of `alphas` on the host, which must know what to run. Without it they are copied,
+        which waits for their device; nothing else does.
 
     Returns
     -------
     GumbelSample
+        With gates on the device of `alphas`.
 
     Raises
     ------
@@ -102,14 +70,16 @@ def sample_operations(
     >>> sample.operations, sample.gates.argmax(dim=1).tolist()
     ([2, 1], [2, 1])
     """
-    values = alphas.detach()
-    if not bool(values.isfinite().all()):
+    on_host = alphas.detach().cpu() if on_host is None else on_host
+    if not bool(on_host.isfinite().all()):
         raise DivergenceError(
             "an architecture parameter became NaN or infinite; lower learning_rate or "
             "architecture_learning_rate"
         )
-    noise, drawn = _draw(values, temperature, generator)
-    return GumbelSample(drawn.tolist(), noise, temperature, alphas)
+    noise, drawn = _draw(on_host, temperature, generator)
+    soft = _relax(alphas, copy_to_device(noise, alphas.device), temperature)
+    one_hot = copy_to_device(F.one_hot(drawn, alphas.shape[1]).to(soft.dtype), alphas.device)
+    return GumbelSample(drawn.tolist(), one_hot - soft.detach() + soft)
 
 
 def _draw(alphas: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxysample.errors import unknown_name
+from proxysample.errors import check_names, unknown_name
 
 if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Searcher
@@ -69,7 +69,5 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     module, class_name, implied = SEARCHERS[name]
     searcher: type[Searcher] = getattr(import_module(module), class_name)
     known = [known for known in searcher().get_params(deep=False) if known not in implied]
-    for parameter in parameters:
-        if parameter not in known:
-            raise unknown_name(f"parameter of {name}", parameter, known)
+    check_names(f"parameter of {name}", parameters, known)
     return searcher(**(implied | parameters))

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from proxysample.data.reading import ROWS_PER_CHUNK
+from proxysample.device import fits_on_gpu
 from proxysample.networks import device_data
-from proxysample.networks.device_data import DeviceRows, fits_on_gpu, gather_on_host
+from proxysample.networks.device_data import DeviceRows, gather_on_host
 
 from ..simulated_gpu import Record, simulated_gpu  # noqa: TID252  # tests are no package
 

@@ -5,7 +5,6 @@ All of it on a simulated GPU, and on a real one where there is one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from proxysample.data.rows import Rows
 from proxysample.networks import device_data
 from proxysample.samplers import transfer
 
+from ..real_gpu import count_waits  # noqa: TID252  # tests are no package
 from ..simulated_gpu import simulated_gpu  # noqa: TID252  # tests are no package
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -49,14 +49,7 @@ def watch_simulated(run: Callable[[], Any]) -> Watched:
 
 def watch_real(run: Callable[[], Any]) -> Watched:
     run()  # CUDA and its libraries wait while they set themselves up
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            result = run()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    n_waits = sum("synchronizing CUDA operation" in str(one.message) for one in caught)
+    result, n_waits = count_waits(run)
     return Watched(result, n_waits, None)
 
 

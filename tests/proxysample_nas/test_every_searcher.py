@@ -19,8 +19,8 @@ from proxysample.errors import InputError
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.searchers.data import prepare_data
-from proxysample_nas.searchers.seeds import stream
+
+from .prepared import prepared
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -159,16 +159,7 @@ def test_labels_can_be_given_beside_arrays(name: str, digits: Any) -> None:
 
 
 def state_of(searcher: Any, proxy: Any) -> Any:
-    data = prepare_data(
-        proxy,
-        None,
-        None,
-        classes=None,
-        architecture_fraction=0.5,
-        normalization=None,
-        generator=stream(0, "holdout"),
-        device=torch.device("cpu"),
-    )
+    data = prepared(proxy)
     return searcher._create_state(data, seed=0)
 
 

@@ -223,9 +223,9 @@ def test_a_search_learns_and_cools(digits: Any, monkeypatch: pytest.MonkeyPatch)
     temperatures: list[float] = []
     original = gdas_module.sample_operations
 
-    def record(alphas: Tensor, temperature: float, generator: torch.Generator) -> Any:
+    def record(alphas: Tensor, temperature: float, *others: Any) -> Any:
         temperatures.append(temperature)
-        return original(alphas, temperature, generator)
+        return original(alphas, temperature, *others)
 
     monkeypatch.setattr(gdas_module, "sample_operations", record)
     searcher = small_search(

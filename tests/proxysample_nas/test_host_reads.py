@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,12 +15,12 @@ from tqdm import tqdm
 
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import SearchResult, create_searcher
-from proxysample_nas.searchers.data import prepare_data
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
+from ..real_gpu import count_waits  # noqa: TID252  # tests are no package
 from ..simulated_gpu import Kind, Record, simulated_gpu  # noqa: TID252  # tests are no package
+from .prepared import prepared
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -132,14 +131,7 @@ def test_a_real_gpu_is_not_waited_for_either(search: str, digits: Any) -> None:
     name, own = SEARCHES[search]
 
     def count(n_steps: int) -> int:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                run_search(digits, name, n_steps, device="cuda", **own)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-        return sum("synchronizing CUDA operation" in str(one.message) for one in caught)
+        return count_waits(partial(run_search, digits, name, n_steps, device="cuda", **own))[1]
 
     few, many = count(N_STEPS), count(2 * N_STEPS)
     assert few > 0
@@ -212,16 +204,7 @@ def test_a_state_kept_on_the_gpu_is_restored_there(search: str, digits: Any) -> 
     name, own = SEARCHES[search]
     searcher: Any = create_searcher(name, **(COMMON | own))
     with simulated_gpu():
-        data = prepare_data(
-            Subset(digits.train, range(64)),
-            None,
-            None,
-            classes=None,
-            architecture_fraction=0.5,
-            normalization=None,
-            generator=stream(0, "holdout"),
-            device=torch.device("cuda:0"),
-        )
+        data = prepared(Subset(digits.train, range(64)), "cuda:0")
         first, second = (searcher._create_state(data, seed) for seed in (0, 1))
         run_epoch = partial(
             searcher._run_epoch,

@@ -20,7 +20,6 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers import perturbation as perturbation_module
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.searchers.data import prepare_data
 from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.searchers.perturbation import (
     decide,
@@ -31,6 +30,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import OPERATIONS
 from proxysample_nas.training.optimization import DivergenceError
 
+from .prepared import prepared
 from .reference_darts import Network, Reference
 
 # So small a search may well end with a useless cell; that is not the subject here.
@@ -61,16 +61,7 @@ def proxy() -> Any:
 
 def begin(searcher: DARTS, proxy: Any) -> tuple[Any, Any]:
     """Give the state and the batches that a search begins with."""
-    data = prepare_data(
-        proxy,
-        None,
-        None,
-        classes=None,
-        architecture_fraction=0.5,
-        normalization=None,
-        generator=stream(0, "holdout"),
-        device=torch.device("cpu"),
-    )
+    data = prepared(proxy)
     return searcher._create_state(data, seed=0), searcher._create_batches(data)
 
 

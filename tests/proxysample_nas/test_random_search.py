@@ -18,11 +18,12 @@ from torch.utils.data import Subset
 from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
-from proxysample_nas.searchers.data import prepare_data
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells, n_cells
 from proxysample_nas.space.cell import Cell, all_cells
 from proxysample_nas.training.trainer import CellTrainer
+
+from .prepared import prepared
 
 
 @pytest.mark.parametrize("connected_only", [True, False])
@@ -104,16 +105,7 @@ def small_search(**changes: Any) -> RandomSearch:
 
 def test_cells_are_judged_as_a_trainer_judges_them(proxy: Any) -> None:
     result = small_search().search(proxy)
-    data = prepare_data(
-        proxy,
-        None,
-        None,
-        classes=None,
-        architecture_fraction=0.5,
-        normalization=None,
-        generator=stream(0, "holdout"),
-        device=torch.device("cpu"),
-    )
+    data = prepared(proxy)
     trainer = CellTrainer(
         channels=2, cells_per_stage=1, epochs=2, batch_size=32, device="cpu", progress=False,
         normalization=data.normalization,

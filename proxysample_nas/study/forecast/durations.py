@@ -122,7 +122,7 @@ class Durations:
         """
         if cost.kind == "lookup":
             return Seconds(0.0, 0.0, 0.0)
-        measured = self._measured.get((cost.kind, cost.parameters))
+        measured = self._measured.get(cost.compared)
         if not measured:
             return None
         sizes, seconds = (np.array(column, dtype=float) for column in zip(*measured, strict=True))

@@ -166,11 +166,6 @@ def estimate_study(
     )
 
 
-def _kind(experiment: Experiment) -> tuple[str, str]:
-    """Say what an experiment shares with all that are timed together."""
-    return experiment.cost.kind, experiment.cost.parameters
-
-
 def _time_kinds(
     left: Sequence[Experiment], calibration: Calibration, bar: tqdm[Any]
 ) -> dict[tuple[str, str], str]:
@@ -178,7 +173,7 @@ def _time_kinds(
     kinds: dict[tuple[str, str], Experiment] = {}
     for one in left:
         if one.subject is not None:
-            kinds.setdefault(_kind(one), one)
+            kinds.setdefault(one.cost.compared, one)
     bar.total = len(kinds)
     failures = {}
     for kind, first in kinds.items():
@@ -200,7 +195,10 @@ def _grouped(
     members: dict[tuple[str, str], list[Experiment]] = {}
     for one in left:
         members.setdefault((one.stage, one.label), []).append(one)
-    return [_group(group, calibration, failures.get(_kind(group[0]))) for group in members.values()]
+    return [
+        _group(group, calibration, failures.get(group[0].cost.compared))
+        for group in members.values()
+    ]
 
 
 def _group(

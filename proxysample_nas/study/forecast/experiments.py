@@ -35,6 +35,11 @@ class Cost:
     parameters: str
     n_samples: int
 
+    @property
+    def compared(self) -> tuple[str, str]:
+        """What experiments share that differ in their number of images alone."""
+        return self.kind, self.parameters
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
 from proxysample.plain_values import (
     COUNT,
@@ -16,6 +16,7 @@ from proxysample.plain_values import (
     POSITIVE,
     TEXT,
     Kind,
+    check_kinds,
     check_values,
     list_of,
     optional,
@@ -27,7 +28,6 @@ from proxysample.sampler import Sampler
 from proxysample_nas.hyperparameters import as_seeds, as_tuple
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.given_values import check_kinds
 from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -173,9 +173,7 @@ class StudyConfiguration:
         InputError
             If a name, a parameter or a value cannot be used.
         """
-        unknown = [name for name in settings if name not in cls.__dataclass_fields__]
-        if unknown:
-            raise unknown_name("setting of a study", unknown[0], cls.__dataclass_fields__)
+        check_names("setting of a study", settings, cls.__dataclass_fields__)
         if "dataset" not in settings:
             raise InputError("a study needs a dataset, such as dataset='digits'")
         configuration = cls(

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, check_names
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.study.grid.component import parse_words
-from proxysample_nas.study.grid.given_values import check_names
 from proxysample_nas.training.trainer import CellTrainer
 
 

@@ -80,7 +80,7 @@ class Calibration:
 
     def _selection(self, experiment: Experiment, component: Component) -> Seconds:
         sampler = self.workbench.configuration.create_sampler(component)
-        key = experiment.cost.kind, experiment.cost.parameters
+        key = experiment.cost.compared
         if key not in self._timed:
             rates = time_selection(sampler, self.workbench.data.train, self.seconds_each)
             self._timed[key] = [rates]
@@ -90,7 +90,7 @@ class Calibration:
         searcher = self.workbench.configuration.create_searcher(component, 0)
         data = self.workbench.data
         sizes = search_sizes(searcher, data, experiment.cost.n_samples)
-        key = experiment.cost.kind, experiment.cost.parameters
+        key = experiment.cost.compared
         if key not in self._timed:
             self._timed[key] = [time_search(searcher, data, self.seconds_each)]
         return self._foretell(key, search_counts(searcher, sizes))
@@ -101,7 +101,7 @@ class Calibration:
                 "no searcher has a parameter n_nodes, and so it is not known how large a cell is"
             )
         data = self._data_of(experiment)
-        key = experiment.cost.kind, experiment.cost.parameters
+        key = experiment.cost.compared
         if key not in self._timed:
             self._timed[key] = time_training(trainer, self.cells, data, self.seconds_each)
         counts = training_counts(trainer, data.facts.n_train, data.facts.n_test)
