@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import unknown_name
+from proxysample.rendering import markdown_document
 from proxysample_nas.study.executors import ExecutorName
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
@@ -15,13 +16,12 @@ from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Lookup, Transfer
 from proxysample_nas.study.grid.presets import PRESETS, preset
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
-from proxysample_nas.study.reports.documents import (
-    accuracy_documents,
-    markdown_document,
-    save_documents,
-)
 from proxysample_nas.study.reports.figures import draw_figure
-from proxysample_nas.study.reports.report import write_report
+from proxysample_nas.study.reports.report import (
+    accuracy_documents,
+    save_documents,
+    write_report,
+)
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results.rows import Row, read_configuration, read_rows
 from proxysample_nas.study.running.run import run_study

@@ -2,18 +2,12 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import shutil
-import subprocess
 
 import pytest
 
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.reports.accuracy_table import COST_COLUMNS, accuracy_table
-from proxysample_nas.study.reports.documents import accuracy_documents, all_documents
-from proxysample_nas.study.reports.latex import escape_latex, to_latex
-from proxysample_nas.study.reports.layout import Column, Layout, Section
-from proxysample_nas.study.reports.markdown import to_markdown
+from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.report import accuracy_documents, all_documents
 
 from .written_store import CIFAR100, HALF_OF_CIFAR100, write_results
 
@@ -43,9 +37,8 @@ def one_search(folder, **settings):
 
 def lines(table, *headings):
     """The given columns of a table, line by line."""
-    names = [column.heading for column in table.columns]
-    places = [names.index(heading) for heading in headings]
-    return [tuple(line[i] for i in places) for s in table.sections for line in s.lines]
+    shown = {column.heading: column for column in table.shown}
+    return [tuple(shown[heading].text(row) for heading in headings) for row in table.rows]
 
 
 def test_one_search_is_the_papers_form(tmp_path):
@@ -64,8 +57,7 @@ def test_one_search_is_the_papers_form(tmp_path):
         ("CC-OR*", "0.5", "718", "31.0", "47.0", "5.0", "2.00"),
     ]
     assert lines(table, "cell")[0] == (str(CONVOLUTION),)
-    papers_form = table.without(*COST_COLUMNS)
-    headings = [column.heading for column in papers_form.columns]
+    headings = [column.heading for column in table.shown if column.in_latex]
     assert headings == ["Method", "r", "A, C=16", "A, C=32"]
 
 
@@ -172,68 +164,3 @@ def test_a_sampler_that_keeps_hard_samples_has_no_papers_numbers(tmp_path):
         ("",),
         ("",),
     ]
-
-
-NASTY = Layout(
-    "100 % of a_b",
-    (Column("x|y"), Column("n", "number"), Column("cell", "code")),
-    (Section("A & B", [["RS* \\ {~^}", "1 ± 2", "|none~0|"], ["[0]", "", "not searched yet"]]),),
-    ("5 % * <b> $x$",),
-)
-
-
-def test_markdown_keeps_its_columns_whatever_is_in_them():
-    text = to_markdown(NASTY)
-    for line in text.splitlines():
-        assert len(re.findall(r"(?<!\\)\|", line)) == 4
-    assert r"RS\* \\ {~^}" in text
-    assert r"`\|none~0\|`" in text
-    assert "| not searched yet" in text
-
-
-def test_latex_keeps_its_columns_whatever_is_in_them():
-    text = to_latex(NASTY, "tab:nasty")
-    body = text.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [2, 0, 2, 2]
-    assert r"\begin{tabular}{lrl}" in text
-    assert r"\multicolumn{3}{l}{\textit{A \& B}}" in text
-    assert r"\texttt{\textbar{}none\textasciitilde{}0\textbar{}}" in text
-    unescaped = re.sub(r"\\[{}]", "", text)
-    assert unescaped.count("{") == unescaped.count("}")
-    assert all(
-        text.count(rf"\begin{{{e}}}") == text.count(rf"\end{{{e}}}") for e in ("table", "tabular")
-    )
-    given = text.replace("{!}{%", "").replace(r"$\pm$", "").partition("\n")[2]
-    for special in "%$#_^~":
-        assert not re.search(rf"(?<!\\){re.escape(special)}", given)
-
-
-def test_a_table_longer_than_a_page_is_taken_apart_by_its_sections():
-    sections = tuple(Section(name, [[f"{name}{i}"] for i in range(30)]) for name in "ABC")
-    text = to_latex(Layout("Long", (Column("x"),), sections, ("a note",)), "tab:long")
-    assert re.findall(r"caption\{(.*)\}", text) == ["Long: A.", "Long: B.", "Long: C."]
-    assert re.findall(r"label\{(.*)\}", text) == ["tab:long-1", "tab:long-2", "tab:long-3"]
-    assert [f"{name}{i}" for name in "ABC" for i in range(30)] == re.findall(r"[ABC]\d+", text)
-    assert text.count("a note") == 1
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
-def test_tex_takes_the_tables(tmp_path):
-    wide = Layout("Wide", tuple(Column("w" * 30) for _ in range(9)), NASTY.sections[:0])
-    tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide))
-    document = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
-        f"\n{tables}\n" + r"\end{document}"
-    )
-    (tmp_path / "tables.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "Overfull" not in done.stdout
-
-
-def test_a_bracket_or_star_after_a_line_break_is_no_argument():
-    # \\[0] and \\* would be taken as the space after a line.
-    assert escape_latex("[0]").startswith("{[}")
-    assert escape_latex("*") == "{*}"

@@ -15,7 +15,7 @@ import pytest
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.reports.documents import all_documents
+from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.results.rows import read_configuration
 from proxysample_nas.study.store.claims import Claims
 from proxysample_nas.study.store.store import Store, experiment_key

@@ -12,12 +12,12 @@ from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 from proxysample import InputError
 from proxysample_nas.drawing import COLORS, NAMES, save_figure
 from proxysample_nas.space.cell import OPERATIONS, Cell
-from proxysample_nas.study.reports.cell_figures import parameter_free_cells
-from proxysample_nas.study.reports.edge_distribution import (
+from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
+from proxysample_nas.study.reports.figures.cells import parameter_free_cells
+from proxysample_nas.study.reports.figures.edges import (
     edge_distributions,
     edge_distributions_to_csv,
 )
-from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
 
 from .written_store import write_results
 

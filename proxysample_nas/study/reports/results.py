@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from proxysample.errors import InputError
+from proxysample.sampler import plain_parameters
+from proxysample_nas.paper.comparison import (
+    Comparison,
+    SamplerSetup,
+    Setup,
+    compare_with_paper,
+)
 from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import Specifications
+from proxysample_nas.study.grid.settings import (
+    SAMPLER_EXECUTION,
+    TRAINER_EXECUTION,
+    Specifications,
+)
 from proxysample_nas.study.results.rows import FoundCell, Row, read_configuration, read_rows
 from proxysample_nas.study.store.store import Store
 
@@ -72,6 +83,10 @@ class StudyResults:
         """Give the lines of one searcher's table."""
         return [row for row in self.rows if row.setting.searcher == searcher]
 
+    def compare_with_paper(self, searcher: Component) -> Comparison | None:
+        """Tell how one searcher's table differs from the paper's; None where it has none."""
+        return compare_with_paper(setup_of(self.configuration, self.facts, searcher))
+
     def search(self, row: Row, found: FoundCell) -> dict[str, Any]:
         """Give all that the store holds of one search: its facts, history and machine."""
         specifications = Specifications(self.configuration, self.facts)
@@ -79,6 +94,47 @@ class StudyResults:
         if record is None or record.result is None:
             raise InputError(f"{self.store.path} has changed since it was read; read it again")
         return record.result
+
+
+def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Component) -> Setup:
+    """Gather what a searcher's table depends on, to compare it with another's.
+
+    Parameters
+    ----------
+    configuration : StudyConfiguration
+    facts : StudyFacts
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Setup
+    """
+    training = None
+    if configuration.lookup is None:
+        training = asdict(configuration.create_trainer(configuration.channels[0]))
+        # The width is a column of the table.
+        training = _without(training, TRAINER_EXECUTION | {"channels"})
+    samplers = {
+        one.label: SamplerSetup(
+            one.name,
+            _without(plain_parameters(configuration.create_sampler(one)), SAMPLER_EXECUTION),
+        )
+        for one in configuration.samplers
+    }
+    return Setup(
+        data=facts.datasets[configuration.dataset],
+        architecture_data=configuration.architecture_data,
+        searcher=searcher.name,
+        search=configuration.create_searcher(searcher).parameters_as_json(),
+        training=training,
+        seeds=configuration.seeds,
+        samplers=samplers,
+    )
+
+
+def _without(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def short_names(searchers: tuple[Component, ...]) -> list[str]:
