@@ -7,15 +7,26 @@ from collections.abc import Iterable, Sequence
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def pluralize(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number with its noun; its plural ends in s where none is given.
+def plural(noun: str) -> str:
+    """Write a noun of more than one.
 
     Examples
     --------
-    >>> pluralize(1, "worker"), pluralize(1400, "training"), pluralize(0, "search", "searches")
+    >>> plural("search"), plural("training")
+    ('searches', 'trainings')
+    """
+    return noun + ("es" if noun.endswith(("ch", "sh", "s", "x")) else "s")
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> pluralize(1, "worker"), pluralize(1400, "training"), pluralize(0, "search")
     ('1 worker', '1,400 trainings', '0 searches')
     """
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
 def format_duration(seconds: float) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from proxysample.wording import aligned, format_duration, pluralize
 from proxysample_nas.study.forecast.estimate import StudyEstimate
-from proxysample_nas.study.forecast.wording import STAGES, range_in_words
+from proxysample_nas.study.forecast.wording import (
+    STAGES,
+    aligned,
+    counted,
+    in_words,
+    range_in_words,
+)
 
 
 def describe_estimate(estimate: StudyEstimate) -> str:
@@ -34,19 +39,19 @@ def describe_estimate(estimate: StudyEstimate) -> str:
 
 def _words(estimate: StudyEstimate) -> list[str]:
     at_most = "at most " if any(group.is_upper_bound for group in estimate.groups) else ""
-    workers = pluralize(estimate.n_workers, "worker")
-    threads = pluralize(estimate.n_threads, "thread")
+    workers = counted(estimate.n_workers, "worker")
+    threads = counted(estimate.n_threads, "thread")
     total = (
-        f"In total {at_most}{pluralize(estimate.n_experiments, 'experiment')}, "
+        f"In total {at_most}{counted(estimate.n_experiments, 'experiment')}, "
         f"{at_most}{range_in_words(estimate.seconds)} on {workers} of {threads} each, device "
         f"{estimate.device}."
     )
     if estimate.n_ended:
-        total += f" {pluralize(estimate.n_ended, 'experiment')} of the study have ended already."
+        total += f" {counted(estimate.n_ended, 'experiment')} of the study have ended already."
     timed = (
-        f"Timed in {format_duration(estimate.calibration_seconds)}, reading the data included: a "
-        "few batches of each searcher, each sampler on a part of the images, and trainings of "
-        f"{pluralize(estimate.n_cells, 'random cell')}, whose spread is the range. One experiment "
+        f"Timed in {in_words(estimate.calibration_seconds)}, reading the data included: a few "
+        "batches of each searcher, each sampler on a part of the images, and trainings of "
+        f"{counted(estimate.n_cells, 'random cell')}, whose spread is the range. One experiment "
         "at a time was timed: side by side they slow one another down, which is not counted. "
         "Cells that are not found yet may turn out equal, and searches may stop early, which "
         "makes it less. Nothing was written."

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from proxysample.wording import aligned, format_duration, pluralize
 from proxysample_nas.study.forecast.status import Running, StageStatus, StudyStatus, TimeToGo
-from proxysample_nas.study.forecast.wording import STAGES, range_in_words
+from proxysample_nas.study.forecast.wording import (
+    STAGES,
+    aligned,
+    counted,
+    in_words,
+    range_in_words,
+)
 
 MOST_FAILURES = 10
 
@@ -59,10 +64,9 @@ def _running(status: StudyStatus) -> Iterator[str]:
 
 def _where(one: Running, now: float) -> str:
     identity = one.runner.identity
-    running, silent = format_duration(now - one.since), format_duration(now - one.runner.heartbeat)
     return (
-        f"{one.experiment.label}, on {identity.host} (process {identity.pid}) for {running}, last "
-        f"heartbeat {silent} ago"
+        f"{one.experiment.label}, on {identity.host} (process {identity.pid}) for "
+        f"{in_words(now - one.since)}, last heartbeat {in_words(now - one.runner.heartbeat)} ago"
     )
 
 
@@ -88,7 +92,7 @@ def _to_go(time: TimeToGo, *, has_runners: bool) -> Iterator[str]:
     if time.seconds.high:
         what = "To go, for what can be foretold" if unknown else "To go"
         about = "at most" if time.is_upper_bound else "about"
-        workers = pluralize(time.n_workers, "worker")
+        workers = counted(time.n_workers, "worker")
         shared = f"for {workers}" if has_runners else "were one worker at it"
         yield f"{what}: {about} {range_in_words(time.seconds)} {shared}."
     if time.is_upper_bound:

@@ -1,8 +1,9 @@
-"""What a forecast calls its stages and ranges."""
+"""Counts, lengths of time and small tables in words, for terminals."""
 
 from __future__ import annotations
 
-from proxysample.wording import format_duration
+from collections.abc import Iterable, Sequence
+
 from proxysample_nas.study.forecast.durations import Seconds
 
 STAGES = {
@@ -13,6 +14,34 @@ STAGES = {
 }
 """What the experiments of each stage are called."""
 
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def in_words(seconds: float) -> str:
+    """Write a length of time to two figures or so.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> [in_words(seconds) for seconds in (0.04, 8.25, 75, 5400, 500_000)]
+    ['0.04 s', '8.2 s', '75 s', '90 min', '5.8 d']
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    for size, unit in UNITS:
+        # Below two of a unit, the next smaller one is easier to read.
+        if seconds >= 2 * size or size == 1:
+            count = seconds / size
+            return f"{count:.1f} {unit}" if count < 10 else f"{count:.0f} {unit}"
+    raise AssertionError("unreachable")
+
 
 def range_in_words(seconds: Seconds) -> str:
     """Write a length of time with its range, where it has one.
@@ -22,7 +51,44 @@ def range_in_words(seconds: Seconds) -> str:
     >>> range_in_words(Seconds(60, 90, 300)), range_in_words(Seconds(90, 90, 90))
     ('90 s (60 s to 5.0 min)', '90 s')
     """
-    low, likely, high = (
-        format_duration(one) for one in (seconds.low, seconds.likely, seconds.high)
-    )
+    low, likely, high = (in_words(one) for one in (seconds.low, seconds.likely, seconds.high))
     return likely if low == high else f"{likely} ({low} to {high})"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "worker"), counted(1400, "training")
+    ('1 worker', '1,400 trainings')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def aligned(lines: Iterable[Sequence[str]]) -> str:
+    """Set lines in columns, the first to the left and the others to the right.
+
+    Parameters
+    ----------
+    lines : iterable of sequence of str
+        All of the same length.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(aligned([["stage", "done"], ["search", "12"]]))
+    stage   done
+    search    12
+    """
+    rows = [list(line) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    written = []
+    for first, *others in rows:
+        words = [first.ljust(widths[0])]
+        words += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        written.append("  ".join(words).rstrip())
+    return "\n".join(written)

@@ -83,7 +83,7 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
-    return text + (f" {pluralize(n_missing, 'search', 'searches')} missing." if n_missing else "")
+    return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
 
 
 def _search(configuration: StudyConfiguration, searcher: Component, result: dict[str, Any]) -> str:
@@ -315,7 +315,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
         lines.append(f"{len(judged):,} of them have a published accuracy.")
     if n_strays > 0:
         lines.append(
-            f"{pluralize(n_strays, 'search', 'searches')} in the store are of other settings than "
+            f"{pluralize(n_strays, 'search')} in the store are of other settings than "
             "these, or of a version of this library with other parameters; they are not shown."
         )
     return lines
