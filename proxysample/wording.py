@@ -12,10 +12,10 @@ def plural(noun: str) -> str:
 
     Examples
     --------
-    >>> plural("search"), plural("training")
-    ('searches', 'trainings')
+    >>> plural("search"), plural("epoch"), plural("training")
+    ('searches', 'epochs', 'trainings')
     """
-    return noun + ("es" if noun.endswith(("ch", "sh", "s", "x")) else "s")
+    return noun + ("es" if noun.endswith("search") else "s")
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -5,9 +5,11 @@ import io
 
 import pytest
 
+from proxysample.rendering import NUMBER, Column
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.reports import accuracy_table as tables
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
-from proxysample_nas.study.reports.report import accuracy_documents, all_documents
+from proxysample_nas.study.reports.report import accuracy_documents, all_documents, to_html
 
 from .written_store import CIFAR100, HALF_OF_CIFAR100, write_results
 
@@ -164,3 +166,91 @@ def test_a_sampler_that_keeps_hard_samples_has_no_papers_numbers(tmp_path):
         ("",),
         ("",),
     ]
+
+
+def n_parameters(line):
+    accuracy = line.accuracy(16)
+    return None if accuracy is None else accuracy.n_parameters
+
+
+def test_a_new_column_is_one_entry_and_is_in_every_form(tmp_path, monkeypatch):
+    column = Column("parameters", NUMBER, n_parameters, csv_name="n_parameters")
+    monkeypatch.setattr(tables, "SEARCH_COLUMNS", (*tables.SEARCH_COLUMNS, column))
+    results = one_search(tmp_path, ratios=[0.5, 0.25])
+    documents = all_documents(results)
+    head, _, _, full, _, half, quarter = documents["table-darts-v1.md"].splitlines()[2:9]
+    assert [line.split("|")[-2].strip() for line in (head, full, half, quarter)] == [
+        "parameters",
+        "1,000",
+        "1,000",
+        "",
+    ]
+    latex = documents["table-darts-v1.tex"]
+    assert r"& parameters \\" in latex
+    assert latex.count(r"& 1,000 \\") == 2
+    records = list(csv.DictReader(io.StringIO(documents["table-darts-v1.csv"])))
+    assert [one["n_parameters"] for one in records] == ["1000", "1000", ""]
+    page = to_html(results, {}, {})
+    assert '<th scope="col" class="number">parameters</th>' in page
+    assert page.count('<td class="number">1,000</td>') == 2
+
+
+def test_a_new_column_of_settings_is_one_entry_too(tmp_path, monkeypatch):
+    def n_cells(line):
+        return len({one.cell for one in line.found})
+
+    column = Column("cells", NUMBER, n_cells, csv_name="n_cells")
+    monkeypatch.setattr(tables, "SETTING_COLUMNS", (*tables.SETTING_COLUMNS, column))
+    documents = all_documents(one_search(tmp_path, search_seeds=[0, 1]))
+    assert documents["table-darts-v1.md"].splitlines()[2].split("|")[-2].strip() == "cells"
+    assert r"& cells \\" in documents["table-darts-v1.tex"]
+    records = csv.DictReader(io.StringIO(documents["table-darts-v1-distribution.csv"]))
+    assert [one["n_cells"] for one in records] == ["1", "1"]
+
+
+@pytest.mark.parametrize("other", ["avg_pool_3x3", "nor_conv_3x3"])
+def test_cells_that_compute_the_same_are_counted_once_beside_the_strings(tmp_path, other):
+    # Nothing leads on from the second node, so that the first edge adds nothing.
+    cells = [
+        Cell.from_string(f"|{first}~0|+|nor_conv_1x1~0|none~1|")
+        for first in ("skip_connect", other)
+    ]
+    results = write_results(
+        tmp_path,
+        lambda setting, seed: (cells[seed], 1.0),
+        lambda *_: [50.0],
+        searchers=["gdas:n_nodes=3"],
+        search_seeds=[0, 1],
+        seeds=[7],
+    )
+    (searcher,) = results.configuration.searchers
+    (note,) = [n for n in accuracy_table(results, searcher).notes if n.startswith("Cells:")]
+    assert note.startswith("Cells: 2 distinct, 1 up to isomorphism.")
+    assert "in 2 distinct cells, 1 up to isomorphism." in to_html(results, {}, {})
+
+
+def test_cells_that_all_compute_something_else_are_not_counted_again(tmp_path):
+    results = one_search(tmp_path)
+    (searcher,) = results.configuration.searchers
+    assert not any("isomorph" in note for note in accuracy_table(results, searcher).notes)
+    assert "isomorph" not in to_html(results, {}, {})
+
+
+HOSTILE = "<script>alert(1)</script>\n{{ 7 * 7 }} | $x$ \\input{y} [a](b) &lt;"
+
+
+def test_a_hostile_name_is_shown_in_every_form_of_every_table(tmp_path):
+    results = one_search(tmp_path, dataset=f"npz:{HOSTILE}.npz")
+    for name, text in all_documents(results).items():
+        if name.endswith(".md"):
+            assert "<script" not in text.replace(r"\<", "")
+            assert (r"{{ 7 \* 7 }}" in text) == name.startswith("table")
+            assert "](b)" not in text.replace(r"\](", "")
+        if name.endswith(".tex"):
+            assert r"\input" not in text
+            assert "<" not in text
+    page = to_html(results, {}, {"best-cells": HOSTILE})
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+    assert "&amp;lt;" in page

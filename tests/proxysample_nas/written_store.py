@@ -9,6 +9,7 @@ from typing import Any
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.reports.results import StudyResults
@@ -39,7 +40,7 @@ def write_results(
     facts: DatasetFacts = DIGITS,
     transfer_facts: Mapping[str, DatasetFacts] | None = None,
     transferred: Callable[[Cell], list[float]] = lambda cell: [],
-    scoring_seconds: float = 2.0,
+    scoring_seconds: float | Callable[[Component], float] = 2.0,
     **settings: Any,
 ) -> StudyResults:
     """Write what each search found, and how each cell did at each width, seed by seed."""
@@ -53,7 +54,8 @@ def write_results(
     store.set_fact("facts", study.to_json())
     specifications = Specifications(configuration, study)
     for sampler in configuration.samplers:
-        store.put("selection", specifications.selection(sampler), {"seconds": scoring_seconds})
+        scored = scoring_seconds(sampler) if callable(scoring_seconds) else scoring_seconds
+        store.put("selection", specifications.selection(sampler), {"seconds": scored})
     cells = {}
     for setting, seed in product(settings_of(configuration), configuration.search_seeds):
         one = found(setting, seed)
