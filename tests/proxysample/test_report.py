@@ -134,6 +134,7 @@ def test_a_notebook_shows_counts_and_scores_without_pictures(report):
     assert rows == counts
     # Styles are of the report alone, not of the notebook around it.
     style = text.partition("<style>")[2].partition("</style>")[0]
+    style = re.sub(r"/\*.*?\*/", "", style)
     selectors = re.findall(r"(?:^|\})\s*(?:@media[^{]*\{)?\s*([^{}@]+)\{", style)
     assert selectors
     assert all(one.strip().startswith(".report") for s in selectors for one in s.split(","))
