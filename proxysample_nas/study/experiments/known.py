@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from proxysample.experiments.store import Store
+
 from proxysample.errors import InputError
 from proxysample.sampler import plain_parameters
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
@@ -13,7 +15,6 @@ from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer
 from proxysample_nas.study.grid.settings import settings_of
-from proxysample_nas.study.store.store import Store
 from proxysample_nas.training.trainer import CellTrainer
 
 # Parameters that decide how an experiment is run, not what comes of it.
@@ -107,7 +108,7 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
     InputError
         If no study was run in the store, or it is damaged.
     """
-    written, known = store.fact("configuration"), store.fact("facts")
+    written, known = store.info("configuration"), store.info("facts")
     if written is None or known is None:
         raise InputError(f"no study was run in {store.path}")
     configuration, info = StudyConfiguration.from_json(written), StudyFacts.from_json(known)

@@ -15,8 +15,8 @@ from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.study.experiments.base import Counts, Part, Trial
 from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.forecast.calibration.rates import Counts, Part, Rates, time_parts
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,8 @@ class Sizes:
     n_architecture: int
 
 
-def time_search(searcher: Searcher, data: StudyData, seconds: float) -> Rates:
-    """Time a searcher on a few batches of a study's data.
-
-    Parameters
-    ----------
-    searcher : Searcher
-        As the study has it.
-    data : StudyData
-    seconds : float
-        See `time_parts`.
-
-    Returns
-    -------
-    Rates
-        For the parts that `search_counts` counts.
-
-    Raises
-    ------
-    InputError
-        If the searcher has no parameter that makes a search short, or refuses a short one.
-    """
+def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
+    """Search on a few batches of a study's data; `InputError` if no search can be that short."""
     for name in ("epochs", "batch_size"):
         _require(searcher, name, "a search cannot be made short enough to be timed")
     batch_size = searcher.get_params()["batch_size"]
@@ -68,7 +49,7 @@ def time_search(searcher: Searcher, data: StudyData, seconds: float) -> Rates:
         return _run(small, train, validation)
 
     shortest, parts = _parts(searcher)
-    return time_parts(shortest, parts, run, seconds)
+    return Trial(shortest, parts, run)
 
 
 def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
@@ -91,7 +72,7 @@ def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
         n_samples = 0 if p["n_samples"] == 1 else p["n_samples"]
         return {
             "train": float(n_samples * p["epochs"] * sizes.n_weights),
-            "judge": float(n_samples * sizes.n_architecture),
+            "evaluate": float(n_samples * sizes.n_architecture),
         }
     steps = p.get("steps_per_epoch")
     per_epoch = sizes.n_weights if steps is None else steps * p["batch_size"]

@@ -1,17 +1,19 @@
-"""From the seconds of short runs to the seconds of long ones."""
+"""Estimate how long a study's experiments take, by timing a little of each kind."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 
-Counts = dict[str, float]
-"""How often each part of an experiment is done, by the part's name."""
+from proxysample_nas.study.experiments.base import Counts, Part, StudyExperiment, Trial
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.forecast.durations import NO_TIME, Seconds
 
 ONCE = "once"
 """The part that every run has once, such as setting up."""
@@ -41,7 +43,7 @@ class Rates:
     --------
     >>> timed = [({"step": 1.0}, 5.0), ({"step": 11.0}, 7.0)]
     >>> rates = Rates.fit(timed)
-    >>> round(rates.foretell({"step": 101.0}), 6)
+    >>> round(rates.estimate({"step": 101.0}), 6)
     25.0
     """
 
@@ -51,14 +53,7 @@ class Rates:
     def fit(cls, timed: Sequence[tuple[Counts, float]]) -> Rates:
         """Find the rates by least squares of relative errors; no part takes less than no time.
 
-        Parameters
-        ----------
-        timed : sequence of (Counts, float)
-            What each run did, and its seconds. They have to differ in every part.
-
-        Returns
-        -------
-        Rates
+        The runs that were timed have to differ in every part.
         """
         parts = [*dict.fromkeys(part for counts, _ in timed for part in counts), ONCE]
         table = np.array(
@@ -74,98 +69,49 @@ class Rates:
     def of_one(cls, counts: Counts, seconds: float) -> Rates:
         """Take every part's unit to cost the same, where there is time for a single run.
 
-        Parameters
-        ----------
-        counts : Counts
-            What the run did.
-        seconds : float
-            How long it took.
-
-        Returns
-        -------
-        Rates
-
         Examples
         --------
-        >>> Rates.of_one({"train": 30.0, "judge": 10.0}, 8.0).seconds
-        {'train': 0.2, 'judge': 0.2}
+        >>> Rates.of_one({"train": 30.0, "evaluate": 10.0}, 8.0).seconds
+        {'train': 0.2, 'evaluate': 0.2}
         """
         each = seconds / max(sum(counts.values()), 1.0)
         return cls(dict.fromkeys(counts, each))
 
-    def foretell(self, counts: Counts) -> float:
+    def estimate(self, counts: Counts) -> float:
         """Give the seconds of a run."""
         return sum(
             self.seconds.get(part, 0.0) * count for part, count in (counts | {ONCE: 1.0}).items()
         )
 
 
-@dataclass(frozen=True)
-class Part(Generic[T]):
-    """A part of an experiment that is timed by doing more of it.
-
-    Attributes
-    ----------
-    enlarge : callable
-        Makes the shortest run longer: so many times as much of this part.
-    most : int
-        No more than the real experiment does.
-    """
-
-    enlarge: Callable[[T, int], T]
-    most: int
-
-
-def time_parts(
-    shortest: T,
-    parts: Sequence[Part[T]],
-    run: Callable[[T], tuple[Counts, float]],
-    seconds: float,
-) -> Rates:
+def time_trial(trial: Trial[T], seconds: float) -> Rates:
     """Time the shortest run, and one with more of each part.
 
     The shortest is run twice, and the first time, which warms caches up, does not count; unless
-    it has taken longer than there is time for: then it is all there is.
-
-    Parameters
-    ----------
-    shortest : object
-        What `run` takes.
-    parts : sequence of Part
-    run : callable
-        Does it; returns what it did, and its seconds.
-    seconds : float
-        About how long all of this may take, where the shortest run leaves a choice.
-
-    Returns
-    -------
-    Rates
+    it has taken longer than there is time for: then it is all there is. `seconds` is about how
+    long all of this may take, where the shortest run leaves a choice.
     """
     start = time.perf_counter()
-    first = run(shortest)
+    first = trial.run(trial.shortest)
     if 0 < seconds < first[1]:
         return Rates.of_one(*first)
-    timed = [run(shortest)]
-    longer = [part for part in parts if part.most >= 2]
+    timed = [trial.run(trial.shortest)]
+    longer = [part for part in trial.parts if part.most >= 2]
     for index, part in enumerate(longer):
         left = seconds - (time.perf_counter() - start)
-        timed += _time_part(shortest, part, run, timed[0][1], left / (len(longer) - index))
+        timed += _time_part(trial, part, timed[0][1], left / (len(longer) - index))
     return Rates.fit(timed)
 
 
 def _time_part(
-    shortest: T,
-    part: Part[T],
-    run: Callable[[T], tuple[Counts, float]],
-    base: float,
-    seconds: float,
+    trial: Trial[T], part: Part[T], base: float, seconds: float
 ) -> list[tuple[Counts, float]]:
     """Do more and more of a part, until it stands out or its time is up."""
     start = time.perf_counter()
     timed: list[tuple[Counts, float]] = []
     factor = 2
     while True:
-        timed.append(run(part.enlarge(shortest, factor)))
+        timed.append(trial.run(part.enlarge(trial.shortest, factor)))
         latest = timed[-1][1]
         growth = GROWTH if latest > HARDLY_LONGER * base else GROWTH**2
         # What the shortest run takes for setting up does not grow.
@@ -175,3 +121,42 @@ def _time_part(
         if tells_enough or factor == part.most or left < next_one:
             return timed
         factor = min(part.most, growth * factor)
+
+
+class Calibration:
+    """Times each kind of experiment of a study when it is first asked for.
+
+    `seconds_each` is how long each is timed, where its shortest run leaves a choice.
+    """
+
+    def __init__(self, context: StudyContext, seconds_each: float) -> None:
+        self.context = context
+        self.seconds_each = seconds_each
+        self._timed: dict[tuple[str, str], list[Rates]] = {}
+        _import_what_optimizers_import()
+
+    def seconds_of(self, experiment: StudyExperiment) -> Seconds:
+        """Estimate one experiment; where several trials differ, the range spans them.
+
+        Raises
+        ------
+        ProxysampleError
+            If it fails, or cannot be timed.
+        """
+        if not experiment.takes_time:
+            return NO_TIME
+        alike = experiment.cost.compared
+        if alike not in self._timed:
+            trials = experiment.trials(self.context)
+            seconds = self.seconds_each / max(len(trials), 1)
+            self._timed[alike] = [time_trial(trial, seconds) for trial in trials]
+        counts = experiment.counts(self.context)
+        found = [rates.estimate(counts) for rates in self._timed[alike]]
+        return Seconds(min(found), sum(found) / len(found), max(found))
+
+
+def _import_what_optimizers_import() -> None:
+    """Take a step of nothing: a process's first imports much of PyTorch, which is no one's cost."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.zeros(1)
+    torch.optim.SGD([parameter]).step()
