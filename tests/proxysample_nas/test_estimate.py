@@ -15,7 +15,7 @@ from proxysample_nas.searchers import Searcher, SearchResult, create_searcher
 from proxysample_nas.searchers.random_search import RandomSearch
 from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.study import Study, StudyConfiguration
-from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.forecast.calibration.rates import ONCE, Part, Rates, time_parts
 from proxysample_nas.study.forecast.calibration.searches import (
     Sizes,
@@ -165,8 +165,8 @@ def test_counts_are_those_of_the_algorithms(name, parameters, expected):
 
 
 @pytest.fixture
-def workbench(tiny_settings):
-    return Workbench(StudyConfiguration.build(**tiny_settings(n_train=None)))
+def context(tiny_settings):
+    return StudyContext(StudyConfiguration.build(**tiny_settings(n_train=None)))
 
 
 @pytest.mark.parametrize(
@@ -186,16 +186,16 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
     configuration = StudyConfiguration.build(**tiny_settings(n_train=500, architecture_data=half))
     searcher = create_searcher(name, **(SMALL | {"batch_size": 32, "epochs": 9} | parameters))
     before = torch.get_rng_state()
-    rates = time_search(searcher, Workbench(configuration).data, seconds=0.3)
+    rates = time_search(searcher, StudyContext(configuration).data, seconds=0.3)
     assert torch.equal(before, torch.get_rng_state())
     assert rates.seconds.keys() - {ONCE} == search_counts(searcher, SIZES).keys()
     assert rates.foretell(search_counts(searcher, SIZES)) > 0
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "by-epochs"])
-def test_a_search_takes_about_as_long_as_foretold(workbench, name):
+def test_a_search_takes_about_as_long_as_foretold(context, name):
     searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
-    data = workbench.data
+    data = context.data
     rates = time_search(searcher, data, seconds=2.0)
     result = searcher.search(data.train_images)
     sizes = Sizes(result.facts.n_weight_samples, result.facts.n_architecture_samples)
@@ -204,19 +204,19 @@ def test_a_search_takes_about_as_long_as_foretold(workbench, name):
     assert foretold / 4 < result.seconds < foretold * 4
 
 
-def test_cells_differ_in_what_they_cost(workbench):
-    trainer = workbench.configuration.create_trainer(4)
-    rates = time_training(trainer, calibration_cells(3), workbench.data, seconds=0.5)
+def test_cells_differ_in_what_they_cost(context):
+    trainer = context.configuration.create_trainer(4)
+    rates = time_training(trainer, calibration_cells(3), context.data, seconds=0.5)
     assert len(rates) == 2
     assert all(one.seconds["train"] > 0 for one in rates)
 
 
 @pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
-def test_samplers_are_timed_on_a_part(workbench, name):
+def test_samplers_are_timed_on_a_part(context, name):
     from proxysample_nas.study.grid.component import Component
 
-    sampler = workbench.configuration.create_sampler(Component.parse(name))
-    rates = time_selection(sampler, workbench.data.train, seconds=0.3)
+    sampler = context.configuration.create_sampler(Component.parse(name))
+    rates = time_selection(sampler, context.data.train, seconds=0.3)
     assert ("train" in rates.seconds) == name.startswith("ae")
 
 
@@ -301,12 +301,12 @@ def test_a_search_that_cannot_be_timed_is_told(tiny_settings, tmp_path, name, me
 
 def test_a_share_that_is_not_told_is_needed_only_where_images_are_held_out(tiny_settings):
     half = StudyConfiguration.build(**tiny_settings(architecture_data="test-half"))
-    assert search_sizes(Untimed(), Workbench(half).data, 50) == Sizes(50, 180)
+    assert search_sizes(Untimed(), StudyContext(half).data, 50) == Sizes(50, 180)
     held_out = StudyConfiguration.build(**tiny_settings())
     with pytest.raises(InputError, match="untimed has no parameter architecture_fraction"):
-        search_sizes(Untimed(), Workbench(held_out).data, 50)
+        search_sizes(Untimed(), StudyContext(held_out).data, 50)
     fraction = create_searcher("darts-v1", architecture_fraction=0.2)
-    assert search_sizes(fraction, Workbench(held_out).data, 50) == Sizes(40, 10)
+    assert search_sizes(fraction, StudyContext(held_out).data, 50) == Sizes(40, 10)
 
 
 def test_cells_of_no_known_size_are_told(tiny_settings, tmp_path):

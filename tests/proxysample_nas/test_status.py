@@ -9,17 +9,15 @@ from contextlib import contextmanager
 import pytest
 
 from proxysample import InputError
+from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.forecast.durations import Durations, Seconds
 from proxysample_nas.study.forecast.experiments import cost_of, list_experiments
 from proxysample_nas.study.forecast.status import StudyStatus
 from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.running.live_runner import LiveRunner
-from proxysample_nas.study.store.claims import Claims, RunnerRecord
-from proxysample_nas.study.store.process_identity import ProcessIdentity
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
 
 @pytest.fixture
@@ -27,8 +25,8 @@ def study(tiny_settings, tmp_path):
     """A study of which nothing has been run; its store holds what a run writes first."""
     study = Study(**tiny_settings(samplers=["rs", "cc-rs"], seeds=[777, 888]), folder=tmp_path)
     store = study.store
-    store.set_fact("configuration", study.configuration.to_json())
-    store.set_fact("facts", Workbench(study.configuration).facts().to_json())
+    store.set_info("configuration", study.configuration.to_json())
+    store.set_info("facts", StudyContext(study.configuration).info().to_json())
     return study
 
 
@@ -38,15 +36,15 @@ def plan_of(study: Study) -> Plan:
 
 def search(study: Study, cell: str = "|none~0|+|none~0|none~1|") -> None:
     """Keep made-up results of all searches."""
-    for task in plan_of(study).search().tasks:
+    for task in plan_of(study).search().experiments:
         result = {"cell": cell, "seconds": 1.0, "n_kept": 60}
         study.store.put("search", task.specification, result)
 
 
 def select(study: Study) -> None:
-    workbench = Workbench(study.configuration)
-    for task in plan_of(study).selection().tasks:
-        outcome = task.run(workbench)
+    context = StudyContext(study.configuration)
+    for task in plan_of(study).selection().experiments:
+        outcome = task.run(context)
         study.store.put(task.kind, task.specification, outcome.result, outcome.payload)
 
 
@@ -135,7 +133,7 @@ def test_a_silent_runner_of_another_machine_is_gone_after_two_minutes(study):
 
 
 def test_failures_are_shown_and_what_needs_them_is_blocked(study):
-    for task in plan_of(study).selection().tasks[:1]:
+    for task in plan_of(study).selection().experiments[:1]:
         study.store.put_failure(task.kind, task.specification, "InputError: no labels\nmore")
     status = study.status()
     assert counts(status)["selection"] == (0, 0, 1, 1)
@@ -151,7 +149,7 @@ def test_time_to_go_is_that_of_finished_experiments_of_the_kind(study):
     select(study)
     search(study)
     store = study.store
-    first, second = plan_of(study).judging().tasks
+    first, second = plan_of(study).judging().experiments
     store.put("training", first.specification, {"seconds": 40.0, "n_train": 120})
     time_to_go = study.status().time_to_go
     assert time_to_go.seconds == Seconds(40.0, 40.0, 40.0)
@@ -164,7 +162,7 @@ def test_time_to_go_is_that_of_finished_experiments_of_the_kind(study):
 
 
 def test_searches_take_as_long_as_their_samples_say(study):
-    task = plan_of(study).search().tasks[0]
+    task = plan_of(study).search().experiments[0]
     cost = cost_of("search", task.specification, 120)
     half = dataclasses.replace(cost, n_samples=60)
     assert Durations(study.store).of(cost) is None
@@ -178,7 +176,7 @@ def test_searches_take_as_long_as_their_samples_say(study):
 
 
 def test_a_search_of_so_many_steps_takes_the_same_time_on_any_data(study):
-    task = plan_of(study).search().tasks[0]
+    task = plan_of(study).search().experiments[0]
     parameters = task.specification["parameters"] | {"steps_per_epoch": 10}
     specification = task.specification | {"parameters": parameters}
     study.store.put("search", specification, {"seconds": 12.0, "n_kept": 120})
@@ -193,6 +191,6 @@ def test_a_status_reads_no_data(study, monkeypatch):
 def test_the_status_of_nothing_is_refused(tiny_settings, tmp_path):
     with pytest.raises(InputError, match="run one first"):
         Study(**tiny_settings(), folder=tmp_path / "none").status()
-    Store(tmp_path / "study.sqlite")
+    StudyStore(tmp_path / "study.sqlite")
     with pytest.raises(InputError, match="no study was run"):
         Study(**tiny_settings(), folder=tmp_path).status()

@@ -12,7 +12,7 @@ from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
 CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
 HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
@@ -48,9 +48,9 @@ def write_results(
     )
     datasets = {configuration.dataset: facts, **(transfer_facts or {})}
     study = StudyFacts(datasets)
-    store = Store(folder / "study.sqlite")
-    store.set_fact("configuration", configuration.to_json())
-    store.set_fact("facts", study.to_json())
+    store = StudyStore(folder / "study.sqlite")
+    store.set_info("configuration", configuration.to_json())
+    store.set_info("facts", study.to_json())
     specifications = Specifications(configuration, study)
     for sampler in configuration.samplers:
         store.put("selection", specifications.selection(sampler), {"seconds": scoring_seconds})

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from proxysample.experiments.store import Record, Store
 from proxysample.keeping import FloatArray
 from proxysample_nas.study.forecast.experiments import Cost, cost_of
-from proxysample_nas.study.store.store import Record, Store
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Durations:
     def __init__(self, store: Store) -> None:
         self._measured: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
         for kind in ("selection", "search", "training"):
-            for record in store.results(kind):
+            for record in store.results(kind).values():
                 cost, seconds = _measurement(record)
                 self._measured[kind, cost.parameters].append((cost.n_samples, seconds))
 

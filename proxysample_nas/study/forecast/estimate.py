@@ -12,15 +12,14 @@ from typing import Any
 from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
-from proxysample_nas.study.executors import default_workers
-from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample.experiments.executors import default_workers, fixed_threads
+from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.forecast.calibration.calibration import Calibration
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
 from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.store.store import Store, store_path
+from proxysample_nas.study.store import StudyStore, store_path
 
 SECONDS_EACH = 4.0
 """How long each sampler, searcher and width is timed, where its shortest run leaves a choice."""
@@ -142,17 +141,17 @@ def estimate_study(
         If the data cannot be read.
     """
     start = time.perf_counter()
-    workbench = Workbench(configuration)
+    context = StudyContext(configuration)
     with tqdm(desc="timing", unit="kind", disable=None if progress else True) as bar:
         bar.set_postfix_str("reading the data")
-        facts = workbench.facts()
+        facts = context.info()
         path = store_path(folder)
         with tempfile.TemporaryDirectory() as empty:
-            store = Store(path if path.is_file() else Path(empty) / path.name)
+            store = StudyStore(path if path.is_file() else Path(empty) / path.name)
             experiments = list_experiments(Plan(configuration, facts, store))
             ended = store.states()
         left = [one for one in experiments if one.key not in ended and not one.is_blocked]
-        calibration = Calibration(workbench, seconds_each)
+        calibration = Calibration(context, seconds_each)
         with fixed_threads(n_threads):
             failures = _time_kinds(left, calibration, bar)
     return StudyEstimate(
@@ -160,7 +159,7 @@ def estimate_study(
         n_ended=sum(one.key in ended for one in experiments),
         n_workers=default_workers(n_threads) if n_workers is None else n_workers,
         n_threads=n_threads,
-        device=str(workbench.data.train_images.images.device),
+        device=str(context.data.train_images.images.device),
         n_cells=len(calibration.cells),
         calibration_seconds=time.perf_counter() - start,
     )

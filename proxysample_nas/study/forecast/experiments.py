@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from proxysample.experiments.experiment import Stage, experiment_key
 from proxysample.keeping import n_kept
-from proxysample_nas.study.experiments.tasks import LookupTask, TrainingTask
+from proxysample_nas.study.experiments.tasks import LookupTask, Task, TrainingTask
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.plan import Plan, Stage
-from proxysample_nas.study.store.store import experiment_key
+from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -88,7 +88,7 @@ def cost_of(kind: str, specification: Mapping[str, Any], n_samples: int) -> Cost
     Parameters
     ----------
     kind, specification
-        See `proxysample_nas.study.store.store.Record`.
+        See `proxysample.experiments.store.Record`.
     n_samples : int
         Images that it goes through.
 
@@ -164,7 +164,7 @@ def _searches(plan: Plan) -> Iterator[Experiment]:
 def _judgings(plan: Plan) -> Iterator[Experiment]:
     configuration = plan.configuration
     stage = plan.judging()
-    n_unnamed = stage.n_at_most - len(stage.tasks)
+    n_unnamed = stage.n_at_most - len(stage.experiments)
     if configuration.lookup is not None:
         yield from _lookups(plan, stage, n_unnamed)
         return
@@ -172,7 +172,7 @@ def _judgings(plan: Plan) -> Iterator[Experiment]:
         trainer = configuration.create_trainer(channels)
         tasks = [
             task
-            for task in stage.tasks
+            for task in stage.experiments
             if isinstance(task, TrainingTask) and task.channels == channels
         ]
         yield from _trainings(
@@ -185,12 +185,12 @@ def _judgings(plan: Plan) -> Iterator[Experiment]:
         )
 
 
-def _lookups(plan: Plan, stage: Stage, n_unnamed: int) -> Iterator[Experiment]:
+def _lookups(plan: Plan, stage: Stage[Task], n_unnamed: int) -> Iterator[Experiment]:
     fingerprint = plan.facts.lookup_fingerprint
     cost = cost_of("lookup", {"data": fingerprint}, 0)
     keys: list[str | None] = [
         experiment_key(task.kind, task.specification)
-        for task in stage.tasks
+        for task in stage.experiments
         if isinstance(task, LookupTask)
     ]
     for key in [*keys, *([None] if n_unnamed else [])]:
@@ -200,11 +200,11 @@ def _lookups(plan: Plan, stage: Stage, n_unnamed: int) -> Iterator[Experiment]:
 
 def _transfers(plan: Plan) -> Iterator[Experiment]:
     stage = plan.transfer()
-    is_named = bool(stage.tasks) or not stage.n_at_most
+    is_named = bool(stage.experiments) or not stage.n_at_most
     for transfer in plan.configuration.transfers:
         tasks = [
             task
-            for task in stage.tasks
+            for task in stage.experiments
             if isinstance(task, TrainingTask) and task.transfer == transfer
         ]
         trainer = transfer.create_trainer(plan.configuration.seeds)

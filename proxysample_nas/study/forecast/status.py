@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
+from proxysample.experiments.store import Store
 from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds, share
 from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
 from proxysample_nas.study.grid.plan import Plan
 from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.running.live_runner import is_gone
-from proxysample_nas.study.store.claims import Claim, Claims, RunnerRecord
-from proxysample_nas.study.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import product
 
 from proxysample.errors import InputError
+from proxysample.experiments.experiment import Stage
+from proxysample.experiments.store import Store
 from proxysample.keeping import IntArray
 from proxysample.ranking import Ranking
 from proxysample_nas.space.cell import Cell
@@ -25,27 +26,6 @@ from proxysample_nas.study.grid.judging import Transfer
 from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.results.best import best_cells
 from proxysample_nas.study.results.rows import read_rows
-from proxysample_nas.study.store.store import Store
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Experiments that can run in any order, once the stages before have ended.
-
-    Attributes
-    ----------
-    name : str
-        ``"selection"``, ``"search"``, ``"judging"`` or ``"transfer"``.
-    tasks : sequence of Task
-        Those that can be named by now.
-    n_at_most : int
-        How many there can be. Searches whose selection failed cannot be named; cells that are
-        not found yet could all differ.
-    """
-
-    name: str
-    tasks: Sequence[Task]
-    n_at_most: int
 
 
 class Plan:
@@ -68,12 +48,12 @@ class Plan:
         self.settings = settings_of(configuration)
 
     @property
-    def steps(self) -> list[Callable[[], Stage]]:
+    def steps(self) -> list[Callable[[], Stage[Task]]]:
         """The stages in their order, each listed as of when it is called."""
         steps = [self.selection, self.search, self.judging]
         return [*steps, self.transfer] if self.configuration.transfers else steps
 
-    def selection(self) -> Stage:
+    def selection(self) -> Stage[Task]:
         """Score by each sampler, once for all ratios."""
         tasks = [
             SelectionTask(self.specifications.selection(sampler), sampler)
@@ -81,12 +61,12 @@ class Plan:
         ]
         return Stage("selection", tasks, len(tasks))
 
-    def search(self) -> Stage:
+    def search(self) -> Stage[Task]:
         """Search each setting from each search seed."""
         tasks = list(self._search_tasks())
         return Stage("search", tasks, self._n_searches)
 
-    def judging(self) -> Stage:
+    def judging(self) -> Stage[Task]:
         """Judge each distinct cell on the study's dataset."""
         cells, n_unknown = self._found_cells()
         tasks: list[Task]
@@ -101,7 +81,7 @@ class Plan:
         ]
         return Stage("judging", tasks, len(tasks) + n_unknown * len(widths_and_seeds))
 
-    def transfer(self) -> Stage:
+    def transfer(self) -> Stage[Task]:
         """Judge the best cells on the other datasets, once all cells have been judged."""
         if not self._is_judged():
             n_at_most = sum(map(self.n_transfers_at_most, self.configuration.transfers))
@@ -172,8 +152,8 @@ class Plan:
     def _is_judged(self) -> bool:
         """Whether every search has ended, and every judging of what they found."""
         stage = self.judging()
-        return len(stage.tasks) == stage.n_at_most and all(
-            self.store.get(task.kind, task.specification) is not None for task in stage.tasks
+        return len(stage.experiments) == stage.n_at_most and all(
+            self.store.get(task.kind, task.specification) is not None for task in stage.experiments
         )
 
     def n_transfers_at_most(self, transfer: Transfer) -> int:

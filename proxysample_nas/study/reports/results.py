@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from proxysample.errors import InputError
+from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.settings import Specifications
 from proxysample_nas.study.results.rows import FoundCell, Row, read_configuration, read_rows
-from proxysample_nas.study.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxysample.errors import InputError
+from proxysample.experiments.store import Store
 from proxysample.registry import sampler_class
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.facts import StudyFacts
@@ -15,7 +16,6 @@ from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer
 from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
 from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.store.store import Store
 from proxysample_nas.training.evaluation import TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")
@@ -159,7 +159,7 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
     InputError
         If no study was run in the store, or it is damaged.
     """
-    written, known = store.fact("configuration"), store.fact("facts")
+    written, known = store.info("configuration"), store.info("facts")
     if written is None or known is None:
         raise InputError(f"no study was run in {store.path}")
     configuration, facts = StudyConfiguration.from_json(written), StudyFacts.from_json(known)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from proxysample.errors import InputError
+from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyData
-from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.forecast.calibration.rates import Rates
 from proxysample_nas.study.forecast.calibration.searches import (
     search_counts,
@@ -30,7 +30,7 @@ class Calibration:
 
     Parameters
     ----------
-    workbench : Workbench
+    context : StudyContext
     seconds_each : float
         How long each is timed, where its shortest run leaves a choice.
 
@@ -41,10 +41,10 @@ class Calibration:
         searcher tells the size of its cells.
     """
 
-    def __init__(self, workbench: Workbench, seconds_each: float) -> None:
-        self.workbench = workbench
+    def __init__(self, context: StudyContext, seconds_each: float) -> None:
+        self.context = context
         self.seconds_each = seconds_each
-        configuration = workbench.configuration
+        configuration = context.configuration
         searchers = [configuration.create_searcher(one, 0) for one in configuration.searchers]
         parameters = [one.get_params() for one in searchers]
         n_nodes = [one["n_nodes"] for one in parameters if "n_nodes" in one]
@@ -79,16 +79,16 @@ class Calibration:
         return self._search(experiment, subject)
 
     def _selection(self, experiment: Experiment, component: Component) -> Seconds:
-        sampler = self.workbench.configuration.create_sampler(component)
+        sampler = self.context.configuration.create_sampler(component)
         key = experiment.cost.compared
         if key not in self._timed:
-            rates = time_selection(sampler, self.workbench.data.train, self.seconds_each)
+            rates = time_selection(sampler, self.context.data.train, self.seconds_each)
             self._timed[key] = [rates]
         return self._foretell(key, selection_counts(sampler, experiment.cost.n_samples))
 
     def _search(self, experiment: Experiment, component: Component) -> Seconds:
-        searcher = self.workbench.configuration.create_searcher(component, 0)
-        data = self.workbench.data
+        searcher = self.context.configuration.create_searcher(component, 0)
+        data = self.context.data
         sizes = search_sizes(searcher, data, experiment.cost.n_samples)
         key = experiment.cost.compared
         if key not in self._timed:
@@ -108,10 +108,10 @@ class Calibration:
         return self._foretell(key, counts)
 
     def _data_of(self, experiment: Experiment) -> StudyData:
-        for transfer in self.workbench.configuration.transfers:
+        for transfer in self.context.configuration.transfers:
             if experiment.stage == "transfer" and transfer.dataset == experiment.dataset:
-                return self.workbench.transfer_data(transfer)
-        return self.workbench.data
+                return self.context.transfer_data(transfer)
+        return self.context.data
 
     def _foretell(self, key: tuple[str, str], counts: dict[str, float]) -> Seconds:
         found = [rates.foretell(counts) for rates in self._timed[key]]
