@@ -299,9 +299,19 @@ def attempt(experiment: Experiment[Any], context: Any) -> Outcome:
     Outcome
     """
     try:
-        return experiment.run(context)
+        outcome = experiment.run(context)
+        if outcome.error is None:
+            # What cannot be kept is an error of this experiment, and not of those that are left.
+            _check_result(outcome.result)
+        return outcome
     except Exception as error:
         return Outcome.failed(error)
+
+
+def _check_result(result: dict[str, Any] | None) -> None:
+    if not result:
+        raise ValueError("an experiment has to give a result, of at least one value")
+    json.dumps(result)
 
 
 @dataclass(frozen=True)

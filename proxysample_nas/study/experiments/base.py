@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from proxysample.experiments.store import Contents, Store
-
 from proxysample.experiments.experiment import Experiment
+from proxysample.experiments.store import Contents, Store
 from proxysample.plain_values import MAPPING, NUMBER, TEXT, Kind
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.known import KnownStudy
@@ -154,7 +153,7 @@ class StudyExperiment(Experiment[StudyContext]):
             if one.is_named:
                 yield one
 
-    def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:  # noqa: B027
+    def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
         """Add what a stored result says to the study's rows; see `fills_rows`."""
 
     @property

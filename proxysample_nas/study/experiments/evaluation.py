@@ -9,10 +9,10 @@ from itertools import product
 from typing import Any, ClassVar, Self
 
 import torch
-from proxysample.experiments.store import Contents
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
+from proxysample.experiments.store import Contents
 from proxysample.plain_values import MAPPING, PERCENT, POSITIVE, TEXT
 from proxysample_nas.searchers.uniform_cells import draw_cells
 from proxysample_nas.space.cell import Cell
@@ -62,7 +62,7 @@ class Training(StudyExperiment):
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """Each distinct cell at each width from each seed."""
+        """List each distinct cell at each width from each seed."""
         study, configuration = progress.study, progress.study.configuration
         if configuration.lookup is not None:
             return
@@ -155,7 +155,7 @@ class TransferTraining(Training):
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """The best cells, once all cells have been evaluated, from each seed."""
+        """List the best cells from each seed, once all cells have been evaluated."""
         study, configuration = progress.study, progress.study.configuration
         for transfer in configuration.transfers:
             if not progress.has_ended(Training.stage):
@@ -243,7 +243,7 @@ class Lookup(StudyExperiment):
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """Each distinct cell."""
+        """List each distinct cell."""
         lookup = progress.study.configuration.lookup
         if lookup is None:
             return

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from proxysample.experiments.store import Store
-
 from proxysample.errors import InputError
+from proxysample.experiments.store import Store
 from proxysample.sampler import plain_parameters
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.grid.component import Component

@@ -10,9 +10,8 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
-from proxysample.experiments.store import Store
-
 from proxysample.experiments.experiment import Stage
+from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.base import Progress, StudyExperiment
 from proxysample_nas.study.experiments.evaluation import (
     Lookup,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from proxysample.experiments.store import Contents
 from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import Outcome
+from proxysample.experiments.store import Contents
 from proxysample.plain_values import AMOUNT
 from proxysample.ranking import Ranking
 from proxysample.sampler import Sampler
@@ -60,7 +60,7 @@ class Scoring(StudyExperiment):
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """One for each sampler."""
+        """List one for each sampler."""
         for sampler in progress.study.configuration.samplers:
             yield cls.of(progress.study, sampler)
 

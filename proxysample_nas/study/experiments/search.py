@@ -8,9 +8,9 @@ from itertools import product
 from typing import Any, ClassVar, Self
 
 import torch
-from proxysample.experiments.store import Contents
 
 from proxysample.experiments.experiment import MACHINE, Outcome
+from proxysample.experiments.store import Contents
 from proxysample.keeping import IntArray, n_kept
 from proxysample.plain_values import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of, optional
 from proxysample_nas.space.cell import Cell
@@ -97,7 +97,7 @@ class Search(StudyExperiment):
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """Each setting from each seed; none can be searched whose scoring has failed."""
+        """List each setting from each seed; none can be searched whose scoring has failed."""
         study = progress.study
         failed = {
             repr(one.sampler)
@@ -174,7 +174,7 @@ class Search(StudyExperiment):
 
     @classmethod
     def grows_with_samples(cls, parameters: Mapping[str, Any]) -> bool:
-        """A searcher that makes so many steps makes them on any data."""
+        """Say no of a searcher that makes so many steps on any data."""
         return not parameters.get("steps_per_epoch")
 
     def counts(self, context: StudyContext) -> Counts:

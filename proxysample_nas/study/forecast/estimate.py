@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxysample.experiments.executors import default_workers, fixed_threads
 from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
-from proxysample.wording import aligned, plural, pluralize
+from proxysample.experiments.executors import default_workers, fixed_threads
+from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.evaluation import trial_cells
@@ -244,8 +244,8 @@ def _total_in_words(estimate: StudyEstimate) -> list[str]:
     if estimate.n_ended:
         total += f" {pluralize(estimate.n_ended, 'experiment')} of the study have ended already."
     timed = (
-        f"Timed in {format_duration(estimate.calibration_seconds)}, reading the data included: a few "
-        "batches of each searcher, each sampler on a part of the images, and trainings of "
+        f"Timed in {format_duration(estimate.calibration_seconds)}, reading the data included: a "
+        "few batches of each searcher, each sampler on a part of the images, and trainings of "
         f"{pluralize(estimate.n_cells, 'random cell')}, whose spread is the range. One experiment "
         "at a time was timed: side by side they slow one another down, which is not counted. "
         "Cells that are not found yet may turn out equal, and searches may stop early, which "

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
 from proxysample.experiments.store import Store
-
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.plan import read_progress
@@ -273,7 +272,8 @@ def _where(one: Running, now: float) -> str:
     identity = one.runner.identity
     return (
         f"{one.experiment.group}, on {identity.host} (process {identity.pid}) for "
-        f"{format_duration(now - one.since)}, last heartbeat {format_duration(now - one.runner.heartbeat)} ago"
+        f"{format_duration(now - one.since)}, last heartbeat "
+        f"{format_duration(now - one.runner.heartbeat)} ago"
     )
 
 
@@ -286,7 +286,8 @@ def _failures(stages: Iterable[StageStatus]) -> Iterator[str]:
         yield f"and {len(failures) - MOST_FAILURES:,} more"
     n_blocked = sum(stage.n_blocked for stage in stages)
     if n_blocked:
-        yield f"{pluralize(n_blocked, 'search')} cannot begin: the selection that is needed has failed."
+        blocked = pluralize(n_blocked, "search")
+        yield f"{blocked} cannot begin: the selection that is needed has failed."
     if failures:
         yield "--retry-failed runs what has failed again."
 

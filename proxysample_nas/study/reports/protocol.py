@@ -75,7 +75,9 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
     return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
 
 
-def _search(configuration: StudyConfiguration, searcher: Component, result: Mapping[str, Any]) -> str:
+def _search(
+    configuration: StudyConfiguration, searcher: Component, result: Mapping[str, Any]
+) -> str:
     facts = result["facts"]
     parameters = facts["parameters"]
     held_out = configuration.architecture_data == "held-out"
@@ -110,7 +112,9 @@ def _length(parameters: dict[str, Any]) -> str:
     steps = parameters.get("steps_per_epoch")
     if steps is None:
         return "Equal epochs at every r, so a smaller r also means fewer updates."
-    return f"{pluralize(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
+    return (
+        f"{pluralize(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
+    )
 
 
 def describe_machines(machines: list[dict[str, Any]]) -> str:

@@ -132,7 +132,7 @@ def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     Parameters
     ----------
     kind : str
-        See `proxysample_nas.study.store.store.experiment_key`.
+        See `proxysample.experiments.experiment.experiment_key`.
     specification : dict
 
     Returns
