@@ -12,13 +12,13 @@ import pytest
 import torch
 from proxysample_nas.study.executors.ray_worker import RayWorker, versions
 from proxysample_nas.study.experiments.shipping import Shipment
+from proxysample_nas.study.grid.plan import Plan
 
 from proxysample import InputError, MissingDependencyError
 from proxysample.experiments.executors import create_executor, ray_cluster, ray_session
 from proxysample.experiments.experiment import Checkpoints
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.grid.plan import Plan
 
 
 def contents(study: Study) -> list[tuple[object, ...]]:

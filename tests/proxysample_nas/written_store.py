@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
-from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.evaluation import Training, TransferTraining
+from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
+from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.settings import Setting
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.store import StudyStore
