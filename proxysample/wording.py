@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+PLURALS = {"search": "searches"}
+"""Nouns that take more than an s."""
+
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -12,10 +15,10 @@ def plural(noun: str) -> str:
 
     Examples
     --------
-    >>> plural("search"), plural("epoch"), plural("training")
-    ('searches', 'epochs', 'trainings')
+    >>> plural("search"), plural("epoch")
+    ('searches', 'epochs')
     """
-    return noun + ("es" if noun.endswith("search") else "s")
+    return PLURALS.get(noun, f"{noun}s")
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -29,8 +29,7 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.rows import GROUPS, FoundCell, Row
+from proxysample_nas.study.results import GROUPS, CellAccuracy, FoundCell, Row
 
 R = TypeVar("R")
 S = TypeVar("S")

@@ -10,7 +10,7 @@ from proxysample.rendering import NUMBER, PERCENT, TEXT, Column, Section, Table,
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.notes import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ def _break_even_notes(results: StudyResults) -> Iterator[str]:
         "Experiments that run side by side slow one another down, so a fair comparison needs the "
         "same load throughout."
     )
-    searches = [results.search(row, one) for row in results.rows for one in row.found]
+    searches = [one.search for row in results.rows for one in row.found]
     yield describe_machines([search["machine"] for search in searches])

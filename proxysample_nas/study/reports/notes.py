@@ -6,17 +6,18 @@ and cost), and how they have to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 
 def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...]:
@@ -37,9 +38,8 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     lines = [_data(configuration, results.facts.datasets[configuration.dataset])]
     baseline = next((row for row in rows if row.setting.sampler is None and row.found), None)
     if baseline is not None:
-        search = results.search(baseline, baseline.found[0])
-        lines.append(_search(configuration, searcher, search))
-    searches = [results.search(row, one) for row in rows for one in row.found]
+        lines.append(_search(configuration, searcher, baseline.found[0].search))
+    searches = [one.search for row in rows for one in row.found]
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
     lines += [
@@ -86,7 +86,9 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
     return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
 
 
-def _search(configuration: StudyConfiguration, searcher: Component, result: dict[str, Any]) -> str:
+def _search(
+    configuration: StudyConfiguration, searcher: Component, result: Mapping[str, Any]
+) -> str:
     facts = result["facts"]
     parameters = facts["parameters"]
     held_out = configuration.architecture_data == "held-out"
@@ -294,7 +296,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     configuration = results.configuration
     found = [one for row in results.rows for one in row.found]
     n_strays = len(results.store.results("search")) - len(found)
-    n_searches = len(results.rows) * len(configuration.search_seeds)
+    n_searches = len(found) + len(results.missing_searches())
     judged = {
         (one.cell, channels): accuracy
         for one in found
@@ -359,32 +361,13 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
         yield "The paper's numbers are of CIFAR-100 and four searchers; none of its tables fits."
 
 
-def missing_searches(results: StudyResults) -> list[str]:
-    """Name every search that has not ended well.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    list of str
-    """
-    return [
-        f"{row.setting.label}, seed {seed}"
-        for row in results.rows
-        for seed in results.configuration.search_seeds
-        if seed not in {one.seed for one in row.found}
-    ]
-
-
 def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     """Name an experiment by what decides its result.
 
     Parameters
     ----------
     kind : str
-        See `proxysample_nas.study.store.store.experiment_key`.
+        See `proxysample.experiments.experiment.experiment_key`.
     specification : dict
 
     Returns
@@ -396,24 +379,7 @@ def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     >>> describe_experiment("selection", {"data": "ab", "sampler": "ae"})
     'selection: ae'
     """
-    words: list[str] = []
-    if kind == "search":
-        selection = specification["selection"]
-        words = [
-            specification["searcher"],
-            "full data" if selection is None else selection["sampler"],
-            f"r={specification['r']:g}",
-            f"seed {specification['parameters'].get('random_state')}",
-        ]
-    elif kind == "training":
-        words = [
-            f"C={specification['parameters']['channels']}",
-            f"seed {specification['seed']}",
-            specification["cell"],
-        ]
-    else:
-        words = [specification[name] for name in ("sampler", "cell") if name in specification]
-    return f"{kind}: {', '.join(words)}"
+    return f"{kind}: {kind_named(kind).describe(specification)}"
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -21,7 +21,6 @@ from proxysample_nas.study.reports.figures.edges import edge_distributions_to_cs
 from proxysample_nas.study.reports.notes import (
     describe_experiment,
     how_far_it_got,
-    missing_searches,
     reading_rules,
     what_was_run,
 )
@@ -159,7 +158,7 @@ def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, 
             (describe_experiment(record.kind, record.specification), record.error or "")
             for record in results.store.failures()
         ],
-        missing=missing_searches(results),
+        missing=results.missing_searches(),
     )
 
 

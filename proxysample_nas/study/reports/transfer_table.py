@@ -17,9 +17,7 @@ from proxysample_nas.study.reports.accuracy_table import (
 )
 from proxysample_nas.study.reports.notes import describe_training
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.best import Champion, best_cells
-from proxysample_nas.study.results.rows import Row, read_transfer
+from proxysample_nas.study.results import CellAccuracy, Champion, Row, best_cells
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ def _transferred(results: StudyResults) -> list[Transferred]:
     n_best = max(transfer.n_best for transfer in transfers)
     champions = best_cells(list(results.rows), results.widest, n_best)
     cells = [one.found.cell for one in champions]
-    others = [read_transfer(results.store, transfer, cells) for transfer in transfers]
+    others = [results.transferred(transfer, cells) for transfer in transfers]
     lines = []
     for one in champions:
         found = [one.found.evaluations.get(results.widest)]

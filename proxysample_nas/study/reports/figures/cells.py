@@ -11,8 +11,7 @@ from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, se
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.best import best_cells
-from proxysample_nas.study.results.rows import GROUPS, FoundCell, Row
+from proxysample_nas.study.results import GROUPS, FoundCell, Row, best_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from proxysample.errors import InputError
 from proxysample_nas.drawing import create_figure, settle_layout
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import FoundCell, Row
+from proxysample_nas.study.results import FoundCell, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
