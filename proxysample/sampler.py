@@ -16,7 +16,14 @@ from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import FloatArray, IntArray, Rounding, check_direction, check_ratio
+from proxysample.keeping import (
+    FloatArray,
+    IntArray,
+    KeepingRule,
+    Rounding,
+    as_rule,
+    check_ratio,
+)
 from proxysample.parameters import check_shared_parameters
 from proxysample.ranking import Ranking
 
@@ -108,10 +115,10 @@ class Sampler(BaseEstimator, abc.ABC):
         >>> CCOutlierRemoval(keep="eazy").check_parameters()
         Traceback (most recent call last):
         ...
-        proxysample.errors.InputError: unknown direction for keep 'eazy'; did you mean 'easy'?
+        proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
         Known: easy, hard
         """
-        check_direction(getattr(self, "keep", "easy"))
+        as_rule(getattr(self, "keep", "easy"))
         check_protocol(getattr(self, "protocol", "default"))
         check_shared_parameters(self.get_params(deep=False))
         self._check_parameters()
@@ -234,7 +241,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         dict
-            Kept indices by ratio; a smaller set is part of a larger one.
+            Kept indices by ratio; unless a keeping rule of another kind was given, a smaller set
+            is part of a larger one.
         """
         checked = [check_ratio(r) for r in ratios]
         return self.rank(dataset, y).select_many(checked)
@@ -307,6 +315,8 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     """Write an estimator's parameters as JSON values, others by their repr."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, KeepingRule):
+            return value.to_json()
         try:
             return json.loads(json.dumps(value))
         except (TypeError, ValueError):

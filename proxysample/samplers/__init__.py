@@ -1,1 +1,35 @@
 """The samplers: one family of scorers a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxysample.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.kmeans_outliers import KMeansOutlierRemoval
+    from proxysample.samplers.outliers import CCOutlierRemoval
+    from proxysample.samplers.random import CCRandomSampling, RandomSampling
+    from proxysample.samplers.transfer import TransferLoss
+
+__all__ = [
+    "AutoencoderLoss",
+    "CCOutlierRemoval",
+    "CCRandomSampling",
+    "KMeansOutlierRemoval",
+    "RandomSampling",
+    "TransferLoss",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.kmeans_outliers": ["KMeansOutlierRemoval"],
+            "proxysample.samplers.outliers": ["CCOutlierRemoval"],
+            "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
+            "proxysample.samplers.transfer": ["TransferLoss"],
+        },
+    )

@@ -14,7 +14,7 @@ from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import Direction, FloatArray, IntArray
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.parameters import check_count, check_device
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
@@ -45,8 +45,9 @@ class KMeansOutlierRemoval(Sampler):
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     n_init : int, optional
         Number of starts, of which the best counts; by default 4, and 100 for `protocol`
         "paper".
@@ -105,7 +106,7 @@ class KMeansOutlierRemoval(Sampler):
         features: Any = "pixels",
         n_components: int | None = None,
         distance: Distance = "overall",
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         n_init: int | None = None,
         max_iter: int = 300,
         backend: Backend = "auto",

@@ -10,7 +10,7 @@ from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.data.parallel import Workers
 from proxysample.data.reading import Samples
 from proxysample.data.rows import Rows
-from proxysample.keeping import Direction, FloatArray, IntArray
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 
 
@@ -19,8 +19,9 @@ class CCOutlierRemoval(Sampler):
 
     Parameters
     ----------
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     protocol : {"default", "paper"}
         "paper" keeps ``int(n_c * r)`` samples of each class, as the authors' code does; the
         default keeps ``round(r * n)`` in all, each class within one sample of its share. The
@@ -48,7 +49,7 @@ class CCOutlierRemoval(Sampler):
     def __init__(
         self,
         *,
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         protocol: Protocol = "default",
         batch_size: int = 256,
         num_workers: int = 0,
