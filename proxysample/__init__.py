@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
-    from proxysample.samplers.kmeans_outliers import KMeansOutlierRemoval
-    from proxysample.samplers.outliers import CCOutlierRemoval
+    from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
 
@@ -60,8 +59,7 @@ if not TYPE_CHECKING:
             "proxysample.ranking": ["Ranking"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
-            "proxysample.samplers.kmeans_outliers": ["KMeansOutlierRemoval"],
-            "proxysample.samplers.outliers": ["CCOutlierRemoval"],
+            "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
         },

@@ -226,7 +226,7 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
     {
         "rs": "proxysample.samplers.random:RandomSampling",
         "cc-rs": "proxysample.samplers.random:CCRandomSampling",
-        "km-or": "proxysample.samplers.kmeans_outliers:KMeansOutlierRemoval",
+        "km-or": "proxysample.samplers.outliers:KMeansOutlierRemoval",
         "cc-or": "proxysample.samplers.outliers:CCOutlierRemoval",
         "ae": "proxysample.samplers.autoencoder:AutoencoderLoss",
         "tl": "proxysample.samplers.transfer:TransferLoss",

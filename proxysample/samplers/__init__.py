@@ -8,8 +8,7 @@ from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from proxysample.samplers.autoencoder import AutoencoderLoss
-    from proxysample.samplers.kmeans_outliers import KMeansOutlierRemoval
-    from proxysample.samplers.outliers import CCOutlierRemoval
+    from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
 
@@ -27,8 +26,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
-            "proxysample.samplers.kmeans_outliers": ["KMeansOutlierRemoval"],
-            "proxysample.samplers.outliers": ["CCOutlierRemoval"],
+            "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
         },

@@ -274,7 +274,7 @@ def test_entry_points_of_every_group_are_read(plug_in, tmp_path):
     program = """
         import numpy as np
         from proxysample import CCOutlierRemoval, Ranking, load_dataset
-        from proxysample.networks import as_backbone
+        from proxysample.features import as_backbone
         assert load_dataset("pairs:x").name == "x"
         assert Ranking(np.zeros(4), keep="backwards").select(0.5).tolist() == [2, 3]
         assert as_backbone("pixels").weights == "given"
