@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.given import GivenIndices, GivenRanking
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
@@ -30,6 +31,8 @@ __all__ = [
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "GivenIndices",
+    "GivenRanking",
     "InputError",
     "KMeansOutlierRemoval",
     "KeepingRule",
@@ -59,6 +62,7 @@ if not TYPE_CHECKING:
             "proxysample.ranking": ["Ranking"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],

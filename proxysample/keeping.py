@@ -237,7 +237,7 @@ def as_rule(keep: object) -> KeepingRule:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'? Known: easy,
-    hard
+    hard, given
     """
     if isinstance(keep, KeepingRule):
         return _checked_rule(keep)

@@ -230,14 +230,23 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
         "cc-or": "proxysample.samplers.outliers:CCOutlierRemoval",
         "ae": "proxysample.samplers.autoencoder:AutoencoderLoss",
         "tl": "proxysample.samplers.transfer:TransferLoss",
+        "indices": "proxysample.samplers.given:GivenIndices",
+        "ranking": "proxysample.samplers.given:GivenRanking",
     },
     base="proxysample.sampler:Sampler",
 )
 
+READY_MADE = ("indices", "ranking")
+"""Samplers that take what was picked or ranked elsewhere, and nothing else."""
+
 RULES: Registry[type[KeepingRule]] = Registry(
     "rule",
     "proxysample.rules",
-    {"easy": "proxysample.keeping:KeepEasy", "hard": "proxysample.keeping:KeepHard"},
+    {
+        "easy": "proxysample.keeping:KeepEasy",
+        "hard": "proxysample.keeping:KeepHard",
+        "given": "proxysample.samplers.given:KeepGiven",
+    },
     base="proxysample.keeping:KeepingRule",
     noun="keeping rule",
 )
@@ -366,19 +375,21 @@ def _kind_of(entry: object) -> str:
 
 
 def list_samplers() -> list[str]:
-    """List the string ids of all samplers.
+    """List the string ids of the samplers that pick from a dataset.
+
+    Two more, ``"indices"`` and ``"ranking"``, take what was picked or ranked elsewhere.
 
     Returns
     -------
     list of str
-        The paper's ids first, then those that were registered, then those of plug-ins.
+        The paper's six first, then those that were registered, then those of plug-ins.
 
     Examples
     --------
     >>> list_samplers()
     ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae', 'tl']
     """
-    return list(SAMPLERS)
+    return [name for name in SAMPLERS if name not in READY_MADE]
 
 
 def sampler_class(name: str) -> type[Sampler]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -18,6 +19,7 @@ from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
     FloatArray,
     IntArray,
+    Keep,
     KeepingRule,
     Rounding,
     as_rule,
@@ -115,7 +117,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Traceback (most recent call last):
         ...
         proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
-        Known: easy, hard
+        Known: easy, hard, given
         """
         as_rule(getattr(self, "keep", "easy"))
         check_protocol(getattr(self, "protocol", "default"))
@@ -159,7 +161,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.ranking_ = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
-            keep=getattr(self, "keep", "easy"),
+            keep=self._keep(),
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -181,6 +183,10 @@ class Sampler(BaseEstimator, abc.ABC):
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
         )
+
+    def _keep(self) -> Keep:
+        keep: Keep = getattr(self, "keep", "easy")
+        return keep
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -316,6 +322,8 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, KeepingRule):
             return value.to_json()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         try:
             return json.loads(json.dumps(value))
         except (TypeError, ValueError):

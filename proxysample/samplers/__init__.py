@@ -8,6 +8,7 @@ from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.given import GivenIndices, GivenRanking, read_indices
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
@@ -16,9 +17,12 @@ __all__ = [
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "GivenIndices",
+    "GivenRanking",
     "KMeansOutlierRemoval",
     "RandomSampling",
     "TransferLoss",
+    "read_indices",
 ]
 
 if not TYPE_CHECKING:
@@ -26,6 +30,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.given": ["GivenIndices", "GivenRanking", "read_indices"],
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
