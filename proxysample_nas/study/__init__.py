@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import unknown_name
-from proxysample_nas.study.executors import ExecutorName
+from proxysample.experiments.executors import ExecutorName
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
 from proxysample_nas.study.grid.component import Component
@@ -23,9 +25,9 @@ from proxysample_nas.study.reports.documents import (
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import write_report
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import Row, read_configuration, read_rows
-from proxysample_nas.study.running.run import run_study
-from proxysample_nas.study.store.store import Store, store_path
+from proxysample_nas.study.results import Row
+from proxysample_nas.study.run import run_study
+from proxysample_nas.study.store import StudyStore, store_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,9 +36,9 @@ __all__ = [
     "PRESETS",
     "Component",
     "Lookup",
-    "Store",
     "Study",
     "StudyConfiguration",
+    "StudyStore",
     "Transfer",
     "preset",
 ]
@@ -118,13 +120,13 @@ class Study:
         InputError
             If there is none.
         """
-        store = Store(store_path(Path(folder)), must_exist=True)
+        store = StudyStore(store_path(Path(folder)), must_exist=True)
         return cls.from_configuration(folder, read_configuration(store)[0])
 
     @property
-    def store(self) -> Store:
+    def store(self) -> StudyStore:
         """The finished experiments."""
-        return Store(store_path(self.folder))
+        return StudyStore(store_path(self.folder))
 
     def run(
         self,
@@ -168,7 +170,7 @@ class Study:
         ------
         InputError
             If the data cannot be read, or an option cannot be used.
-        StudyInterrupted
+        RunInterrupted
             On Ctrl-C or SIGTERM; it is a `KeyboardInterrupt`. What had finished is kept, and
             the next run goes on from there.
         """
@@ -234,10 +236,10 @@ class Study:
         InputError
             If the study has not been run yet.
         """
-        return StudyStatus.read(Store(store_path(self.folder), must_exist=True))
+        return StudyStatus.read(StudyStore(store_path(self.folder), must_exist=True))
 
     def rows(self, searcher: str) -> list[Row]:
-        """Read the lines of one searcher's table; see `proxysample_nas.study.results.rows.Row`."""
+        """Read the lines of one searcher's table; see `proxysample_nas.study.results.Row`."""
         return read_rows(self.store, self._searcher(searcher))
 
     def _searcher(self, name: str) -> Component:
@@ -279,7 +281,7 @@ class Study:
 
     def results(self) -> StudyResults:
         """Read all that a report shows from the store."""
-        return StudyResults.read(Store(store_path(self.folder), must_exist=True))
+        return StudyResults.read(StudyStore(store_path(self.folder), must_exist=True))
 
     def figure(self, name: str) -> Figure:
         """Draw one of the paper's figures.

@@ -9,12 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxysample_nas.study import Store
-from proxysample_nas.study.running.live_runner import LiveRunner
-from proxysample_nas.study.running.unfinished import UnfinishedSearches
-from proxysample_nas.study.store.claims import Claims, RunnerRecord
-from proxysample_nas.study.store.process_identity import ProcessIdentity
-from proxysample_nas.study.store.store import experiment_key
+from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
+from proxysample.experiments.experiment import Checkpoints, experiment_key
+from proxysample_nas.study import StudyStore
 
 SPECIFICATION = {"r": 0.5}
 KEY = experiment_key("search", SPECIFICATION)
@@ -22,7 +19,7 @@ KEY = experiment_key("search", SPECIFICATION)
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "study.sqlite")
+    return StudyStore(tmp_path / "study.sqlite")
 
 
 @pytest.fixture
@@ -119,7 +116,7 @@ def test_the_experiments_of_a_killed_process_are_free_at_once(claims):
 
 
 def _start(pid: int) -> str:
-    from proxysample_nas.study.store.process_identity import _state_and_start
+    from proxysample.experiments.claims import _state_and_start
 
     return _state_and_start(pid)[1]
 
@@ -152,7 +149,7 @@ def test_a_sign_of_life_in_the_last_moment_counts(claims):
 
 
 def test_unfinished_searches_are_taken_over_and_never_shared(tmp_path):
-    first, second = (UnfinishedSearches(tmp_path, runner) for runner in "ab")
+    first, second = (Checkpoints(tmp_path, runner) for runner in "ab")
     assert first.path(KEY) != second.path(KEY)
     second.take_over(KEY)  # there is nothing
     first.path(KEY).parent.mkdir()

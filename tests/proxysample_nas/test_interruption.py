@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from proxysample_nas.study.running.interruption import StudyInterrupted, interruptible
+from proxysample.experiments.runner import RunInterrupted, interruptible
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -22,7 +22,7 @@ def test_a_signal_is_raised_once_and_handlers_are_restored(number, exit_code):
             os.kill(os.getpid(), number)
             cleaned_up.append(True)
 
-    with pytest.raises(StudyInterrupted) as end:
+    with pytest.raises(RunInterrupted) as end:
         run()
     assert cleaned_up
     assert end.value.exit_code == exit_code
@@ -37,14 +37,14 @@ def test_a_library_that_raises_its_own_interruption_does_not_hide_the_signal():
         except KeyboardInterrupt:
             raise KeyboardInterrupt from None
 
-    with pytest.raises(StudyInterrupted, match="SIGTERM"):
+    with pytest.raises(RunInterrupted, match="SIGTERM"):
         run()
 
 
 def test_an_interruption_without_a_signal_stays_what_it_is():
     with pytest.raises(KeyboardInterrupt) as end, interruptible():
         raise KeyboardInterrupt
-    assert not isinstance(end.value, StudyInterrupted)
+    assert not isinstance(end.value, RunInterrupted)
 
 
 def test_other_threads_are_left_alone():

@@ -5,18 +5,18 @@ import sqlite3
 import pytest
 
 from proxysample import InputError
-from proxysample_nas.study import Store
-from proxysample_nas.study.store.store import experiment_key
+from proxysample.experiments.experiment import experiment_key
+from proxysample_nas.study import StudyStore
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "study.sqlite")
+    return StudyStore(tmp_path / "study.sqlite")
 
 
 def test_a_result_comes_back_whole(store):
     store.put("search", {"r": 0.5, "seed": 1}, {"accuracy": 71.25}, b"\x00payload")
-    record = Store(store.path, must_exist=True).get("search", {"seed": 1, "r": 0.5})
+    record = StudyStore(store.path, must_exist=True).get("search", {"seed": 1, "r": 0.5})
     assert record.status == "done"
     assert record.result == {"accuracy": 71.25}
     assert record.payload == b"\x00payload"
@@ -48,20 +48,20 @@ def test_failures_keep_their_error_until_a_result_replaces_them(store):
 
 
 def test_facts_are_replaced(store):
-    store.set_fact("configuration", "old")
-    store.set_fact("configuration", "new")
-    assert store.fact("configuration") == "new"
-    assert store.fact("missing") is None
+    store.set_info("configuration", "old")
+    store.set_info("configuration", "new")
+    assert store.info("configuration") == "new"
+    assert store.info("missing") is None
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.sqlite").write_text("hello, this is not a database at all, but text" * 50)
     with pytest.raises(InputError, match="cannot be used as a study's store"):
-        Store(tmp_path / "text.sqlite")
+        StudyStore(tmp_path / "text.sqlite")
     with pytest.raises(InputError, match="run one first"):
-        Store(tmp_path / "missing.sqlite", must_exist=True)
+        StudyStore(tmp_path / "missing.sqlite", must_exist=True)
     with pytest.raises(InputError, match="does not exist"):
-        Store(tmp_path / "missing" / "study.sqlite")
+        StudyStore(tmp_path / "missing" / "study.sqlite")
 
 
 def test_a_store_of_another_format_is_refused(store):
@@ -69,7 +69,7 @@ def test_a_store_of_another_format_is_refused(store):
         connection.execute("UPDATE facts SET value = 'proxysample-study-9'")
     connection.close()
     with pytest.raises(InputError, match="proxysample-study-9"):
-        Store(store.path)
+        StudyStore(store.path)
 
 
 def test_a_damaged_store_is_refused(store):
@@ -77,4 +77,4 @@ def test_a_damaged_store_is_refused(store):
     content = store.path.read_bytes()
     store.path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     with pytest.raises(InputError, match=r"study\.sqlite"):
-        Store(store.path).get("search", {"r": 0.5})
+        StudyStore(store.path).get("search", {"r": 0.5})

@@ -11,8 +11,7 @@ from proxysample_nas.study.reports.layout import Column, Layout, Section
 from proxysample_nas.study.reports.papers_numbers import papers_row, papers_rows
 from proxysample_nas.study.reports.protocol import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.rows import GROUPS, Row
+from proxysample_nas.study.results import GROUPS, CellAccuracy, Row
 
 COST_COLUMNS = ("kept", "search s", "scoring s", "without parameters", "cell")
 """Columns that the paper's tables do not have."""

@@ -12,7 +12,7 @@ from proxysample_nas.study.reports.layout import Column, Layout, Section
 from proxysample_nas.study.reports.protocol import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 
 @dataclass(frozen=True)
@@ -180,5 +180,5 @@ def _notes(results: StudyResults) -> Iterator[str]:
         "Experiments that run side by side slow one another down, so a fair comparison needs the "
         "same load throughout."
     )
-    searches = [results.search(row, one) for row in results.rows for one in row.found]
+    searches = [one.search for row in results.rows for one in row.found]
     yield describe_machines([search["machine"] for search in searches])

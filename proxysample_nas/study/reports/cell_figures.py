@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
+from proxysample.wording import pluralize
 from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, settle_layout
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.forecast.wording import counted
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.best import best_cells
-from proxysample_nas.study.results.rows import GROUPS, FoundCell, Row
+from proxysample_nas.study.results import GROUPS, FoundCell, Row, best_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,7 +156,7 @@ def parameter_free_caption(results: StudyResults) -> str:
     shown = f", the {N_SHOWN} most frequent drawn" if len(findings) > N_SHOWN else ""
     return (
         f"{n_free} of {n_searches} searches ended in a cell without a convolution on a path from "
-        f"input to output: {counted(len(findings), 'distinct cell')}{shown}.{cut}"
+        f"input to output: {pluralize(len(findings), 'distinct cell')}{shown}.{cut}"
     )
 
 

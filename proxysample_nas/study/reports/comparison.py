@@ -10,9 +10,9 @@ from proxysample.registry import create_sampler
 from proxysample.sampler import plain_parameters
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.known import SAMPLER_EXECUTION, TRAINER_EXECUTION
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import SAMPLER_EXECUTION, TRAINER_EXECUTION
 from proxysample_nas.study.reports.papers_numbers import table_number
 from proxysample_nas.training.trainer import CellTrainer
 

@@ -15,7 +15,6 @@ from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.summary import (
     describe_experiment,
     how_far_it_got,
-    missing_searches,
     reading_rules,
     what_was_run,
 )
@@ -183,7 +182,7 @@ def _figure(results: StudyResults, name: str, path: Path | None, reason: str) ->
 
 
 def _unfinished(results: StudyResults) -> str:
-    failures, missing = results.store.failures(), missing_searches(results)
+    failures, missing = results.store.failures(), results.missing_searches()
     parts = ['<h2 id="unfinished">Failed and missing</h2>']
     if not failures and not missing:
         parts.append("<p>Nothing has failed, and no search is missing.</p>")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from proxysample.wording import pluralize
 from proxysample_nas.study.experiments.facts import DatasetFacts
-from proxysample_nas.study.forecast.wording import counted
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 
 def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...]:
@@ -31,18 +32,12 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     lines = [_data(configuration, results.facts.datasets[configuration.dataset])]
     baseline = next((row for row in rows if row.setting.sampler is None and row.found), None)
     if baseline is not None:
-        search = results.search(baseline, baseline.found[0])
-        lines.append(_search(configuration, searcher, search))
-    searches = [results.search(row, one) for row in rows for one in row.found]
+        lines.append(_search(configuration, searcher, baseline.found[0].search))
+    searches = [one.search for row in rows for one in row.found]
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
     lines += [_judging(configuration, rows), _cost(rows), _searches(configuration, rows)]
     return tuple(lines)
-
-
-def counted_searches(number: int) -> str:
-    """Write a number of searches."""
-    return f"{number:,} " + ("search" if number == 1 else "searches")
 
 
 def name_seeds(seeds: tuple[int, ...]) -> str:
@@ -77,10 +72,12 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
-    return text + (f" {counted_searches(n_missing)} missing." if n_missing else "")
+    return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
 
 
-def _search(configuration: StudyConfiguration, searcher: Component, result: dict[str, Any]) -> str:
+def _search(
+    configuration: StudyConfiguration, searcher: Component, result: Mapping[str, Any]
+) -> str:
     facts = result["facts"]
     parameters = facts["parameters"]
     held_out = configuration.architecture_data == "held-out"
@@ -88,8 +85,8 @@ def _search(configuration: StudyConfiguration, searcher: Component, result: dict
     unseen = "The test images are" if held_out else "The other half is"
     return (
         f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
-        f"C={parameters['channels']}, {counted(parameters['cells_per_stage'], 'cell')} a stage, "
-        f"{counted(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}"
+        f"C={parameters['channels']}, {pluralize(parameters['cells_per_stage'], 'cell')} a stage, "
+        f"{pluralize(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}"
         f"{_changed(configuration, searcher)}, {name_seeds(configuration.search_seeds)}; "
         f"architecture data {source} ({facts['n_weight_samples']:,} images train weights and "
         f"{facts['n_architecture_samples']:,} the architecture at r=1). "
@@ -115,7 +112,9 @@ def _length(parameters: dict[str, Any]) -> str:
     steps = parameters.get("steps_per_epoch")
     if steps is None:
         return "Equal epochs at every r, so a smaller r also means fewer updates."
-    return f"{counted(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
+    return (
+        f"{pluralize(steps, 'update')} an epoch at every r, so a smaller r means as many updates."
+    )
 
 
 def describe_machines(machines: list[dict[str, Any]]) -> str:
@@ -137,10 +136,10 @@ def describe_machines(machines: list[dict[str, Any]]) -> str:
 
 
 def _machine(machine: dict[str, Any]) -> str:
-    experiments = counted(machine["n_side_by_side"], "experiment")
-    threads = counted(machine["n_threads"], "thread")
+    experiments = pluralize(machine["n_side_by_side"], "experiment")
+    threads = pluralize(machine["n_threads"], "thread")
     return (
-        f"{machine['processor']}, {counted(machine['n_cores'], 'core')}, device "
+        f"{machine['processor']}, {pluralize(machine['n_cores'], 'core')}, device "
         f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} each"
     )
 
@@ -175,10 +174,10 @@ def describe_training(judge: StudyConfiguration | Transfer) -> str:
     augmentation = f", augmentation with {changed} changed" if changed else ""
     trainer = create_trainer(judge.recipe, 1, (0,), judge.training, judge.augmentation, False)
     return (
-        f"{counted(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
+        f"{pluralize(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {judge.recipe!r} with "
         f"{dict(judge.training) or 'nothing'} changed), "
-        f"{counted(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
+        f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
     )
 
 
@@ -193,7 +192,7 @@ def _missing(configuration: StudyConfiguration, rows: list[Row]) -> str:
         len(configuration.seeds) - (0 if accuracy is None else len(accuracy.accuracies))
         for accuracy in trained.values()
     )
-    return f" {counted(n_missing, 'training')} missing." if n_missing else ""
+    return f" {pluralize(n_missing, 'training')} missing." if n_missing else ""
 
 
 def _cost(rows: list[Row]) -> str:
@@ -211,5 +210,5 @@ def _cost(rows: list[Row]) -> str:
     judging = sum(accuracy.seconds for accuracy in judged.values())
     return (
         f"Cost: {sum(scoring.values()):,.1f} s scoring, {searching:,.1f} s searching, "
-        f"{judging:,.1f} s judging {counted(n_runs, 'training')}."
+        f"{judging:,.1f} s judging {pluralize(n_runs, 'training')}."
     )

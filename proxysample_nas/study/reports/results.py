@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from proxysample.errors import InputError
+from proxysample.experiments.store import Store
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.experiments.base import Progress
+from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.plan import read_progress
+from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import Specifications
-from proxysample_nas.study.results.rows import FoundCell, Row, read_configuration, read_rows
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.results import CellAccuracy, Row
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,13 @@ class StudyResults:
 
     Attributes
     ----------
-    store : Store
-    configuration : StudyConfiguration
-    facts : StudyFacts
+    progress : Progress
+        What was read of the store, with one query a kind of experiment.
     rows : tuple of Row
         Of all searchers, one after another, each in the order of the paper's tables.
     """
 
-    store: Store
-    configuration: StudyConfiguration
-    facts: StudyFacts
+    progress: Progress
     rows: tuple[Row, ...]
 
     @classmethod
@@ -50,8 +52,23 @@ class StudyResults:
         InputError
             If no study was run in it.
         """
-        configuration, facts = read_configuration(store)
-        return cls(store, configuration, facts, tuple(read_rows(store)))
+        progress = read_progress(store)
+        return cls(progress, tuple(progress.rows))
+
+    @property
+    def store(self) -> Store:
+        """Where it was read."""
+        return self.progress.store
+
+    @property
+    def configuration(self) -> StudyConfiguration:
+        """What the study compares."""
+        return self.progress.study.configuration
+
+    @property
+    def facts(self) -> StudyFacts:
+        """What is known of its data."""
+        return self.progress.study.info
 
     @property
     def widest(self) -> int:
@@ -72,13 +89,14 @@ class StudyResults:
         """Give the lines of one searcher's table."""
         return [row for row in self.rows if row.setting.searcher == searcher]
 
-    def search(self, row: Row, found: FoundCell) -> dict[str, Any]:
-        """Give all that the store holds of one search: its facts, history and machine."""
-        specifications = Specifications(self.configuration, self.facts)
-        record = self.store.get("search", specifications.search(row.setting, found.seed))
-        if record is None or record.result is None:
-            raise InputError(f"{self.store.path} has changed since it was read; read it again")
-        return record.result
+    def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
+        """Tell how cells do on another dataset; one that was not trained there is left out."""
+        return read_transfer(self.progress, transfer, cells)
+
+    def missing_searches(self) -> list[str]:
+        """Name every search that has not ended well."""
+        done = self.progress.results(Search)
+        return [one.label for one in self.progress.experiments(Search) if one.key not in done]
 
 
 def short_names(searchers: tuple[Component, ...]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, replace
 
-from proxysample_nas.study.results.rows import FoundCell, Row
+from proxysample_nas.study.results import FoundCell, Row
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 """Seconds of each unit of time."""

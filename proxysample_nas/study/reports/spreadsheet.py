@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from proxysample_nas.study.results.rows import FoundCell, Row
+from proxysample_nas.study.results import FoundCell, Row
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], names: list[str]) -> str:

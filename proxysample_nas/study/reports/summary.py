@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proxysample_nas.study.forecast.wording import counted
+from proxysample.wording import pluralize
+from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.comparison import compare_with_paper
-from proxysample_nas.study.reports.protocol import counted_searches, name_seeds
+from proxysample_nas.study.reports.protocol import name_seeds
 from proxysample_nas.study.reports.results import StudyResults
 
 
@@ -60,7 +61,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     configuration = results.configuration
     found = [one for row in results.rows for one in row.found]
     n_strays = len(results.store.results("search")) - len(found)
-    n_searches = len(results.rows) * len(configuration.search_seeds)
+    n_searches = len(found) + len(results.missing_searches())
     judged = {
         (one.cell, channels): accuracy
         for one in found
@@ -69,7 +70,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     cells = {one.cell for one in found}
     lines = [
         f"{len(found):,} of {n_searches:,} searches have ended, in "
-        f"{counted(len(cells), 'distinct cell')}."
+        f"{pluralize(len(cells), 'distinct cell')}."
     ]
     if configuration.lookup is None:
         n_trainings = len(cells) * len(configuration.channels) * len(configuration.seeds)
@@ -79,7 +80,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
         lines.append(f"{len(judged):,} of them have a published accuracy.")
     if n_strays > 0:
         lines.append(
-            f"{counted_searches(n_strays)} in the store are of other settings than "
+            f"{pluralize(n_strays, 'search')} in the store are of other settings than "
             "these, or of a version of this library with other parameters; they are not shown."
         )
     return lines
@@ -125,32 +126,13 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
         yield "The paper's numbers are of CIFAR-100 and four searchers; none of its tables fits."
 
 
-def missing_searches(results: StudyResults) -> list[str]:
-    """Name every search that has not ended well.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    list of str
-    """
-    return [
-        f"{row.setting.label}, seed {seed}"
-        for row in results.rows
-        for seed in results.configuration.search_seeds
-        if seed not in {one.seed for one in row.found}
-    ]
-
-
 def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     """Name an experiment by what decides its result.
 
     Parameters
     ----------
     kind : str
-        See `proxysample_nas.study.store.store.experiment_key`.
+        See `proxysample.experiments.experiment.experiment_key`.
     specification : dict
 
     Returns
@@ -162,24 +144,7 @@ def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     >>> describe_experiment("selection", {"data": "ab", "sampler": "ae"})
     'selection: ae'
     """
-    words: list[str] = []
-    if kind == "search":
-        selection = specification["selection"]
-        words = [
-            specification["searcher"],
-            "full data" if selection is None else selection["sampler"],
-            f"r={specification['r']:g}",
-            f"seed {specification['parameters'].get('random_state')}",
-        ]
-    elif kind == "training":
-        words = [
-            f"C={specification['parameters']['channels']}",
-            f"seed {specification['seed']}",
-            specification["cell"],
-        ]
-    else:
-        words = [specification[name] for name in ("sampler", "cell") if name in specification]
-    return f"{kind}: {', '.join(words)}"
+    return f"{kind}: {kind_named(kind).describe(specification)}"
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -18,7 +18,7 @@ from proxysample_nas.study.reports.search_points import (
     spreads,
     time_unit,
 )
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,7 @@ from proxysample_nas.study.reports.papers_numbers import PapersTransferRow, pape
 from proxysample_nas.study.reports.protocol import describe_training
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.best import Champion, best_cells
-from proxysample_nas.study.results.rows import GROUPS, read_transfer
+from proxysample_nas.study.results import GROUPS, CellAccuracy, Champion, best_cells
 
 PAPERS_GROUPS = {
     "nas-bench-201": "NAS-Bench-201, as the paper cites it",
@@ -183,7 +181,7 @@ def _champions(results: StudyResults) -> list[Champion]:
 def _accuracies(
     results: StudyResults, transfer: Transfer, champions: list[Champion]
 ) -> dict[Cell, CellAccuracy]:
-    return read_transfer(results.store, transfer, [one.found.cell for one in champions])
+    return results.transferred(transfer, [one.found.cell for one in champions])
 
 
 def _written(accuracy: CellAccuracy | None) -> str:
