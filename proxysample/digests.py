@@ -47,6 +47,17 @@ def is_plain(value: object) -> bool:
     )
 
 
+def has_arrays(value: object) -> bool:
+    """Whether a value is, or holds, arrays, tensors or networks."""
+    if isinstance(value, list | tuple):
+        return any(map(has_arrays, value))
+    if isinstance(value, Mapping):
+        return any(map(has_arrays, value.values()))
+    torch = sys.modules.get("torch")
+    is_torch = torch is not None and isinstance(value, torch.Tensor | torch.nn.Module)
+    return isinstance(value, np.ndarray) or is_torch
+
+
 def as_plain(value: Any, what: str) -> Any:
     """Give what a value is named by.
 
