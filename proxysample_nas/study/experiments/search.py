@@ -141,8 +141,9 @@ class Search(StudyExperiment):
         for scoring in progress.experiments(Scoring):
             ranking = scoring.ranking(progress)
             if ranking is not None:
-                for r in progress.study.configuration.ratios:
-                    kept[repr(scoring.sampler), r] = ranking.select(r)
+                name = repr(scoring.sampler)
+                for r in {one.r for one in progress.study.settings if repr(one.sampler) == name}:
+                    kept[name, r] = ranking.select(r)
         for one in progress.experiments(cls):
             chosen = repr(one.setting.sampler), one.setting.r
             if one.setting.sampler is None:

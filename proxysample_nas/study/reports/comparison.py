@@ -10,9 +10,10 @@ from proxysample.registry import create_sampler
 from proxysample.sampler import plain_parameters
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
-from proxysample_nas.study.experiments.known import SAMPLER_EXECUTION, TRAINER_EXECUTION
+from proxysample_nas.study.experiments.known import TRAINER_EXECUTION
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.grid.described import SAMPLER_EXECUTION
 from proxysample_nas.study.reports.papers_numbers import table_number
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -156,7 +157,7 @@ def _data_differences(configuration: StudyConfiguration, data: DatasetFacts) -> 
 
 
 def _search_differences(configuration: StudyConfiguration, searcher: Component) -> list[str]:
-    ours = configuration.create_searcher(searcher).parameters_as_json()
+    ours = configuration.searcher_parameters(searcher)
     papers = create_searcher(searcher.name, protocol="paper").parameters_as_json()
     return _changed("search", ours, papers)
 
@@ -180,12 +181,13 @@ def _judging_differences(configuration: StudyConfiguration) -> list[str]:
 
 
 def _is_papers(configuration: StudyConfiguration, sampler: Component) -> bool:
-    keep = getattr(configuration.create_sampler(sampler), "keep", "easy")
-    return sampler.name in PAPERS_SAMPLERS and keep == "easy"
+    if sampler.name not in PAPERS_SAMPLERS or sampler.resolved is not None:
+        return False
+    return configuration.sampler_parameters(sampler).get("keep", "easy") == "easy"
 
 
 def _sampler_differences(configuration: StudyConfiguration, sampler: Component) -> list[str]:
-    ours = plain_parameters(configuration.create_sampler(sampler))
+    ours = configuration.sampler_parameters(sampler)
     papers = plain_parameters(
         create_sampler(sampler.name, protocol="paper", **PAPERS_SAMPLERS[sampler.name])
     )
