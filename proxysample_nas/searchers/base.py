@@ -6,23 +6,38 @@ import abc
 import dataclasses
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
-from sklearn.base import BaseEstimator
-
+from proxysample_nas.searchers.fields import declare_fields
 from proxysample_nas.searchers.result import SearchResult
+
+if TYPE_CHECKING:
+    # scikit-learn ships no types, and a class of unknown base takes any argument.
+    class BaseEstimator:  # noqa: D101
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
+        def set_params(self, **parameters: Any) -> Self: ...  # noqa: D102
+
+else:
+    from sklearn.base import BaseEstimator
 
 NOT_PART_OF_THE_RESULT = ("device", "progress")
 """Parameters that change how long a search takes, but not what it computes."""
 
 
-class Searcher(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scikit-learn ships no types
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+class Searcher(BaseEstimator, abc.ABC):
     """Finds a cell for a dataset.
 
-    A subclass stores its parameters, unchanged and by keyword, in ``__init__``; ``get_params``,
-    ``set_params``, ``sklearn.base.clone`` and ``repr`` follow from that. Values are checked when
-    the search begins.
+    A subclass declares its parameters as the fields of a dataclass, such as ``epochs: int = 50``:
+    it gets an ``__init__`` that takes them, and those of its base, by keyword and stores them
+    unchanged, and a docstring that says of inherited parameters what the base says.
+    ``get_params``, ``set_params``, ``sklearn.base.clone`` and ``repr`` follow from that, as they
+    do where a subclass writes its own ``__init__``. Values are checked when the search begins.
     """
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        declare_fields(cls)
 
     @property
     @abc.abstractmethod
