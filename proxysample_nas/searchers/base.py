@@ -6,8 +6,9 @@ import abc
 import dataclasses
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
+from proxysample.checks import Constraints, check_values, constraints_of, plain_number
 from proxysample_nas.searchers.fields import declare_fields
 from proxysample_nas.searchers.result import SearchResult
 
@@ -44,11 +45,19 @@ class Searcher(BaseEstimator, abc.ABC):
     def id(self) -> str:
         """The id of `proxysample_nas.searchers.list_searchers` that these parameters have."""
 
+    _constraints: ClassVar[Constraints] = {}
+    """What each parameter must be; a class lists its own, those of its bases count too."""
+
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would.
 
         A study asks before it begins; a subclass that checks nothing fails only when it searches.
         """
+        check_values(self.get_params(deep=False), constraints_of(type(self)))
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        """Raise `InputError` for parameters that cannot work together."""
 
     @abc.abstractmethod
     def search(
@@ -104,4 +113,4 @@ def _as_json(value: Any) -> Any:
         }
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
-    return value.item() if hasattr(value, "item") else value
+    return plain_number(value)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.checks import (
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraint,
+    Constraints,
+    is_integer,
+    one_of,
+)
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import check_not_negative, check_sizes
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
@@ -100,6 +106,13 @@ class DARTS(GradientSearcher):
     perturbation_epochs: int = 5
     finite_difference: float = 0.01
 
+    _constraints: ClassVar[Constraints] = {
+        "order": Constraint(("1", "2"), lambda value: is_integer(value) and value in (1, 2)),
+        "selection": one_of("selection", SELECTIONS),
+        "perturbation_epochs": POSITIVE_INTEGER,
+        "finite_difference": POSITIVE.with_hint("the authors used 0.01"),
+    }
+
     @property
     def id(self) -> str:
         """``"darts-v1"`` or ``"darts-v2"``, by the order."""
@@ -149,14 +162,3 @@ class DARTS(GradientSearcher):
             description=f"choosing, {self.id}",
             progress=self.progress,
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.order not in (1, 2):
-            raise InputError(f"order must be 1 or 2, not {self.order!r}")
-        if self.selection not in SELECTIONS:
-            raise unknown_name("selection", self.selection, SELECTIONS)
-        check_sizes(perturbation_epochs=self.perturbation_epochs)
-        check_not_negative(finite_difference=self.finite_difference)
-        if self.finite_difference == 0:
-            raise InputError("finite_difference must be positive; the authors used 0.01")

@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample.parameters import check_boolean
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_sizes
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import EpochRecord
-from proxysample_nas.searchers.seeds import resolve_seed, stream
+from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
-from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -133,6 +132,11 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
     batch_size: int = 256
     learning_rate: float = 0.1
 
+    _constraints: ClassVar[Constraints] = {
+        "n_samples": POSITIVE_INTEGER,
+        "connected_only": BOOLEAN,
+    }
+
     @property
     def id(self) -> str:
         """``"random"``."""
@@ -211,14 +215,6 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
             progress=False,
         )
 
-    def _check_validation(self, validation: Any) -> None:
-        """Accept any: there is no protocol that needs it."""
-
     def _check_parameters(self) -> None:
-        resolve_seed(self.random_state)
-        n_edges(self.n_nodes)
-        check_sizes(n_samples=self.n_samples)
-        check_boolean("connected_only", self.connected_only)
+        super()._check_parameters()
         check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
-        # A trainer checks its own parameters.
-        self._trainer(self.normalization)
