@@ -18,7 +18,7 @@ from proxysample.plain_values import (
     one_of,
     require_values,
 )
-from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 DECISION = {
     "edge": COUNT,
@@ -38,9 +38,9 @@ class EdgeDecision:
         Index in `proxysample_nas.space.cell.edges_of`.
     operation : str
         What was kept.
-    losses, accuracies : tuple of float, length 5
+    losses, accuracies : tuple of float, length n_operations
         Mean cross-entropy in nats, and percent, of the supernet on all architecture data without
-        each operation, in the order of `proxysample_nas.space.cell.OPERATIONS`.
+        each operation, in the order of the search space.
     seconds : float
         Wall-clock time, with the training that followed.
     """
@@ -79,16 +79,19 @@ class EdgeDecision:
         )
 
 
-def decisions_to_tensor(decisions: Sequence[EdgeDecision]) -> Tensor:
+def decisions_to_tensor(
+    decisions: Sequence[EdgeDecision], space: SearchSpace = NAS_BENCH_201
+) -> Tensor:
     """Write decisions as one row of numbers each.
 
     Parameters
     ----------
     decisions : sequence of EdgeDecision
+    space : SearchSpace
 
     Returns
     -------
-    Tensor of shape (n_decisions, 13), float64
+    Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
 
     Examples
     --------
@@ -97,28 +100,31 @@ def decisions_to_tensor(decisions: Sequence[EdgeDecision]) -> Tensor:
     True
     """
     rows = [
-        (one.edge, OPERATIONS.index(one.operation), one.seconds, *one.losses, *one.accuracies)
+        (one.edge, space.index(one.operation), one.seconds, *one.losses, *one.accuracies)
         for one in decisions
     ]
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def decisions_from_tensor(rows: Tensor) -> list[EdgeDecision]:
+def decisions_from_tensor(
+    rows: Tensor, space: SearchSpace = NAS_BENCH_201
+) -> list[EdgeDecision]:
     """Read what `decisions_to_tensor` wrote.
 
     Parameters
     ----------
-    rows : Tensor of shape (n_decisions, 13), float64
+    rows : Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
+    space : SearchSpace
 
     Returns
     -------
     list of EdgeDecision
     """
-    n_operations = len(OPERATIONS)
+    n_operations = len(space)
     return [
         EdgeDecision(
             edge=int(edge),
-            operation=OPERATIONS[int(operation)],
+            operation=space.operations[int(operation)],
             losses=tuple(measured[:n_operations]),
             accuracies=tuple(measured[n_operations:]),
             seconds=seconds,

@@ -26,7 +26,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
-from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.cell import n_edges
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -112,7 +112,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         generator = stream(seed, "initialization")
         supernet = self._create_supernet(data, generator)
         alphas = self.architecture_initial_deviation * torch.randn(
-            n_edges(self.n_nodes), len(OPERATIONS), generator=generator
+            n_edges(self.n_nodes), len(supernet.space), generator=generator
         )
         alphas = alphas.to(data.weights.images.device).requires_grad_()
         return SearchState(

@@ -9,7 +9,8 @@ from PIL import Image
 
 from proxysample import InputError, MissingDependencyError
 from proxysample_nas.drawing import COLORS, NAMES, draw_figure, save_drawing
-from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201
 
 CELL = Cell.from_string(
     "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
@@ -32,8 +33,8 @@ def test_arrows_lead_from_source_to_target():
 
 
 def test_every_operation_has_a_colour_and_a_name():
-    assert set(COLORS) == set(NAMES) == set(OPERATIONS)
-    assert len(set(COLORS.values())) == len(OPERATIONS)
+    assert set(COLORS) == set(NAMES) == set(NAS_BENCH_201.operations)
+    assert len(set(COLORS.values())) == len(NAS_BENCH_201)
 
 
 def test_png_and_svg(tmp_path):

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from proxysample_nas.space.initialization import build, fresh_generator, materialize, uniform_fan_in
-from proxysample_nas.space.operations import ScaledBatchNorm
+from proxysample_nas.space.layers import ScaledBatchNorm
 
 LAYERS = {
     "3x3 convolution": lambda: nn.Conv2d(16, 64, 3),

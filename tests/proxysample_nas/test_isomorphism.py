@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxysample_nas.space.cell import CONVOLUTIONS, Cell, all_cells, edges_of
+from proxysample_nas.space.cell import Cell, all_cells, edges_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randn(3, 2, 4, 4, generator=GENERATOR, dtype=torch.float64)

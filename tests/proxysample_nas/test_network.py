@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import CONVOLUTIONS, Cell
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellModule, CellNetwork
 from proxysample_nas.space.skeleton import ResidualReduction, Skeleton
 from proxysample_nas.space.supernet import Supernet

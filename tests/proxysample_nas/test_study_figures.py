@@ -11,7 +11,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 
 from proxysample import InputError
 from proxysample_nas.drawing import COLORS, NAMES, save_figure
-from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.study.reports.cell_figures import parameter_free_cells
 from proxysample_nas.study.reports.edge_distribution import (
     edge_distributions,
@@ -146,7 +147,7 @@ def test_pies_count_operations_edge_by_edge(results):
 
 def test_the_csv_is_the_pies(results):
     lines = list(csv.DictReader(io.StringIO(edge_distributions_to_csv(results))))
-    assert len(lines) == 5 * 3 * len(OPERATIONS)
+    assert len(lines) == 5 * 3 * len(NAS_BENCH_201)
     first = [line for line in lines if (line["r"], line["edge"]) == ("1.0", "2")][:5]
     shares = {line["operation"]: float(line["probability"]) for line in first}
     assert shares == {
