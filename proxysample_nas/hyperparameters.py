@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.errors import InputError
-from proxysample.plain_values import LARGEST_INTEGER
+from proxysample.records import LARGEST_INTEGER
 
 
 def check_sizes(**sizes: object) -> None:

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from proxysample.plain_values import (
-    AMOUNT,
-    COUNT,
-    MEASURE,
-    check_values,
-    list_of,
-    one_of,
-    require_values,
-)
+from proxysample.records import Amount, Count, Measure, Record
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-
-DECISION = {
-    "edge": COUNT,
-    "operation": one_of(*OPERATIONS),
-    "losses": list_of(MEASURE, len(OPERATIONS)),
-    "accuracies": list_of(MEASURE, len(OPERATIONS)),
-}
 
 
 @dataclass(frozen=True)
-class EdgeDecision:
+class EdgeDecision(Record, title="the decision of an edge"):
     """How one edge's operation was chosen by what its removal costs.
 
     Attributes
@@ -45,38 +29,11 @@ class EdgeDecision:
         Wall-clock time, with the training that followed.
     """
 
-    edge: int
+    edge: Count
     operation: str
-    losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
-    seconds: float = 0.0
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` and JSON made of a decision.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        EdgeDecision
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        require_values(values, DECISION, "the decision of an edge")
-        check_values(values, {"seconds": AMOUNT}, "the decision of an edge")
-        return cls(
-            values["edge"],
-            values["operation"],
-            tuple(values["losses"]),
-            tuple(values["accuracies"]),
-            values.get("seconds", 0.0),
-        )
+    losses: tuple[Measure, ...]
+    accuracies: tuple[Measure, ...]
+    seconds: Amount = 0.0
 
 
 def decisions_to_tensor(

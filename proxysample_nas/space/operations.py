@@ -244,11 +244,12 @@ class SearchSpace:
                 "a search space is made of a list of operations, such as ['none', 'nor_conv_3x3'], "
                 f"not {given!r}; SearchSpace.of reads 'none+nor_conv_3x3'"
             )
-        names = tuple(map(_registered_name, given))
-        object.__setattr__(self, "operations", names)
-        twice = [name for index, name in enumerate(names) if name in names[:index]]
-        if twice:
-            raise InputError(f"a search space has the operation {twice[0]!r} twice; leave one out")
+        names: list[str] = []
+        for name in map(_registered_name, given):
+            if name in names:
+                raise InputError(f"a search space has the operation {name!r} twice; leave one out")
+            names.append(name)
+        object.__setattr__(self, "operations", tuple(names))
         if len(names) < 2:
             raise InputError(f"a search space needs two operations or more, not {len(names)}")
 
