@@ -6,23 +6,39 @@ import abc
 import dataclasses
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
-from sklearn.base import BaseEstimator
-
+from proxysample_nas.searchers.fields import declare_fields
 from proxysample_nas.searchers.result import SearchResult
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+
+if TYPE_CHECKING:
+    # scikit-learn ships no types, and a class of unknown base takes any argument.
+    class BaseEstimator:  # noqa: D101
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
+        def set_params(self, **parameters: Any) -> Self: ...  # noqa: D102
+
+else:
+    from sklearn.base import BaseEstimator
 
 NOT_PART_OF_THE_RESULT = ("device", "progress")
 """Parameters that change how long a search takes, but not what it computes."""
 
 
-class Searcher(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scikit-learn ships no types
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+class Searcher(BaseEstimator, abc.ABC):
     """Finds a cell for a dataset.
 
-    A subclass stores its parameters, unchanged and by keyword, in ``__init__``; ``get_params``,
-    ``set_params``, ``sklearn.base.clone`` and ``repr`` follow from that. Values are checked when
-    the search begins.
+    A subclass declares its parameters as the fields of a dataclass, such as ``epochs: int = 50``:
+    it gets an ``__init__`` that takes them, and those of its base, by keyword and stores them
+    unchanged, and a docstring that says of inherited parameters what the base says.
+    ``get_params``, ``set_params``, ``sklearn.base.clone`` and ``repr`` follow from that, as they
+    do where a subclass writes its own ``__init__``. Values are checked when the search begins.
     """
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        declare_fields(cls)
 
     @property
     @abc.abstractmethod
@@ -73,13 +89,20 @@ class Searcher(BaseEstimator, abc.ABC):  # type: ignore[misc]  # scikit-learn sh
         Returns
         -------
         dict
-            Without `NOT_PART_OF_THE_RESULT`.
+            Without `NOT_PART_OF_THE_RESULT`. A parameter `space` is a search space: the names of
+            its operations, and left out where it is that of NAS-Bench-201.
         """
-        return {
+        parameters = {
             name: _as_json(value)
             for name, value in self.get_params(deep=False).items()
             if name not in NOT_PART_OF_THE_RESULT
         }
+        if "space" in parameters:
+            space = SearchSpace.of(self.get_params(deep=False)["space"])
+            parameters["space"] = list(space.operations)
+            if space == NAS_BENCH_201:
+                del parameters["space"]
+        return parameters
 
 
 def _as_json(value: Any) -> Any:

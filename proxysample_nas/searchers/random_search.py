@@ -12,18 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from proxysample.parameters import check_boolean
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.hyperparameters import check_sizes
 from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.loop import EpochSearcher
+from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import resolve_seed, stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -86,7 +84,7 @@ class CandidateData:
     steps_per_epoch: int
 
 
-class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
+class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
     """Draw cells uniformly, train each from scratch for a while, and keep the most accurate.
 
     The honest baseline (Li & Talwalkar 2019; NAS-Bench-201, section 5): no weights are shared
@@ -94,10 +92,6 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
 
     Parameters
     ----------
-    n_nodes : int
-        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
-    channels, cells_per_stage : int
-        Size of the networks: channels of the first stage, cells in each of three stages.
     n_samples : int
         Number of distinct cells. With 1 nothing is trained: the drawn cell is the result, and
         its history is empty.
@@ -106,25 +100,12 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         cannot learn.
     epochs : int
         Passes over the weight data for each cell.
-    batch_size, learning_rate, momentum, weight_decay, nesterov
-        See `proxysample_nas.training.trainer.CellTrainer`, whose defaults they are; the learning
-        rate falls to 0 within `epochs`.
+    learning_rate : float
+        Of the first epoch of each cell; it falls to 0 within `epochs`, as in
+        `proxysample_nas.training.trainer.CellTrainer`, whose defaults these are.
     architecture_fraction : float
         Share of the training data held out to judge the cells, where no validation data is
         given. One half, so that all searchers train their weights on the same samples.
-    augmentation : Augmentation or None
-        Of the training images.
-    normalization : Normalization or None
-        None measures the training data.
-    random_state : int or None
-        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
-    precision : {"float32", "bfloat16"}
-        What the network's features and products are cast to; parameters and statistics
-        stay in float32. bfloat16 is faster on GPUs that have it.
-    device : str
-        See `proxysample.device.resolve_device`.
-    progress : bool
-        Whether to show a progress bar.
 
     Notes
     -----
@@ -152,46 +133,11 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
     _unit = "cell"
     _collapse_shows = "never"
 
-    def __init__(
-        self,
-        *,
-        n_nodes: int = 5,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        n_samples: int = 10,
-        connected_only: bool = True,
-        epochs: int = 12,
-        batch_size: int = 256,
-        learning_rate: float = 0.1,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        nesterov: bool = True,
-        architecture_fraction: float = 0.5,
-        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
-        normalization: Normalization | None = None,
-        random_state: int | None = None,
-        precision: Precision = "float32",
-        device: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.n_nodes = n_nodes
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.n_samples = n_samples
-        self.connected_only = connected_only
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        self.architecture_fraction = architecture_fraction
-        self.augmentation = augmentation
-        self.normalization = normalization
-        self.random_state = random_state
-        self.precision = precision
-        self.device = device
-        self.progress = progress
+    n_samples: int = 10
+    connected_only: bool = True
+    epochs: int = 12
+    batch_size: int = 256
+    learning_rate: float = 0.1
 
     @property
     def id(self) -> str:
@@ -281,6 +227,11 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         n_edges(self.n_nodes)
         check_sizes(n_samples=self.n_samples)
         check_boolean("connected_only", self.connected_only)
-        check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
+        check_n_cells(
+            self.n_samples,
+            self.n_nodes,
+            connected_only=self.connected_only,
+            space=self._search_space(),
+        )
         # A trainer checks its own parameters.
         self._trainer(self.normalization)

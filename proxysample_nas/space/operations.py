@@ -288,11 +288,6 @@ class SearchSpace:
         return cls(names)
 
     @property
-    def is_default(self) -> bool:
-        """Whether it is that of NAS-Bench-201."""
-        return self == NAS_BENCH_201
-
-    @property
     def in_order_of_legend(self) -> tuple[Operation, ...]:
         """The operations as a legend lists them: what has parameters first, nothing at all last."""
         order = ("convolution", "module", "identity", "pool", "zero")
