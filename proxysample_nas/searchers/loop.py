@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -77,7 +77,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     """
 
     n_nodes: int = 5
-    space: SearchSpace | str = "nas-bench-201"
+    space: SearchSpace | str | Sequence[str] = "nas-bench-201"
     channels: int = 16
     cells_per_stage: int = 5
     epochs: int = 50

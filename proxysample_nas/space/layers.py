@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+
 def average_pool(features: torch.Tensor) -> torch.Tensor:
     """Apply ``avg_pool_3x3``: stride 1, the padding left out of every mean.
 

@@ -81,7 +81,9 @@ class Operation:
         if not isinstance(self.colour, str) or not _COLOUR.fullmatch(self.colour):
             raise InputError(f"{where}: a colour is written like '#cc79a7', not {self.colour!r}")
         if (self.kernel_size is not None) != (self.kind == "convolution"):
-            raise InputError(f"{where}: a convolution needs a kernel_size, and no other kind has one")
+            raise InputError(
+                f"{where}: a convolution needs a kernel_size, and no other kind has one"
+            )
         if self.kernel_size is not None and not _is_odd_size(self.kernel_size):
             raise InputError(
                 f"{where}: kernel_size must be a positive odd integer, so that the image keeps its "
@@ -291,9 +293,7 @@ class SearchSpace:
     def in_order_of_legend(self) -> tuple[Operation, ...]:
         """The operations as a legend lists them: what has parameters first, nothing at all last."""
         order = ("convolution", "module", "identity", "pool", "zero")
-        return tuple(
-            sorted(self, key=lambda one: (order.index(one.kind), -(one.kernel_size or 0)))
-        )
+        return tuple(sorted(self, key=lambda one: (order.index(one.kind), -(one.kernel_size or 0))))
 
     def covering(self, cells: Iterable[Cell]) -> SearchSpace:
         """Give this space, and after it whatever other operations cells have.

@@ -43,7 +43,9 @@ class ReferenceCell(nn.Module):
         super().__init__()
         self.n_nodes = n_nodes
         self.edges = nn.ModuleList(
-            nn.ModuleList(create_operation(name, channels, *options) for name in NAS_BENCH_201.operations)
+            nn.ModuleList(
+                create_operation(name, channels, *options) for name in NAS_BENCH_201.operations
+            )
             for _ in range(n_edges(n_nodes))
         )
 

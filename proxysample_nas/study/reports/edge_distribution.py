@@ -238,17 +238,22 @@ def _draw_pie(
     start = 90.0
     for operation in space.in_order_of_legend:
         count = counts[operation.name]
-        look = {"facecolor": operation.colour, "edgecolor": "white"}
+        colour = operation.colour
         end = start + 360 * count / n_cells
         if count == n_cells:
-            axes.add_patch(Circle(center, RADIUS, **look))
+            axes.add_patch(Circle(center, RADIUS, facecolor=colour, edgecolor="white"))
         elif count:
-            axes.add_patch(Wedge(center, RADIUS, start, end, **look, linewidth=0.8))
+            wedge = Wedge(
+                center, RADIUS, start, end, facecolor=colour, edgecolor="white", linewidth=0.8
+            )
+            axes.add_patch(wedge)
         start = end
 
 
 def _all_of(distributions: list[EdgeDistribution]) -> SearchSpace:
-    return SearchSpace(dict.fromkeys(name for one in distributions for name in one.space.operations))
+    return SearchSpace(
+        dict.fromkeys(name for one in distributions for name in one.space.operations)
+    )
 
 
 def _legend(space: SearchSpace) -> list[Patch]:
