@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -26,7 +27,15 @@ from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples, fingerprint
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.keeping import FloatArray, IntArray, Rounding, check_direction, check_ratio
+from proxysample.keeping import (
+    FloatArray,
+    IntArray,
+    Keep,
+    KeepingRule,
+    Rounding,
+    as_rule,
+    check_ratio,
+)
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -125,10 +134,10 @@ class Sampler(BaseEstimator, abc.ABC):
         >>> CCOutlierRemoval(keep="eazy").check_parameters()
         Traceback (most recent call last):
         ...
-        proxysample.errors.InputError: unknown direction for keep 'eazy'; did you mean 'easy'?
-        Known: easy, hard
+        proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
+        Known: easy, hard, given
         """
-        check_direction(getattr(self, "keep", "easy"))
+        as_rule(getattr(self, "keep", "easy"))
         check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
@@ -169,7 +178,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.ranking_ = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
-            keep=getattr(self, "keep", "easy"),
+            keep=self._keep(),
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -191,6 +200,10 @@ class Sampler(BaseEstimator, abc.ABC):
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
         )
+
+    def _keep(self) -> Keep:
+        keep: Keep = getattr(self, "keep", "easy")
+        return keep
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -250,7 +263,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         dict
-            Kept indices by ratio; a smaller set is part of a larger one.
+            Kept indices by ratio; unless a keeping rule of another kind was given, a smaller set
+            is part of a larger one.
         """
         checked = [check_ratio(r) for r in ratios]
         return self.rank(dataset, y).select_many(checked)
@@ -317,6 +331,10 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     """Write an estimator's parameters as JSON values, others by their repr."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, KeepingRule):
+            return value.to_json()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         try:
             return json.loads(json.dumps(value, default=plain_number))
         except (TypeError, ValueError):

@@ -11,7 +11,7 @@ from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, 
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError
-from proxysample.keeping import Direction, FloatArray, IntArray
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -36,8 +36,9 @@ class AutoencoderLoss(Sampler):
     loss : {"mse", "bce"}
         Mean squared error or binary cross-entropy (in nats), for training and scoring. The
         paper's text names the first. `protocol` "paper" has its own and ignores this.
-    keep : {"easy", "hard"}
-        Keep low scores (the paper's choice) or high ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps low scores (the paper's choice), ``"hard"`` high ones; or another rule, by
+        its id or with parameters.
     epochs : int
         Passes over the dataset.
     learning_rate : float
@@ -103,7 +104,7 @@ class AutoencoderLoss(Sampler):
         self,
         *,
         loss: Loss = "mse",
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         epochs: int = 50,
         learning_rate: float = 1e-3,
         training_batch_size: int = 64,

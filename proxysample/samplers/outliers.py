@@ -16,7 +16,7 @@ from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows
-from proxysample.keeping import Direction, FloatArray, IntArray
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -26,8 +26,9 @@ class CCOutlierRemoval(Sampler):
 
     Parameters
     ----------
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     protocol : {"default", "paper"}
         "paper" keeps ``int(n_c * r)`` samples of each class, as the authors' code does; the
         default keeps ``round(r * n)`` in all, each class within one sample of its share. The
@@ -55,7 +56,7 @@ class CCOutlierRemoval(Sampler):
     def __init__(
         self,
         *,
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         protocol: Protocol = "default",
         batch_size: int = 256,
         num_workers: int = 0,
@@ -104,8 +105,9 @@ class KMeansOutlierRemoval(Sampler):
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     n_init : int, optional
         Number of starts, of which the best counts; by default 4, and 100 for `protocol`
         "paper".
@@ -171,7 +173,7 @@ class KMeansOutlierRemoval(Sampler):
         features: Any = "pixels",
         n_components: int | None = None,
         distance: Distance = "overall",
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         n_init: int | None = None,
         max_iter: int = 300,
         backend: Backend = "auto",

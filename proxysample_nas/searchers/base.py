@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from proxysample.checks import Constraints, check_values, constraints_of, plain_number
 from proxysample_nas.searchers.fields import declare_fields
 from proxysample_nas.searchers.result import SearchResult
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 if TYPE_CHECKING:
     # scikit-learn ships no types, and a class of unknown base takes any argument.
     class BaseEstimator:  # noqa: D101
+        @classmethod
+        def _get_param_names(cls) -> list[str]: ...
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
         def set_params(self, **parameters: Any) -> Self: ...  # noqa: D102
 
@@ -97,13 +100,20 @@ class Searcher(BaseEstimator, abc.ABC):
         Returns
         -------
         dict
-            Without `NOT_PART_OF_THE_RESULT`.
+            Without `NOT_PART_OF_THE_RESULT`. A parameter `space` is a search space: the names of
+            its operations, and left out where it is that of NAS-Bench-201.
         """
-        return {
+        parameters = {
             name: _as_json(value)
             for name, value in self.get_params(deep=False).items()
             if name not in NOT_PART_OF_THE_RESULT
         }
+        if "space" in parameters:
+            space = SearchSpace.of(self.get_params(deep=False)["space"])
+            parameters["space"] = list(space.operations)
+            if space == NAS_BENCH_201:
+                del parameters["space"]
+        return parameters
 
 
 def _as_json(value: Any) -> Any:

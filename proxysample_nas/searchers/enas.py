@@ -187,6 +187,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             self.controller_temperature,
             self.controller_tanh_constant,
             generator,
+            len(supernet.space),
         )
         return ControllerState(
             supernet=supernet,
@@ -232,7 +233,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             greedy = state.controller.greedy()
         return EpochRecord(
             epoch=epoch,
-            cell=Cell.from_indices(greedy.operations[0].tolist()),
+            cell=Cell.from_indices(greedy.operations[0].tolist(), state.supernet.space),
             architecture_weights=tuple(map(tuple, greedy.probabilities[0].tolist())),
             learning_rate=rate,
             train_loss=train_loss,

@@ -205,13 +205,13 @@ def sampled_forward(
     state : SearchState
         Its generator ``"operations"`` is drawn from.
     batch : Batch
-    alphas : Tensor of shape (n_edges, 5)
+    alphas : Tensor of shape (n_edges, n_operations)
         The state's, or the same without a gradient.
     temperature : float
         Of the Gumbel softmax.
     scalar_trick : bool
         See `proxysample_nas.space.supernet.Supernet.forward_sampled`.
-    on_host : Tensor of shape (n_edges, 5), optional
+    on_host : Tensor of shape (n_edges, n_operations), optional
         See `proxysample_nas.searchers.gumbel.sample_operations`.
 
     Returns

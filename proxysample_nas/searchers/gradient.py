@@ -22,7 +22,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
-from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.cell import n_edges
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -99,7 +99,10 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
 
     def _reason_to_stop(self, history: list[EpochRecord]) -> str | None:
         return reason_to_stop(
-            history, stop_at_skips=self.stop_at_skips, stop_when_stable=self.stop_when_stable
+            history,
+            stop_at_skips=self.stop_at_skips,
+            stop_when_stable=self.stop_when_stable,
+            space=self._search_space(),
         )
 
     def _create_batches(self, data: SearchData) -> PairedBatches:
@@ -147,7 +150,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         generator = stream(seed, "initialization")
         supernet = self._create_supernet(data, generator)
         alphas = self.architecture_initial_deviation * torch.randn(
-            n_edges(self.n_nodes), len(OPERATIONS), generator=generator
+            n_edges(self.n_nodes), len(supernet.space), generator=generator
         )
         alphas = alphas.to(data.weights.images.device).requires_grad_()
         return SearchState(

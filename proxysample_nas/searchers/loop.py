@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
@@ -38,6 +38,8 @@ from proxysample_nas.searchers.resumption import Resumable, Resumption
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.modules import try_operations
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.space.precision import PRECISION, Precision
 from proxysample_nas.training.optimization import check_momentum
 
@@ -63,6 +65,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     ----------
     n_nodes : int
         Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
+    space : SearchSpace or str
+        What every edge chooses from: ``"nas-bench-201"``, or names of registered operations, or
+        both, such as ``"nas-bench-201+max_pool_3x3"``.
     channels, cells_per_stage : int
         Size of the networks: channels of the first stage, cells in each of three stages.
     epochs : int
@@ -83,6 +88,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     """
 
     n_nodes: int = 5
+    space: SearchSpace | str | Sequence[str] = "nas-bench-201"
     channels: int = 16
     cells_per_stage: int = 5
     epochs: int = 50
@@ -112,6 +118,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         "progress": BOOLEAN,
     }
 
+    def check_parameters(self) -> None:
+        """Raise `InputError` for a parameter that cannot work, as `search` would."""
+        super().check_parameters()
+        try_operations(self._search_space())
+
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
 
@@ -128,6 +139,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         self, state: StateT, batches: BatchesT, epoch: int, bar: tqdm[Any]
     ) -> EpochRecord:
         """Run one epoch, and tell of it."""
+
+    def _search_space(self) -> SearchSpace:
+        return SearchSpace.of(self.space)
 
     def _n_epochs(self) -> int:
         return self.epochs

@@ -20,6 +20,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -31,10 +32,13 @@ class DrawnCells:
     ----------
     cells : list of Cell
     seeds : list of int
+    space : SearchSpace
+        That the cells were drawn from.
     """
 
     cells: list[Cell]
     seeds: list[int]
+    space: SearchSpace
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Collect the whole state under distinct names.
@@ -44,7 +48,7 @@ class DrawnCells:
         dict of Tensor
         """
         return {
-            "cells": torch.tensor([cell.indices for cell in self.cells]),
+            "cells": torch.tensor([self.space.indices_of(cell) for cell in self.cells]),
             "seeds": torch.tensor(self.seeds),
         }
 
@@ -58,7 +62,9 @@ class DrawnCells:
         for name, value in self.to_tensors().items():
             if tensors[name].shape != value.shape or tensors[name].dtype != value.dtype:
                 raise ValueError(f"{name} are of another number")
-        self.cells = [Cell.from_indices(indices) for indices in tensors["cells"].tolist()]
+        self.cells = [
+            Cell.from_indices(indices, self.space) for indices in tensors["cells"].tolist()
+        ]
         self.seeds = tensors["seeds"].tolist()
 
 
@@ -152,16 +158,18 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
         return CandidateData(data, self.epochs * -(-len(data.weights) // self.batch_size))
 
     def _create_state(self, data: SearchData, seed: int) -> DrawnCells:  # noqa: ARG002
+        space = self._search_space()
         cells = draw_cells(
             self.n_samples,
             self.n_nodes,
             connected_only=self.connected_only,
             generator=stream(seed, "operations"),
+            space=space,
         )
         seeds = torch.randint(
             2**32, (self.n_samples,), generator=stream(seed, "initialization")
         ).tolist()
-        return DrawnCells(cells, seeds)
+        return DrawnCells(cells, seeds, space)
 
     def _run_epoch(
         self, state: DrawnCells, batches: CandidateData, epoch: int, bar: tqdm[Any]
@@ -217,4 +225,9 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
+        check_n_cells(
+            self.n_samples,
+            self.n_nodes,
+            connected_only=self.connected_only,
+            space=self._search_space(),
+        )

@@ -74,6 +74,7 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
             track_running_stats=self.protocol == "paper" if track is None else track,
             generator=generator,
             autocast_dtype=autocast_dtype(self.precision),
+            space=self._search_space(),
         ).to(data.weights.images.device)
 
     def _create_weight_optimizer(self, supernet: Supernet) -> torch.optim.SGD:

@@ -21,7 +21,7 @@ from proxysample_nas.searchers import (
     SearchResult,
 )
 from proxysample_nas.searchers import gradient as gradient_module
-from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.training.optimization import DivergenceError
 
 # A search of one epoch ends near its random beginning, where a cell may well have no path.
@@ -68,7 +68,7 @@ def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
         weights = np.array(record.architecture_weights)
         assert weights.shape == (3, 5)
         np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
-        likeliest = tuple(OPERATIONS[index] for index in weights.argmax(axis=1))
+        likeliest = tuple(NAS_BENCH_201.operations[index] for index in weights.argmax(axis=1))
         assert record.cell.operations == likeliest
         assert record.seconds > 0
     assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss
@@ -125,7 +125,7 @@ def test_a_collapse_is_warned_of_once(proxy: Any, monkeypatch: pytest.MonkeyPatc
     def with_skips(self: DARTS, *args: Any) -> Any:
         state = original(self, *args)
         with torch.no_grad():
-            state.alphas[:, OPERATIONS.index("skip_connect")] += 5
+            state.alphas[:, NAS_BENCH_201.index("skip_connect")] += 5
         return state
 
     monkeypatch.setattr(DARTS, "_create_state", with_skips)

@@ -20,13 +20,14 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import EpochRecord, Searcher, SearchResult, create_searcher
 from proxysample_nas.searchers.early_stopping import reason_to_stop
 from proxysample_nas.searchers.gradient import GradientSearcher
-from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 
 SKIP, SMALL, LARGE = (
-    OPERATIONS.index(name) for name in ("skip_connect", "nor_conv_1x1", "nor_conv_3x3")
+    NAS_BENCH_201.index(name) for name in ("skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 )
 
 

@@ -28,7 +28,8 @@ from proxysample_nas.searchers.enas_updates import (
     update_controller,
     update_shared_weights,
 )
-from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import DivergenceError
 
@@ -224,7 +225,7 @@ def test_the_controller_learns_what_is_rewarded(
     )  # fmt: skip
     result = searcher.search(proxy, proxy)
     rewards = [record.details["reward"] for record in result.history]
-    pool = OPERATIONS.index("avg_pool_3x3")
+    pool = NAS_BENCH_201.index("avg_pool_3x3")
     assert result.history[-1].cell.indices.count(pool) == 3
     assert min(row[pool] for row in result.history[-1].architecture_weights) > 0.5
     assert rewards[-1] > rewards[0] + 0.3

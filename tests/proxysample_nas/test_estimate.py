@@ -69,11 +69,14 @@ class Failing(ByEpochs):
 
 
 @pytest.fixture(autouse=True)
-def plug_ins(monkeypatch):
+def plug_ins():
     for plug_in in (ByEpochs, Untimed, Failing):
-        monkeypatch.setitem(SEARCHERS, plug_in.id, (__name__, plug_in.__name__, {}))
+        SEARCHERS.register(plug_in)
     Failing.n_searches = 0
     ByEpochs.tried.clear()
+    yield
+    for plug_in in (ByEpochs, Untimed, Failing):
+        SEARCHERS.unregister(plug_in.id)
 
 
 RATE = st.floats(1e-6, 10.0)

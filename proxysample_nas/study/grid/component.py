@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxysample.cli_support import parse_parameters
 from proxysample.errors import InputError
-
-# A comma within brackets belongs to a value, such as [0.5, 0.999].
-_BETWEEN_WORDS = re.compile(r",(?![^\[]*\])")
+from proxysample.words import parse_words
 
 
 @dataclass(frozen=True)
@@ -70,18 +66,3 @@ class Component:
         """Name as in the paper's tables, with parameters in brackets."""
         words = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
         return self.name.upper() + (f" ({words})" if words else "")
-
-
-def parse_words(words: str) -> dict[str, Any]:
-    """Read ``"name=value,name=value"``; `InputError` for any other word, or a name given twice.
-
-    Examples
-    --------
-    >>> parse_words("epochs=2,protocol=paper")
-    {'epochs': 2, 'protocol': 'paper'}
-    """
-    given = _BETWEEN_WORDS.split(words) if words else []
-    parameters = parse_parameters(given)
-    if len(parameters) < len(given):
-        raise InputError(f"a parameter is given twice in {words!r}")
-    return parameters

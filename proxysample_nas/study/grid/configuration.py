@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 from proxysample.checks import as_seeds, as_tuple
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
-from proxysample.plain_values import (
+from proxysample.records import (
     COUNT,
     MAPPING,
     NUMBER,

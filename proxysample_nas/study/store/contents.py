@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxysample.errors import InputError
-from proxysample.plain_values import (
+from proxysample.records import (
     AMOUNT,
     COUNT,
     MAPPING,
@@ -19,7 +19,7 @@ from proxysample.plain_values import (
     one_of,
     optional,
 )
-from proxysample_nas.training.evaluation import RUN
+from proxysample_nas.training.evaluation import TrainingRun
 
 # Process numbers are given from 1 on; no system's are larger.
 PROCESS = Kind("a process's number", lambda value: POSITIVE.accepts(value) and value < 1 << 31)
@@ -55,7 +55,7 @@ RESULTS: dict[str, dict[str, Kind]] = {
         "machine": MAPPING,
         "history": list_of(MAPPING),
     },
-    "training": RUN | {"n_train": POSITIVE, "machine": MAPPING},
+    "training": TrainingRun.kinds() | {"n_train": POSITIVE, "machine": MAPPING},
     "lookup": {"cell": TEXT, "accuracy": PERCENT},
 }
 # Of each kind the values that lie deeper, and that reports state.

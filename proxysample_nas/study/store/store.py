@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from proxysample.errors import InputError
-from proxysample.plain_values import check_values, read_json
+from proxysample.records import check_values, read_json
 from proxysample_nas.study.store.contents import (
     RECORD,
     SPECIFICATION,

@@ -175,7 +175,7 @@ def test_what_a_broken_sampler_raises_says_in_which_check(digits):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("keep", "best", "unknown direction for keep 'best'.* Known: easy, hard"),
+        ("keep", "best", "unknown rule for keep 'best'.* Known: easy, hard"),
         ("protocol", "papers", "did you mean 'paper'"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda', .* not 'gpu'"),
         ("device", "mps", "device must be 'auto', 'cpu' or 'cuda', .* not 'mps'"),

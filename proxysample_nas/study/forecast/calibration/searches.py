@@ -14,7 +14,8 @@ from proxysample.errors import InputError
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.collapse import SearchCollapseWarning
-from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.cell import n_edges
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.forecast.calibration.rates import Counts, Part, Rates, time_parts
 
@@ -109,7 +110,7 @@ def search_counts(searcher: Searcher, sizes: Sizes) -> Counts:
         edges = n_edges(p["n_nodes"])
         counts |= {
             "recover": float((edges - 1) * p["perturbation_epochs"] * per_epoch),
-            "remove": float(edges * len(OPERATIONS) * sizes.n_architecture),
+            "remove": float(edges * len(SearchSpace.of(p["space"])) * sizes.n_architecture),
         }
     return counts
 
