@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from proxysample.checks import (
     one_of,
 )
 from proxysample_nas.data.loader import Batch
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
@@ -26,6 +28,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.space.cell import n_edges
 
 SELECTIONS = ("argmax", "perturbation")
 
@@ -117,6 +120,32 @@ class DARTS(GradientSearcher):
     def id(self) -> str:
         """``"darts-v1"`` or ``"darts-v2"``, by the order."""
         return f"darts-v{self.order}"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images of its steps, and what a selection by perturbation takes."""
+        counts = super().work(n_weight_samples, n_architecture_samples)
+        if self.selection == "argmax":
+            return counts
+        edges = n_edges(self.n_nodes)
+        per_epoch = counts["step"] / self.epochs
+        removals = edges * len(self._search_space().operations)
+        return counts | {
+            "recover": (edges - 1) * self.perturbation_epochs * per_epoch,
+            "remove": float(removals * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(selection="argmax", perturbation_epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in its steps and in its selection."""
+        found = super().lengthenings()
+        if self.selection == "argmax":
+            return found
+        choosing = {"selection": self.selection}
+        recovering = self._lengthening("perturbation_epochs")
+        return [*found, Lengthening(None, 2, choosing), replace(recovering, also=choosing)]
 
     def _step(
         self,

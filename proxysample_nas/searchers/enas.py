@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
@@ -165,6 +166,26 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     def id(self) -> str:
         """``"enas"``."""
         return "enas"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train the weights, and what rewards and the final choice take."""
+        one_batch = min(self.batch_size, n_architecture_samples)
+        evaluated = one_batch if self.protocol == "paper" else n_architecture_samples
+        n_updates = self.epochs * self.controller_updates
+        return super().work(n_weight_samples, n_architecture_samples) | {
+            "update": float(n_updates),
+            "reward": float(n_updates * self.controller_samples * one_batch),
+            "candidate": float(self.n_candidates * evaluated),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(controller_updates=1, controller_samples=1, n_candidates=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in the weights and in the controller."""
+        counted_by = ("controller_updates", "controller_samples", "n_candidates")
+        return super().lengthenings() + [self._lengthening(name) for name in counted_by]
 
     def _create_batches(self, data: SearchData) -> SeparateBatches:
         return SeparateBatches(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints
 from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import EpochRecord
@@ -147,6 +148,22 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
     def id(self) -> str:
         """``"random"``."""
         return "random"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train a cell, and that it is evaluated on."""
+        n_cells = self._n_epochs()
+        return {
+            "train": float(n_cells * self.epochs * n_weight_samples),
+            "evaluate": float(n_cells * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return self._with(n_samples=2, epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer: more epochs, and more cells."""
+        return [self._lengthening("epochs"), self._lengthening("n_samples")]
 
     def _n_epochs(self) -> int:
         return 0 if self.n_samples == 1 else self.n_samples
