@@ -203,9 +203,7 @@ def _searcher_key(searcher: Searcher) -> dict[str, Any]:
 
 
 _SAMPLERS: Family[Sampler] = Family(SAMPLERS, create_sampler, lambda _: {}, _sampler_key)
-_SEARCHERS: Family[Searcher] = Family(
-    SEARCHERS, create_searcher, implied_parameters, _searcher_key
-)
+_SEARCHERS: Family[Searcher] = Family(SEARCHERS, create_searcher, implied_parameters, _searcher_key)
 
 
 def describe_sampler(given: object, random_state: int) -> Component:

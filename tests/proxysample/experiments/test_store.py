@@ -9,7 +9,7 @@ import pytest
 from proxysample import InputError
 from proxysample.experiments.experiment import experiment_key
 from proxysample.experiments.store import TABLES, Contents, Database, Store
-from proxysample.plain_values import AMOUNT, MAPPING, TEXT
+from proxysample.records import AMOUNT, MAPPING, TEXT
 
 KINDS = {
     "search": Contents(

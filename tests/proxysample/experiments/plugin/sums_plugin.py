@@ -16,7 +16,7 @@ from proxysample import InputError
 from proxysample.experiments.experiment import Context, Experiment, Outcome, Stage
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Contents, Store
-from proxysample.plain_values import INTEGER, MAPPING
+from proxysample.records import INTEGER, MAPPING
 
 KINDS = {
     "doubling": Contents({"number": INTEGER, "machine": MAPPING}, {"index": INTEGER}),
