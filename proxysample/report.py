@@ -14,7 +14,7 @@ import numpy.typing as npt
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.files import check_output, replace_file
-from proxysample.keeping import FloatArray, IntArray, order_by_score
+from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 
@@ -113,7 +113,7 @@ class Report:
         """What a reader has to know of how the scores came about."""
         provenance = self.ranking.provenance
         facts = {
-            "keeps": f"{self.ranking.keep} samples, "
+            "keeps": f"{self.ranking.rule} samples, "
             + ("class shares kept" if self.ranking.codes is not None else "overall"),
             "rounding": {
                 "exact": "round(r * n) in all",
@@ -261,7 +261,7 @@ def _find_examples(
     is_kept: npt.NDArray[np.bool_],
     classes: _Classes | None,
 ) -> dict[str, list[Example]]:
-    order = order_by_score(ranking.scores, ranking.keep)
+    order = ranking.order_of_rule(int(is_kept.sum()))
     kept, dropped = order[is_kept[order]], order[~is_kept[order]]
     chosen = {
         "kept first": kept[:N_EXAMPLES],

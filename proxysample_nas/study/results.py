@@ -199,7 +199,10 @@ def _place(row: Row) -> tuple[int, int]:
 def _group(sampler: Component | None) -> str:
     if sampler is None:
         return "Baseline"
-    return "Supervised" if sampler_class(sampler.name).needs_labels else "Unsupervised"
+    uses_labels = sampler.uses_labels
+    if uses_labels is None:
+        uses_labels = sampler_class(sampler.name).needs_labels
+    return "Supervised" if uses_labels else "Unsupervised"
 
 
 @dataclass(frozen=True)

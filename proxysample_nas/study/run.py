@@ -25,6 +25,7 @@ def run_study(
     Options are those of `run_experiments`. Data that have changed since the study began are an
     `InputError`.
     """
+    configuration.check_runnable()
     context = StudyContext(configuration, progress=progress)
     return run_experiments(
         context,
@@ -37,6 +38,7 @@ def run_study(
 
 
 def _open_store(folder: Path, context: StudyContext) -> Store:
+    context.configuration.check_data(context.data.train)
     store = StudyStore(store_path(folder))
     refuse_changed_data(store, context.configuration, context.info())
     return store

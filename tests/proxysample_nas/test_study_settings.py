@@ -47,7 +47,7 @@ SETTINGS: dict[str, Any] = {
         ({"searchers": ["random:n_samples=0"]}, "n_samples must be"),
         # Parameters that a sampler would refuse only when it scores.
         ({"samplers": ["rs", "km-or:n_clusters=0"]}, "n_clusters must be a positive integer"),
-        ({"samplers": ["rs", "cc-or:keep=best"]}, "unknown direction for keep 'best'"),
+        ({"samplers": ["rs", "cc-or:keep=best"]}, "unknown rule for keep 'best'"),
         ({"samplers": ["rs", "ae:progress=no"]}, "progress must be True or False"),
         ({"samplers": ["rs", "tl:device=gpu"]}, "device must be"),
         ({"searchers": ["gdas:device=gpu"]}, "device must be"),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from proxysample.experiments.experiment import Experiment
 from proxysample.experiments.store import Contents, Record, Store
-from proxysample.plain_values import MAPPING, NUMBER, TEXT, Kind
+from proxysample.records import MAPPING, NUMBER, TEXT, Kind
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.results import Findings, Row

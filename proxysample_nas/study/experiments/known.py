@@ -8,7 +8,6 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
-from proxysample.sampler import plain_parameters
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -17,7 +16,6 @@ from proxysample_nas.study.grid.settings import settings_of
 from proxysample_nas.training.trainer import CellTrainer
 
 # Parameters that decide how an experiment is run, not what comes of it.
-SAMPLER_EXECUTION = frozenset({"batch_size", "num_workers", "progress"})
 TRAINER_EXECUTION = frozenset({"device", "progress", "seeds"})
 
 
@@ -41,7 +39,7 @@ class KnownStudy:
     def __init__(self, configuration: StudyConfiguration, info: StudyFacts) -> None:
         self.configuration = configuration
         self.info = info
-        self.settings = settings_of(configuration)
+        self.settings = settings_of(configuration, self.data.n_train)
         self._asked: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     @property
@@ -51,20 +49,16 @@ class KnownStudy:
 
     def sampler_parameters(self, sampler: Component) -> dict[str, Any]:
         """Give what decides a sampler's scores, as plain JSON values."""
-
-        def ask() -> dict[str, Any]:
-            created = self.configuration.create_sampler(sampler)
-            return _without(plain_parameters(created), SAMPLER_EXECUTION)
-
-        return self._once(("sampler", repr(sampler)), ask)
+        return self._once(
+            ("sampler", repr(sampler)), lambda: self.configuration.sampler_parameters(sampler)
+        )
 
     def searcher_parameters(self, searcher: Component, seed: int) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""
-
-        def ask() -> dict[str, Any]:
-            return self.configuration.create_searcher(searcher, seed).parameters_as_json()
-
-        return self._once(("searcher", repr(searcher), seed), ask)
+        return self._once(
+            ("searcher", repr(searcher), seed),
+            lambda: self.configuration.searcher_parameters(searcher, seed),
+        )
 
     def training_parameters(self, channels: int) -> dict[str, Any]:
         """Give what the trainings of all cells at one width have in common."""

@@ -15,8 +15,9 @@ from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import Outcome
 from proxysample.experiments.store import Contents
-from proxysample.plain_values import AMOUNT
 from proxysample.ranking import Ranking
+from proxysample.records import AMOUNT
+from proxysample.registry import READY_MADE
 from proxysample.sampler import Sampler
 from proxysample_nas.study.experiments.base import (
     SPECIFICATION,
@@ -126,7 +127,8 @@ def scoring_trial(sampler: Sampler, train: ArrayDataset) -> Trial[_Run]:
     # K-Means needs more samples than clusters, and others two of each class.
     n_classes = len(np.unique(np.asarray(train.targets)))
     smallest = max(SMALLEST_PART, 2 * parameters.get("n_clusters", 0), 4 * n_classes)
-    smallest = min(len(train), smallest)
+    # What was picked or ranked elsewhere is of the whole training part.
+    smallest = len(train) if sampler.id in READY_MADE else min(len(train), smallest)
     small = clone(sampler).set_params(epochs=1) if "epochs" in parameters else clone(sampler)
     parts = [
         Part[_Run](

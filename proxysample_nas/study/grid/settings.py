@@ -32,13 +32,14 @@ class Setting:
         return f"{self.searcher.name} on {data}"
 
 
-def settings_of(configuration: StudyConfiguration) -> list[Setting]:
-    """List what is searched, baselines first."""
+def settings_of(configuration: StudyConfiguration, n_train: int) -> list[Setting]:
+    """List what is searched, baselines first; ready indices have the one ratio that they are."""
     settings = [Setting(searcher, None, 1.0) for searcher in configuration.searchers]
+    ratios = sorted(configuration.ratios, reverse=True)
     settings += [
         Setting(searcher, sampler, r)
         for searcher in configuration.searchers
         for sampler in configuration.samplers
-        for r in sorted(configuration.ratios, reverse=True)
+        for r in (ratios if sampler.size is None else [sampler.size / n_train])
     ]
     return settings
