@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from proxysample.digests import as_plain, has_arrays
 from proxysample_nas.searchers.result import SearchResult
 
 NOT_PART_OF_THE_RESULT = ("device", "progress")
@@ -89,4 +90,6 @@ def _as_json(value: Any) -> Any:
         }
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
+    if has_arrays(value):
+        return as_plain(value, "a parameter")
     return value.item() if hasattr(value, "item") else value

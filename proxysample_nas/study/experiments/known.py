@@ -49,14 +49,12 @@ class KnownStudy:
 
     def sampler_parameters(self, sampler: Component) -> dict[str, Any]:
         """Give what decides a sampler's scores, as plain JSON values."""
-
         return self._once(
             ("sampler", repr(sampler)), lambda: self.configuration.sampler_parameters(sampler)
         )
 
     def searcher_parameters(self, searcher: Component, seed: int) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""
-
         return self._once(
             ("searcher", repr(searcher), seed),
             lambda: self.configuration.searcher_parameters(searcher, seed),

@@ -55,6 +55,8 @@ LOOKED_UP_NODES = 4
 
 # What a store's configuration has to hold, and of what kind the rest is.
 WHERE = "the store's configuration"
+
+
 def _is_component(value: Any) -> bool:
     return (
         MAPPING.accepts(value)

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from proxysample.digests import as_plain, digest_of, has_arrays, is_plain
+from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, SAMPLERS, Registry, create_sampler, id_of
@@ -189,23 +189,15 @@ def _ranking_digest(ranking: Ranking) -> str:
 
 
 def _searcher_key(searcher: Searcher) -> dict[str, Any]:
-    arrays = {
-        name: as_plain(value, f"{name} of {searcher.id}")
-        for name, value in searcher.get_params(deep=False).items()
-        if has_arrays(value)
-    }
-    named = clone(searcher).set_params(**arrays) if arrays else searcher
     return {
         name: as_plain(value, f"{name} of {searcher.id}")
-        for name, value in named.parameters_as_json().items()
+        for name, value in searcher.parameters_as_json().items()
         if name != "random_state"
     }
 
 
 _SAMPLERS: Family[Sampler] = Family(SAMPLERS, create_sampler, lambda _: {}, _sampler_key)
-_SEARCHERS: Family[Searcher] = Family(
-    SEARCHERS, create_searcher, implied_parameters, _searcher_key
-)
+_SEARCHERS: Family[Searcher] = Family(SEARCHERS, create_searcher, implied_parameters, _searcher_key)
 
 
 def describe_sampler(given: object, random_state: int) -> Component:
@@ -264,7 +256,7 @@ def _ready_made(given: object) -> Component | None:
     """Describe indices or a ranking, in memory or in a file, by their content; else give None."""
     if isinstance(given, Component) and given.name in READY_MADE and given.given is not None:
         return given
-    shown = None
+    shown: Mapping[str, Any] | None = None
     if isinstance(given, str | Mapping | Component):
         component = Component.parse(given)
         if component.name not in READY_MADE or component.resolved is not None:
@@ -278,7 +270,7 @@ def _ready_made(given: object) -> Component | None:
     if isinstance(content, Ranking):
         ready: Sampler = GivenRanking(content)
         maker = content.provenance.get("sampler")
-        words = {"sampler": maker} if isinstance(maker, str) else {}
+        words: dict[str, Any] = {"sampler": maker} if isinstance(maker, str) else {}
         digest = _ranking_digest(content)
     else:
         ready = GivenIndices(content)
@@ -287,7 +279,7 @@ def _ready_made(given: object) -> Component | None:
     if shown is None and sampler.path is not None:
         shown = {"path": str(sampler.path)}
     elif shown is None:
-        shown = words | {"digest": digest[:8]}
+        shown = {"digest": digest[:8]} | words
     return Component(
         ready.id, shown, _sampler_key(ready), uses_labels=sampler.uses_labels, given=ready
     )

@@ -183,7 +183,7 @@ def _judging_differences(configuration: StudyConfiguration) -> list[str]:
 def _is_papers(configuration: StudyConfiguration, sampler: Component) -> bool:
     if sampler.name not in PAPERS_SAMPLERS or sampler.resolved is not None:
         return False
-    return configuration.sampler_parameters(sampler).get("keep", "easy") == "easy"
+    return bool(configuration.sampler_parameters(sampler).get("keep", "easy") == "easy")
 
 
 def _sampler_differences(configuration: StudyConfiguration, sampler: Component) -> list[str]:
