@@ -29,7 +29,8 @@ from proxysample_nas.searchers.bilevel import (
     update_weights,
 )
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.cell import n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.precision import AUTOCAST_DTYPES, autocast_dtype
 from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_darts import Reference
@@ -90,7 +91,7 @@ def gdas(state: SearchState, plain: Reference, first: Batch, second: Batch) -> l
         noise = -torch.empty(alphas.shape).exponential_(generator=streams[net]).log()
         soft = torch.softmax(torch.log_softmax(alphas, dim=1) + noise, dim=1)
         operations = soft.argmax(dim=1)
-        gates = F.one_hot(operations, len(OPERATIONS)) - soft.detach() + soft
+        gates = F.one_hot(operations, len(NAS_BENCH_201)) - soft.detach() + soft
         images, labels = batch
         logits = net.forward_sampled(images, operations.tolist(), gates, scalar_trick=True)
         return F.cross_entropy(logits, labels)
@@ -150,7 +151,7 @@ def measure(options: argparse.Namespace, name: str) -> str:
         )
         for _ in range(2)
     )
-    alphas = 1e-3 * torch.randn(n_edges(options.n_nodes), len(OPERATIONS), generator=generator)
+    alphas = 1e-3 * torch.randn(n_edges(options.n_nodes), len(NAS_BENCH_201), generator=generator)
     alphas = alphas.to(options.device)
     sizes = (options.n_nodes, options.channels, options.cells_per_stage, options.n_classes)
     dtype = autocast_dtype(options.precision)

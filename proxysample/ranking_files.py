@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray, KeepingRule, Rounding, as_rule
-from proxysample.plain_values import (
+from proxysample.records import (
     AMOUNT,
     COUNT,
     MAPPING,

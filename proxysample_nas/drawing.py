@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import replace_file
 from proxysample_nas.space.cell import Cell, edges_of
+from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace, get_operation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-COLORS = {
-    "nor_conv_3x3": "#d55e00",
-    "nor_conv_1x1": "#e69f00",
-    "skip_connect": "#0072b2",
-    "avg_pool_3x3": "#009e73",
-    "none": "#b8bfc6",
-}
-"""A colour for each operation, in the order of the legend; the palette of Okabe & Ito (2008), which
-colour-blind readers can tell apart."""
-
-NAMES = {
-    "nor_conv_3x3": "3x3 Conv",
-    "nor_conv_1x1": "1x1 Conv",
-    "skip_connect": "Skip",
-    "avg_pool_3x3": "3x3 Avg",
-    "none": "Zero",
-}
-"""The operations as the paper calls them."""
-
 FORMATS = (".png", ".svg", ".pdf")
+LEGEND_COLUMNS = 5
 
 
-def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
+def save_drawing(
+    cell: Cell, path: str | Path, title: str = "", space: SearchSpace | None = None
+) -> None:
     """Draw a cell into a file.
 
     Parameters
@@ -46,6 +31,9 @@ def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
         Ends in ``.png``, ``.svg`` or ``.pdf``.
     title : str
         Written above the cell.
+    space : SearchSpace, optional
+        What the legend lists; by default the operations of NAS-Bench-201 and what the cell has
+        besides.
 
     Raises
     ------
@@ -64,7 +52,7 @@ def save_drawing(cell: Cell, path: str | Path, title: str = "") -> None:
     """
     path = Path(path)
     check_drawing_path(path)
-    save_figure(draw_figure(cell, title), path)
+    save_figure(draw_figure(cell, title, space), path)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -114,13 +102,15 @@ def check_drawing_path(path: str | Path) -> None:
         raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")
 
 
-def draw_figure(cell: Cell, title: str = "") -> Figure:
+def draw_figure(cell: Cell, title: str = "", space: SearchSpace | None = None) -> Figure:
     """Draw a cell as a matplotlib figure of its own.
 
     Parameters
     ----------
     cell : Cell
     title : str
+    space : SearchSpace, optional
+        See `save_drawing`.
 
     Returns
     -------
@@ -136,10 +126,10 @@ def draw_figure(cell: Cell, title: str = "") -> Figure:
     axes = figure.add_subplot()
     draw_cell(cell, axes)
     axes.legend(
-        handles=legend_handles(),
+        handles=legend_handles(NAS_BENCH_201.covering([cell]) if space is None else space),
         loc="upper center",
         bbox_to_anchor=(0.5, 0.02),
-        ncols=5,
+        ncols=LEGEND_COLUMNS,
         frameon=False,
     )
     if title:
@@ -193,8 +183,12 @@ def settle_layout(figure: Figure) -> None:
 _N_DRAWINGS = 4
 
 
-def legend_handles() -> list[Line2D]:
+def legend_handles(space: SearchSpace) -> list[Line2D]:
     """Make a legend's line for each operation, as `draw_cell` draws it.
+
+    Parameters
+    ----------
+    space : SearchSpace
 
     Returns
     -------
@@ -206,13 +200,17 @@ def legend_handles() -> list[Line2D]:
         Line2D(
             [],
             [],
-            color=color,
-            label=NAMES[operation],
+            color=operation.colour,
+            label=operation.label,
             linewidth=2.2,
-            linestyle="--" if operation == "none" else "-",
+            linestyle=_line_style(operation),
         )
-        for operation, color in COLORS.items()
+        for operation in space.in_order_of_legend
     ]
+
+
+def _line_style(operation: Operation) -> Literal["--", "-"]:
+    return "--" if operation.kind == "zero" else "-"
 
 
 def draw_cell(cell: Cell, axes: Axes) -> None:
@@ -229,7 +227,8 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
     """
     from matplotlib.patches import Circle, FancyArrowPatch
 
-    for source, target, operation in cell.edges:
+    for source, target, name in cell.edges:
+        operation = get_operation(name)
         reach = target - source
         bend = _bend(reach) * (-1 if _is_above(source, target) else 1)
         axes.add_patch(
@@ -240,8 +239,8 @@ def draw_cell(cell: Cell, axes: Axes) -> None:
                 arrowstyle="-|>",
                 mutation_scale=16,
                 linewidth=2.2,
-                linestyle="--" if operation == "none" else "-",
-                color=COLORS[operation],
+                linestyle=_line_style(operation),
+                color=operation.colour,
                 shrinkA=14,
                 shrinkB=14,
             )

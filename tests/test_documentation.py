@@ -56,6 +56,9 @@ def test_the_site_builds_strictly_and_offline(tmp_path):
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "reference" / "samplers" / "index.html").read_text()
     assert "KMeansOutlierRemoval" in reference
+    searchers = (tmp_path / "reference" / "search" / "index.html").read_text()
+    # DARTS and GDAS have it from their base, and each shows it.
+    assert searchers.count("(DARTS+, Liang et al. 2019, its first criterion") == 2
     for page in tmp_path.rglob("*.html"):
         fetched = re.findall(r'(?:src|href)="(https?:[^"]+\.(?:js|css|woff2?))"', page.read_text())
         assert not fetched, f"{page.name} fetches {fetched}"

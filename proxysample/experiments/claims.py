@@ -12,7 +12,7 @@ from typing import Self
 
 from proxysample.errors import InputError
 from proxysample.experiments.store import Database, check_row
-from proxysample.plain_values import AMOUNT, POSITIVE, TEXT, Kind
+from proxysample.records import AMOUNT, POSITIVE, TEXT, Kind
 
 SECONDS_BETWEEN_HEARTBEATS = 10.0
 SECONDS_UNTIL_GONE = 120.0

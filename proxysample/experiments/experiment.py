@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from proxysample.files import remove_whole
-from proxysample.plain_values import COUNT, TEXT, Kind, optional
+from proxysample.records import COUNT, TEXT, Kind, optional
 
 
 def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
-from proxysample.plain_values import (
+from proxysample.records import (
     AMOUNT,
     TEXT,
     Kind,

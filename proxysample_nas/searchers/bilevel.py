@@ -28,7 +28,7 @@ def mixed_forward(state: SearchState, batch: Batch, alphas: Tensor) -> tuple[Ten
     ----------
     state : SearchState
     batch : Batch
-    alphas : Tensor of shape (n_edges, 5)
+    alphas : Tensor of shape (n_edges, n_operations)
         The state's, or the same without a gradient.
 
     Returns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,32 +15,16 @@ from torch import Tensor
 
 from proxysample.errors import InputError
 from proxysample.files import make_folder, refusals_explained, remove_whole
-from proxysample.plain_values import (
-    COUNT,
-    MAPPING,
-    TEXT,
-    check_values,
-    list_of,
-    optional,
-    read_json,
-    require_values,
-)
-from proxysample_nas.searchers.result import EpochRecord
+from proxysample.records import UNWRITTEN, Count, Record, read_json
+from proxysample_nas.searchers.result import EpochRecord, check_operations
 from proxysample_nas.searchers.selection import Selection
 
 FORMAT = "proxysample-nas search 1"
 ANEW = "delete it to start anew, or pass another path"
 
-DESCRIPTION = {
-    "seed": COUNT,
-    "parameters": MAPPING,
-    "data_digest": TEXT,
-    "history": list_of(MAPPING),
-}
-
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Record, title="what it says"):
     """A search between two epochs.
 
     Attributes
@@ -59,11 +43,11 @@ class Checkpoint:
         The choice of the final cell, once it is made.
     """
 
-    seed: int
+    seed: Count
     parameters: dict[str, Any]
     data_digest: str
     history: tuple[EpochRecord, ...]
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor] = field(metadata=UNWRITTEN)
     selection: Selection | None = None
 
     def save(self, path: Path) -> None:
@@ -79,13 +63,6 @@ class Checkpoint:
         InputError
             If it cannot be written, as on a full disk; the old file stays.
         """
-        described = {
-            "seed": self.seed,
-            "parameters": self.parameters,
-            "data_digest": self.data_digest,
-            "history": [record.to_dict() for record in self.history],
-            "selection": None if self.selection is None else self.selection.to_dict(),
-        }
         make_folder(path.parent)
         # A folder, since the library writes beside its file first, under a name that it draws:
         # in the open, what a killed process has left of that would stay for ever.
@@ -98,7 +75,7 @@ class Checkpoint:
                 save_file(
                     {name: tensor.contiguous() for name, tensor in self.tensors.items()},
                     written,
-                    metadata={"format": FORMAT, "search": json.dumps(described)},
+                    metadata={"format": FORMAT, "search": json.dumps(self.to_dict())},
                 )
                 with written.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -143,23 +120,12 @@ class Checkpoint:
                 f"{metadata.get('format')!r}; pass another path"
             )
         try:
-            return cls._from_description(read_json(metadata.get("search", ""), str(path)), tensors)
+            described = read_json(metadata.get("search", ""), str(path))
+            checkpoint = cls.from_dict(described, tensors=tensors)
+            check_operations(checkpoint.parameters, checkpoint.history, checkpoint.selection)
         except InputError as error:
             raise InputError(f"{path} is no whole checkpoint ({error}); {ANEW}") from error
-
-    @classmethod
-    def _from_description(cls, described: Any, tensors: dict[str, Tensor]) -> Self:
-        require_values(described, DESCRIPTION, "what it says")
-        check_values(described, {"selection": optional(MAPPING)}, "what it says")
-        chosen = described.get("selection")
-        return cls(
-            seed=described["seed"],
-            parameters=described["parameters"],
-            data_digest=described["data_digest"],
-            history=tuple(EpochRecord.from_dict(record) for record in described["history"]),
-            tensors=tensors,
-            selection=None if chosen is None else Selection.from_dict(chosen),
-        )
+        return checkpoint
 
     def check_same_search(self, path: Path, parameters: dict[str, Any], data_digest: str) -> None:
         """Refuse to go on with another search than the one that was begun.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from proxysample_nas.space.cell import OPERATIONS
 from proxysample_nas.space.initialization import fresh_generator, uniform_fan_in
+from proxysample_nas.space.operations import NAS_BENCH_201
 
 Choose = Callable[[int, Tensor], Tensor]
-"""From an edge and the logits of its operations, (n, 5), to one operation each, (n,)."""
+"""From an edge and the logits of its operations, (n, n_operations), to one operation each, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Walk:
     Attributes
     ----------
     operations : Tensor of shape (n, n_edges), int64
-        Index in `proxysample_nas.space.cell.OPERATIONS` of each edge's operation.
+        Index in the search space of each edge's operation.
     log_probabilities : Tensor of shape (n,)
         Natural logarithm of the probability of each cell.
     entropies : Tensor of shape (n,)
         Sum over the edges of the entropy, in nats, of the distribution that the edge's operation
         was chosen from. Over sampled cells its mean estimates the entropy of the controller.
-    probabilities : Tensor of shape (n, n_edges, 5)
+    probabilities : Tensor of shape (n, n_edges, n_operations)
         Those distributions.
     """
 
@@ -59,6 +59,8 @@ class Controller(nn.Module):
     generator : torch.Generator, optional
         Source of the initial weights, on the CPU. Without it they differ from one to the next.
         The global random state is left alone either way.
+    n_operations : int
+        Operations of an edge.
 
     Notes
     -----
@@ -84,6 +86,7 @@ class Controller(nn.Module):
         temperature: float = 5.0,
         tanh_constant: float = 2.5,
         generator: torch.Generator | None = None,
+        n_operations: int = len(NAS_BENCH_201),
     ) -> None:
         super().__init__()
         self.n_edges = n_edges
@@ -92,8 +95,8 @@ class Controller(nn.Module):
         with torch.device("meta"):
             self.first_input = nn.Parameter(torch.empty(hidden_size))
             self.lstm = nn.LSTM(hidden_size, hidden_size, n_layers)
-            self.embedding = nn.Embedding(len(OPERATIONS), hidden_size)
-            self.output = nn.Linear(hidden_size, len(OPERATIONS))
+            self.embedding = nn.Embedding(n_operations, hidden_size)
+            self.output = nn.Linear(hidden_size, n_operations)
         self.to_empty(device="cpu")
         self._initialize(hidden_size, generator if generator is not None else fresh_generator())
 

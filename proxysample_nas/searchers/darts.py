@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor
 
-from proxysample.errors import InputError, unknown_name
-from proxysample.sampler import Protocol
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample.checks import (
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraint,
+    Constraints,
+    is_integer,
+    one_of,
+)
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_not_negative, check_sizes
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
@@ -23,7 +28,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.space.precision import Precision
+from proxysample_nas.space.cell import n_edges
 
 SELECTIONS = ("argmax", "perturbation")
 
@@ -45,49 +50,9 @@ class DARTS(GradientSearcher):
         1 takes the architecture's gradient at the present weights (DARTS-V1), 2 one virtual
         step of the weights ahead (DARTS-V2; DARTS, section 2.3), with five passes through the
         supernet in a step instead of two.
-    n_nodes : int
-        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
-    channels, cells_per_stage : int
-        Size of the supernet: channels of its first stage, cells in each of three stages.
-    epochs : int
-        Passes over the weight data, where `steps_per_epoch` does not say otherwise.
-    batch_size : int
-        Samples of each half of a step.
-    steps_per_epoch : int or None
-        Updates in an epoch; None makes one pass over the weight data. A larger number goes on
-        with further shuffled passes, all in full batches, so that a search on a proxy makes as
-        many updates as one on all data. Without it a proxy is also an early stop, which by
-        itself holds off a collapse.
-    learning_rate, minimum_learning_rate : float
-        Of the weights: it falls from the one to the other along a cosine, constant within an
-        epoch.
-    momentum, weight_decay, nesterov : float, float, bool
-        Of the weights' SGD.
-    gradient_clip : float or None
-        Largest L2 norm of the weights' gradient.
-    architecture_learning_rate, architecture_weight_decay : float
-        Of Adam on the architecture parameters, constant; the decay is added to the gradient.
-    architecture_betas : tuple of float
-        Adam's decay rates.
-    architecture_initial_deviation : float
-        Architecture parameters begin as normal numbers with this standard deviation.
     architecture_fraction : float
         Share of the training data held out for the architecture, where no validation data is
         given. One half, as in DARTS, appendix A.1.1.
-    beta_regularization : float
-        Against collapse into skip connections: beta-DARTS (Ye et al. 2022) adds to the
-        architecture's loss the mean over all edges of log(sum(exp(alpha))), with a weight that
-        rises from 0 by the same amount every epoch and would reach this value after the last.
-        Its authors took 50; 0 leaves it out. It comes on top of `architecture_weight_decay`, as
-        in their code.
-    stop_at_skips : int or None
-        Against collapse: end the search after the first epoch whose genotype has so many skip
-        connections, and take that genotype (DARTS+, Liang et al. 2019, its first criterion, with
-        two of eight edges). One edge in five is a skip connection by chance.
-    stop_when_stable : int or None
-        Against collapse: end the search after so many epochs in a row that leave the order of
-        the two convolutions on every edge as it was, and take the genotype of the last (DARTS+,
-        its second criterion, which ranks the operations that learn and takes ten epochs).
     selection : {"argmax", "perturbation"}
         How the final cell is taken from the supernet. ``"perturbation"`` does not trust the
         architecture parameters, which a collapse spoils (DARTS-PT, Wang et al. 2021): edge by
@@ -105,10 +70,6 @@ class DARTS(GradientSearcher):
         (Dong, Liu, Musial & Gabrys 2021). It helps searches that judge cells in evaluation mode,
         such as `ENAS`; a DARTS search runs in training mode, never reads the statistics, and
         finds the same cell either way.
-    augmentation : Augmentation or None
-        Of both halves of a step.
-    normalization : Normalization or None
-        None measures the training data.
     protocol : {"default", "paper"}
         ``"default"`` follows the DARTS paper: each step updates the architecture before the
         weights (its algorithm 1), a gradient is taken only in what is updated, architecture
@@ -120,15 +81,6 @@ class DARTS(GradientSearcher):
         network moves the running statistics; and the weights are restored after a
         Hessian-vector product by addition. Its convolution biases before BatchNorm are left out,
         since BatchNorm cancels them.
-    random_state : int or None
-        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
-    precision : {"float32", "bfloat16"}
-        What the supernet's features and products are cast to; parameters, statistics and the
-        architecture stay in float32. bfloat16 is faster on GPUs that have it.
-    device : str
-        See `proxysample.device.resolve_device`.
-    progress : bool
-        Whether to show a progress bar.
 
     Notes
     -----
@@ -152,79 +104,48 @@ class DARTS(GradientSearcher):
     (3, 719, 718)
     """
 
-    def __init__(
-        self,
-        *,
-        order: int = 1,
-        n_nodes: int = 5,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        epochs: int = 50,
-        batch_size: int = 64,
-        steps_per_epoch: int | None = None,
-        learning_rate: float = 0.025,
-        minimum_learning_rate: float = 0.001,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        nesterov: bool = True,
-        gradient_clip: float | None = 5.0,
-        architecture_learning_rate: float = 3e-4,
-        architecture_weight_decay: float = 1e-3,
-        architecture_betas: tuple[float, float] = (0.5, 0.999),
-        architecture_initial_deviation: float = 1e-3,
-        architecture_fraction: float = 0.5,
-        beta_regularization: float = 0.0,
-        stop_at_skips: int | None = None,
-        stop_when_stable: int | None = None,
-        selection: Literal["argmax", "perturbation"] = "argmax",
-        perturbation_epochs: int = 5,
-        finite_difference: float = 0.01,
-        track_running_stats: bool | None = None,
-        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
-        normalization: Normalization | None = None,
-        protocol: Protocol = "default",
-        random_state: int | None = None,
-        precision: Precision = "float32",
-        device: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.order = order
-        self.n_nodes = n_nodes
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.steps_per_epoch = steps_per_epoch
-        self.learning_rate = learning_rate
-        self.minimum_learning_rate = minimum_learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        self.gradient_clip = gradient_clip
-        self.architecture_learning_rate = architecture_learning_rate
-        self.architecture_weight_decay = architecture_weight_decay
-        self.architecture_betas = architecture_betas
-        self.architecture_initial_deviation = architecture_initial_deviation
-        self.architecture_fraction = architecture_fraction
-        self.beta_regularization = beta_regularization
-        self.stop_at_skips = stop_at_skips
-        self.stop_when_stable = stop_when_stable
-        self.selection = selection
-        self.perturbation_epochs = perturbation_epochs
-        self.finite_difference = finite_difference
-        self.track_running_stats = track_running_stats
-        self.augmentation = augmentation
-        self.normalization = normalization
-        self.protocol = protocol
-        self.random_state = random_state
-        self.precision = precision
-        self.device = device
-        self.progress = progress
+    order: int = 1
+    selection: Literal["argmax", "perturbation"] = "argmax"
+    perturbation_epochs: int = 5
+    finite_difference: float = 0.01
+
+    _constraints: ClassVar[Constraints] = {
+        "order": Constraint(("1", "2"), lambda value: is_integer(value) and value in (1, 2)),
+        "selection": one_of("selection", SELECTIONS),
+        "perturbation_epochs": POSITIVE_INTEGER,
+        "finite_difference": POSITIVE.with_hint("the authors used 0.01"),
+    }
 
     @property
     def id(self) -> str:
         """``"darts-v1"`` or ``"darts-v2"``, by the order."""
         return f"darts-v{self.order}"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images of its steps, and what a selection by perturbation takes."""
+        counts = super().work(n_weight_samples, n_architecture_samples)
+        if self.selection == "argmax":
+            return counts
+        edges = n_edges(self.n_nodes)
+        per_epoch = counts["step"] / self.epochs
+        removals = edges * len(self._search_space().operations)
+        return counts | {
+            "recover": (edges - 1) * self.perturbation_epochs * per_epoch,
+            "remove": float(removals * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(selection="argmax", perturbation_epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in its steps and in its selection."""
+        found = super().lengthenings()
+        if self.selection == "argmax":
+            return found
+        choosing = {"selection": self.selection}
+        recovering = self._lengthening("perturbation_epochs")
+        return [*found, Lengthening(None, 2, choosing), replace(recovering, also=choosing)]
 
     def _step(
         self,
@@ -270,14 +191,3 @@ class DARTS(GradientSearcher):
             description=f"choosing, {self.id}",
             progress=self.progress,
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.order not in (1, 2):
-            raise InputError(f"order must be 1 or 2, not {self.order!r}")
-        if self.selection not in SELECTIONS:
-            raise unknown_name("selection", self.selection, SELECTIONS)
-        check_sizes(perturbation_epochs=self.perturbation_epochs)
-        check_not_negative(finite_difference=self.finite_difference)
-        if self.finite_difference == 0:
-            raise InputError("finite_difference must be positive; the authors used 0.01")

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxysample_nas.searchers.result import EpochRecord
-from proxysample_nas.space.cell import CONVOLUTIONS, OPERATIONS
-
-_LEARNABLE = tuple(index for index, name in enumerate(OPERATIONS) if name in CONVOLUTIONS)
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 
 def reason_to_stop(
-    history: Sequence[EpochRecord], *, stop_at_skips: int | None, stop_when_stable: int | None
+    history: Sequence[EpochRecord],
+    *,
+    stop_at_skips: int | None,
+    stop_when_stable: int | None,
+    space: SearchSpace = NAS_BENCH_201,
 ) -> str | None:
     """Tell whether a search should end after the epochs that are done, and why.
 
@@ -30,8 +32,10 @@ def reason_to_stop(
         Number of skip connections in the last epoch's genotype.
     stop_when_stable : int or None
         Number of epochs up to the last one which have left alone, on every edge, the order of
-        the operations that learn, the two convolutions. With N of them the last N + 1 epochs
-        must agree.
+        the operations that learn, in NAS-Bench-201 the two convolutions. With N of them the last
+        N + 1 epochs must agree.
+    space : SearchSpace
+        What the search chooses from.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def reason_to_stop(
             f"{len(last.cell.operations)} edges are skip connections "
             f"(stop_at_skips={stop_at_skips})"
         )
-    if stop_when_stable is not None and _is_stable(history, stop_when_stable):
+    if stop_when_stable is not None and _is_stable(history, stop_when_stable, space):
         return (
             f"after epoch {last.epoch + 1}, {stop_when_stable} epochs in a row have left the order "
             f"of the convolutions on every edge as it was (stop_when_stable={stop_when_stable})"
@@ -65,14 +69,16 @@ def reason_to_stop(
     return None
 
 
-def _is_stable(history: Sequence[EpochRecord], n_epochs: int) -> bool:
+def _is_stable(history: Sequence[EpochRecord], n_epochs: int, space: SearchSpace) -> bool:
     recent = history[-n_epochs - 1 :]
-    return len(recent) == n_epochs + 1 and len({_rankings(record) for record in recent}) == 1
+    rankings = {_rankings(record, space) for record in recent}
+    return len(recent) == n_epochs + 1 and len(rankings) == 1
 
 
-def _rankings(record: EpochRecord) -> tuple[tuple[int, ...], ...]:
+def _rankings(record: EpochRecord, space: SearchSpace) -> tuple[tuple[int, ...], ...]:
     """Rank the operations that learn on every edge, the likeliest first."""
+    learning = [index for index, operation in enumerate(space) if operation.has_parameters]
     return tuple(
-        tuple(sorted(_LEARNABLE, key=lambda index: -row[index]))
+        tuple(sorted(learning, key=lambda index: -row[index]))
         for row in record.architecture_weights
     )

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from tqdm import tqdm
 
-from proxysample.device import deterministic_kernels
-from proxysample.errors import InputError
-from proxysample.sampler import Protocol
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-    check_sizes,
+from proxysample.checks import (
+    DECAY_RATE,
+    DECAY_RATES,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraints,
 )
+from proxysample.device import deterministic_kernels
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
@@ -31,7 +30,6 @@ from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
-from proxysample_nas.space.precision import Precision
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -52,10 +50,6 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
 
     Parameters
     ----------
-    n_nodes : int
-        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
-    channels, cells_per_stage : int
-        Size of the supernet: channels of its first stage, cells in each of three stages.
     epochs : int
         Passes over the weight data, where `steps_per_epoch` does not say otherwise, each followed
         by `controller_updates`.
@@ -67,10 +61,8 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     learning_rate, minimum_learning_rate, learning_rate_period : float, float, int
         Of the weights: it oscillates between the two along a cosine, constant within an epoch,
         and takes `learning_rate_period` epochs from the one to the other.
-    momentum, weight_decay, nesterov : float, float, bool
+    momentum, weight_decay : float
         Of the weights' SGD. Both act on the weights that a step has not run as well.
-    gradient_clip : float or None
-        Largest L2 norm of the weights' gradient.
     controller_hidden_size, controller_layers : int
         Of the controller's LSTM.
     controller_temperature, controller_tanh_constant : float
@@ -90,9 +82,6 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         Of the moving average that rewards are compared to; from 0 to below 1.
     n_candidates : int
         Cells sampled for the final choice.
-    architecture_fraction : float
-        Share of the training data held out for the architecture, where no validation data is
-        given. One half, so that all searchers train their weights on the same samples.
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
         under ``protocol="paper"`` alone, which reads them. False is the cure for a collapse into
@@ -101,8 +90,6 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         measurements in #70).
     augmentation : Augmentation or None
         Of all batches but those of the final choice in the default protocol.
-    normalization : Normalization or None
-        None measures the training data.
     protocol : {"default", "paper"}
         ``"default"``: the baseline is a moving average over all rewards, the entropy is a bonus,
         BatchNorm normalises each batch by its own statistics whenever a cell is judged, and the
@@ -114,15 +101,6 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         the validation data. Its convolution biases before BatchNorm are left out, since
         BatchNorm cancels them in training, and so is the choice among ten cells that the
         authors' code logs after each epoch.
-    random_state : int or None
-        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
-    precision : {"float32", "bfloat16"}
-        What the supernet's features and products are cast to; parameters, statistics and the
-        architecture stay in float32. bfloat16 is faster on GPUs that have it.
-    device : str
-        See `proxysample.device.resolve_device`.
-    progress : bool
-        Whether to show progress bars.
 
     Notes
     -----
@@ -147,85 +125,67 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
 
     _collapse_shows = "at the end"
 
-    def __init__(
-        self,
-        *,
-        n_nodes: int = 5,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        epochs: int = 250,
-        batch_size: int = 128,
-        steps_per_epoch: int | None = None,
-        learning_rate: float = 0.05,
-        minimum_learning_rate: float = 0.0005,
-        learning_rate_period: int = 10,
-        momentum: float = 0.9,
-        weight_decay: float = 2.5e-4,
-        nesterov: bool = True,
-        gradient_clip: float | None = 5.0,
-        controller_hidden_size: int = 32,
-        controller_layers: int = 2,
-        controller_temperature: float = 5.0,
-        controller_tanh_constant: float = 2.5,
-        controller_updates: int = 50,
-        controller_samples: int = 20,
-        controller_learning_rate: float = 1e-3,
-        controller_epsilon: float = 1e-3,
-        controller_betas: tuple[float, float] = (0.0, 0.999),
-        controller_gradient_clip: float | None = 5.0,
-        entropy_weight: float = 1e-4,
-        baseline_decay: float = 0.99,
-        n_candidates: int = 100,
-        architecture_fraction: float = 0.5,
-        track_running_stats: bool | None = None,
-        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
-        normalization: Normalization | None = None,
-        protocol: Protocol = "default",
-        random_state: int | None = None,
-        precision: Precision = "float32",
-        device: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.n_nodes = n_nodes
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.steps_per_epoch = steps_per_epoch
-        self.learning_rate = learning_rate
-        self.minimum_learning_rate = minimum_learning_rate
-        self.learning_rate_period = learning_rate_period
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        self.gradient_clip = gradient_clip
-        self.controller_hidden_size = controller_hidden_size
-        self.controller_layers = controller_layers
-        self.controller_temperature = controller_temperature
-        self.controller_tanh_constant = controller_tanh_constant
-        self.controller_updates = controller_updates
-        self.controller_samples = controller_samples
-        self.controller_learning_rate = controller_learning_rate
-        self.controller_epsilon = controller_epsilon
-        self.controller_betas = controller_betas
-        self.controller_gradient_clip = controller_gradient_clip
-        self.entropy_weight = entropy_weight
-        self.baseline_decay = baseline_decay
-        self.n_candidates = n_candidates
-        self.architecture_fraction = architecture_fraction
-        self.track_running_stats = track_running_stats
-        self.augmentation = augmentation
-        self.normalization = normalization
-        self.protocol = protocol
-        self.random_state = random_state
-        self.precision = precision
-        self.device = device
-        self.progress = progress
+    epochs: int = 250
+    batch_size: int = 128
+    learning_rate: float = 0.05
+    minimum_learning_rate: float = 0.0005
+    learning_rate_period: int = 10
+    weight_decay: float = 2.5e-4
+    controller_hidden_size: int = 32
+    controller_layers: int = 2
+    controller_temperature: float = 5.0
+    controller_tanh_constant: float = 2.5
+    controller_updates: int = 50
+    controller_samples: int = 20
+    controller_learning_rate: float = 1e-3
+    controller_epsilon: float = 1e-3
+    controller_betas: tuple[float, float] = (0.0, 0.999)
+    controller_gradient_clip: float | None = 5.0
+    entropy_weight: float = 1e-4
+    baseline_decay: float = 0.99
+    n_candidates: int = 100
+
+    _constraints: ClassVar[Constraints] = {
+        "learning_rate_period": POSITIVE_INTEGER,
+        "controller_hidden_size": POSITIVE_INTEGER,
+        "controller_layers": POSITIVE_INTEGER,
+        "controller_temperature": POSITIVE,
+        "controller_tanh_constant": POSITIVE,
+        "controller_updates": POSITIVE_INTEGER,
+        "controller_samples": POSITIVE_INTEGER,
+        "controller_learning_rate": NOT_NEGATIVE,
+        "controller_epsilon": POSITIVE,
+        "controller_betas": DECAY_RATES,
+        "controller_gradient_clip": POSITIVE.or_none().with_hint("None is for no clipping"),
+        "entropy_weight": NOT_NEGATIVE,
+        "baseline_decay": DECAY_RATE.with_hint("1 would never move; take 0.99"),
+        "n_candidates": POSITIVE_INTEGER,
+    }
 
     @property
     def id(self) -> str:
         """``"enas"``."""
         return "enas"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train the weights, and what rewards and the final choice take."""
+        one_batch = min(self.batch_size, n_architecture_samples)
+        evaluated = one_batch if self.protocol == "paper" else n_architecture_samples
+        n_updates = self.epochs * self.controller_updates
+        return super().work(n_weight_samples, n_architecture_samples) | {
+            "update": float(n_updates),
+            "reward": float(n_updates * self.controller_samples * one_batch),
+            "candidate": float(self.n_candidates * evaluated),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(controller_updates=1, controller_samples=1, n_candidates=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in the weights and in the controller."""
+        counted_by = ("controller_updates", "controller_samples", "n_candidates")
+        return super().lengthenings() + [self._lengthening(name) for name in counted_by]
 
     def _create_batches(self, data: SearchData) -> SeparateBatches:
         return SeparateBatches(
@@ -248,6 +208,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             self.controller_temperature,
             self.controller_tanh_constant,
             generator,
+            len(supernet.space),
         )
         return ControllerState(
             supernet=supernet,
@@ -293,7 +254,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             greedy = state.controller.greedy()
         return EpochRecord(
             epoch=epoch,
-            cell=Cell.from_indices(greedy.operations[0].tolist()),
+            cell=Cell.from_indices(greedy.operations[0].tolist(), state.supernet.space),
             architecture_weights=tuple(map(tuple, greedy.probabilities[0].tolist())),
             learning_rate=rate,
             train_loss=train_loss,
@@ -331,37 +292,3 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     def _cures(self) -> list[str]:
         reads_statistics = self.protocol == "paper" and self.track_running_stats is not False
         return ["track_running_stats=False"] if reads_statistics else []
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_sizes(
-            learning_rate_period=self.learning_rate_period,
-            controller_hidden_size=self.controller_hidden_size,
-            controller_layers=self.controller_layers,
-            controller_updates=self.controller_updates,
-            controller_samples=self.controller_samples,
-            n_candidates=self.n_candidates,
-        )
-        check_optional_sizes(steps_per_epoch=self.steps_per_epoch)
-        clip = self.controller_gradient_clip
-        positive = {
-            "controller_temperature": self.controller_temperature,
-            "controller_tanh_constant": self.controller_tanh_constant,
-            "controller_epsilon": self.controller_epsilon,
-            "controller_gradient_clip": 1 if clip is None else clip,
-        }
-        check_not_negative(
-            controller_learning_rate=self.controller_learning_rate,
-            entropy_weight=self.entropy_weight,
-            baseline_decay=self.baseline_decay,
-            **positive,
-        )
-        check_decay_rates(controller_betas=self.controller_betas)
-        for name, value in positive.items():
-            if value == 0:
-                raise InputError(f"{name} must be positive")
-        if self.baseline_decay >= 1:
-            raise InputError(
-                f"baseline_decay={self.baseline_decay} would never move; it must be below 1, "
-                "such as 0.99"
-            )

@@ -38,11 +38,13 @@ def select_by_all(
     """
     start = time.perf_counter()
     n_samples = len(batches.data.architecture)
+    space = state.supernet.space
     judged: dict[Cell, Tensor] = {}
     for cell in counted(_sample(state, n_candidates), bar):
         if cell not in judged:
             outcomes = [
-                judge(state.supernet, batch, cell.indices) for batch in batches.all_architecture()
+                judge(state.supernet, batch, space.indices_of(cell))
+                for batch in batches.all_architecture()
             ]
             judged[cell] = torch.stack(outcomes).sum(dim=0)
     candidates = [
@@ -80,7 +82,7 @@ def select_by_one_batch_each(
     cells = _sample(state, n_candidates)
     outcomes, sizes = [], []
     for cell, batch in zip(counted(cells, bar), own, strict=True):
-        outcomes.append(judge(state.supernet, batch, cell.indices))
+        outcomes.append(judge(state.supernet, batch, state.supernet.space.indices_of(cell)))
         sizes.append(len(batch[1]))
     candidates = [
         Candidate(cell, 100 * right / n_samples, n_samples)
@@ -98,4 +100,5 @@ def _read(outcomes: Iterable[Tensor]) -> list[list[float]]:
 @torch.no_grad()
 def _sample(state: ControllerState, n: int) -> list[Cell]:
     walk = state.controller.sample(n, state.generators["operations"])
-    return [Cell.from_indices(operations) for operations in walk.operations.tolist()]
+    space = state.supernet.space
+    return [Cell.from_indices(operations, space) for operations in walk.operations.tolist()]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from proxysample.checks import DECAY_RATES, NOT_NEGATIVE, POSITIVE_INTEGER, Constraints
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-)
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
@@ -26,7 +22,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
-from proxysample_nas.space.cell import OPERATIONS, n_edges
+from proxysample_nas.space.cell import n_edges
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -37,17 +33,56 @@ from proxysample_nas.training.optimization import (
 class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     """Searcher whose every step takes one batch for the weights and one for the architecture.
 
-    A subclass stores these parameters and says what a step does.
+    A subclass adds its parameters and says what a step does.
+
+    Parameters
+    ----------
+    batch_size : int
+        Samples of each half of a step.
+    learning_rate, minimum_learning_rate : float
+        Of the weights: it falls from the one to the other along a cosine, constant within an
+        epoch.
+    augmentation : Augmentation or None
+        Of both halves of a step.
+    architecture_learning_rate, architecture_weight_decay : float
+        Of Adam on the architecture parameters, constant; the decay is added to the gradient.
+    architecture_betas : tuple of float
+        Adam's decay rates.
+    architecture_initial_deviation : float
+        Architecture parameters begin as normal numbers with this standard deviation.
+    beta_regularization : float
+        Against collapse into skip connections: beta-DARTS (Ye et al. 2022) adds to the
+        architecture's loss the mean over all edges of log(sum(exp(alpha))), with a weight that
+        rises from 0 by the same amount every epoch and would reach this value after the last.
+        Its authors took 50, for DARTS; 0 leaves it out. It comes on top of
+        `architecture_weight_decay`, as in their code.
+    stop_at_skips : int or None
+        Against collapse: end the search after the first epoch whose genotype has so many skip
+        connections, and take that genotype (DARTS+, Liang et al. 2019, its first criterion, with
+        two of eight edges). One edge in five is a skip connection by chance.
+    stop_when_stable : int or None
+        Against collapse: end the search after so many epochs in a row that leave the order of
+        the two convolutions on every edge as it was, and take the genotype of the last (DARTS+,
+        its second criterion, which ranks the operations that learn and takes ten epochs).
     """
 
-    architecture_learning_rate: float
-    architecture_weight_decay: float
-    architecture_betas: tuple[float, float]
-    architecture_initial_deviation: float
-    beta_regularization: float
-    steps_per_epoch: int | None
-    stop_at_skips: int | None
-    stop_when_stable: int | None
+    architecture_learning_rate: float = 3e-4
+    architecture_weight_decay: float = 1e-3
+    architecture_betas: tuple[float, float] = (0.5, 0.999)
+    architecture_initial_deviation: float = 1e-3
+    beta_regularization: float = 0.0
+    stop_at_skips: int | None = None
+    stop_when_stable: int | None = None
+
+    _constraints: ClassVar[Constraints] = {
+        "architecture_learning_rate": NOT_NEGATIVE,
+        "architecture_weight_decay": NOT_NEGATIVE,
+        "architecture_betas": DECAY_RATES,
+        "architecture_initial_deviation": NOT_NEGATIVE,
+        "beta_regularization": NOT_NEGATIVE,
+        "stop_at_skips": POSITIVE_INTEGER.or_none(),
+        "stop_when_stable": POSITIVE_INTEGER.or_none(),
+    }
 
     @abc.abstractmethod
     def _step(
@@ -64,7 +99,10 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
 
     def _reason_to_stop(self, history: list[EpochRecord]) -> str | None:
         return reason_to_stop(
-            history, stop_at_skips=self.stop_at_skips, stop_when_stable=self.stop_when_stable
+            history,
+            stop_at_skips=self.stop_at_skips,
+            stop_when_stable=self.stop_when_stable,
+            space=self._search_space(),
         )
 
     def _create_batches(self, data: SearchData) -> PairedBatches:
@@ -112,7 +150,7 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         generator = stream(seed, "initialization")
         supernet = self._create_supernet(data, generator)
         alphas = self.architecture_initial_deviation * torch.randn(
-            n_edges(self.n_nodes), len(OPERATIONS), generator=generator
+            n_edges(self.n_nodes), len(supernet.space), generator=generator
         )
         alphas = alphas.to(data.weights.images.device).requires_grad_()
         return SearchState(
@@ -130,18 +168,3 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
                 for name in ("weight batches", "architecture batches", "operations")
             },
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_not_negative(
-            architecture_learning_rate=self.architecture_learning_rate,
-            architecture_weight_decay=self.architecture_weight_decay,
-            architecture_initial_deviation=self.architecture_initial_deviation,
-            beta_regularization=self.beta_regularization,
-        )
-        check_optional_sizes(
-            steps_per_epoch=self.steps_per_epoch,
-            stop_at_skips=self.stop_at_skips,
-            stop_when_stable=self.stop_when_stable,
-        )
-        check_decay_rates(architecture_betas=self.architecture_betas)

@@ -19,8 +19,8 @@ class GumbelSample:
     Attributes
     ----------
     operations : list of int, length n_edges
-        Index of each edge's operation in `proxysample_nas.space.cell.OPERATIONS`, on the host.
-    gates : Tensor of shape (n_edges, 5)
+        Index of each edge's operation in the search space, on the host.
+    gates : Tensor of shape (n_edges, n_operations)
         One for the drawn operations and zero for the others, up to rounding; the gradient is
         that of the relaxed sample, the softmax at the temperature.
     """
@@ -43,13 +43,13 @@ def sample_operations(
 
     Parameters
     ----------
-    alphas : Tensor of shape (n_edges, 5), floating point
+    alphas : Tensor of shape (n_edges, n_operations), floating point
         Logits of the operations of each edge.
     temperature : float
         Above 0; the lower, the nearer p comes to the drawn operation.
     generator : torch.Generator
         A CPU generator, so that a seed means the same noise on every device.
-    on_host : Tensor of shape (n_edges, 5), optional
+    on_host : Tensor of shape (n_edges, n_operations), optional
         A copy of `alphas` on the host, which must know what to run. Without it they are copied,
         which waits for their device; nothing else does.
 

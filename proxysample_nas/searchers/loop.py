@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
+from proxysample.checks import (
+    BOOLEAN,
+    DEVICE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE_INTEGER,
+    SEED,
+    Constraints,
+    instance_of,
+    integer_from,
+    plain_number,
+)
 from proxysample.device import resolve_device
-from proxysample.parameters import check_boolean, check_device
-from proxysample_nas.data.holdout import check_fraction
+from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
@@ -27,6 +38,10 @@ from proxysample_nas.searchers.resumption import Resumable, Resumption
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.modules import try_operations
+from proxysample_nas.space.operations import SearchSpace
+from proxysample_nas.space.precision import PRECISION, Precision
+from proxysample_nas.training.optimization import check_momentum
 
 
 class Batches(Protocol):
@@ -44,38 +59,70 @@ BatchesT = TypeVar("BatchesT", bound=Batches)
 class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     """Searcher whose state is kept after every epoch.
 
-    A subclass stores these parameters, checks them, and says what an epoch does.
+    A subclass adds its parameters, checks them, and says what an epoch does.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
+    space : SearchSpace or str
+        What every edge chooses from: ``"nas-bench-201"``, or names of registered operations, or
+        both, such as ``"nas-bench-201+max_pool_3x3"``.
+    channels, cells_per_stage : int
+        Size of the networks: channels of the first stage, cells in each of three stages.
+    epochs : int
+        Passes over the weight data.
+    batch_size : int
+        Samples of a step.
+    architecture_fraction : float
+        Share of the training data held out for the architecture, where no validation data is
+        given. One half, so that all searchers train their weights on the same samples.
+    normalization : Normalization or None
+        None measures the training data.
+    random_state : int or None
+        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+    device : str
+        See `proxysample.device.resolve_device`.
+    progress : bool
+        Whether to show a progress bar.
     """
 
-    n_nodes: int
-    channels: int
-    cells_per_stage: int
-    epochs: int
-    batch_size: int
-    architecture_fraction: float
-    normalization: Normalization | None
-    random_state: int | None
-    device: str
-    progress: bool
+    n_nodes: int = 5
+    space: SearchSpace | str | Sequence[str] = "nas-bench-201"
+    channels: int = 16
+    cells_per_stage: int = 5
+    epochs: int = 50
+    batch_size: int = 64
+    architecture_fraction: float = 0.5
+    normalization: Normalization | None = None
+    random_state: int | None = None
+    device: str = "auto"
+    progress: bool = True
 
-    _unit = "step"
+    _unit: ClassVar[str] = "step"
     """What the progress bar counts."""
 
-    _collapse_shows: Literal["in every epoch", "at the end", "never"] = "in every epoch"
+    _collapse_shows: ClassVar[Literal["in every epoch", "at the end", "never"]] = "in every epoch"
     """When a cell of skip connections tells of a collapse, and is not mere chance."""
 
-    @abc.abstractmethod
-    def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter that cannot work, before any work."""
+    _constraints: ClassVar[Constraints] = {
+        "n_nodes": integer_from(2),
+        "channels": POSITIVE_INTEGER,
+        "cells_per_stage": POSITIVE_INTEGER,
+        "epochs": POSITIVE_INTEGER,
+        "batch_size": POSITIVE_INTEGER,
+        "architecture_fraction": FRACTION,
+        "normalization": instance_of(Normalization).or_none(),
+        "random_state": SEED.or_none(),
+        "device": DEVICE,
+        "progress": BOOLEAN,
+    }
 
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
-        check_boolean("progress", self.progress)
-        check_device(self.device)
-        check_fraction(self.architecture_fraction)
-        self._check_parameters()
+        super().check_parameters()
+        try_operations(self._search_space())
 
-    @abc.abstractmethod
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
 
@@ -92,6 +139,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         self, state: StateT, batches: BatchesT, epoch: int, bar: tqdm[Any]
     ) -> EpochRecord:
         """Run one epoch, and tell of it."""
+
+    def _search_space(self) -> SearchSpace:
+        return SearchSpace.of(self.space)
 
     def _n_epochs(self) -> int:
         return self.epochs
@@ -162,6 +212,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             Once, when nearly all edges have become skip connections, and at the end when the
             cell is not connected.
         """
+        plain = self._with_plain_numbers()
+        if plain is not self:
+            return EpochSearcher.search(
+                plain, train, validation, y, classes=classes, checkpoint=checkpoint
+            )
         self.check_parameters()
         self._check_validation(validation)
         identity = {"searcher": self.id} | self.parameters_as_json()
@@ -199,6 +254,12 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             warn_of_collapse(result.cell, history[-1].epoch, self._cures())
         warn_if_disconnected(result.cell)
         return result
+
+    def _with_plain_numbers(self) -> Self:
+        """Give itself, or a copy where a parameter is one of NumPy's numbers, for JSON's sake."""
+        given = self.get_params(deep=False)
+        plain = {name: plain_number(value) for name, value in given.items()}
+        return self if all(plain[name] is given[name] for name in given) else type(self)(**plain)
 
     def _cures(self) -> list[str]:
         """List what this search could do, and does not, against a collapse."""
@@ -253,3 +314,41 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             device=str(data.weights.images.device),
             stopped_early=self._reason_to_stop(history) if ended_early else None,
         )
+
+
+class TrainingSearcher(EpochSearcher[StateT, BatchesT]):
+    """Searcher that trains networks by SGD on augmented images.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Of the weights.
+    momentum, weight_decay : float
+        Of the weights' SGD.
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    augmentation : Augmentation or None
+        Of the training images.
+    precision : {"float32", "bfloat16"}
+        What features and products are cast to; parameters, statistics and the architecture stay
+        in float32. bfloat16 is faster on GPUs that have it.
+    """
+
+    learning_rate: float = 0.025
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = True
+    augmentation: Augmentation | None = STANDARD_AUGMENTATION
+    precision: Precision = "float32"
+
+    _constraints: ClassVar[Constraints] = {
+        "learning_rate": NOT_NEGATIVE,
+        "momentum": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "nesterov": BOOLEAN,
+        "augmentation": instance_of(Augmentation).or_none(),
+        "precision": PRECISION,
+    }
+
+    def _check_parameters(self) -> None:
+        check_momentum(self.momentum, nesterov=self.nesterov)

@@ -27,7 +27,8 @@ from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
-from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import check_loss, set_learning_rate
 
 
@@ -80,7 +81,7 @@ def select_by_perturbation(
         state.weight_optimizer.state.clear()
     set_learning_rate(state.weight_optimizer, learning_rate)
     n_edges = len(state.alphas)
-    per_edge = len(OPERATIONS) * batches.n_architecture_batches
+    per_edge = len(state.supernet.space) * batches.n_architecture_batches
     per_training = n_epochs * batches.steps_per_epoch
     n_done = len(state.decisions)
     with (
@@ -128,6 +129,7 @@ def decide_edges(
         After the training that follows it; the state is then ready to be kept.
     """
     n_edges = len(state.alphas)
+    space = state.supernet.space
     while len(state.decisions) < n_edges:
         start = time.perf_counter()
         decided = {decision.edge for decision in state.decisions}
@@ -135,10 +137,9 @@ def decide_edges(
         drawn = torch.randint(len(remaining), (), generator=state.generators["perturbation"])
         edge = remaining[int(drawn)]
         outcomes = [
-            outcome_without(state, batches, edge, operation, bar)
-            for operation in range(len(OPERATIONS))
+            outcome_without(state, batches, edge, operation, bar) for operation in range(len(space))
         ]
-        decision = decide(edge, torch.stack(outcomes) / len(batches.data.architecture))
+        decision = decide(edge, torch.stack(outcomes) / len(batches.data.architecture), space)
         state.decisions.append(decision)
         if len(remaining) > 1:
             train()
@@ -159,7 +160,7 @@ def outcome_without(
     batches : PairedBatches
     edge : int
     operation : int
-        Index in `proxysample_nas.space.cell.OPERATIONS`.
+        Index in the search space.
     bar : tqdm
         Advanced once per batch.
 
@@ -180,14 +181,15 @@ def outcome_without(
     return total
 
 
-def decide(edge: int, outcomes: Tensor) -> EdgeDecision:
+def decide(edge: int, outcomes: Tensor, space: SearchSpace = NAS_BENCH_201) -> EdgeDecision:
     """Keep the operation that the supernet is worst without.
 
     Parameters
     ----------
     edge : int
-    outcomes : Tensor of shape (5, 2)
+    outcomes : Tensor of shape (n_operations, 2)
         Mean loss, in nats, and share of samples classified correctly without each operation.
+    space : SearchSpace
 
     Returns
     -------
@@ -205,7 +207,7 @@ def decide(edge: int, outcomes: Tensor) -> EdgeDecision:
     worst = min(range(len(rows)), key=lambda index: (rows[index][1], -rows[index][0]))
     return EdgeDecision(
         edge=edge,
-        operation=OPERATIONS[worst],
+        operation=space.operations[worst],
         losses=tuple(loss for loss, _ in rows),
         accuracies=tuple(100 * right for _, right in rows),
     )

@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample.parameters import check_boolean
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_sizes
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.loop import EpochSearcher
+from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import EpochRecord
-from proxysample_nas.searchers.seeds import resolve_seed, stream
+from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
-from proxysample_nas.space.cell import Cell, n_edges
-from proxysample_nas.space.precision import Precision
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -34,10 +33,13 @@ class DrawnCells:
     ----------
     cells : list of Cell
     seeds : list of int
+    space : SearchSpace
+        That the cells were drawn from.
     """
 
     cells: list[Cell]
     seeds: list[int]
+    space: SearchSpace
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Collect the whole state under distinct names.
@@ -47,7 +49,7 @@ class DrawnCells:
         dict of Tensor
         """
         return {
-            "cells": torch.tensor([cell.indices for cell in self.cells]),
+            "cells": torch.tensor([self.space.indices_of(cell) for cell in self.cells]),
             "seeds": torch.tensor(self.seeds),
         }
 
@@ -61,7 +63,9 @@ class DrawnCells:
         for name, value in self.to_tensors().items():
             if tensors[name].shape != value.shape or tensors[name].dtype != value.dtype:
                 raise ValueError(f"{name} are of another number")
-        self.cells = [Cell.from_indices(indices) for indices in tensors["cells"].tolist()]
+        self.cells = [
+            Cell.from_indices(indices, self.space) for indices in tensors["cells"].tolist()
+        ]
         self.seeds = tensors["seeds"].tolist()
 
 
@@ -80,7 +84,7 @@ class CandidateData:
     steps_per_epoch: int
 
 
-class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
+class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
     """Draw cells uniformly, train each from scratch for a while, and keep the most accurate.
 
     The honest baseline (Li & Talwalkar 2019; NAS-Bench-201, section 5): no weights are shared
@@ -88,10 +92,6 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
 
     Parameters
     ----------
-    n_nodes : int
-        Nodes of the cell, its input included: 5 in the paper, 4 in NAS-Bench-201.
-    channels, cells_per_stage : int
-        Size of the networks: channels of the first stage, cells in each of three stages.
     n_samples : int
         Number of distinct cells. With 1 nothing is trained: the drawn cell is the result, and
         its history is empty.
@@ -100,25 +100,12 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         cannot learn.
     epochs : int
         Passes over the weight data for each cell.
-    batch_size, learning_rate, momentum, weight_decay, nesterov
-        See `proxysample_nas.training.trainer.CellTrainer`, whose defaults they are; the learning
-        rate falls to 0 within `epochs`.
+    learning_rate : float
+        Of the first epoch of each cell; it falls to 0 within `epochs`, as in
+        `proxysample_nas.training.trainer.CellTrainer`, whose defaults these are.
     architecture_fraction : float
         Share of the training data held out to judge the cells, where no validation data is
         given. One half, so that all searchers train their weights on the same samples.
-    augmentation : Augmentation or None
-        Of the training images.
-    normalization : Normalization or None
-        None measures the training data.
-    random_state : int or None
-        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
-    precision : {"float32", "bfloat16"}
-        What the network's features and products are cast to; parameters and statistics
-        stay in float32. bfloat16 is faster on GPUs that have it.
-    device : str
-        See `proxysample.device.resolve_device`.
-    progress : bool
-        Whether to show a progress bar.
 
     Notes
     -----
@@ -146,51 +133,37 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
     _unit = "cell"
     _collapse_shows = "never"
 
-    def __init__(
-        self,
-        *,
-        n_nodes: int = 5,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        n_samples: int = 10,
-        connected_only: bool = True,
-        epochs: int = 12,
-        batch_size: int = 256,
-        learning_rate: float = 0.1,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        nesterov: bool = True,
-        architecture_fraction: float = 0.5,
-        augmentation: Augmentation | None = STANDARD_AUGMENTATION,
-        normalization: Normalization | None = None,
-        random_state: int | None = None,
-        precision: Precision = "float32",
-        device: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.n_nodes = n_nodes
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.n_samples = n_samples
-        self.connected_only = connected_only
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        self.architecture_fraction = architecture_fraction
-        self.augmentation = augmentation
-        self.normalization = normalization
-        self.random_state = random_state
-        self.precision = precision
-        self.device = device
-        self.progress = progress
+    n_samples: int = 10
+    connected_only: bool = True
+    epochs: int = 12
+    batch_size: int = 256
+    learning_rate: float = 0.1
+
+    _constraints: ClassVar[Constraints] = {
+        "n_samples": POSITIVE_INTEGER,
+        "connected_only": BOOLEAN,
+    }
 
     @property
     def id(self) -> str:
         """``"random"``."""
         return "random"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train a cell, and that it is evaluated on."""
+        n_cells = self._n_epochs()
+        return {
+            "train": float(n_cells * self.epochs * n_weight_samples),
+            "evaluate": float(n_cells * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return self._with(n_samples=2, epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer: more epochs, and more cells."""
+        return [self._lengthening("epochs"), self._lengthening("n_samples")]
 
     def _n_epochs(self) -> int:
         return 0 if self.n_samples == 1 else self.n_samples
@@ -202,16 +175,18 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
         return CandidateData(data, self.epochs * -(-len(data.weights) // self.batch_size))
 
     def _create_state(self, data: SearchData, seed: int) -> DrawnCells:  # noqa: ARG002
+        space = self._search_space()
         cells = draw_cells(
             self.n_samples,
             self.n_nodes,
             connected_only=self.connected_only,
             generator=stream(seed, "operations"),
+            space=space,
         )
         seeds = torch.randint(
             2**32, (self.n_samples,), generator=stream(seed, "initialization")
         ).tolist()
-        return DrawnCells(cells, seeds)
+        return DrawnCells(cells, seeds, space)
 
     def _run_epoch(
         self, state: DrawnCells, batches: CandidateData, epoch: int, bar: tqdm[Any]
@@ -265,14 +240,11 @@ class RandomSearch(EpochSearcher[DrawnCells, CandidateData]):
             progress=False,
         )
 
-    def _check_validation(self, validation: Any) -> None:
-        """Accept any: there is no protocol that needs it."""
-
     def _check_parameters(self) -> None:
-        resolve_seed(self.random_state)
-        n_edges(self.n_nodes)
-        check_sizes(n_samples=self.n_samples)
-        check_boolean("connected_only", self.connected_only)
-        check_n_cells(self.n_samples, self.n_nodes, connected_only=self.connected_only)
-        # A trainer checks its own parameters.
-        self._trainer(self.normalization)
+        super()._check_parameters()
+        check_n_cells(
+            self.n_samples,
+            self.n_nodes,
+            connected_only=self.connected_only,
+            space=self._search_space(),
+        )

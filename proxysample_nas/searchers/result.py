@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from proxysample.errors import InputError
 from proxysample.files import replace_file
-from proxysample.plain_values import read_json
-from proxysample_nas.searchers.result_values import check_epoch, check_facts, check_result
+from proxysample.records import Amount, Count, Measure, Named, Number, Record, read_json
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 
 @dataclass(frozen=True)
-class EpochRecord:
+class EpochRecord(Record, title="the record of an epoch"):
     """One epoch of a search.
 
     Losses and accuracies are means over the epoch's steps, measured on augmented batches in
@@ -28,10 +29,9 @@ class EpochRecord:
         Counted from 0.
     cell : Cell
         The genotype after the epoch.
-    architecture_weights : tuple of tuple of float, shape (n_edges, 5)
-        Probability of each operation on each edge after the epoch, in the order of
-        `proxysample_nas.space.cell.OPERATIONS`; every row sums to 1. Empty where a searcher
-        has none.
+    architecture_weights : tuple of tuple of float, shape (n_edges, n_operations)
+        Probability of each operation on each edge after the epoch, in the order of the search
+        space; every row sums to 1. Empty where a searcher has none.
     learning_rate : float
         Of the supernet's weights.
     train_loss : float
@@ -46,16 +46,16 @@ class EpochRecord:
         What the searcher alone has to tell; its documentation says what.
     """
 
-    epoch: int
+    epoch: Count
     cell: Cell
-    architecture_weights: tuple[tuple[float, ...], ...]
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    architecture_loss: float | None
-    architecture_accuracy: float
-    seconds: float
-    details: dict[str, float] = field(default_factory=dict)
+    architecture_weights: tuple[tuple[Number, ...], ...]
+    learning_rate: Number
+    train_loss: Measure
+    train_accuracy: Measure
+    architecture_loss: Measure | None
+    architecture_accuracy: Measure
+    seconds: Amount
+    details: dict[str, Measure] = field(default_factory=dict)
 
     @property
     def n_skip_connections(self) -> int:
@@ -63,44 +63,12 @@ class EpochRecord:
         return self.cell.n_skip_connections
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn the record into plain JSON values.
-
-        Returns
-        -------
-        dict
-        """
-        return asdict(self) | {
-            "cell": str(self.cell),
-            "n_skip_connections": self.n_skip_connections,
-            "architecture_weights": [list(row) for row in self.architecture_weights],
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        EpochRecord
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        check_epoch(values)
-        own = {one.name: values[one.name] for one in fields(cls) if one.name in values}
-        own["cell"] = Cell.from_string(own["cell"])
-        own["architecture_weights"] = tuple(tuple(row) for row in own["architecture_weights"])
-        return cls(**own)
+        """Turn the record into plain JSON values, with the number of skip connections."""
+        return super().to_dict() | {"n_skip_connections": self.n_skip_connections}
 
 
 @dataclass(frozen=True)
-class SearchFacts:
+class SearchFacts(Record, title="what is said of a search"):
     """What a report of a search must state, since the result depends on it.
 
     Attributes
@@ -127,50 +95,19 @@ class SearchFacts:
 
     searcher: str
     parameters: dict[str, Any]
-    seed: int
-    n_weight_samples: int
-    n_architecture_samples: int
+    seed: Count
+    n_weight_samples: Count
+    n_architecture_samples: Count
     architecture_source: str
-    n_classes: int
-    image_shape: tuple[int, int, int]
-    steps_per_epoch: int
+    n_classes: Count
+    image_shape: tuple[Count, Count, Count]
+    steps_per_epoch: Count
     device: str
     stopped_early: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Turn the facts into plain JSON values.
-
-        Returns
-        -------
-        dict
-        """
-        return asdict(self) | {"image_shape": list(self.image_shape)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        SearchFacts
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        check_facts(values)
-        own = {one.name: values[one.name] for one in fields(cls) if one.name in values}
-        channels, height, width = own["image_shape"]
-        return cls(**(own | {"image_shape": (channels, height, width)}))
-
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Record, title="the result of a search"):
     """The cell that a search found, and how.
 
     Attributes
@@ -194,7 +131,7 @@ class SearchResult:
     """
 
     history: tuple[EpochRecord, ...]
-    facts: SearchFacts
+    facts: Annotated[SearchFacts, Named("facts")]
     selection: Selection | None = None
 
     @property
@@ -222,37 +159,18 @@ class SearchResult:
         dict
             With the cell, the seconds and the number of steps, for a reader without this class.
         """
-        return {
-            "cell": str(self.cell),
-            "seconds": self.seconds,
-            "n_steps": self.n_steps,
-            "facts": self.facts.to_dict(),
-            "history": [record.to_dict() for record in self.history],
-            "selection": None if self.selection is None else self.selection.to_dict(),
-        }
+        own = super().to_dict()
+        told = {"cell": str(self.cell), "seconds": self.seconds, "n_steps": self.n_steps}
+        return told | {name: own[name] for name in ("facts", "history", "selection")}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        SearchResult
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        check_result(values)
-        history = tuple(EpochRecord.from_dict(record) for record in values["history"])
-        chosen = values.get("selection")
-        selection = None if chosen is None else Selection.from_dict(chosen)
-        return cls(history, SearchFacts.from_dict(values["facts"]), selection)
+    def from_dict(cls, values: Any, **unwritten: Any) -> Self:
+        """Read what `to_dict` wrote; `InputError` where it is damaged."""
+        result = super().from_dict(values, **unwritten)
+        if not result.history and result.selection is None:
+            raise InputError(f"{cls._title} is damaged: it has neither an epoch nor a cell")
+        check_operations(result.facts.parameters, result.history, result.selection)
+        return result
 
     def save(self, path: str | Path) -> None:
         """Write the result as a JSON file.
@@ -289,3 +207,35 @@ class SearchResult:
             return cls.from_dict(read_json(text, str(path)))
         except InputError as error:
             raise InputError(f"{path} is not a search's result: {error}") from error
+
+
+def check_operations(
+    parameters: Mapping[str, Any], history: Sequence[EpochRecord], selection: Selection | None
+) -> None:
+    """Check what was read of a search against its search space.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of the searcher, as JSON values; without a ``"space"`` it is that of NAS-Bench-201.
+    history : sequence of EpochRecord
+    selection : Selection or None
+
+    Raises
+    ------
+    InputError
+        If the space has an operation that is not registered, an edge has not one number for each
+        operation, or one was kept that is not in the space.
+    """
+    space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+    decisions = () if selection is None else selection.decisions
+    rows = [row for record in history for row in record.architecture_weights]
+    rows += [row for decision in decisions for row in (decision.losses, decision.accuracies)]
+    wrong = [row for row in rows if len(row) != len(space)]
+    if wrong:
+        raise InputError(
+            f"a search is damaged: it has {len(wrong[0])} numbers for the {len(space)} operations "
+            f"of an edge ({', '.join(space.operations)})"
+        )
+    for decision in decisions:
+        space.index(decision.operation)

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
-from proxysample.plain_values import (
-    AMOUNT,
-    COUNT,
-    MAPPING,
-    MEASURE,
-    TEXT,
-    check_values,
-    list_of,
-    require_values,
-)
+from proxysample.records import Amount, Count, Measure, Record
 from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.space.cell import Cell
 
-CHOICE = {"cell": TEXT, "candidates": list_of(MAPPING), "seconds": AMOUNT}
-LATER = {"decisions": list_of(MAPPING), "n_steps": COUNT}
-CANDIDATE = {"cell": TEXT, "accuracy": MEASURE, "n_samples": COUNT}
-
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Record, title="a candidate"):
     """A cell that was measured before the final choice.
 
     Attributes
@@ -38,12 +24,12 @@ class Candidate:
     """
 
     cell: Cell
-    accuracy: float
-    n_samples: int
+    accuracy: Measure
+    n_samples: Count
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Record, title="the choice of a cell"):
     """How the final cell was chosen.
 
     Attributes
@@ -68,61 +54,9 @@ class Selection:
 
     cell: Cell
     candidates: tuple[Candidate, ...]
-    seconds: float
+    seconds: Amount
     decisions: tuple[EdgeDecision, ...] = ()
-    n_steps: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Turn the choice into plain JSON values.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "cell": str(self.cell),
-            "candidates": [
-                {"cell": str(one.cell), "accuracy": one.accuracy, "n_samples": one.n_samples}
-                for one in self.candidates
-            ],
-            "seconds": self.seconds,
-            "decisions": [asdict(one) for one in self.decisions],
-            "n_steps": self.n_steps,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        Selection
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        require_values(values, CHOICE, "the choice of a cell")
-        check_values(values, LATER, "the choice of a cell")
-        for one in values["candidates"]:
-            require_values(one, CANDIDATE, "a candidate")
-        candidates = tuple(
-            Candidate(Cell.from_string(one["cell"]), one["accuracy"], one["n_samples"])
-            for one in values["candidates"]
-        )
-        decisions = tuple(EdgeDecision.from_dict(one) for one in values.get("decisions", ()))
-        return cls(
-            Cell.from_string(values["cell"]),
-            candidates,
-            values["seconds"],
-            decisions,
-            values.get("n_steps", 0),
-        )
+    n_steps: Count = 0
 
 
 def best_of(candidates: Sequence[Candidate], seconds: float) -> Selection:

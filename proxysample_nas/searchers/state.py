@@ -16,7 +16,7 @@ from proxysample_nas.searchers.edge_decision import (
     decisions_to_tensor,
 )
 from proxysample_nas.searchers.snapshot import Parts, kept_statistics
-from proxysample_nas.space.cell import OPERATIONS, Cell
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.supernet import Supernet
 
 
@@ -27,7 +27,7 @@ class SearchState:
     Attributes
     ----------
     supernet : Supernet
-    alphas : Tensor of shape (n_edges, 5)
+    alphas : Tensor of shape (n_edges, n_operations)
         Architecture parameters: logits of the operations of each edge.
     weight_optimizer : torch.optim.SGD
         Of the supernet's parameters.
@@ -56,12 +56,12 @@ class SearchState:
 
         Parameters
         ----------
-        alphas : Tensor of shape (n_edges, 5)
+        alphas : Tensor of shape (n_edges, n_operations)
             The state's, or the same without a gradient.
 
         Returns
         -------
-        Tensor of shape (n_edges, 5)
+        Tensor of shape (n_edges, n_operations)
             A softmax over each row (DARTS, equation 2). On an edge that is decided the one
             operation has the weight 1, and the architecture parameters have no gradient.
         """
@@ -69,8 +69,9 @@ class SearchState:
         if not self.decisions:
             return mixing
         edges = torch.tensor([one.edge for one in self.decisions])
-        kept = torch.tensor([OPERATIONS.index(one.operation) for one in self.decisions])
-        alone = F.one_hot(kept, len(OPERATIONS)).to(mixing.dtype)
+        space = self.supernet.space
+        kept = torch.tensor([space.index(one.operation) for one in self.decisions])
+        alone = F.one_hot(kept, len(space)).to(mixing.dtype)
         # Decisions are known to the host alone, and every pass needs them on the device.
         device = mixing.device
         return mixing.index_copy(0, copy_to_device(edges, device), copy_to_device(alone, device))
@@ -82,14 +83,15 @@ class SearchState:
         -------
         Cell
         """
-        return Cell.from_indices(self.alphas.detach().argmax(dim=1).tolist())
+        likeliest = self.alphas.detach().argmax(dim=1)
+        return Cell.from_indices(likeliest.tolist(), self.supernet.space)
 
     def architecture_weights(self) -> tuple[tuple[float, ...], ...]:
         """Read the probabilities of the operations from the device.
 
         Returns
         -------
-        tuple of tuple of float, shape (n_edges, 5)
+        tuple of tuple of float, shape (n_edges, n_operations)
         """
         rows: list[list[float]] = torch.softmax(self.alphas.detach(), dim=1).tolist()
         return tuple(tuple(row) for row in rows)
@@ -112,7 +114,7 @@ class SearchState:
             # The authors' gradient clipping reads what the step before left here.
             tensors["alphas.grad"] = self.alphas.grad
         if self.decisions:
-            tensors["decisions"] = decisions_to_tensor(self.decisions)
+            tensors["decisions"] = decisions_to_tensor(self.decisions, self.supernet.space)
         return tensors
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -129,7 +131,7 @@ class SearchState:
         gradient = tensors.get("alphas.grad")
         self.alphas.grad = None if gradient is None else gradient.to(self.alphas.device)
         if "decisions" in tensors:
-            self.decisions = decisions_from_tensor(tensors["decisions"])
+            self.decisions = decisions_from_tensor(tensors["decisions"], self.supernet.space)
 
     def _parts(self) -> Parts:
         return Parts(

@@ -1,15 +1,16 @@
-"""Draw cells uniformly from the search space."""
+"""Draw cells uniformly from a search space."""
 
 from __future__ import annotations
 
 import torch
 
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 
-def n_cells(n_nodes: int, *, connected_only: bool) -> int:
-    """Count the cells of the search space.
+def n_cells(n_nodes: int, *, connected_only: bool, space: SearchSpace = NAS_BENCH_201) -> int:
+    """Count the cells of a search space.
 
     Parameters
     ----------
@@ -17,6 +18,8 @@ def n_cells(n_nodes: int, *, connected_only: bool) -> int:
         Nodes of a cell, its input included.
     connected_only : bool
         Whether to count only those with a path from input to output without ``none``.
+    space : SearchSpace, optional
+        By default that of NAS-Bench-201.
 
     Returns
     -------
@@ -27,7 +30,8 @@ def n_cells(n_nodes: int, *, connected_only: bool) -> int:
     >>> n_cells(4, connected_only=False), n_cells(4, connected_only=True)
     (15625, 15284)
     """
-    n_operations = len(OPERATIONS)
+    n_operations = len(space)
+    n_zeros = sum(operation.kind == "zero" for operation in space)
     if not connected_only:
         everything: int = n_operations ** n_edges(n_nodes)
         return everything
@@ -40,8 +44,9 @@ def n_cells(n_nodes: int, *, connected_only: bool) -> int:
         for n_reached, count in ways.items():
             # Edges from nodes that are not reached are free; of the others all are ``none``,
             # or the node is reached too.
-            apart = count * n_operations ** (node - n_reached)
-            joined = apart * (n_operations**n_reached - 1)
+            free = count * n_operations ** (node - n_reached)
+            apart = free * n_zeros**n_reached
+            joined = free * (n_operations**n_reached - n_zeros**n_reached)
             wired[n_reached] = wired.get(n_reached, 0) + apart
             wired[n_reached + 1] = wired.get(n_reached + 1, 0) + joined
             reaching += joined
@@ -50,7 +55,12 @@ def n_cells(n_nodes: int, *, connected_only: bool) -> int:
 
 
 def draw_cells(
-    n: int, n_nodes: int, *, connected_only: bool, generator: torch.Generator
+    n: int,
+    n_nodes: int,
+    *,
+    connected_only: bool,
+    generator: torch.Generator,
+    space: SearchSpace = NAS_BENCH_201,
 ) -> list[Cell]:
     """Draw distinct cells, all equally likely.
 
@@ -65,6 +75,8 @@ def draw_cells(
         cannot learn.
     generator : torch.Generator
         A CPU generator.
+    space : SearchSpace, optional
+        By default that of NAS-Bench-201.
 
     Returns
     -------
@@ -84,23 +96,26 @@ def draw_cells(
     >>> sorted(cell.operations[0] for cell in cells)
     ['avg_pool_3x3', 'nor_conv_1x1', 'nor_conv_3x3', 'skip_connect']
     """
-    check_n_cells(n, n_nodes, connected_only=connected_only)
+    check_n_cells(n, n_nodes, connected_only=connected_only, space=space)
     cells: dict[Cell, None] = {}
     while len(cells) < n:
-        indices = torch.randint(len(OPERATIONS), (n_edges(n_nodes),), generator=generator)
-        cell = Cell.from_indices(indices.tolist())
+        indices = torch.randint(len(space), (n_edges(n_nodes),), generator=generator)
+        cell = Cell.from_indices(indices.tolist(), space)
         if cell.is_connected or not connected_only:
             cells[cell] = None
     return list(cells)
 
 
-def check_n_cells(n: int, n_nodes: int, *, connected_only: bool) -> None:
+def check_n_cells(
+    n: int, n_nodes: int, *, connected_only: bool, space: SearchSpace = NAS_BENCH_201
+) -> None:
     """Check that there are so many cells.
 
     Parameters
     ----------
     n, n_nodes : int
     connected_only : bool
+    space : SearchSpace, optional
         See `draw_cells`.
 
     Raises
@@ -108,9 +123,11 @@ def check_n_cells(n: int, n_nodes: int, *, connected_only: bool) -> None:
     InputError
         If there are fewer.
     """
-    # There are at least 4 ** (n_nodes - 1), so more nodes need no counting of huge numbers.
-    enough = min(n_nodes, n.bit_length() // 2 + 2)
-    available = n_cells(enough, connected_only=connected_only)
+    # A node more makes at least so many times as many cells, be one operation a zero; from three
+    # nodes on twice as many. So more nodes need no counting of huge numbers.
+    bits = max(1, (len(space) - 1).bit_length() - 1)
+    enough = min(n_nodes, n.bit_length() // bits + 3)
+    available = n_cells(enough, connected_only=connected_only, space=space)
     if n > available:
         kind = "connected cells" if connected_only else "cells"
         raise InputError(

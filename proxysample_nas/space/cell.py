@@ -7,23 +7,17 @@ import math
 import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample_nas.space.isomorphism import normal_form
 from proxysample_nas.space.notation import read_operations, write_operations
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace, get_operation
 
-OPERATIONS: tuple[str, ...] = (
-    "none",
-    "skip_connect",
-    "nor_conv_1x1",
-    "nor_conv_3x3",
-    "avg_pool_3x3",
-)
-"""The operations in the order of NAS-Bench-201, which is the order of every index."""
+if TYPE_CHECKING:
+    import torch
 
-CONVOLUTIONS: frozenset[str] = frozenset({"nor_conv_1x1", "nor_conv_3x3"})
-"""The operations that have learnable parameters."""
+    from proxysample_nas.space.network import CellNetwork
 
 
 def n_edges(n_nodes: int) -> int:
@@ -79,18 +73,20 @@ def edges_of(n_nodes: int) -> tuple[tuple[int, int], ...]:
     return tuple((source, target) for target in targets for source in range(target))
 
 
-def all_cells(n_nodes: int) -> Iterator[Cell]:
-    """Enumerate the search space lazily, ``5 ** n_edges(n_nodes)`` cells.
+def all_cells(n_nodes: int, space: SearchSpace = NAS_BENCH_201) -> Iterator[Cell]:
+    """Enumerate a search space lazily, ``len(space) ** n_edges(n_nodes)`` cells.
 
     Parameters
     ----------
     n_nodes : int
         Number of nodes: 4 gives the 15,625 cells of NAS-Bench-201, 5 gives 9,765,625.
+    space : SearchSpace, optional
+        By default that of NAS-Bench-201.
 
     Yields
     ------
     Cell
-        Ascending in ``cell.indices``, the last edge fastest.
+        Ascending in ``space.indices_of(cell)``, the last edge fastest.
 
     Raises
     ------
@@ -105,7 +101,8 @@ def all_cells(n_nodes: int) -> Iterator[Cell]:
     125
     """
     edge_count = n_edges(n_nodes)
-    return (Cell(operations) for operations in itertools.product(OPERATIONS, repeat=edge_count))
+    chosen = itertools.product(space.operations, repeat=edge_count)
+    return (Cell(operations) for operations in chosen)
 
 
 @dataclass(frozen=True, order=True, repr=False)
@@ -121,7 +118,7 @@ class Cell:
     Parameters
     ----------
     operations : sequence of str
-        One name out of `OPERATIONS` per edge, in the order of `edges_of`.
+        The name of one registered operation per edge, in the order of `edges_of`.
 
     Raises
     ------
@@ -149,8 +146,10 @@ class Cell:
         operations = tuple(self.operations)
         object.__setattr__(self, "operations", operations)
         for edge, operation in enumerate(operations):
-            if operation not in OPERATIONS:
-                raise InputError(f"edge {edge}: {unknown_name('operation', operation, OPERATIONS)}")
+            try:
+                get_operation(operation)
+            except InputError as error:
+                raise InputError(f"edge {edge}: {error}") from None
         if not operations or math.comb(self.n_nodes, 2) != len(operations):
             raise InputError(
                 f"{len(operations)} operations fit no number of nodes; give 1 (2 nodes), "
@@ -189,36 +188,40 @@ class Cell:
         ...
         proxysample.errors.InputError: position 26 of the cell: unknown operation 'skip_conect';
         did you mean 'skip_connect'? Known: none, skip_connect, nor_conv_1x1, nor_conv_3x3,
-        avg_pool_3x3
+        avg_pool_3x3. One of your own is registered first: register_operation(...)
         """
-        return cls(read_operations(text, OPERATIONS))
+        return cls(read_operations(text))
 
     @classmethod
-    def from_indices(cls, indices: Iterable[SupportsIndex]) -> Cell:
-        """Build a cell from the index of each edge's operation in `OPERATIONS`.
+    def from_indices(
+        cls, indices: Iterable[SupportsIndex], space: SearchSpace = NAS_BENCH_201
+    ) -> Cell:
+        """Build a cell from the index of each edge's operation in a search space.
 
         Parameters
         ----------
         indices : iterable of int
-            One per edge, in the order of `edges_of`, each from 0 to 4. NumPy and PyTorch
-            integers are taken too.
+            One per edge, in the order of `edges_of`, each from 0 to ``len(space) - 1``. NumPy
+            and PyTorch integers are taken too.
+        space : SearchSpace, optional
+            By default that of NAS-Bench-201.
 
         Returns
         -------
         Cell
-            With ``cell.indices`` equal to `indices`.
+            With ``space.indices_of(cell)`` equal to `indices`.
 
         Raises
         ------
         InputError
-            If an index is not an integer from 0 to 4, or their number fits no number of nodes.
+            If an index is not an integer of that range, or their number fits no number of nodes.
 
         Examples
         --------
         >>> str(Cell.from_indices([3, 1, 0]))
         '|nor_conv_3x3~0|+|skip_connect~0|none~1|'
         """
-        return cls(tuple(_operation_at(index, edge) for edge, index in enumerate(indices)))
+        return cls(tuple(_operation_at(index, edge, space) for edge, index in enumerate(indices)))
 
     @classmethod
     def filled(cls, operation: str, n_nodes: int) -> Cell:
@@ -227,7 +230,7 @@ class Cell:
         Parameters
         ----------
         operation : str
-            A name out of `OPERATIONS`; ``"skip_connect"`` gives the paper's local optimum
+            The name of a registered one; ``"skip_connect"`` gives the paper's local optimum
             (section 4.4.2, Figure 4).
         n_nodes : int
             Number of nodes, the input node included; at least 2.
@@ -256,8 +259,12 @@ class Cell:
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """The index of each edge's operation in `OPERATIONS`."""
-        return tuple(OPERATIONS.index(operation) for operation in self.operations)
+        """The index of each edge's operation in NAS-Bench-201.
+
+        `SearchSpace.indices_of` gives it in another space; `InputError` where a cell has an
+        operation of another.
+        """
+        return NAS_BENCH_201.indices_of(self)
 
     @property
     def edges(self) -> tuple[tuple[int, int, str], ...]:
@@ -271,7 +278,7 @@ class Cell:
     @property
     def n_skip_connections(self) -> int:
         """Number of edges that are skip connections, the usual measure of a collapsed search."""
-        return self.operations.count("skip_connect")
+        return sum(get_operation(name).kind == "identity" for name in self.operations)
 
     @property
     def is_connected(self) -> bool:
@@ -280,7 +287,7 @@ class Cell:
 
     @property
     def is_parameter_free(self) -> bool:
-        """Whether no convolution lies on a path from the input node to the output node.
+        """Whether nothing with parameters lies on a path from the input node to the output node.
 
         Training such a cell changes nothing inside it. The paper says of the all-skip cell that
         it "does not contain any learnable parameter" (section 4.4.2) and of ENAS's cells of
@@ -290,16 +297,19 @@ class Cell:
         The star in the paper's tables marks one such cell alone, the all-skip one: it is absent
         from ENAS's cells of skips and pools (Table 3).
         """
-        return not any(self.operations[edge] in CONVOLUTIONS for edge in self.contributing_edges)
+        return not any(
+            get_operation(self.operations[edge]).has_parameters for edge in self.contributing_edges
+        )
 
     @property
     def contributing_edges(self) -> tuple[int, ...]:
         """Indices of the edges that lie on a path without ``none`` from input to output."""
         from_input = {0}
-        for source, target, operation in self.edges:
-            if operation != "none" and source in from_input:
-                from_input.add(target)
         edges = self.edges
+        for edge in self.edges_that_pass:
+            source, target, _ = edges[edge]
+            if source in from_input:
+                from_input.add(target)
         return tuple(edge for edge in self.edges_to_output if edges[edge][0] in from_input)
 
     @property
@@ -310,14 +320,23 @@ class Cell:
         """
         to_output = {self.n_nodes - 1}
         kept = []
+        edges = self.edges
         # Sorted by source, descending: every edge out of a node is seen before those into it.
-        for edge, (source, target, operation) in sorted(
-            enumerate(self.edges), key=lambda item: -item[1][0]
-        ):
-            if operation != "none" and target in to_output:
+        for edge in sorted(self.edges_that_pass, key=lambda edge: -edges[edge][0]):
+            source, target, _ = edges[edge]
+            if target in to_output:
                 to_output.add(source)
                 kept.append(edge)
         return tuple(sorted(kept))
+
+    @property
+    def edges_that_pass(self) -> tuple[int, ...]:
+        """Indices of all edges but those of ``none``."""
+        return tuple(
+            edge
+            for edge, operation in enumerate(self.operations)
+            if get_operation(operation).kind != "zero"
+        )
 
     def unique_form(self) -> str:
         """Return a key that is equal for cells which compute the same family of functions.
@@ -341,6 +360,51 @@ class Cell:
         contributing = self.contributing_edges
         return normal_form(self.n_nodes, [self.edges[edge] for edge in contributing])
 
+    def network(
+        self,
+        n_classes: int,
+        *,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        in_channels: int = 3,
+        generator: torch.Generator | None = None,
+    ) -> CellNetwork:
+        """Build the network that has this cell everywhere, with new weights.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of logits.
+        channels : int, default=16
+            Channels of the first stage; they double twice.
+        cells_per_stage : int, default=5
+            Cells in each of the three stages.
+        in_channels : int, default=3
+            Channels of the images, which can have any height and width.
+        generator : torch.Generator, optional
+            See `proxysample_nas.space.network.CellNetwork`.
+
+        Returns
+        -------
+        CellNetwork
+            A plain ``nn.Module``.
+
+        Raises
+        ------
+        InputError
+            If a size is not a positive integer.
+
+        Examples
+        --------
+        >>> import torch
+        >>> network = Cell.filled("nor_conv_3x3", n_nodes=4).network(n_classes=10, in_channels=1)
+        >>> network(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+        """
+        from proxysample_nas.space.network import CellNetwork
+
+        return CellNetwork(self, channels, cells_per_stage, n_classes, in_channels, generator)
+
     def __str__(self) -> str:
         return write_operations(self.edges)
 
@@ -354,14 +418,14 @@ def _check_n_nodes(n_nodes: int) -> int:
     return n_nodes
 
 
-def _operation_at(index: SupportsIndex, edge: int) -> str:
+def _operation_at(index: SupportsIndex, edge: int, space: SearchSpace) -> str:
     try:
         position = operator.index(index)
     except TypeError:
         position = -1
-    if not 0 <= position < len(OPERATIONS):
+    if not 0 <= position < len(space):
         raise InputError(
             f"edge {edge}: {index!r} is not an operation index; give an integer from 0 to "
-            f"{len(OPERATIONS) - 1} ({', '.join(OPERATIONS)})"
+            f"{len(space) - 1} ({', '.join(space.operations)})"
         )
-    return OPERATIONS[position]
+    return space.operations[position]

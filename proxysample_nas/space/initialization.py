@@ -9,9 +9,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from proxysample_nas.space.operations import ScaledBatchNorm
+from proxysample_nas.space.layers import ScaledBatchNorm
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+_DRAWN = (nn.Conv2d, nn.Linear)
+_CONSTANT = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, ScaledBatchNorm)
+
+INITIALIZED = (*_DRAWN, *_CONSTANT)
+"""The layers whose parameters and buffers `build` can initialise."""
 
 
 def fresh_generator() -> torch.Generator:
@@ -46,8 +52,8 @@ def build(
     Parameters
     ----------
     factory : callable
-        Called without arguments, returns the module. Its parameters must belong to `Conv2d`,
-        `Linear`, `BatchNorm2d` or `ScaledBatchNorm` layers.
+        Called without arguments, returns the module. Its parameters must belong to layers out of
+        `INITIALIZED`.
     generator : torch.Generator, optional
         On the CPU. Without it the weights differ from call to call.
     device, dtype : optional
@@ -136,15 +142,41 @@ def uniform_fan_in(tensor: torch.Tensor, fan_in: int, generator: torch.Generator
     return nn.init.uniform_(tensor, -bound, bound, generator=generator)
 
 
+def owner_without_rule(module: nn.Module) -> nn.Module | None:
+    """Find the first part with parameters or buffers of its own that `build` cannot initialise.
+
+    Parameters
+    ----------
+    module : nn.Module
+
+    Returns
+    -------
+    nn.Module or None
+
+    Examples
+    --------
+    >>> owner_without_rule(nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 3)))
+    >>> owner_without_rule(nn.Sequential(nn.PReLU()))
+    PReLU(num_parameters=1)
+    """
+    return next(
+        (part for part in module.modules() if not isinstance(part, INITIALIZED) and _owns(part)),
+        None,
+    )
+
+
 def _initialize(module: nn.Module, generator: torch.Generator) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, _DRAWN):
         fan_in = module.weight[0].numel()
         uniform_fan_in(module.weight, fan_in, generator)
         if module.bias is not None:
             uniform_fan_in(module.bias, fan_in, generator)
-    elif isinstance(module, nn.BatchNorm2d | ScaledBatchNorm):
+    elif isinstance(module, _CONSTANT):
         module.reset_parameters()
-    elif any(True for _ in module.parameters(recurse=False)) or any(
-        True for _ in module.buffers(recurse=False)
-    ):
+    elif _owns(module):
         raise TypeError(f"no rule to initialise {type(module).__name__}")
+
+
+def _owns(module: nn.Module) -> bool:
+    own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return bool(own)

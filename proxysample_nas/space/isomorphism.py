@@ -3,12 +3,13 @@
 Every node of a cell is a sum of terms. A term is the cell's input ``x`` or the output of one
 convolution, behind any number of average pools. The normal form writes each convolution as a
 formula over such terms and then the cell's output, with the convolutions named in a canonical
-order. What it takes as equal:
+order. An operation of a user's own stands in it as a convolution does. What it takes as equal:
 
 - an operation off every path from input to output, and ``none``, adds nothing (zero pruning);
 - ``skip_connect`` is the identity;
 - a sum does not depend on the order or grouping of its terms;
 - average pooling has no parameters and is linear, so that it distributes over a sum;
+- another pool, such as max pooling, gives the same wherever it reads the same sum;
 - nodes and convolutions may be renumbered.
 
 What it keeps apart is whether a convolution is shared: ``2*c1`` (one convolution that arrives
@@ -26,6 +27,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from proxysample_nas.space.operations import get_operation
 
 Terms = Counter[tuple[int, int]]
 """How often each (convolution, number of average pools behind it) enters a sum."""
@@ -49,7 +52,7 @@ def normal_form(n_nodes: int, edges: Sequence[tuple[int, int, str]]) -> str:
     n_nodes : int
         Number of nodes; the first is the input and the last the output.
     edges : sequence of (int, int, str)
-        Source, target and operation, without ``none`` and only those on a path from the input to
+        Source, target and operation, without zeros and only those on a path from the input to
         the output. Sources of a target come before it.
 
     Returns
@@ -73,21 +76,25 @@ def normal_form(n_nodes: int, edges: Sequence[tuple[int, int, str]]) -> str:
 
 
 def _formulas(n_nodes: int, edges: Sequence[tuple[int, int, str]]) -> _Formulas:
-    kinds: list[str] = []
-    definitions: list[Terms] = []
+    formulas: list[tuple[str, Terms]] = []
     nodes: list[Terms] = [Counter() for _ in range(n_nodes)]
     nodes[0][_INPUT, 0] = 1
     for source, target, operation in sorted(edges):
-        if operation == "skip_connect":
+        kind = get_operation(operation).kind
+        if kind == "identity":
             nodes[target].update(nodes[source])
         elif operation == "avg_pool_3x3":
             for (convolution, pools), count in nodes[source].items():
                 nodes[target][convolution, pools + 1] += count
         else:
-            nodes[target][len(kinds), 0] = 1
-            kinds.append(operation)
-            definitions.append(nodes[source])
-    return _Formulas(kinds, definitions, nodes[-1])
+            formula = operation, nodes[source]
+            # Only what has no parameters is the same function wherever it stands.
+            if kind != "pool" or formula not in formulas:
+                formulas.append(formula)
+            place = formulas.index(formula) if kind == "pool" else len(formulas) - 1
+            nodes[target][place, 0] += 1
+    kinds, definitions = zip(*formulas, strict=True) if formulas else ((), ())
+    return _Formulas(list(kinds), list(definitions), nodes[-1])
 
 
 def _discrete_colourings(formulas: _Formulas) -> list[list[int]]:

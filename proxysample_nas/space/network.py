@@ -1,13 +1,17 @@
-"""The network that judges a cell: the macro skeleton filled with it."""
+"""The network that evaluates a cell: the macro skeleton filled with it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import CONVOLUTIONS, OPERATIONS, Cell
-from proxysample_nas.space.operations import KERNEL_SIZES, WideConvolution, average_pool
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.layers import WideConvolution
+from proxysample_nas.space.modules import build_module
+from proxysample_nas.space.operations import get_operation, in_fixed_order
 from proxysample_nas.space.skeleton import Skeleton
 
 
@@ -28,27 +32,49 @@ class CellModule(nn.Module):
     def __init__(self, cell: Cell, channels: int) -> None:
         super().__init__()
         self.n_nodes = cell.n_nodes
+        operations = {name: get_operation(name) for name in in_fixed_order(set(cell.operations))}
+        self._kinds = {name: operation.kind for name, operation in operations.items()}
         groups: dict[tuple[int, str], list[int]] = {}
-        for source, target, operation in cell.edges:
-            groups.setdefault((source, operation), []).append(target)
+        for source, target, name in cell.edges:
+            groups.setdefault((source, name), []).append(target)
         self.convolutions = nn.ModuleDict(
             {
-                f"{operation}~{source}": WideConvolution(
+                f"{name}~{source}": WideConvolution(
                     channels,
                     n_groups=len(targets),
-                    kernel_size=KERNEL_SIZES[operation],
+                    kernel_size=kernel_size,
                     affine=True,
                     track_running_stats=True,
                     conv_bias=False,
                 )
-                for (source, operation), targets in groups.items()
-                if operation in CONVOLUTIONS
+                for (source, name), targets in groups.items()
+                if (kernel_size := operations[name].kernel_size) is not None
             }
         )
-        edges = cell.edges
-        running = {(edges[edge][0], edges[edge][2]) for edge in cell.edges_to_output}
+        self.pools = nn.ModuleDict(
+            {
+                name: build_module(operation, channels, affine=True, track_running_stats=True)
+                for name, operation in operations.items()
+                if operation.kind == "pool"
+            }
+        )
+        self.edge_modules = nn.ModuleDict(
+            {
+                f"{name}~{source}~{target}": build_module(
+                    operations[name], channels, affine=True, track_running_stats=True
+                )
+                for source, target, name in cell.edges
+                if operations[name].kind == "module"
+            }
+        )
+        running: dict[tuple[int, str], list[int]] = {}
+        for edge in cell.edges_to_output:
+            source, target, name = cell.edges[edge]
+            running.setdefault((source, name), []).append(target)
+        # Convolutions run side by side, those too that lead nowhere.
+        running |= {key: groups[key] for key in running if self._kinds[key[1]] == "convolution"}
         self._groups = [
-            [(name, groups[source, name]) for name in OPERATIONS if (source, name) in running]
+            [(name, running[source, name]) for name in operations if (source, name) in running]
             for source in range(self.n_nodes - 1)
         ]
 
@@ -58,10 +84,10 @@ class CellModule(nn.Module):
         for source, groups in enumerate(self._groups):
             reached = sums[source]
             node = torch.zeros_like(features) if reached is None else reached
-            convolves = any(operation in CONVOLUTIONS for operation, _ in groups)
+            convolves = any(self._kinds[name] == "convolution" for name, _ in groups)
             rectified = torch.relu(node) if convolves else node
-            for operation, targets in groups:
-                terms = self._terms(operation, source, len(targets), node, rectified)
+            for name, targets in groups:
+                terms = self._terms(name, source, targets, node, rectified)
                 for target, term in zip(targets, terms, strict=True):
                     total = sums[target]
                     sums[target] = term if total is None else total + term
@@ -72,20 +98,25 @@ class CellModule(nn.Module):
         self,
         operation: str,
         source: int,
-        n_terms: int,
+        targets: list[int],
         node: torch.Tensor,
         rectified: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        if operation == "skip_connect":
-            return (node,) * n_terms
-        if operation == "avg_pool_3x3":
-            return (average_pool(node),) * n_terms
-        wide: torch.Tensor = self.convolutions[f"{operation}~{source}"](rectified)
-        return wide.chunk(n_terms, dim=1)
+    ) -> Sequence[torch.Tensor]:
+        kind = self._kinds[operation]
+        if kind == "identity":
+            return [node] * len(targets)
+        if kind == "pool":
+            return [self.pools[operation](node)] * len(targets)
+        if kind == "module":
+            return [self.edge_modules[f"{operation}~{source}~{target}"](node) for target in targets]
+        if kind == "convolution":
+            wide: torch.Tensor = self.convolutions[f"{operation}~{source}"](rectified)
+            return wide.chunk(len(targets), dim=1)
+        raise InputError(f"a network cannot run the operation {operation!r} of kind {kind!r}")
 
 
 class CellNetwork(Skeleton):
-    """The macro skeleton with the same cell everywhere, trained to judge the cell.
+    """The macro skeleton with the same cell everywhere, trained to evaluate the cell.
 
     Parameters
     ----------

@@ -5,23 +5,22 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
+from proxysample_nas.space.operations import get_operation
 
 _EXAMPLE = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|"
 _TOKEN = re.compile(r"(?P<operation>[^~|+]+)~(?P<source>[0-9]+)")
 
 
-def read_operations(text: str, known: Sequence[str]) -> tuple[str, ...]:
+def read_operations(text: str) -> tuple[str, ...]:
     """Parse ``|operation~source|...|+|...|``.
 
     Parameters
     ----------
     text : str
         See `proxysample_nas.space.cell.Cell.from_string`.
-    known : sequence of str
-        The names that an operation can have.
 
     Returns
     -------
@@ -31,11 +30,12 @@ def read_operations(text: str, known: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If the text does not follow the notation; the message gives the position in it.
+        If the text does not follow the notation or names an operation that is not registered; the
+        message gives the position in it.
 
     Examples
     --------
-    >>> read_operations("|none~0|+|skip_connect~0|none~1|", ["none", "skip_connect"])
+    >>> read_operations("|none~0|+|skip_connect~0|none~1|")
     ('none', 'skip_connect', 'none')
     """
     given: object = text
@@ -47,7 +47,7 @@ def read_operations(text: str, known: Sequence[str]) -> tuple[str, ...]:
     position = text.index(stripped) + 1
     operations: list[str] = []
     for target, group in enumerate(stripped.split("+"), start=1):
-        operations += _read_group(group, target, position, known)
+        operations += _read_group(group, target, position)
         position += len(group) + 1
     return tuple(operations)
 
@@ -76,7 +76,7 @@ def write_operations(edges: Iterable[tuple[int, int, str]]) -> str:
     return "+".join(groups)
 
 
-def _read_group(group: str, target: int, position: int, known: Sequence[str]) -> list[str]:
+def _read_group(group: str, target: int, position: int) -> list[str]:
     if len(group) < 2 or group[0] != "|" or group[-1] != "|":
         raise InputError(
             f"position {position} of the cell: the operations of node {target} must stand "
@@ -86,7 +86,7 @@ def _read_group(group: str, target: int, position: int, known: Sequence[str]) ->
     position += 1
     operations = []
     for source, token in enumerate(tokens):
-        operations.append(_read_token(token, source, position, known))
+        operations.append(_read_token(token, source, position))
         position += len(token) + 1
     if len(tokens) != target:
         raise InputError(
@@ -96,17 +96,17 @@ def _read_group(group: str, target: int, position: int, known: Sequence[str]) ->
     return operations
 
 
-def _read_token(token: str, source: int, position: int, known: Sequence[str]) -> str:
+def _read_token(token: str, source: int, position: int) -> str:
     match = _TOKEN.fullmatch(token)
     if match is None:
         raise InputError(
             f"position {position} of the cell: expected 'operation~{source}', not {token!r}"
         )
     operation = match["operation"]
-    if operation not in known:
-        raise InputError(
-            f"position {position} of the cell: {unknown_name('operation', operation, known)}"
-        )
+    try:
+        get_operation(operation)
+    except InputError as error:
+        raise InputError(f"position {position} of the cell: {error}") from None
     if match["source"] != str(source):
         raise InputError(
             f"position {position} of the cell: expected source {source} here, since the sources "

@@ -1,271 +1,364 @@
-"""The operations on the edges of a cell, grouped by what they read."""
+"""The operations that an edge can have, as a table, and the search spaces made of them.
+
+Nothing here needs torch before a module is built, so that cells are read and drawn without it.
+"""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import nn
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
-KERNEL_SIZES = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
-"""The convolutions and the side of their kernels, in pixels."""
+from proxysample.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from proxysample_nas.space.cell import Cell
+
+Kind = Literal["zero", "identity", "pool", "convolution", "module"]
+Builder = Callable[[int, bool, bool], "nn.Module"]
+"""From channels, `affine` and `track_running_stats` to the module of one edge."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def average_pool(features: torch.Tensor) -> torch.Tensor:
-    """Apply ``avg_pool_3x3``: stride 1, the padding left out of every mean.
+@dataclass(frozen=True)
+class Operation:
+    """What an edge of a cell can compute, and all that networks, reports and drawings need of it.
 
     Parameters
     ----------
-    features : torch.Tensor, shape (b, channels, h, w), floating point
+    name : str
+        As in a cell's string: letters, digits, ``_`` and ``-``.
+    kind : {"zero", "identity", "pool", "convolution", "module"}
+        How it is run. ``"zero"`` gives nothing and ``"identity"`` its input. ``"pool"`` is any
+        function without parameters; all edges out of a node share its result. ``"convolution"``
+        is ReLU, convolution and BatchNorm; all edges out of a node run as one. ``"module"`` is
+        any other, with parameters of its own on every edge.
+    colour : str
+        Of its arrows and pies, such as ``"#cc79a7"``.
+    label : str
+        What drawings call it; by default its name.
+    kernel_size : int, optional
+        Of a convolution: the odd side of its kernel.
+    builder : callable, optional
+        Of a pool or a module: ``builder(channels, affine, track_running_stats)`` makes the
+        ``nn.Module`` of one edge, which keeps the shape (b, channels, h, w) and must not change
+        its input in place. The last two say whether its BatchNorm has a learnable scale and
+        shift, and running statistics: always in the network that evaluates a cell, and in a
+        supernet as that is set.
 
-    Returns
-    -------
-    torch.Tensor, shape (b, channels, h, w)
+    Raises
+    ------
+    InputError
+        If a value cannot be used, or a kind lacks what it needs.
 
     Examples
     --------
-    >>> average_pool(torch.ones(1, 1, 2, 2)).unique()
-    tensor([1.])
+    >>> Operation("nor_conv_5x5", "convolution", "#cc79a7", label="5x5 Conv", kernel_size=5)
+    Operation(name='nor_conv_5x5', kind='convolution', colour='#cc79a7', label='5x5 Conv',
+    kernel_size=5)
     """
-    if features.device.type != "cpu" or features.dtype != torch.float32:
-        return F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
-    # On a CPU a depthwise convolution takes a fifth to a half of the time of avg_pool2d.
-    channels, height, width = features.shape[1:]
-    sums = F.conv2d(features, features.new_ones(channels, 1, 3, 3), padding=1, groups=channels)
-    counts = F.avg_pool2d(
-        features.new_ones(1, 1, height, width), 3, stride=1, padding=1, divisor_override=1
+
+    name: str
+    kind: Kind
+    colour: str
+    label: str = ""
+    kernel_size: int | None = None
+    builder: Builder | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        where = f"operation {self.name!r}"
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"{where}: a name consists of letters, digits, '_' and '-', such as 'max_pool_3x3'"
+            )
+        if self.kind not in get_args(Kind):
+            raise InputError(f"{where}: {unknown_name('kind', self.kind, get_args(Kind))}")
+        if not isinstance(self.colour, str) or not _COLOUR.fullmatch(self.colour):
+            raise InputError(f"{where}: a colour is written like '#cc79a7', not {self.colour!r}")
+        if (self.kernel_size is not None) != (self.kind == "convolution"):
+            raise InputError(
+                f"{where}: a convolution needs a kernel_size, and no other kind has one"
+            )
+        if self.kernel_size is not None and not _is_odd_size(self.kernel_size):
+            raise InputError(
+                f"{where}: kernel_size must be a positive odd integer, so that the image keeps its "
+                f"size, not {self.kernel_size!r}"
+            )
+        if callable(self.builder) != self.is_built:
+            raise InputError(
+                f"{where}: a pool or a module needs a builder, a function of (channels, affine, "
+                "track_running_stats), and no other kind has one"
+            )
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether it has parameters that training changes."""
+        return self.kind in ("convolution", "module")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether its module comes from `builder`."""
+        return self.kind in ("pool", "module")
+
+
+def _is_odd_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0 and value % 2 == 1
+
+
+def _average_pool(_channels: int, _affine: bool, _track_running_stats: bool) -> nn.Module:
+    from proxysample_nas.space.layers import AveragePool
+
+    return AveragePool()
+
+
+_BUILT_IN = (
+    Operation("none", "zero", "#b8bfc6", "Zero"),
+    Operation("skip_connect", "identity", "#0072b2", "Skip"),
+    Operation("nor_conv_1x1", "convolution", "#e69f00", "1x1 Conv", kernel_size=1),
+    Operation("nor_conv_3x3", "convolution", "#d55e00", "3x3 Conv", kernel_size=3),
+    Operation("avg_pool_3x3", "pool", "#009e73", "3x3 Avg", builder=_average_pool),
+)
+"""In the order of NAS-Bench-201, under the names of the paper, in colours of Okabe & Ito (2008),
+which colour-blind readers can tell apart."""
+
+_OPERATIONS = {operation.name: operation for operation in _BUILT_IN}
+
+
+def register_operation(operation: Operation) -> Operation:
+    """Make an operation known by its name to cells, search spaces and saved results.
+
+    Parameters
+    ----------
+    operation : Operation
+
+    Returns
+    -------
+    Operation
+        The same.
+
+    Raises
+    ------
+    InputError
+        If another operation has the name. The same one again, as when a notebook's cell is run
+        twice, takes the place of the first.
+
+    Examples
+    --------
+    >>> register_operation(Operation("none", "zero", "#000000"))
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: there is another operation 'none' already; give this one
+    another name
+    """
+    known = _OPERATIONS.get(operation.name)
+    if known is not None and (known != operation or known in _BUILT_IN):
+        raise InputError(
+            f"there is another operation {operation.name!r} already; give this one another name"
+        )
+    _OPERATIONS[operation.name] = operation
+    return operation
+
+
+def list_operations() -> list[str]:
+    """List the names of all operations that are registered.
+
+    Examples
+    --------
+    >>> list_operations()[:5]
+    ['none', 'skip_connect', 'nor_conv_1x1', 'nor_conv_3x3', 'avg_pool_3x3']
+    """
+    return list(_OPERATIONS)
+
+
+def get_operation(name: str) -> Operation:
+    """Look an operation up by its name.
+
+    Raises
+    ------
+    InputError
+        If none is registered under it; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> get_operation("nor_conv_3x3").kernel_size
+    3
+    """
+    given: object = name
+    if not isinstance(given, str) or name not in _OPERATIONS:
+        unknown = unknown_name("operation", name, _OPERATIONS)
+        raise InputError(f"{unknown}. One of your own is registered first: register_operation(...)")
+    return _OPERATIONS[name]
+
+
+def in_fixed_order(names: Iterable[str]) -> list[str]:
+    """Sort operations in an order that does not depend on when each was registered.
+
+    Examples
+    --------
+    >>> in_fixed_order({"avg_pool_3x3", "skip_connect"})
+    ['skip_connect', 'avg_pool_3x3']
+    """
+    first = [operation.name for operation in _BUILT_IN]
+    return sorted(
+        names, key=lambda name: (first.index(name) if name in first else len(first), name)
     )
-    return sums / counts
 
 
-class ScaledBatchNorm(nn.Module):
-    """BatchNorm whose groups of channels are then multiplied by one factor each.
+@dataclass(frozen=True, init=False, repr=False)
+class SearchSpace:
+    """The operations that a search chooses from on every edge.
 
-    The factors are folded into BatchNorm's scale and shift, so that they cost no pass over the
-    feature map. Statistics are per channel as in `nn.BatchNorm2d` (Ioffe & Szegedy 2015), with
-    eps 1e-5 and momentum 0.1; there is no count of batches, which a fixed momentum does not need.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of one group.
-    n_groups : int
-        Number of groups side by side.
-    affine : bool
-        Whether there is a learnable scale and shift per channel.
-    track_running_stats : bool
-        Whether to keep running statistics and to use them in evaluation mode.
-    """
-
-    eps = 1e-5
-    momentum = 0.1
-    running_mean: torch.Tensor | None
-    running_var: torch.Tensor | None
-
-    def __init__(
-        self, channels: int, n_groups: int, affine: bool, track_running_stats: bool
-    ) -> None:
-        super().__init__()
-        self.channels = channels
-        width = n_groups * channels
-        self.weight = nn.Parameter(torch.empty(width)) if affine else None
-        self.bias = nn.Parameter(torch.empty(width)) if affine else None
-        self.register_buffer("running_mean", torch.empty(width) if track_running_stats else None)
-        self.register_buffer("running_var", torch.empty(width) if track_running_stats else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the scale to 1, the shift to 0, the running mean to 0 and variance to 1."""
-        for tensor, value in (
-            (self.weight, 1.0),
-            (self.bias, 0.0),
-            (self.running_mean, 0.0),
-            (self.running_var, 1.0),
-        ):
-            if tensor is not None:
-                nn.init.constant_(tensor, value)
-
-    def forward(self, features: torch.Tensor, factors: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalise all groups.
-
-        Parameters
-        ----------
-        features : torch.Tensor, shape (b, n_groups * channels, h, w)
-        factors : torch.Tensor, shape (n_groups,), optional
-            What each group is multiplied by; 1 without it.
-
-        Returns
-        -------
-        torch.Tensor, shape (b, n_groups * channels, h, w)
-        """
-        return self._normalize(
-            features, self.running_mean, self.running_var, self.weight, self.bias, factors
-        )
-
-    def forward_group(
-        self, features: torch.Tensor, group: int, factor: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Normalise one group alone, which updates the running statistics of no other.
-
-        Parameters
-        ----------
-        features : torch.Tensor, shape (b, channels, h, w)
-        group : int
-            Which group's parameters and statistics to use.
-        factor : torch.Tensor, shape (), optional
-            What the group is multiplied by; 1 without it.
-
-        Returns
-        -------
-        torch.Tensor, shape (b, channels, h, w)
-        """
-        mean, var, weight, bias = (
-            None if tensor is None else group_of(tensor, group, self.channels)
-            for tensor in (self.running_mean, self.running_var, self.weight, self.bias)
-        )
-        factors = None if factor is None else factor.reshape(1)
-        return self._normalize(features, mean, var, weight, bias, factors)
-
-    def _normalize(
-        self,
-        features: torch.Tensor,
-        mean: torch.Tensor | None,
-        var: torch.Tensor | None,
-        weight: torch.Tensor | None,
-        bias: torch.Tensor | None,
-        factors: torch.Tensor | None,
-    ) -> torch.Tensor:
-        if factors is not None:
-            per_channel = factors.repeat_interleave(self.channels)
-            weight = per_channel if weight is None else weight * per_channel
-            bias = None if bias is None else bias * per_channel
-        by_batch = self.training or mean is None
-        return F.batch_norm(features, mean, var, weight, bias, by_batch, self.momentum, self.eps)
-
-
-class WideConvolution(nn.Module):
-    """The convolutions of one kernel size on several edges out of the same node, as one.
-
-    Convolution and BatchNorm work per output channel, so that the edges side by side give what
-    each gives alone. The ReLU before them is the caller's: both kernel sizes share it.
+    Iterating gives every `Operation`. Two spaces are equal when they have the same operations in
+    the same order, which is the order of every index and of every row of probabilities.
 
     Parameters
     ----------
-    channels : int
-        Channels of every feature map.
-    n_groups : int
-        Number of edges side by side.
-    kernel_size : int
-        1 or 3; the size of the image is kept.
-    affine, track_running_stats : bool
-        See `ScaledBatchNorm`.
-    conv_bias : bool
-        Whether the convolution has a bias, which BatchNorm cancels in training mode.
+    operations : iterable of str or Operation
+        Two or more that are registered.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, not registered or given twice, or there are fewer than two.
+
+    Examples
+    --------
+    >>> space = SearchSpace(["none", "skip_connect", "nor_conv_3x3"])
+    >>> space
+    SearchSpace.of('none+skip_connect+nor_conv_3x3')
+    >>> space.index("nor_conv_3x3"), len(space)
+    (2, 3)
     """
 
-    def __init__(
-        self,
-        channels: int,
-        n_groups: int,
-        kernel_size: int,
-        affine: bool,
-        track_running_stats: bool,
-        conv_bias: bool,
-    ) -> None:
-        super().__init__()
-        self.channels = channels
-        self.convolution = nn.Conv2d(
-            channels, n_groups * channels, kernel_size, padding=kernel_size // 2, bias=conv_bias
-        )
-        self.norm = ScaledBatchNorm(channels, n_groups, affine, track_running_stats)
+    operations: tuple[str, ...]
 
-    def forward(self, rectified: torch.Tensor, factors: torch.Tensor | None = None) -> torch.Tensor:
-        """Convolve and normalise for all edges.
+    def __init__(self, operations: Iterable[str | Operation]) -> None:
+        given: object = operations
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise InputError(
+                "a search space is made of a list of operations, such as ['none', 'nor_conv_3x3'], "
+                f"not {given!r}; SearchSpace.of reads 'none+nor_conv_3x3'"
+            )
+        names: list[str] = []
+        for name in map(_registered_name, given):
+            if name in names:
+                raise InputError(f"a search space has the operation {name!r} twice; leave one out")
+            names.append(name)
+        object.__setattr__(self, "operations", tuple(names))
+        if len(names) < 2:
+            raise InputError(f"a search space needs two operations or more, not {len(names)}")
 
-        Parameters
-        ----------
-        rectified : torch.Tensor, shape (b, channels, h, w)
-            The source node after its ReLU.
-        factors : torch.Tensor, shape (n_groups,), optional
-            What each edge's output is multiplied by; 1 without it.
-
-        Returns
-        -------
-        torch.Tensor, shape (b, n_groups * channels, h, w)
-        """
-        normalized: torch.Tensor = self.norm(self.convolution(rectified), factors)
-        return normalized
-
-    def forward_group(
-        self, rectified: torch.Tensor, group: int, factor: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Convolve and normalise for one edge alone.
+    @classmethod
+    def of(cls, given: SearchSpace | str | Iterable[str | Operation]) -> SearchSpace:
+        """Read what a searcher's `space` can be.
 
         Parameters
         ----------
-        rectified : torch.Tensor, shape (b, channels, h, w)
-            The source node after its ReLU.
-        group : int
-            Position of the edge among those of this module.
-        factor : torch.Tensor, shape (), optional
-            What the output is multiplied by; 1 without it.
+        given : SearchSpace, str or iterable of str or Operation
+            A string is ``"nas-bench-201"`` or names of operations, or both, joined by ``+``.
 
         Returns
         -------
-        torch.Tensor, shape (b, channels, h, w)
-        """
-        weight = group_of(self.convolution.weight, group, self.channels)
-        bias = self.convolution.bias
-        convolved = F.conv2d(
-            rectified,
-            weight,
-            None if bias is None else group_of(bias, group, self.channels),
-            padding=self.convolution.kernel_size[0] // 2,
-        )
-        return self.norm.forward_group(convolved, group, factor)
+        SearchSpace
 
-    def group_tensors(self, group: int) -> dict[str, torch.Tensor]:
-        """Give views of one edge's parameters and statistics, to read and to write.
-
-        Parameters
-        ----------
-        group : int
-            Position of the edge among those of this module.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-            Keyed as in ``state_dict``, each with its first dimension cut down to `channels`.
+        Raises
+        ------
+        InputError
+            If it is none of these, or an operation is unknown.
 
         Examples
         --------
-        >>> wide = WideConvolution(4, 3, 1, affine=False, track_running_stats=True, conv_bias=False)
-        >>> {name: tuple(tensor.shape) for name, tensor in wide.group_tensors(2).items()}
-        {'convolution.weight': (4, 4, 1, 1), 'norm.running_mean': (4,), 'norm.running_var': (4,)}
+        >>> SearchSpace.of("nas-bench-201") == NAS_BENCH_201
+        True
+        >>> SearchSpace.of("none+skip_connect").operations
+        ('none', 'skip_connect')
         """
-        return {
-            name: group_of(tensor, group, self.channels)
-            for name, tensor in self.state_dict().items()
-        }
+        if isinstance(given, SearchSpace):
+            return given
+        if not isinstance(given, str):
+            return cls(given)
+        names: list[str] = []
+        for word in given.split("+"):
+            names += NAS_BENCH_201.operations if word == _DEFAULT_NAME else [word]
+        return cls(names)
+
+    @property
+    def in_order_of_legend(self) -> tuple[Operation, ...]:
+        """The operations as a legend lists them: what has parameters first, nothing at all last."""
+        order = ("convolution", "module", "identity", "pool", "zero")
+        return tuple(sorted(self, key=lambda one: (order.index(one.kind), -(one.kernel_size or 0))))
+
+    def covering(self, cells: Iterable[Cell]) -> SearchSpace:
+        """Give this space, and after it whatever other operations cells have.
+
+        Examples
+        --------
+        >>> from proxysample_nas.space.cell import Cell
+        >>> str(SearchSpace.of("none+nor_conv_3x3").covering([Cell.filled("skip_connect", 2)]))
+        'none+nor_conv_3x3+skip_connect'
+        """
+        others = {name for cell in cells for name in cell.operations} - set(self.operations)
+        return SearchSpace([*self.operations, *in_fixed_order(others)])
+
+    def index(self, operation: str) -> int:
+        """Give the place of an operation in the order of this space."""
+        if operation not in self.operations:
+            raise InputError(
+                f"the operation {operation!r} is not in the search space of "
+                f"{', '.join(self.operations)}"
+            )
+        return self.operations.index(operation)
+
+    def indices_of(self, cell: Cell) -> tuple[int, ...]:
+        """Give the index of each edge's operation; `InputError` for one that is not of this space.
+
+        Examples
+        --------
+        >>> from proxysample_nas.space.cell import Cell
+        >>> NAS_BENCH_201.indices_of(Cell.filled("nor_conv_1x1", n_nodes=3))
+        (2, 2, 2)
+        """
+        return tuple(map(self.index, cell.operations))
+
+    def __contains__(self, operation: object) -> bool:
+        name = operation.name if isinstance(operation, Operation) else operation
+        return name in self.operations
+
+    def __iter__(self) -> Iterator[Operation]:
+        return map(get_operation, self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __str__(self) -> str:
+        first = len(NAS_BENCH_201.operations)
+        if self.operations[:first] == NAS_BENCH_201.operations:
+            return "+".join([_DEFAULT_NAME, *self.operations[first:]])
+        return "+".join(self.operations)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace.of({str(self)!r})"
 
 
-def group_of(tensor: torch.Tensor, group: int, channels: int) -> torch.Tensor:
-    """Cut the rows of one group of channels out of a tensor, as a view.
+def _registered_name(given: object) -> str:
+    if isinstance(given, Operation):
+        if _OPERATIONS.get(given.name) is not given:
+            raise InputError(
+                f"the operation {given.name!r} is not registered, so that no cell with it could be "
+                "read; call register_operation(...) first"
+            )
+        return given.name
+    return get_operation(given).name  # type: ignore[arg-type]  # which it checks
 
-    Parameters
-    ----------
-    tensor : torch.Tensor, shape (n_groups * channels, ...)
-    group : int
-        Which group.
-    channels : int
-        Channels of one group.
 
-    Returns
-    -------
-    torch.Tensor, shape (channels, ...)
+_DEFAULT_NAME = "nas-bench-201"
 
-    Examples
-    --------
-    >>> group_of(torch.arange(6), 1, 2)
-    tensor([2, 3])
-    """
-    return tensor.narrow(0, group * channels, channels)
+NAS_BENCH_201 = SearchSpace(_BUILT_IN)
+"""The search space of the paper, and the default of everything."""

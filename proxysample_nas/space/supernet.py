@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
+from proxysample.device import copy_to_device
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.cell import Cell, edges_of, n_edges
+from proxysample_nas.space.layers import WideConvolution
+from proxysample_nas.space.modules import build_module
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.skeleton import Skeleton
-from proxysample_nas.space.supernet_cell import SupernetCell, sample_cell, split_mixing
 
 
 class Supernet(Skeleton):
-    """The macro skeleton with all five operations on every edge of every cell.
+    """The macro skeleton with all operations of a search space on every edge of every cell.
 
     All cells share one matrix of edge weights, which is not part of the module: the searcher owns
     the architecture parameters and hands in what it made of them (DARTS, Liu et al. 2019,
@@ -45,11 +51,14 @@ class Supernet(Skeleton):
         The global random state is left alone either way.
     autocast_dtype : torch.dtype, optional
         See `Skeleton`.
+    space : SearchSpace, optional
+        The operations; by default those of NAS-Bench-201.
 
     Raises
     ------
     InputError
-        If `n_nodes` is below 2 or another size is not a positive integer.
+        If `n_nodes` is below 2, another size is not a positive integer, or an operation cannot
+        be built.
 
     Examples
     --------
@@ -71,10 +80,13 @@ class Supernet(Skeleton):
         conv_bias: bool = False,
         generator: torch.Generator | None = None,
         autocast_dtype: torch.dtype | None = None,
+        space: SearchSpace = NAS_BENCH_201,
     ) -> None:
         edge_count = n_edges(n_nodes)
         super().__init__(
-            lambda width: SupernetCell(n_nodes, width, affine, track_running_stats, conv_bias),
+            lambda width: SupernetCell(
+                n_nodes, width, affine, track_running_stats, conv_bias, space
+            ),
             channels,
             cells_per_stage,
             n_classes,
@@ -82,6 +94,7 @@ class Supernet(Skeleton):
             generator,
             autocast_dtype,
         )
+        self.space = space
         self.n_nodes = n_nodes
         self.n_edges = edge_count
         self.track_running_stats = track_running_stats
@@ -92,8 +105,8 @@ class Supernet(Skeleton):
         Parameters
         ----------
         images : torch.Tensor, shape (b, in_channels, h, w), floating point
-        mixing : torch.Tensor, shape (n_edges, 5), floating point
-            The weight of each operation on each edge, in the order of `OPERATIONS`; DARTS takes
+        mixing : torch.Tensor, shape (n_edges, n_operations), floating point
+            The weight of each operation on each edge, in the order of the space; DARTS takes
             a softmax over the last dimension. ``none`` contributes nothing.
 
         Returns
@@ -107,7 +120,7 @@ class Supernet(Skeleton):
             If a shape or dtype is another.
         """
         self._check_edge_weights("mixing", mixing)
-        mixings = split_mixing(mixing.to(images.dtype), self.n_nodes)
+        mixings = split_mixing(mixing.to(images.dtype), self.n_nodes, self.space)
         return self.propagate(images, lambda cell, features: cell(features, mixings))
 
     def forward_sampled(
@@ -123,8 +136,8 @@ class Supernet(Skeleton):
         ----------
         images : torch.Tensor, shape (b, in_channels, h, w), floating point
         operations : sequence of int, length n_edges
-            Index in `OPERATIONS` of each edge's operation.
-        gates : torch.Tensor, shape (n_edges, 5), floating point, optional
+            Index in the space of each edge's operation.
+        gates : torch.Tensor, shape (n_edges, n_operations), floating point, optional
             The chosen operation's output is multiplied by its gate, as GDAS needs (Dong & Yang
             2019, equation 7). Without it the output is taken as it is.
         scalar_trick : bool, default=False
@@ -141,7 +154,7 @@ class Supernet(Skeleton):
         InputError
             If a shape, dtype or index is another.
         """
-        cell = Cell.from_indices(operations)
+        cell = Cell.from_indices(operations, self.space)
         if cell.n_nodes != self.n_nodes:
             raise InputError(
                 f"operations must be {self.n_edges} indices, one per edge, not {len(operations)}"
@@ -152,16 +165,376 @@ class Supernet(Skeleton):
             self._check_edge_weights("gates", gates)
             gates = gates.to(images.dtype)
         updates_statistics = self.training and self.track_running_stats
-        sample = sample_cell(cell, gates, scalar_trick, run_all=updates_statistics)
+        sample = sample_cell(cell, self.space, gates, scalar_trick, run_all=updates_statistics)
         return self.propagate(
             images,
             lambda module, features: cast(SupernetCell, module).forward_sampled(features, sample),
         )
 
     def _check_edge_weights(self, name: str, weights: torch.Tensor) -> None:
-        expected = (self.n_edges, len(OPERATIONS))
+        expected = (self.n_edges, len(self.space))
         if tuple(weights.shape) != expected or not weights.is_floating_point():
             raise InputError(
                 f"{name} must be a floating point tensor of shape {expected}, not "
                 f"{weights.dtype} of shape {tuple(weights.shape)}"
             )
+
+
+@dataclass(frozen=True)
+class SourceMixing:
+    """The weights of the operations on the edges out of one node, targets ascending.
+
+    Attributes
+    ----------
+    convolutions : dict of str to torch.Tensor, shape (n_targets,)
+        One vector per convolution.
+    others : dict of str to tuple of torch.Tensor, shape ()
+        One scalar per target for every other operation but a zero.
+    """
+
+    convolutions: dict[str, torch.Tensor]
+    others: dict[str, tuple[torch.Tensor, ...]]
+
+
+def split_mixing(mixing: torch.Tensor, n_nodes: int, space: SearchSpace) -> list[SourceMixing]:
+    """Sort a matrix of edge weights by source node, once for all cells.
+
+    Parameters
+    ----------
+    mixing : torch.Tensor, shape (n_edges, n_operations)
+    n_nodes : int
+        Number of nodes of a cell.
+    space : SearchSpace
+
+    Returns
+    -------
+    list of SourceMixing
+        One per node but the last.
+    """
+    edges = edges_of(n_nodes)
+    # Indexing by a list would copy it to the device, and wait for the device, in every pass.
+    rows = mixing.unbind()
+    mixings = []
+    for node in range(n_nodes - 1):
+        weights = torch.stack(
+            [rows[edge] for edge, (source, _) in enumerate(edges) if source == node]
+        )
+        columns = {one.name: (one, weights[:, index]) for index, one in enumerate(space)}
+        mixings.append(
+            SourceMixing(
+                convolutions={
+                    name: column
+                    for name, (one, column) in columns.items()
+                    if one.kind == "convolution"
+                },
+                others={
+                    name: column.unbind()
+                    for name, (one, column) in columns.items()
+                    if one.kind not in ("convolution", "zero")
+                },
+            )
+        )
+    return mixings
+
+
+@dataclass(frozen=True)
+class SampledCell:
+    """One chosen operation per edge, with what scales it and what is added to each node.
+
+    Attributes
+    ----------
+    edges : tuple of tuple of (int, str, torch.Tensor or None)
+        For each node but the last its out-edges that are to be run: target, operation and the
+        scalar that multiplies the operation's output.
+    offsets : tuple of torch.Tensor, shape (), or None
+        What is added to every value of node 1, 2, ...
+    """
+
+    edges: tuple[tuple[tuple[int, str, torch.Tensor | None], ...], ...]
+    offsets: tuple[torch.Tensor | None, ...]
+
+
+def sample_cell(
+    cell: Cell, space: SearchSpace, gates: torch.Tensor | None, scalar_trick: bool, run_all: bool
+) -> SampledCell:
+    """Prepare the chosen operations, once for all cells.
+
+    Parameters
+    ----------
+    cell : Cell
+        The chosen operations.
+    space : SearchSpace
+    gates : torch.Tensor, shape (n_edges, n_operations), or None
+        What multiplies the chosen operations.
+    scalar_trick : bool
+        Whether the gates of the operations that were not chosen are added to the nodes.
+    run_all : bool
+        Whether to run operations, too, that do not reach the output.
+
+    Returns
+    -------
+    SampledCell
+    """
+    factors: tuple[torch.Tensor | None, ...] = (None,) * len(cell.operations)
+    offsets: tuple[torch.Tensor | None, ...] = (None,) * (cell.n_nodes - 1)
+    if gates is not None:
+        one_hot = F.one_hot(torch.tensor(space.indices_of(cell)), len(space))
+        chosen = copy_to_device(one_hot, gates.device)
+        factors = (gates * chosen).sum(dim=1).unbind()
+        if scalar_trick:
+            others = (gates * (1 - chosen)).sum(dim=1)
+            first_edges = [n_edges(node) for node in range(2, cell.n_nodes)]
+            offsets = tuple(into_node.sum() for into_node in others.tensor_split(first_edges))
+    running = set(cell.edges_that_pass if run_all else cell.edges_to_output)
+    edges: list[list[tuple[int, str, torch.Tensor | None]]] = [[] for _ in offsets]
+    for edge, (source, target, operation) in enumerate(cell.edges):
+        if edge in running:
+            edges[source].append((target, operation, factors[edge]))
+    return SampledCell(tuple(map(tuple, edges)), offsets)
+
+
+class SupernetCell(nn.Module):
+    """One cell with all operations on every edge.
+
+    What reads the same node runs together: per node there is one ReLU, one wide convolution of
+    each kernel size and one pool of each kind for all edges out of it. Only an operation of the
+    kind ``"module"`` runs edge by edge.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes, the input node included.
+    channels : int
+        Channels of every feature map.
+    affine, track_running_stats, conv_bias : bool
+        See `Supernet`.
+    space : SearchSpace
+        The operations.
+    """
+
+    def __init__(
+        self,
+        n_nodes: int,
+        channels: int,
+        affine: bool,
+        track_running_stats: bool,
+        conv_bias: bool,
+        space: SearchSpace = NAS_BENCH_201,
+    ) -> None:
+        super().__init__()
+        self.n_nodes = n_nodes
+        self.kinds = {operation.name: operation.kind for operation in space}
+        sources = range(n_nodes - 1)
+        self.convolutions = nn.ModuleDict(
+            {
+                f"{one.name}~{source}": WideConvolution(
+                    channels,
+                    n_nodes - 1 - source,
+                    one.kernel_size,
+                    affine,
+                    track_running_stats,
+                    conv_bias,
+                )
+                for source in sources
+                for one in space
+                if one.kernel_size is not None
+            }
+        )
+        self.pools = nn.ModuleDict(
+            {
+                one.name: build_module(one, channels, affine, track_running_stats)
+                for one in space
+                if one.kind == "pool"
+            }
+        )
+        self.edge_modules = nn.ModuleDict(
+            {
+                f"{one.name}~{source}~{target}": build_module(
+                    one, channels, affine, track_running_stats
+                )
+                for source in sources
+                for target in range(source + 1, n_nodes)
+                for one in space
+                if one.kind == "module"
+            }
+        )
+
+    def forward(self, features: torch.Tensor, mixings: list[SourceMixing]) -> torch.Tensor:
+        """Mix all operations on every edge.
+
+        Parameters
+        ----------
+        features : torch.Tensor, shape (b, channels, h, w)
+        mixings : list of SourceMixing
+            From `split_mixing`.
+
+        Returns
+        -------
+        torch.Tensor, shape (b, channels, h, w)
+        """
+        nodes = [features]
+        for source, mixing in enumerate(mixings):
+            node = nodes[source]
+            shared = self._run_shared(node, set(mixing.others))
+            convolved = self._convolve(source, node, mixing)
+            for target in range(source + 1, self.n_nodes):
+                group = target - source - 1
+                terms = [
+                    # Cast here and not before: so their gradients add up over cells in full.
+                    (self._term(name, source, target, node, shared), weights[group].to(node.dtype))
+                    for name, weights in mixing.others.items()
+                ]
+                part = None if convolved is None else convolved[group]
+                if target == len(nodes):
+                    nodes.append(_start_sum(node, part, terms))
+                else:
+                    # In place: the sum at a target is not read before all its edges are in.
+                    _add_to_sum(nodes[target], part, terms)
+        return nodes[-1]
+
+    def _convolve(
+        self, source: int, node: torch.Tensor, mixing: SourceMixing
+    ) -> tuple[torch.Tensor, ...] | None:
+        if not mixing.convolutions:
+            return None
+        rectified = torch.relu(node)
+        total, *others = [
+            self.convolution(name, source)(rectified, weights)
+            for name, weights in mixing.convolutions.items()
+        ]
+        for other in others:
+            total.add_(other)
+        chunks: tuple[torch.Tensor, ...] = total.chunk(self.n_nodes - 1 - source, dim=1)
+        return chunks
+
+    def forward_sampled(self, features: torch.Tensor, sample: SampledCell) -> torch.Tensor:
+        """Run one operation on every edge.
+
+        Parameters
+        ----------
+        features : torch.Tensor, shape (b, channels, h, w)
+        sample : SampledCell
+            From `sample_cell`.
+
+        Returns
+        -------
+        torch.Tensor, shape (b, channels, h, w)
+        """
+        sums: list[torch.Tensor | None] = [features, *sample.offsets]
+        for source, edges in enumerate(sample.edges):
+            operations = {operation for _, operation, _ in edges}
+            node = _full(sums[source], features)
+            convolves = any(self.kinds[operation] == "convolution" for operation in operations)
+            rectified = torch.relu(node) if convolves else node
+            shared = self._run_shared(node, operations)
+            for target, operation, factor in edges:
+                if self.kinds[operation] == "convolution":
+                    wide = self.convolution(operation, source)
+                    term = wide.forward_group(rectified, target - source - 1, factor)
+                    sums[target] = _add(sums[target], term, None)
+                else:
+                    term = self._term(operation, source, target, node, shared)
+                    sums[target] = _add(sums[target], term, factor)
+        return _full(sums[-1], features)
+
+    def _run_shared(self, node: torch.Tensor, operations: set[str]) -> dict[str, torch.Tensor]:
+        """Run what is the same on all edges out of a node, where it is asked for."""
+        return {name: pool(node) for name, pool in self.pools.items() if name in operations}
+
+    def _term(
+        self,
+        operation: str,
+        source: int,
+        target: int,
+        node: torch.Tensor,
+        shared: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Give what one edge makes of its source by an operation that is no convolution."""
+        kind = self.kinds[operation]
+        if kind == "identity":
+            return node
+        if kind == "pool":
+            return shared[operation]
+        if kind == "module":
+            output: torch.Tensor = self.edge_modules[f"{operation}~{source}~{target}"](node)
+            return output
+        raise InputError(f"a supernet cannot run the operation {operation!r} of kind {kind!r}")
+
+    def convolution(self, name: str, source: int) -> WideConvolution:
+        """Get the convolutions of one kernel size on all edges out of one node."""
+        return cast(WideConvolution, self.convolutions[f"{name}~{source}"])
+
+    def edge_tensors(self, edge: int, operation: str) -> dict[str, torch.Tensor]:
+        """Give views of the parameters and statistics of one operation on one edge.
+
+        Parameters
+        ----------
+        edge : int
+            Index in `proxysample_nas.space.cell.edges_of`.
+        operation : str
+            A convolution or a module of the space.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Detached; writing into them changes the cell. See `WideConvolution.group_tensors`.
+
+        Raises
+        ------
+        InputError
+            If the operation has no parameters or is not of the space.
+
+        Examples
+        --------
+        >>> cell = SupernetCell(4, 8, affine=True, track_running_stats=False, conv_bias=False)
+        >>> for name, tensor in cell.edge_tensors(2, "nor_conv_3x3").items():
+        ...     print(name, tuple(tensor.shape))
+        convolution.weight (8, 8, 3, 3)
+        norm.weight (8,)
+        norm.bias (8,)
+        """
+        source, target = edges_of(self.n_nodes)[edge]
+        kind = self.kinds.get(operation)
+        if kind == "convolution":
+            return self.convolution(operation, source).group_tensors(target - source - 1)
+        if kind == "module":
+            return dict(self.edge_modules[f"{operation}~{source}~{target}"].state_dict())
+        raise InputError(f"the supernet has no parameters of an operation {operation!r}")
+
+
+Terms = list[tuple[torch.Tensor, torch.Tensor]]
+"""Feature maps, and the scalar that multiplies each."""
+
+
+def _start_sum(node: torch.Tensor, part: torch.Tensor | None, terms: Terms) -> torch.Tensor:
+    """Add up in a tensor of its own, which may be added to in place."""
+    if not terms:
+        return torch.zeros_like(node) if part is None else part.clone()
+    (feature, weight), *others = terms
+    feature = feature.to(node.dtype)
+    total = feature * weight if part is None else torch.addcmul(part, feature, weight)
+    _add_to_sum(total, None, others)
+    return total
+
+
+def _add_to_sum(total: torch.Tensor, part: torch.Tensor | None, terms: Terms) -> None:
+    if part is not None:
+        total.add_(part)
+    for feature, weight in terms:
+        total.addcmul_(feature.to(total.dtype), weight)
+
+
+def _add(
+    total: torch.Tensor | None, term: torch.Tensor, factor: torch.Tensor | None
+) -> torch.Tensor:
+    total = None if total is None else total.to(term.dtype)
+    if factor is None:
+        return term if total is None else total + term
+    factor = factor.to(term.dtype)
+    return term * factor if total is None else torch.addcmul(total, term, factor)
+
+
+def _full(total: torch.Tensor | None, features: torch.Tensor) -> torch.Tensor:
+    if total is None:
+        return torch.zeros_like(features)
+    return total.to(features.dtype).expand_as(features)

@@ -313,7 +313,8 @@ class Study:
         str
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
-        return markdown_document(accuracy_table(self.results(), component))
+        store = StudyStore(store_path(self.folder), must_exist=True)
+        return markdown_document(accuracy_table(StudyResults.read(store, component), component))
 
     def save_tables(self) -> list[Path]:
         """Write every searcher's table as CSV and Markdown into the study's folder.

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from proxysample.errors import InputError
-from proxysample.plain_values import (
-    AMOUNT,
-    COUNT,
-    INTEGER,
-    MAPPING,
-    MEASURE,
-    PERCENT,
-    TEXT,
-    list_of,
-    require_values,
-)
+from proxysample.records import Amount, Count, Integer, Measure, Percent, Record
 from proxysample_nas.space.cell import Cell
-
-RUN = {
-    "cell": TEXT,
-    "seed": INTEGER,
-    "accuracy": PERCENT,
-    "split": TEXT,
-    "train_losses": list_of(MEASURE),
-    "train_accuracy": PERCENT,
-    "n_parameters": COUNT,
-    "n_train": COUNT,
-    "n_test": COUNT,
-    "seconds": AMOUNT,
-    "device": TEXT,
-}
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingRun(Record, title="a training's result"):
     """One network trained from scratch from one seed.
 
     Attributes
@@ -62,52 +37,20 @@ class TrainingRun:
     """
 
     cell: Cell
-    seed: int
-    accuracy: float
+    seed: Integer
+    accuracy: Percent
     split: str
-    train_losses: tuple[float, ...]
-    train_accuracy: float
-    n_parameters: int
-    n_train: int
-    n_test: int
-    seconds: float
+    train_losses: tuple[Measure, ...]
+    train_accuracy: Percent
+    n_parameters: Count
+    n_train: Count
+    n_test: Count
+    seconds: Amount
     device: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Turn the run into plain JSON values.
-
-        Returns
-        -------
-        dict
-        """
-        return asdict(self) | {"cell": str(self.cell), "train_losses": list(self.train_losses)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        TrainingRun
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        require_values(values, RUN, "a training's result")
-        cell = Cell.from_string(values["cell"])
-        losses = tuple(values["train_losses"])
-        own = {name: values[name] for name in RUN}
-        return cls(**(own | {"cell": cell, "train_losses": losses}))
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Record, title="an evaluation"):
     """A cell judged from several seeds, as the paper's tables have it.
 
     Parameters
@@ -183,32 +126,3 @@ class Evaluation:
     def seconds(self) -> float:
         """Wall-clock time of all runs together."""
         return sum(run.seconds for run in self.runs)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Turn the evaluation into plain JSON values.
-
-        Returns
-        -------
-        dict
-        """
-        return {"runs": [run.to_dict() for run in self.runs]}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Parameters
-        ----------
-        values : dict
-
-        Returns
-        -------
-        Evaluation
-
-        Raises
-        ------
-        InputError
-            If a value is missing or of another type.
-        """
-        require_values(values, {"runs": list_of(MAPPING)}, "an evaluation")
-        return cls([TrainingRun.from_dict(run) for run in values["runs"]])

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from proxysample_nas.space.cell import OPERATIONS, edges_of, n_edges
+from proxysample_nas.space.cell import edges_of, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 
 
@@ -42,7 +43,9 @@ class ReferenceCell(nn.Module):
         super().__init__()
         self.n_nodes = n_nodes
         self.edges = nn.ModuleList(
-            nn.ModuleList(create_operation(name, channels, *options) for name in OPERATIONS)
+            nn.ModuleList(
+                create_operation(name, channels, *options) for name in NAS_BENCH_201.operations
+            )
             for _ in range(n_edges(n_nodes))
         )
 
@@ -240,7 +243,7 @@ def _paired_modules(
         for edge, (source, target) in enumerate(edges_of(supernet.n_nodes)):
             for name in ("nor_conv_1x1", "nor_conv_3x3"):
                 wide = cell.convolution(name, source)
-                plain = plain_cell.edges[edge][OPERATIONS.index(name)]
+                plain = plain_cell.edges[edge][NAS_BENCH_201.index(name)]
                 label = f"cell {index} edge {edge} {name}"
                 yield f"{label} convolution", wide.convolution, plain[1], target - source - 1
                 yield f"{label} norm", wide.norm, plain[2], target - source - 1

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import OPERATIONS, Cell, all_cells, edges_of, n_edges
+from proxysample_nas.space.cell import Cell, all_cells, edges_of, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
 
 THREE_NODES = "|nor_conv_3x3~0|+|skip_connect~0|none~1|"
 BEST_OF_BENCHMARK = (
@@ -28,7 +29,9 @@ BEST_OF_BENCHMARK = (
 def cells(draw: st.DrawFn) -> Cell:
     n_nodes = draw(st.integers(2, 6))
     length = math.comb(n_nodes, 2)
-    names = draw(st.lists(st.sampled_from(OPERATIONS), min_size=length, max_size=length))
+    names = draw(
+        st.lists(st.sampled_from(NAS_BENCH_201.operations), min_size=length, max_size=length)
+    )
     return Cell(tuple(names))
 
 
@@ -89,7 +92,7 @@ def test_broken_notation_is_refused_with_its_position(text: str, message: str) -
         Cell.from_string(text)
 
 
-@given(st.lists(st.sampled_from([*OPERATIONS, *"|+~0123456789 ", "none~0|"])))
+@given(st.lists(st.sampled_from([*NAS_BENCH_201.operations, *"|+~0123456789 ", "none~0|"])))
 def test_no_string_is_refused_in_another_way(pieces: list[str]) -> None:
     text = "|" + "".join(pieces)
     try:

@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import EpochRecord, SearchCollapseWarning, create_searcher
 from proxysample_nas.searchers.gradient import GradientSearcher
-from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.operations import NAS_BENCH_201
 
 SMALL: dict[str, Any] = {
     "n_nodes": 3,
@@ -60,7 +60,7 @@ def test_the_warning_names_the_cures_that_are_left(
     def with_skips(self: Any, *args: Any) -> Any:
         state = original(self, *args)
         with torch.no_grad():
-            state.alphas[:, OPERATIONS.index("skip_connect")] += 5
+            state.alphas[:, NAS_BENCH_201.index("skip_connect")] += 5
         return state
 
     monkeypatch.setattr(GradientSearcher, "_create_state", with_skips)

@@ -21,7 +21,7 @@ from proxysample_nas.searchers import (
     SearchResult,
 )
 from proxysample_nas.searchers import gradient as gradient_module
-from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.training.optimization import DivergenceError
 
 # A search of one epoch ends near its random beginning, where a cell may well have no path.
@@ -68,7 +68,7 @@ def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
         weights = np.array(record.architecture_weights)
         assert weights.shape == (3, 5)
         np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
-        likeliest = tuple(OPERATIONS[index] for index in weights.argmax(axis=1))
+        likeliest = tuple(NAS_BENCH_201.operations[index] for index in weights.argmax(axis=1))
         assert record.cell.operations == likeliest
         assert record.seconds > 0
     assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss
@@ -125,7 +125,7 @@ def test_a_collapse_is_warned_of_once(proxy: Any, monkeypatch: pytest.MonkeyPatc
     def with_skips(self: DARTS, *args: Any) -> Any:
         state = original(self, *args)
         with torch.no_grad():
-            state.alphas[:, OPERATIONS.index("skip_connect")] += 5
+            state.alphas[:, NAS_BENCH_201.index("skip_connect")] += 5
         return state
 
     monkeypatch.setattr(DARTS, "_create_state", with_skips)
@@ -149,11 +149,17 @@ def test_divergence_names_epoch_and_learning_rate(proxy: Any) -> None:
         ({"learning_rate": -1}, "learning_rate must be a finite number"),
         ({"minimum_learning_rate": 0.1}, "exceeds learning_rate=0.025"),
         ({"momentum": 0}, "nesterov=True needs a momentum"),
-        ({"gradient_clip": 0}, "gradient_clip=0"),
+        (
+            {"gradient_clip": 0},
+            "gradient_clip must be a positive number or None, not 0; None is for no",
+        ),
         ({"architecture_betas": (0.5, 1.0)}, "architecture_betas"),
         ({"architecture_betas": 0.5}, "architecture_betas"),
         ({"architecture_fraction": 1.0}, "strictly between 0 and 1"),
-        ({"finite_difference": 0}, "finite_difference must be positive"),
+        (
+            {"finite_difference": 0},
+            "finite_difference must be a positive number, not 0; the authors used",
+        ),
         ({"protocol": "papper"}, "did you mean 'paper'"),
         ({"random_state": -1}, "random_state must be"),
         ({"normalization": Normalization((0.5,) * 3, (0.5,) * 3)}, "1 channels"),

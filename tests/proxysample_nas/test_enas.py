@@ -28,7 +28,8 @@ from proxysample_nas.searchers.enas_updates import (
     update_controller,
     update_shared_weights,
 )
-from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import DivergenceError
 
@@ -224,7 +225,7 @@ def test_the_controller_learns_what_is_rewarded(
     )  # fmt: skip
     result = searcher.search(proxy, proxy)
     rewards = [record.details["reward"] for record in result.history]
-    pool = OPERATIONS.index("avg_pool_3x3")
+    pool = NAS_BENCH_201.index("avg_pool_3x3")
     assert result.history[-1].cell.indices.count(pool) == 3
     assert min(row[pool] for row in result.history[-1].architecture_weights) > 0.5
     assert rewards[-1] > rewards[0] + 0.3
@@ -363,15 +364,21 @@ def test_divergence_names_epoch_and_learning_rate(proxy: Any) -> None:
         ({"controller_updates": 0}, "controller_updates must be"),
         ({"controller_samples": -1}, "controller_samples must be"),
         ({"n_candidates": 0}, "n_candidates must be"),
-        ({"controller_temperature": 0}, "controller_temperature must be positive"),
-        ({"controller_tanh_constant": 0}, "controller_tanh_constant must be positive"),
-        ({"controller_epsilon": 0.0}, "controller_epsilon must be positive"),
-        ({"controller_gradient_clip": 0}, "controller_gradient_clip must be positive"),
+        ({"controller_temperature": 0}, "controller_temperature must be a positive number"),
+        ({"controller_tanh_constant": 0}, "controller_tanh_constant must be a positive number"),
+        ({"controller_epsilon": 0.0}, "controller_epsilon must be a positive number"),
+        (
+            {"controller_gradient_clip": 0},
+            "controller_gradient_clip must be a positive number or None, not 0; None",
+        ),
         ({"controller_learning_rate": -1}, "controller_learning_rate must be a finite"),
         ({"controller_betas": (0.0, 1.0)}, "controller_betas must be"),
         ({"entropy_weight": "x"}, "entropy_weight must be a finite"),
-        ({"baseline_decay": 1.0}, "must be below 1"),
-        ({"gradient_clip": 0}, "gradient_clip=0"),
+        ({"baseline_decay": 1.0}, "must be a number from 0 to below 1, not 1.0; .* take 0.99"),
+        (
+            {"gradient_clip": 0},
+            "gradient_clip must be a positive number or None, not 0; None is for no",
+        ),
         ({"minimum_learning_rate": 0.1}, "exceeds learning_rate=0.05"),
     ],
 )

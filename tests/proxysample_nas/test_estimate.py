@@ -19,18 +19,13 @@ from proxysample_nas.study.experiments.base import Part, Trial
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.evaluation import training_trial, trial_cells
 from proxysample_nas.study.experiments.scoring import scoring_trial
-from proxysample_nas.study.experiments.search_trial import (
-    Sizes,
-    search_counts,
-    search_sizes,
-    search_trial,
-)
+from proxysample_nas.study.experiments.search import search_sizes, search_trial
 from proxysample_nas.study.forecast.calibration import ONCE, Rates, time_trial
 from proxysample_nas.study.forecast.durations import Seconds
 from proxysample_nas.study.forecast.estimate import estimate_study
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
-SIZES = Sizes(n_weights=300, n_architecture=200)
+SIZES = (300, 200)
 
 
 class ByEpochs(RandomSearch):
@@ -38,6 +33,9 @@ class ByEpochs(RandomSearch):
 
     id = "by-epochs"
     tried: ClassVar[list[int]] = []
+    work = Searcher.work
+    shortened = Searcher.shortened
+    lengthenings = Searcher.lengthenings
 
     def search(self, *given: Any, **named: Any) -> SearchResult:
         ByEpochs.tried.append(self.epochs)
@@ -165,7 +163,7 @@ def test_no_long_run_begins_when_the_time_is_up():
 )
 def test_counts_are_those_of_the_algorithms(name, parameters, expected):
     searcher = create_searcher(name, **({"n_nodes": 3} | parameters))
-    assert search_counts(searcher, SIZES) == expected
+    assert searcher.work(*SIZES) == expected
 
 
 @pytest.fixture
@@ -192,8 +190,8 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
     before = torch.get_rng_state()
     rates = time_trial(search_trial(searcher, StudyContext(configuration).data), seconds=0.3)
     assert torch.equal(before, torch.get_rng_state())
-    assert rates.seconds.keys() - {ONCE} == search_counts(searcher, SIZES).keys()
-    assert rates.estimate(search_counts(searcher, SIZES)) > 0
+    assert rates.seconds.keys() - {ONCE} == searcher.work(*SIZES).keys()
+    assert rates.estimate(searcher.work(*SIZES)) > 0
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "by-epochs"])
@@ -202,8 +200,8 @@ def test_a_search_takes_about_as_long_as_estimated(context, name):
     data = context.data
     rates = time_trial(search_trial(searcher, data), seconds=2.0)
     result = searcher.search(data.train_images)
-    sizes = Sizes(result.facts.n_weight_samples, result.facts.n_architecture_samples)
-    estimated = rates.estimate(search_counts(searcher, sizes))
+    sizes = result.facts.n_weight_samples, result.facts.n_architecture_samples
+    estimated = rates.estimate(searcher.work(*sizes))
     # Other processes may take the machine away for a while; a wrong count is off by more.
     assert estimated / 4 < result.seconds < estimated * 4
 
@@ -307,12 +305,12 @@ def test_a_search_that_cannot_be_timed_is_told(tiny_settings, tmp_path, name, me
 
 def test_a_share_that_is_not_told_is_needed_only_where_images_are_held_out(tiny_settings):
     half = StudyConfiguration.build(**tiny_settings(architecture_data="test-half"))
-    assert search_sizes(Untimed(), StudyContext(half).data, 50) == Sizes(50, 180)
+    assert search_sizes(Untimed(), StudyContext(half).data, 50) == (50, 180)
     held_out = StudyConfiguration.build(**tiny_settings())
     with pytest.raises(InputError, match="untimed has no parameter architecture_fraction"):
         search_sizes(Untimed(), StudyContext(held_out).data, 50)
     fraction = create_searcher("darts-v1", architecture_fraction=0.2)
-    assert search_sizes(fraction, StudyContext(held_out).data, 50) == Sizes(40, 10)
+    assert search_sizes(fraction, StudyContext(held_out).data, 50) == (40, 10)
 
 
 def test_cells_of_no_known_size_are_told(tiny_settings, tmp_path):

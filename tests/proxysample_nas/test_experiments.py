@@ -13,7 +13,7 @@ import pytest
 from proxysample import InputError
 from proxysample.experiments.experiment import Outcome
 from proxysample.experiments.store import Contents
-from proxysample.plain_values import AMOUNT
+from proxysample.records import AMOUNT
 from proxysample_nas.study import Component, Study
 from proxysample_nas.study.experiments import plan
 from proxysample_nas.study.experiments.base import (

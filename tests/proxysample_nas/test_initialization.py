@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from proxysample_nas.space.initialization import build, fresh_generator, materialize, uniform_fan_in
-from proxysample_nas.space.operations import ScaledBatchNorm
+from proxysample_nas.space.layers import ScaledBatchNorm
 
 LAYERS = {
     "3x3 convolution": lambda: nn.Conv2d(16, 64, 3),
@@ -69,8 +69,8 @@ def test_dtype_changes_the_precision_and_not_the_draw() -> None:
 
 
 def test_parameters_without_a_rule_are_refused() -> None:
-    with pytest.raises(TypeError, match="no rule to initialise LayerNorm"):
-        build(lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    with pytest.raises(TypeError, match="no rule to initialise PReLU"):
+        build(lambda: nn.Sequential(nn.Linear(2, 2), nn.PReLU()))
 
 
 def test_parameters_stay_trainable() -> None:

@@ -27,7 +27,7 @@ from proxysample_nas.searchers.perturbation import (
     select_by_perturbation,
 )
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.space.cell import OPERATIONS
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import DivergenceError
 
 from .prepared import prepared
@@ -166,7 +166,7 @@ def plain_selection(
                 right += float((logits.argmax(dim=1) == labels).sum())
             scores.append((right, -loss, operation))
         _, loss, decisions[edge] = min(scores)
-        told.append((edge, OPERATIONS[decisions[edge]], -loss / 100))
+        told.append((edge, NAS_BENCH_201.operations[decisions[edge]], -loss / 100))
         if remaining:
             for _ in range(n_epochs):
                 for pair in batches.epoch(*generators):
@@ -197,8 +197,8 @@ def test_the_choice_equals_that_of_a_plain_loop(proxy: Any, order: int) -> None:
     ]
     for decision, (edge, operation, loss) in zip(selection.decisions, expected, strict=True):
         assert selection.cell.operations[edge] == operation
-        assert decision.losses[OPERATIONS.index(operation)] == pytest.approx(loss, rel=1e-9)
-        assert min(decision.accuracies) == decision.accuracies[OPERATIONS.index(operation)]
+        assert decision.losses[NAS_BENCH_201.index(operation)] == pytest.approx(loss, rel=1e-9)
+        assert min(decision.accuracies) == decision.accuracies[NAS_BENCH_201.index(operation)]
 
 
 def without_times(result: SearchResult) -> SearchResult:
@@ -309,7 +309,7 @@ def test_progress_is_shown_on_demand(proxy: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_a_choice_that_collapses_is_warned_of(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def skips(edge: int, outcomes: Tensor) -> EdgeDecision:
+    def skips(edge: int, outcomes: Tensor, space: SearchSpace) -> EdgeDecision:
         return decided(edge, "skip_connect")
 
     monkeypatch.setattr(perturbation_module, "decide", skips)

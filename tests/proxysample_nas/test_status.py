@@ -14,7 +14,7 @@ from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.evaluation import Training
 from proxysample_nas.study.experiments.known import read_configuration
-from proxysample_nas.study.experiments.plan import Plan, read_progress
+from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.forecast.durations import Durations, Seconds
 from proxysample_nas.study.forecast.status import StudyStatus
@@ -36,7 +36,7 @@ def plan_of(study: Study) -> Plan:
 
 
 def durations(study: Study) -> Durations:
-    return Durations(read_progress(study.store))
+    return Durations(plan_of(study).progress())
 
 
 def search(study: Study, cell: str = "|none~0|+|none~0|none~1|") -> None:

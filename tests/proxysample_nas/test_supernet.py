@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.space.cell import OPERATIONS, Cell, n_edges
-from proxysample_nas.space.supernet import Supernet
-from proxysample_nas.space.supernet_cell import sample_cell
+from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.operations import NAS_BENCH_201
+from proxysample_nas.space.supernet import Supernet, sample_cell
 from tests.proxysample_nas.reference_supernet import (
     Pairs,
     ReferenceSupernet,
@@ -143,7 +143,7 @@ def test_operations_without_effect_are_run_only_for_their_statistics(
 ) -> None:
     """Node 2 leads nowhere, so that what enters it could be left out."""
     cell = Cell.from_indices([3, 2, 4, 0, 1, 0])
-    sample = sample_cell(cell, None, scalar_trick=False, run_all=run_all)
+    sample = sample_cell(cell, NAS_BENCH_201, None, scalar_trick=False, run_all=run_all)
     assert sum(map(len, sample.edges)) == n_run
 
 
@@ -162,7 +162,7 @@ def test_one_hot_mixture_equals_the_sample() -> None:
     supernet.eval()
     images, _ = batch()
     operations = torch.tensor([3, 1, 2, 4, 0, 3])
-    mixing = F.one_hot(operations, len(OPERATIONS)).double()
+    mixing = F.one_hot(operations, len(NAS_BENCH_201)).double()
     torch.testing.assert_close(
         supernet(images, mixing), supernet.forward_sampled(images, operations.tolist())
     )
@@ -170,7 +170,7 @@ def test_one_hot_mixture_equals_the_sample() -> None:
 
 @pytest.mark.parametrize(("n_nodes", "published"), [(5, 2_778_406), (4, 1_698_706)])
 def test_parameter_counts_are_the_published_ones(n_nodes: int, published: int) -> None:
-    n_architecture = n_edges(n_nodes) * len(OPERATIONS)
+    n_architecture = n_edges(n_nodes) * len(NAS_BENCH_201)
     for net in (Supernet(n_nodes, conv_bias=True), ReferenceSupernet(n_nodes)):
         n_weights = sum(parameter.numel() for parameter in net.parameters())
         assert n_weights + n_architecture == published

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from proxysample.experiments.experiment import Experiment
-from proxysample.experiments.store import Contents, Store
-from proxysample.plain_values import MAPPING, NUMBER, TEXT, Kind
+from proxysample.experiments.store import Contents, Record, Store
+from proxysample.records import MAPPING, NUMBER, TEXT, Kind
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.results import Findings, Row
@@ -218,6 +218,7 @@ class Progress:
         self.kinds = tuple(kinds)
         self._listed: dict[type[StudyExperiment], list[Any]] = {}
         self._results: dict[type[StudyExperiment], dict[str, dict[str, Any]]] = {}
+        self._records: dict[str, dict[str, Record]] = {}
 
     @cached_property
     def states(self) -> dict[str, str]:
@@ -256,14 +257,22 @@ class Progress:
 
     def results_of(self, experiments: Iterable[StudyExperiment]) -> dict[str, dict[str, Any]]:
         """Give the results of experiments, by their keys; one that has none is left out."""
-        named = [one for one in experiments if one.is_named]
-        keys = {one.key for one in named}
+        keys: dict[str, set[str]] = {}
+        for one in experiments:
+            if one.is_named:
+                keys.setdefault(one.kind, set()).add(one.key)
         return {
-            record.key: record.result
-            for kind in dict.fromkeys(one.kind for one in named)
-            for record in self.store.results(kind, keys).values()
-            if record.result is not None
+            key: record.result
+            for kind, wanted in keys.items()
+            for key, record in (self._records.get(kind) or self.store.results(kind, wanted)).items()
+            if key in wanted and record.result is not None
         }
+
+    def records(self, kind: str) -> dict[str, Record]:
+        """Give all that the store keeps of a kind, of this study or of other settings."""
+        if kind not in self._records:
+            self._records[kind] = self.store.results(kind)
+        return self._records[kind]
 
     @cached_property
     def rows(self) -> list[Row]:

@@ -13,7 +13,7 @@ import torch
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
-from proxysample.plain_values import MAPPING, PERCENT, POSITIVE, TEXT
+from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
 from proxysample_nas.searchers.uniform_cells import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import (
@@ -31,7 +31,7 @@ from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer
 from proxysample_nas.study.results import CellAccuracy, Findings, best_cells
-from proxysample_nas.training.evaluation import RUN, TrainingRun
+from proxysample_nas.training.evaluation import TrainingRun
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -46,7 +46,9 @@ class Training(StudyExperiment):
     kind: ClassVar[str] = "training"
     stage: ClassVar[str] = "evaluation"
     contents: ClassVar[Contents] = Contents(
-        RUN | {"n_train": POSITIVE, "machine": MAPPING}, SPECIFICATION, {"machine": MACHINE}
+        TrainingRun.kinds() | {"n_train": POSITIVE, "machine": MAPPING},
+        SPECIFICATION,
+        {"machine": MACHINE},
     )
     fills_rows: ClassVar[bool] = True
 

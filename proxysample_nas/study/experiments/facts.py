@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Annotated
 
-from proxysample.plain_values import (
-    MAPPING,
-    POSITIVE,
-    TEXT,
-    list_of,
-    mapping_to,
-    one_of,
-    optional,
-    read_json,
-    require_values,
-)
+from proxysample.records import REQUIRED, Positive, Record, one_of
 
 WHERE = "what the store knows of the data"
-FACTS = {"datasets": mapping_to(MAPPING), "lookup_fingerprint": optional(TEXT)}
-DATASET = {
-    "fingerprint": TEXT,
-    "n_train": POSITIVE,
-    "n_test": POSITIVE,
-    "n_classes": POSITIVE,
-    "image_shape": list_of(POSITIVE, 3),
-    "split": one_of("test", "test half"),
-}
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
+class DatasetFacts(Record, title=WHERE):
     """What a report has to state about a dataset.
 
     Attributes
@@ -49,15 +29,15 @@ class DatasetFacts:
     """
 
     fingerprint: str
-    n_train: int
-    n_test: int
-    n_classes: int
-    image_shape: tuple[int, int, int]
-    split: str
+    n_train: Positive
+    n_test: Positive
+    n_classes: Positive
+    image_shape: tuple[Positive, Positive, Positive]
+    split: Annotated[str, one_of("test", "test half")]
 
 
 @dataclass(frozen=True)
-class StudyFacts:
+class StudyFacts(Record, title=WHERE):
     """What is known of everything that a study reads.
 
     Attributes
@@ -66,36 +46,13 @@ class StudyFacts:
         The study's dataset and those of its transfers, by name.
     lookup_fingerprint : str or None
         Of the file of published accuracies.
+
+    Examples
+    --------
+    >>> facts = StudyFacts({"digits": DatasetFacts("ab", 100, 360, 10, (8, 8, 1), "test")})
+    >>> StudyFacts.from_json(facts.to_json()) == facts
+    True
     """
 
     datasets: Mapping[str, DatasetFacts]
-    lookup_fingerprint: str | None = None
-
-    def to_json(self) -> str:
-        """Write the facts as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; `InputError` where it is damaged.
-
-        Examples
-        --------
-        >>> facts = StudyFacts({"digits": DatasetFacts("ab", 100, 360, 10, (8, 8, 1), "test")})
-        >>> StudyFacts.from_json(facts.to_json()) == facts
-        True
-        """
-        values = read_json(text, WHERE)
-        require_values(values, FACTS, WHERE)
-        for one in values["datasets"].values():
-            require_values(one, DATASET, WHERE)
-        return cls(
-            {name: _dataset_facts(one) for name, one in values["datasets"].items()},
-            values["lookup_fingerprint"],
-        )
-
-
-def _dataset_facts(values: Mapping[str, Any]) -> DatasetFacts:
-    height, width, channels = values["image_shape"]
-    own = {name: values[name] for name in DATASET}
-    return DatasetFacts(**own | {"image_shape": (height, width, channels)})
+    lookup_fingerprint: Annotated[str | None, REQUIRED] = None

@@ -68,28 +68,17 @@ def kind_named(name: str) -> type[StudyExperiment]:
     return next(kind for kind in KINDS if kind.kind == name)
 
 
-def read_progress(store: Store, searcher: Component | None = None) -> Progress:
-    """Read how far a store's study is, or the part of it that is one searcher's.
-
-    Parameters
-    ----------
-    store : Store
-    searcher : Component, optional
-        One of the study's; all by default.
-
-    Returns
-    -------
-    Progress
-
-    Raises
-    ------
-    InputError
-        If no study was run in the store, or it is damaged.
-    """
-    configuration, info = read_configuration(store)
+def progress_of(
+    configuration: StudyConfiguration,
+    info: StudyFacts,
+    store: Store,
+    searcher: Component | None = None,
+) -> Progress:
+    """Read how far a study is, or the part of it that is one searcher's."""
     if searcher is not None:
-        configuration = dataclasses.replace(configuration, searchers=(searcher,))
-    return Progress(KnownStudy(configuration, info), store, KINDS)
+        chosen = tuple(one for one in configuration.searchers if one == searcher)
+        configuration = dataclasses.replace(configuration, searchers=chosen)
+    return Plan(configuration, info, store).progress()
 
 
 def read_rows(store: Store, searcher: Component | None = None) -> list[Row]:
@@ -105,5 +94,10 @@ def read_rows(store: Store, searcher: Component | None = None) -> list[Row]:
     -------
     list of Row
         A setting that has not been searched has no cells.
+
+    Raises
+    ------
+    InputError
+        If no study was run in the store, or it is damaged.
     """
-    return read_progress(store, searcher).rows
+    return progress_of(*read_configuration(store), store, searcher).rows

@@ -15,8 +15,8 @@ from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import Outcome
 from proxysample.experiments.store import Contents
-from proxysample.plain_values import AMOUNT
 from proxysample.ranking import Ranking
+from proxysample.records import AMOUNT
 from proxysample.registry import READY_MADE
 from proxysample.sampler import Sampler
 from proxysample_nas.study.experiments.base import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -9,26 +11,26 @@ from typing import Any, ClassVar, Self
 
 import torch
 
+from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
 from proxysample.keeping import IntArray, n_kept
-from proxysample.plain_values import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of, optional
+from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of, optional
+from proxysample_nas.searchers import Searcher
+from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import (
     SPECIFICATION,
     Counts,
+    Part,
     Progress,
     StudyExperiment,
     Trial,
 )
 from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.experiments.search_trial import (
-    search_counts,
-    search_sizes,
-    search_trial,
-)
 from proxysample_nas.study.grid.settings import Setting
 from proxysample_nas.study.results import Findings
 
@@ -179,11 +181,60 @@ class Search(StudyExperiment):
         return not parameters.get("steps_per_epoch")
 
     def counts(self, context: StudyContext) -> Counts:
-        """Count what the searcher does on so many samples."""
+        """Ask the searcher what it does on so many samples."""
         searcher = context.configuration.create_searcher(self.setting.searcher)
-        return search_counts(searcher, search_sizes(searcher, context.data, self.n_samples))
+        return searcher.work(*search_sizes(searcher, context.data, self.n_samples))
 
     def trials(self, context: StudyContext) -> Sequence[Trial[Any]]:
         """Make a few steps of the searcher."""
         searcher = context.configuration.create_searcher(self.setting.searcher)
         return [search_trial(searcher, context.data)]
+
+
+def search_sizes(searcher: Searcher, data: StudyData, n_samples: int) -> tuple[int, int]:
+    """Say how many images of a proxy train the weights, and how many the architecture.
+
+    Raises
+    ------
+    InputError
+        If the searcher has to hold images out, and does not say what share of them.
+    """
+    if data.architecture_images is not None:
+        return n_samples, len(data.architecture_images)
+    fraction = _parameter(
+        searcher, "architecture_fraction", "it is not known how many images it trains on"
+    )
+    n_architecture = round(fraction * n_samples)
+    return n_samples - n_architecture, n_architecture
+
+
+def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
+    """Search on a few batches of a study's data; `InputError` if no search can be that short."""
+    shortest = searcher.shortened()
+    batch_size = _parameter(searcher, "batch_size", "it is not known how many images make it short")
+    # Both parts get a whole batch, and of each class what holding out asks for.
+    n_images = min(len(data.train), max(2 * batch_size, 4 * data.train_images.n_classes))
+    rows = torch.from_numpy(draw_rows(data.train, n_images, random_state=0))
+    train = data.train_images.take(rows)
+    validation = data.architecture_images
+    if validation is not None:
+        validation = validation.take(torch.arange(min(len(validation), batch_size)))
+
+    def run(small: Searcher) -> tuple[Counts, float]:
+        start = time.perf_counter()
+        with warnings.catch_warnings():
+            # Whatever a few steps find says nothing.
+            warnings.simplefilter("ignore", SearchCollapseWarning)
+            facts = small.search(train, validation).facts
+        seconds = time.perf_counter() - start
+        return small.work(facts.n_weight_samples, facts.n_architecture_samples), seconds
+
+    parts = [Part[Searcher](one.apply, one.most) for one in searcher.lengthenings()]
+    return Trial(shortest, parts, run)
+
+
+def _parameter(searcher: Searcher, name: str, else_: str) -> Any:
+    parameters = searcher.get_params(deep=False)
+    if name not in parameters:
+        raise InputError(f"{searcher.id} has no parameter {name}, and so {else_}")
+    return parameters[name]

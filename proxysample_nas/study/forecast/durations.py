@@ -97,7 +97,7 @@ class Durations:
         # Kinds that share a name share their results.
         kinds = {kind.kind: kind for kind in progress.kinds if kind.takes_time}
         for name, kind in kinds.items():
-            for record in progress.store.results(name).values():
+            for record in progress.records(name).values():
                 result = record.result or {}
                 cost = kind.cost_of(record.specification, kind.samples_of(result))
                 measured = cost.n_samples, float(result["seconds"])

@@ -11,7 +11,8 @@ from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
 from proxysample.experiments.store import Store
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
-from proxysample_nas.study.experiments.plan import read_progress
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds, share
 
 MOST_FAILURES = 10
@@ -145,7 +146,9 @@ class StudyStatus:
         InputError
             If no study was run in the store.
         """
-        progress = read_progress(store)
+        progress = progress_of(*read_configuration(store), store)
+        # First, since it reads all results there are.
+        durations = Durations(progress)
         now = time.time()
         claims = Claims(store.database)
         # One look cannot tell of clocks that differ.
@@ -164,7 +167,7 @@ class StudyStatus:
             )
             for name in dict.fromkeys(one.stage for one in experiments)
         )
-        time_to_go = _time_to_go(stages, runners, Durations(progress), now)
+        time_to_go = _time_to_go(stages, runners, durations, now)
         return cls(stages, runners, time_to_go, now)
 
 

@@ -9,10 +9,12 @@ from typing import Any, Literal, Self, get_args
 
 import numpy.typing as npt
 
+from proxysample.checks import as_seeds, as_tuple
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
-from proxysample.plain_values import (
+from proxysample.ranking import Ranking
+from proxysample.records import (
     COUNT,
     MAPPING,
     NUMBER,
@@ -26,10 +28,8 @@ from proxysample.plain_values import (
     read_json,
     require_values,
 )
-from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler, plain_parameters
-from proxysample_nas.hyperparameters import as_seeds, as_tuple
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.described import (

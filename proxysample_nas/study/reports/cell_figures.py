@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
 from proxysample.wording import pluralize
-from proxysample_nas.drawing import create_figure, draw_cell, legend_handles, settle_layout
+from proxysample_nas.drawing import (
+    LEGEND_COLUMNS,
+    create_figure,
+    draw_cell,
+    legend_handles,
+    settle_layout,
+)
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.study.reports.accuracy_table import write_accuracy
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import GROUPS, FoundCell, Row, best_cells
@@ -186,6 +193,11 @@ def _draw(cells: list[tuple[Cell, str]]) -> Figure:
     for axes, (cell, title) in zip(grid.flat, cells, strict=False):
         draw_cell(cell, axes)
         axes.set_title(title, fontsize=10)
-    figure.legend(handles=legend_handles(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(
+        handles=legend_handles(NAS_BENCH_201.covering(cell for cell, _ in cells)),
+        loc="outside lower center",
+        ncols=LEGEND_COLUMNS,
+        frameon=False,
+    )
     settle_layout(figure)
     return figure

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import COLORS, NAMES, create_figure, settle_layout
+from proxysample_nas.drawing import LEGEND_COLUMNS, create_figure, settle_layout
 from proxysample_nas.space.cell import Cell, edges_of
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.spreadsheet import write_csv
@@ -35,6 +36,8 @@ class EdgeDistribution:
         1 for the full data.
     cells : tuple of Cell
         One per search, over all samplers and search seeds; equal ones count each time.
+    space : SearchSpace
+        What the searcher chose from.
 
     Examples
     --------
@@ -47,6 +50,7 @@ class EdgeDistribution:
     searcher: Component
     r: float
     cells: tuple[Cell, ...]
+    space: SearchSpace = NAS_BENCH_201
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
@@ -77,6 +81,8 @@ def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
     """
     distributions = []
     for searcher in results.configuration.searchers:
+        parameters = results.configuration.create_searcher(searcher).get_params(deep=False)
+        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
         for r in _ratios(results):
             cells = [
                 one.cell
@@ -85,7 +91,9 @@ def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
                 for one in row.found
             ]
             if cells:
-                distributions.append(EdgeDistribution(searcher, r, tuple(cells)))
+                distributions.append(
+                    EdgeDistribution(searcher, r, tuple(cells), space.covering(cells))
+                )
     return distributions
 
 
@@ -107,16 +115,16 @@ def edge_distributions_to_csv(results: StudyResults) -> str:
             "edge": edge,
             "source": source,
             "target": target,
-            "operation": operation,
-            "count": counts[operation],
+            "operation": operation.name,
+            "count": counts[operation.name],
             "n_cells": len(one.cells),
-            "probability": counts[operation] / len(one.cells),
+            "probability": counts[operation.name] / len(one.cells),
         }
         for one in edge_distributions(results)
         for edge, ((source, target), counts) in enumerate(
             zip(one.edges, one.counts, strict=True), start=1
         )
-        for operation in COLORS
+        for operation in one.space.in_order_of_legend
     ]
     names = ["searcher", "r", "edge", "source", "target", "operation", "count", "n_cells"]
     return write_csv(records, [*names, "probability"])
@@ -164,7 +172,12 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
                 axes.set_title("full data" if r == 1 else f"r={r:g}")
             if column == 0:
                 axes.set_ylabel(name.upper(), fontsize=11)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(
+        handles=_legend(_all_of(distributions)),
+        loc="outside lower center",
+        ncols=LEGEND_COLUMNS,
+        frameon=False,
+    )
     settle_layout(figure)
     return figure
 
@@ -202,7 +215,7 @@ def _prepare(axes: Axes, n_nodes: int) -> None:
 def _draw_pies(axes: Axes, distribution: EdgeDistribution) -> None:
     n_cells = len(distribution.cells)
     for (source, target), counts in zip(distribution.edges, distribution.counts, strict=True):
-        _draw_pie(axes, (source, target), counts, n_cells)
+        _draw_pie(axes, (source, target), counts, n_cells, distribution.space)
         axes.text(
             source,
             target - RADIUS - 0.04,
@@ -213,24 +226,40 @@ def _draw_pies(axes: Axes, distribution: EdgeDistribution) -> None:
         )
 
 
-def _draw_pie(axes: Axes, center: tuple[float, float], counts: Counter[str], n_cells: int) -> None:
+def _draw_pie(
+    axes: Axes,
+    center: tuple[float, float],
+    counts: Counter[str],
+    n_cells: int,
+    space: SearchSpace,
+) -> None:
     from matplotlib.patches import Circle, Wedge
 
-    if len(counts) == 1:
-        (operation,) = counts
-        axes.add_patch(Circle(center, RADIUS, facecolor=COLORS[operation], edgecolor="white"))
-        return
     start = 90.0
-    for operation, color in COLORS.items():
-        end = start + 360 * counts[operation] / n_cells
-        if counts[operation]:
-            axes.add_patch(
-                Wedge(center, RADIUS, start, end, facecolor=color, edgecolor="white", linewidth=0.8)
+    for operation in space.in_order_of_legend:
+        count = counts[operation.name]
+        colour = operation.colour
+        end = start + 360 * count / n_cells
+        if count == n_cells:
+            axes.add_patch(Circle(center, RADIUS, facecolor=colour, edgecolor="white"))
+        elif count:
+            wedge = Wedge(
+                center, RADIUS, start, end, facecolor=colour, edgecolor="white", linewidth=0.8
             )
+            axes.add_patch(wedge)
         start = end
 
 
-def _legend() -> list[Patch]:
+def _all_of(distributions: list[EdgeDistribution]) -> SearchSpace:
+    return SearchSpace(
+        dict.fromkeys(name for one in distributions for name in one.space.operations)
+    )
+
+
+def _legend(space: SearchSpace) -> list[Patch]:
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=color, label=NAMES[name]) for name, color in COLORS.items()]
+    return [
+        Patch(facecolor=operation.colour, label=operation.label)
+        for operation in space.in_order_of_legend
+    ]

@@ -12,7 +12,8 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import Progress
 from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.facts import StudyFacts
-from proxysample_nas.study.experiments.plan import read_progress
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -26,22 +27,26 @@ class StudyResults:
 
     Attributes
     ----------
+    configuration : StudyConfiguration
     progress : Progress
         What was read of the store, with one query a kind of experiment.
     rows : tuple of Row
         Of all searchers, one after another, each in the order of the paper's tables.
     """
 
+    configuration: StudyConfiguration
     progress: Progress
     rows: tuple[Row, ...]
 
     @classmethod
-    def read(cls, store: Store) -> Self:
+    def read(cls, store: Store, searcher: Component | None = None) -> Self:
         """Read a store.
 
         Parameters
         ----------
         store : Store
+        searcher : Component, optional
+            Whose results are read, of those that the study compares; all by default.
 
         Returns
         -------
@@ -52,18 +57,14 @@ class StudyResults:
         InputError
             If no study was run in it.
         """
-        progress = read_progress(store)
-        return cls(progress, tuple(progress.rows))
+        configuration, info = read_configuration(store)
+        progress = progress_of(configuration, info, store, searcher)
+        return cls(configuration, progress, tuple(progress.rows))
 
     @property
     def store(self) -> Store:
         """Where it was read."""
         return self.progress.store
-
-    @property
-    def configuration(self) -> StudyConfiguration:
-        """What the study compares."""
-        return self.progress.study.configuration
 
     @property
     def facts(self) -> StudyFacts:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from proxysample_nas.space.initialization import build
-from proxysample_nas.space.operations import ScaledBatchNorm, WideConvolution, average_pool
+from proxysample_nas.space.layers import ScaledBatchNorm, WideConvolution, average_pool
 
 CHANNELS, GROUPS = 3, 4
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
-from proxysample.experiments.experiment import Checkpoints, experiment_key
-from proxysample_nas.study import StudyStore
+from proxysample.experiments.experiment import experiment_key
+from proxysample.experiments.store import Contents, Store
 
 SPECIFICATION = {"r": 0.5}
 KEY = experiment_key("search", SPECIFICATION)
@@ -19,7 +19,7 @@ KEY = experiment_key("search", SPECIFICATION)
 
 @pytest.fixture
 def store(tmp_path):
-    return StudyStore(tmp_path / "study.sqlite")
+    return Store(tmp_path / "study.sqlite", {"search": Contents()}, noun="study")
 
 
 @pytest.fixture
@@ -146,16 +146,3 @@ def test_a_sign_of_life_in_the_last_moment_counts(claims):
     claims.beat(record)
     assert not claims.remove(seen)
     assert claims.remove(claims.runners()[0])
-
-
-def test_unfinished_searches_are_taken_over_and_never_shared(tmp_path):
-    first, second = (Checkpoints(tmp_path, runner) for runner in "ab")
-    assert first.path(KEY) != second.path(KEY)
-    second.take_over(KEY)  # there is nothing
-    first.path(KEY).parent.mkdir()
-    first.path(KEY).write_text("ten epochs")
-    second.take_over(KEY)
-    assert second.path(KEY).read_text() == "ten epochs"
-    first.path(KEY).write_text("a runner that was thought to be gone")
-    second.remove(KEY)
-    assert not list(tmp_path.glob("unfinished/*"))
