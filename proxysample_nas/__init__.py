@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.result import SearchResult
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.network import CellNetwork
+    from proxysample_nas.space.operations import Operation, SearchSpace
     from proxysample_nas.study import Lookup, Study, StudyConfiguration, Transfer, preset
     from proxysample_nas.training.evaluation import Evaluation
     from proxysample_nas.training.trainer import CellTrainer
@@ -43,9 +44,11 @@ __all__ = [
     "LabelledImages",
     "Lookup",
     "Normalization",
+    "Operation",
     "RandomSearch",
     "SearchCollapseWarning",
     "SearchResult",
+    "SearchSpace",
     "Searcher",
     "Study",
     "StudyConfiguration",
@@ -81,6 +84,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.searchers.result": ["SearchResult"],
             "proxysample_nas.space.cell": ["Cell"],
             "proxysample_nas.space.network": ["CellNetwork"],
+            "proxysample_nas.space.operations": ["Operation", "SearchSpace"],
             "proxysample_nas.study": [
                 "Lookup",
                 "Study",
