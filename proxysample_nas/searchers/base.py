@@ -25,8 +25,6 @@ if TYPE_CHECKING:
         def _get_param_names(cls) -> list[str]: ...
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
         def set_params(self, **parameters: Any) -> Self: ...  # noqa: D102
-        @classmethod
-        def _get_param_names(cls) -> list[str]: ...
 
 else:
     from sklearn.base import BaseEstimator

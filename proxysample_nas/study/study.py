@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import unknown_name
 from proxysample.experiments.executors import ExecutorName
+from proxysample.rendering import markdown_document
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -21,13 +22,12 @@ from proxysample_nas.study.grid.configuration import (
 )
 from proxysample_nas.study.grid.judging import Lookup, Transfer
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
-from proxysample_nas.study.reports.documents import (
-    accuracy_documents,
-    markdown_document,
-    save_documents,
-)
 from proxysample_nas.study.reports.figures import draw_figure
-from proxysample_nas.study.reports.report import write_report
+from proxysample_nas.study.reports.report import (
+    accuracy_documents,
+    save_documents,
+    write_report,
+)
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row
 from proxysample_nas.study.run import run_study

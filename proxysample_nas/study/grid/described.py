@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -13,12 +14,14 @@ from sklearn.base import clone
 
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
+from proxysample.keeping import KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler
 from proxysample.samplers.given import GivenIndices, GivenRanking
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.searchers.registry import SEARCHERS, implied_parameters
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.study.grid.component import Component
 
 # Parameters that decide how a sampler is run, not what comes of it.
@@ -125,7 +128,7 @@ class Family(Generic[T]):
             one: key[one] if one in key else as_plain(value, f"{one} of {name}")
             for one, value in changed.items()
         }
-        if is_registered and all(map(is_plain, changed.values())):
+        if is_registered and all(map(_is_written, changed.values())):
             return Component(name, shown)
         return Component(name, shown, given=given)
 
@@ -159,9 +162,16 @@ def _names(made: Any) -> set[str]:
     return set(made._get_param_names())
 
 
+def _is_written(value: object) -> bool:
+    """Whether what names a value also makes it."""
+    return is_plain(value) or isinstance(value, KeepingRule | SearchSpace | os.PathLike)
+
+
 def _same(value: object, default: object) -> bool:
     if value is default or default is _MISSING or default is inspect.Parameter.empty:
         return value is default
+    if isinstance(value, SearchSpace):
+        return value == default
     try:
         return bool(as_plain(value, "") == as_plain(default, ""))
     except InputError:
