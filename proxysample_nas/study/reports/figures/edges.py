@@ -81,7 +81,7 @@ def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
     """
     distributions = []
     for searcher in results.configuration.searchers:
-        parameters = results.configuration.create_searcher(searcher).get_params(deep=False)
+        parameters = results.configuration.searcher_parameters(searcher)
         space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
         for r in _ratios(results):
             cells = [
