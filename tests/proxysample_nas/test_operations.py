@@ -58,7 +58,7 @@ def test_the_default_is_that_of_the_paper() -> None:
 def test_a_space_is_written_as_it_is_read(text: str) -> None:
     space = SearchSpace.of(text)
     assert str(space) == text
-    assert eval(repr(space)) == space  # noqa: S307
+    assert eval(repr(space)) == space
     assert SearchSpace.of(space) is space
     assert SearchSpace.of(space.operations) == SearchSpace.of(list(space)) == space
     for copied in (deepcopy(space), pickle.loads(pickle.dumps(space))):
@@ -202,9 +202,7 @@ def convolution(channels: int) -> nn.Module:
         ("module", lambda _: 1 / 0, "its builder failed for 4 channels: ZeroDivisionError"),
     ],
 )
-def test_what_no_network_could_run_is_refused_by_name(
-    kind: Any, build: Any, message: str
-) -> None:
+def test_what_no_network_could_run_is_refused_by_name(kind: Any, build: Any, message: str) -> None:
     wrong = Operation("wrong", kind, "#000000", builder=lambda channels, *_: build(channels))
     state = torch.random.get_rng_state()
     with registered(wrong):
@@ -221,7 +219,12 @@ def test_only_what_has_a_builder_is_built() -> None:
     assert isinstance(build_module(MAX_POOL, 4, True, True), nn.MaxPool2d)
 
 
-SPACES = ["nas-bench-201", "none+nor_conv_5x5", "max_pool_3x3+nor_conv_1x1", "none+zero+max_pool_3x3"]
+SPACES = [
+    "nas-bench-201",
+    "none+nor_conv_5x5",
+    "max_pool_3x3+nor_conv_1x1",
+    "none+zero+max_pool_3x3",
+]
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -314,9 +317,7 @@ def test_decisions_are_kept_in_the_order_of_the_space() -> None:
 
 
 @pytest.mark.parametrize(("last", "stable"), [((0.5, 0.1, 0.4), True), ((0.4, 0.1, 0.5), False)])
-def test_the_order_of_whatever_learns_stops_a_search(
-    last: tuple[float, ...], stable: bool
-) -> None:
+def test_the_order_of_whatever_learns_stops_a_search(last: tuple[float, ...], stable: bool) -> None:
     space = SearchSpace.of("nor_conv_5x5+max_pool_3x3+sep_conv_3x3")
     history = [
         EpochRecord(epoch, Cell(("max_pool_3x3",)), (row,), 0.1, 1.0, 1.0, 1.0, 1.0, 1.0)

@@ -27,6 +27,7 @@ from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
 from proxysample_nas.hyperparameters import as_seeds, as_tuple
 from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
 from proxysample_nas.training.trainer import CellTrainer
@@ -244,6 +245,13 @@ class StudyConfiguration:
             raise InputError(
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
+            )
+        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+        unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
+        if self.lookup is not None and unpublished:
+            raise InputError(
+                f"{component.label}: {unpublished[0]} is no operation of NAS-Bench-201, of which "
+                "the published accuracies are; leave it out of space, or leave lookup out"
             )
 
     def create_sampler(self, component: Component) -> Sampler:
