@@ -92,7 +92,8 @@ def search(
     if output is not None:
         result.save(output)
     if drawing is not None:
-        save_drawing(result.cell, drawing, f"{searcher} on {len(train):,} images of {dataset}")
+        title = f"{searcher} on {len(train):,} images of {dataset}"
+        save_drawing(result.cell, drawing, title, result.space)
     typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
     typer.echo(str(result.cell))
 

@@ -104,7 +104,7 @@ def whole(digits: Any) -> dict[str, Any]:
 def test_every_search_finds_a_cell_of_the_space(search: str, digits: Any, tmp_path: Path) -> None:
     result = run(digits, search, space=ONLY_THESE, checkpoint=tmp_path / "search.safetensors")
     assert set(result.cell.operations) <= set(ONLY_THESE)
-    assert result.facts.parameters["space"] == ONLY_THESE
+    assert result.space == SearchSpace(ONLY_THESE)
     for record in result.history:
         assert all(len(row) == 2 for row in record.architecture_weights)
         assert set(record.cell.operations) <= set(ONLY_THESE)
@@ -330,4 +330,6 @@ def test_a_plug_in_brings_an_operation_to_the_command_line(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     cell = done.stdout.splitlines()[-1]
     assert cell.count("nor_conv_7x7~") + cell.count("max_pool_7x7~") == 10
-    assert "7x7 Conv" in (tmp_path / "cell.svg").read_text()
+    drawn = (tmp_path / "cell.svg").read_text()
+    assert "7x7 Conv" in drawn
+    assert "3x3 Conv" not in drawn

@@ -9,6 +9,7 @@ from typing import Any
 from proxysample.registry import create_sampler
 from proxysample.sampler import plain_parameters
 from proxysample_nas.searchers import create_searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -158,6 +159,10 @@ def _data_differences(configuration: StudyConfiguration, data: DatasetFacts) -> 
 def _search_differences(configuration: StudyConfiguration, searcher: Component) -> list[str]:
     ours = configuration.create_searcher(searcher).parameters_as_json()
     papers = create_searcher(searcher.name, protocol="paper").parameters_as_json()
+    if "space" in ours:
+        # The paper's own is not written.
+        ours |= {"space": str(SearchSpace.of(ours["space"]))}
+        papers |= {"space": str(NAS_BENCH_201)}
     return _changed("search", ours, papers)
 
 
