@@ -11,7 +11,7 @@ import torch
 from proxysample.errors import InputError
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import Searcher
-from proxysample_nas.searchers.collapse import SearchCollapseWarning
+from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.forecast.calibration.rates import Counts, Part, Rates, time_parts
 
