@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from proxysample.checks import (
+    BOOLEAN,
+    COUNT,
+    POSITIVE_INTEGER,
+    RANDOM_STATE,
+    Constraints,
+    check_values,
+    constraints_of,
+    one_of,
+    plain_number,
+)
 from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples, fingerprint
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample.keeping import (
     FloatArray,
     IntArray,
@@ -25,7 +36,6 @@ from proxysample.keeping import (
     as_rule,
     check_ratio,
 )
-from proxysample.parameters import check_shared_parameters
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -41,8 +51,8 @@ class Sampler(BaseEstimator, abc.ABC):
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
     them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
-    ``random_state`` is checked to be a seed or a generator. A subclass checks its others in
-    ``_check_parameters``.
+    ``random_state`` is checked to be a seed or a generator. What its others must be a subclass
+    lists in ``_constraints``, and checks what depends on several in ``_check_parameters``.
 
     Attributes
     ----------
@@ -60,6 +70,14 @@ class Sampler(BaseEstimator, abc.ABC):
     """Whether it cannot do without labels."""
     per_class: ClassVar[bool] = False
     """Whether the kept set holds class shares; such samplers need labels."""
+
+    _constraints: ClassVar[Constraints] = {
+        "protocol": one_of("protocol", PROTOCOLS),
+        "batch_size": POSITIVE_INTEGER,
+        "num_workers": COUNT,
+        "random_state": RANDOM_STATE,
+        "progress": BOOLEAN,
+    }
 
     @abc.abstractmethod
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
@@ -94,7 +112,7 @@ class Sampler(BaseEstimator, abc.ABC):
         return codes
 
     def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter of the subclass's own that cannot work anywhere."""
+        """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
 
     def _check_availability(self) -> None:
         """Raise `InputError` where this machine lacks what the parameters ask for."""
@@ -120,8 +138,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Known: easy, hard, given
         """
         as_rule(getattr(self, "keep", "easy"))
-        check_protocol(getattr(self, "protocol", "default"))
-        check_shared_parameters(self.get_params(deep=False))
+        check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
     def fit(self, dataset: Any, y: Any = None) -> Self:
@@ -310,12 +327,6 @@ def class_codes(samples: Samples) -> IntArray:
     return encode_labels(labels)[1]
 
 
-def check_protocol(protocol: object) -> None:
-    """Raise `InputError` where `protocol` is not "default" or "paper"."""
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-
-
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     """Write an estimator's parameters as JSON values, others by their repr."""
 
@@ -325,7 +336,7 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         try:
-            return json.loads(json.dumps(value))
+            return json.loads(json.dumps(value, default=plain_number))
         except (TypeError, ValueError):
             return repr(value)
 

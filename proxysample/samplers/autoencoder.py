@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.parameters import check_count, check_device, check_positive
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -91,6 +91,14 @@ class AutoencoderLoss(Sampler):
     """
 
     id: ClassVar[str] = "ae"
+    _constraints: ClassVar[Constraints] = {
+        "loss": one_of("loss", LOSSES),
+        "epochs": POSITIVE_INTEGER,
+        "training_batch_size": POSITIVE_INTEGER,
+        "latent_channels": POSITIVE_INTEGER.or_none(),
+        "learning_rate": POSITIVE,
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
@@ -120,16 +128,6 @@ class AutoencoderLoss(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
-
-    def _check_parameters(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown_name("loss", self.loss, LOSSES)
-        check_count("epochs", self.epochs)
-        check_count("training_batch_size", self.training_batch_size)
-        if self.latent_channels is not None:
-            check_count("latent_channels", self.latent_channels)
-        check_positive("learning_rate", self.learning_rate)
-        check_device(self.device)
 
     def _check_availability(self) -> None:
         resolve_device(self.device)

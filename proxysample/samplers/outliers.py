@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import clone
 
+from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import Backend, check_backend, check_backend_name
 from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.parameters import check_count, check_device
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -158,6 +158,13 @@ class KMeansOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "km-or"
+    _constraints: ClassVar[Constraints] = {
+        "n_clusters": POSITIVE_INTEGER,
+        "max_iter": POSITIVE_INTEGER,
+        "n_init": POSITIVE_INTEGER.or_none(),
+        "distance": one_of("distance", DISTANCES),
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
@@ -201,14 +208,7 @@ class KMeansOutlierRemoval(Sampler):
         return type(self)(features=features, **copied)
 
     def _check_parameters(self) -> None:
-        check_count("n_clusters", self.n_clusters)
-        check_count("max_iter", self.max_iter)
-        if self.n_init is not None:
-            check_count("n_init", self.n_init)
-        if self.distance not in DISTANCES:
-            raise unknown_name("distance", self.distance, DISTANCES)
         check_features(self.features, self.n_components)
-        check_device(self.device)
         check_backend_name(self.backend)
         if self.protocol == "paper" and self.backend not in ("auto", "scikit-learn"):
             raise InputError(

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.parameters import check_count, check_device, check_positive
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -106,6 +106,13 @@ class TransferLoss(Sampler):
 
     id: ClassVar[str] = "tl"
     needs_labels: ClassVar[bool] = True
+    _constraints: ClassVar[Constraints] = {
+        "epochs": POSITIVE_INTEGER,
+        "training_batch_size": integer_from(2).with_hint("the head has a BatchNorm"),
+        "input_size": POSITIVE_INTEGER.or_none(),
+        "learning_rate": POSITIVE,
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
@@ -139,14 +146,6 @@ class TransferLoss(Sampler):
         self.progress = progress
 
     def _check_parameters(self) -> None:
-        check_count("epochs", self.epochs)
-        check_count("training_batch_size", self.training_batch_size)
-        if self.training_batch_size < 2:
-            raise InputError("training_batch_size must be at least 2: the head has a BatchNorm")
-        if self.input_size is not None:
-            check_count("input_size", self.input_size)
-        check_positive("learning_rate", self.learning_rate)
-        check_device(self.device)
         _check_backbone(self.backbone, self.weights)
 
     def _check_availability(self) -> None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from proxysample.checks import DECAY_RATES, NOT_NEGATIVE, POSITIVE_INTEGER, Constraints
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-)
 from proxysample_nas.progress import counted
-from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.early_stopping import reason_to_stop
 from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.remedies import beta_strength, reason_to_stop
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
@@ -78,6 +74,16 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     stop_at_skips: int | None = None
     stop_when_stable: int | None = None
 
+    _constraints: ClassVar[Constraints] = {
+        "architecture_learning_rate": NOT_NEGATIVE,
+        "architecture_weight_decay": NOT_NEGATIVE,
+        "architecture_betas": DECAY_RATES,
+        "architecture_initial_deviation": NOT_NEGATIVE,
+        "beta_regularization": NOT_NEGATIVE,
+        "stop_at_skips": POSITIVE_INTEGER.or_none(),
+        "stop_when_stable": POSITIVE_INTEGER.or_none(),
+    }
+
     @abc.abstractmethod
     def _step(
         self, state: SearchState, weight_batch: Batch, architecture_batch: Batch, epoch: int
@@ -109,9 +115,14 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         )
 
     def _run_epoch(
-        self, state: SearchState, batches: PairedBatches, epoch: int, bar: tqdm[Any]
+        self,
+        state: SearchState,
+        batches: PairedBatches,
+        history: Sequence[EpochRecord],
+        bar: tqdm[Any],
     ) -> EpochRecord:
         start = time.perf_counter()
+        epoch = len(history)
         rate = cosine_learning_rate(
             epoch, self.epochs, self.learning_rate, self.minimum_learning_rate
         )
@@ -162,18 +173,3 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
                 for name in ("weight batches", "architecture batches", "operations")
             },
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_not_negative(
-            architecture_learning_rate=self.architecture_learning_rate,
-            architecture_weight_decay=self.architecture_weight_decay,
-            architecture_initial_deviation=self.architecture_initial_deviation,
-            beta_regularization=self.beta_regularization,
-        )
-        check_optional_sizes(
-            steps_per_epoch=self.steps_per_epoch,
-            stop_at_skips=self.stop_at_skips,
-            stop_when_stable=self.stop_when_stable,
-        )
-        check_decay_rates(architecture_betas=self.architecture_betas)

@@ -6,31 +6,41 @@ import abc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
+from proxysample.checks import (
+    BOOLEAN,
+    DEVICE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE_INTEGER,
+    SEED,
+    Constraints,
+    instance_of,
+    integer_from,
+    plain_number,
+)
 from proxysample.device import resolve_device
-from proxysample.parameters import check_boolean, check_device
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.data.holdout import check_fraction
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
-from proxysample_nas.searchers.collapse import (
-    cures_left,
+from proxysample_nas.searchers.checkpoint import Resumable, Resumption
+from proxysample_nas.searchers.data import SearchData, prepare_data
+from proxysample_nas.searchers.remedies import (
     has_collapsed,
+    remedies_left,
     warn_if_disconnected,
     warn_of_collapse,
 )
-from proxysample_nas.searchers.data import SearchData, prepare_data
-from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
-from proxysample_nas.searchers.resumption import Resumable, Resumption
+from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchFacts, SearchResult
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.precision import Precision
+from proxysample_nas.space.precision import PRECISION, Precision
+from proxysample_nas.training.optimization import check_momentum
 
 
 class Batches(Protocol):
@@ -94,19 +104,24 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     _collapse_shows: ClassVar[Literal["in every epoch", "at the end", "never"]] = "in every epoch"
     """When a cell of skip connections tells of a collapse, and is not mere chance."""
 
-    @abc.abstractmethod
-    def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter that cannot work, before any work."""
+    _constraints: ClassVar[Constraints] = {
+        "n_nodes": integer_from(2),
+        "channels": POSITIVE_INTEGER,
+        "cells_per_stage": POSITIVE_INTEGER,
+        "epochs": POSITIVE_INTEGER,
+        "batch_size": POSITIVE_INTEGER,
+        "architecture_fraction": FRACTION,
+        "normalization": instance_of(Normalization).or_none(),
+        "random_state": SEED.or_none(),
+        "device": DEVICE,
+        "progress": BOOLEAN,
+    }
 
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
+        super().check_parameters()
         try_operations(self._search_space())
-        check_boolean("progress", self.progress)
-        check_device(self.device)
-        check_fraction(self.architecture_fraction)
-        self._check_parameters()
 
-    @abc.abstractmethod
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
 
@@ -120,9 +135,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
 
     @abc.abstractmethod
     def _run_epoch(
-        self, state: StateT, batches: BatchesT, epoch: int, bar: tqdm[Any]
+        self, state: StateT, batches: BatchesT, history: Sequence[EpochRecord], bar: tqdm[Any]
     ) -> EpochRecord:
-        """Run one epoch, and tell of it."""
+        """Run the epoch that follows those that are done, and tell of it."""
 
     def _search_space(self) -> SearchSpace:
         return SearchSpace.of(self.space)
@@ -138,13 +153,13 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         """Say why no epoch should follow those that are done; None to go on."""
         return None
 
-    def _select(
+    def _choose(
         self,
         state: StateT,
         batches: BatchesT,
         history: list[EpochRecord],
         keep: Callable[[], None],
-    ) -> Selection | None:
+    ) -> FinalChoice | None:
         """Choose the final cell; None where it is that of the last epoch.
 
         A long choice may call `keep` where it could go on from the state as it is.
@@ -196,6 +211,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             Once, when nearly all edges have become skip connections, and at the end when the
             cell is not connected.
         """
+        plain = self._with_plain_numbers()
+        if plain is not self:
+            return EpochSearcher.search(
+                plain, train, validation, y, classes=classes, checkpoint=checkpoint
+            )
         self.check_parameters()
         self._check_validation(validation)
         identity = {"searcher": self.id} | self.parameters_as_json()
@@ -218,25 +238,31 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             history.append(record)
             resumption.keep(state, history)
             if news:
-                warn_of_collapse(record.cell, record.epoch, self._cures())
-        selection = resumption.selection
-        if selection is None:
+                warn_of_collapse(record.cell, record.epoch, self._remedies())
+        choice = resumption.final_choice
+        if choice is None:
             keep = partial(resumption.keep, state, history)
-            selection = self._select(state, batches, history, keep)
-            if selection is not None:
-                resumption.keep(state, history, selection)
+            choice = self._choose(state, batches, history, keep)
+            if choice is not None:
+                resumption.keep(state, history, choice)
         result = SearchResult(
-            tuple(history), self._facts(data, batches, history, resumption.seed), selection
+            tuple(history), self._facts(data, batches, history, resumption.seed), choice
         )
-        chosen = selection is not None and self._collapse_shows != "never"
+        chosen = choice is not None and self._collapse_shows != "never"
         if chosen and has_collapsed(result.cell):
-            warn_of_collapse(result.cell, history[-1].epoch, self._cures())
+            warn_of_collapse(result.cell, history[-1].epoch, self._remedies())
         warn_if_disconnected(result.cell)
         return result
 
-    def _cures(self) -> list[str]:
+    def _with_plain_numbers(self) -> Self:
+        """Give itself, or a copy where a parameter is one of NumPy's numbers, for JSON's sake."""
+        given = self.get_params(deep=False)
+        plain = {name: plain_number(value) for name, value in given.items()}
+        return self if all(plain[name] is given[name] for name in given) else type(self)(**plain)
+
+    def _remedies(self) -> list[str]:
         """List what this search could do, and does not, against a collapse."""
-        return cures_left(self.get_params(deep=False))
+        return remedies_left(self.get_params(deep=False))
 
     def _shows_collapse(self, cell: Cell, history: list[EpochRecord]) -> bool:
         """Tell whether an epoch's cell has collapsed, and no cell before it had."""
@@ -262,7 +288,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
                     bar.refresh()
                     return
                 epoch = len(history)
-                record = self._run_epoch(state, batches, epoch, bar)
+                record = self._run_epoch(state, batches, history, bar)
                 bar.set_postfix(
                     epoch=epoch + 1,
                     loss=f"{record.train_loss:.3f}",
@@ -313,3 +339,15 @@ class TrainingSearcher(EpochSearcher[StateT, BatchesT]):
     nesterov: bool = True
     augmentation: Augmentation | None = STANDARD_AUGMENTATION
     precision: Precision = "float32"
+
+    _constraints: ClassVar[Constraints] = {
+        "learning_rate": NOT_NEGATIVE,
+        "momentum": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "nesterov": BOOLEAN,
+        "augmentation": instance_of(Augmentation).or_none(),
+        "precision": PRECISION,
+    }
+
+    def _check_parameters(self) -> None:
+        check_momentum(self.momentum, nesterov=self.nesterov)

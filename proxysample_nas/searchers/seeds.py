@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 import numpy as np
 import torch
 
-from proxysample.errors import InputError
+from proxysample.checks import SEED
 
 STREAMS = (
     "initialization",
@@ -17,13 +18,13 @@ STREAMS = (
     "operations",
     "perturbation",
 )
-"""What a search draws, each from its own stream, so that none depends on another's length.
+"""What our searches draw, each from its own stream, so that none depends on another's length.
 
 The order fixes the numbers: new streams go at the end.
 """
 
 
-def resolve_seed(random_state: object) -> int:
+def resolve_seed(random_state: int | None) -> int:
     """Turn `random_state` into the integer that repeats the search.
 
     Parameters
@@ -38,20 +39,15 @@ def resolve_seed(random_state: object) -> int:
     Raises
     ------
     InputError
-        If it is neither None nor an integer of 0 or more.
+        If it is neither None nor an integer from 0 to below 2**63.
 
     Examples
     --------
     >>> resolve_seed(7)
     7
     """
-    if random_state is None:
-        return secrets.randbits(32)
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        seed = int(random_state)
-        if seed >= 0:
-            return seed
-    raise InputError(f"random_state must be None or an integer of 0 or more, not {random_state!r}")
+    SEED.or_none().check("random_state", random_state)
+    return secrets.randbits(32) if random_state is None else int(random_state)
 
 
 def stream(seed: int, name: str) -> torch.Generator:
@@ -62,7 +58,7 @@ def stream(seed: int, name: str) -> torch.Generator:
     seed : int
         Seed of the search.
     name : str
-        One of `STREAMS`.
+        One of `STREAMS`, or any other: a searcher of one's own may name as many as it needs.
 
     Returns
     -------
@@ -71,9 +67,16 @@ def stream(seed: int, name: str) -> torch.Generator:
 
     Examples
     --------
-    >>> stream(0, "holdout").initial_seed() == stream(0, "initialization").initial_seed()
+    >>> stream(0, "holdout").initial_seed() == stream(0, "mutations").initial_seed()
     False
     """
-    sequence = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name),))
+    sequence = np.random.SeedSequence(seed, spawn_key=_key(name))
     # PyTorch takes signed 64-bit seeds.
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _key(name: str) -> tuple[int, ...]:
+    if name in STREAMS:
+        return (STREAMS.index(name),)
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return tuple(np.frombuffer(digest, "<u4").tolist())

@@ -37,6 +37,9 @@ class ByEpochs(RandomSearch):
 
     id = "by-epochs"
     tried: ClassVar[list[int]] = []
+    work = Searcher.work
+    shortened = Searcher.shortened
+    lengthenings = Searcher.lengthenings
 
     def search(self, *given: Any, **named: Any) -> SearchResult:
         ByEpochs.tried.append(self.epochs)
@@ -152,8 +155,8 @@ def test_no_long_run_begins_when_the_time_is_up():
             {"epochs": 2, "controller_updates": 5, "controller_samples": 4, "batch_size": 64},
             {"step": 600, "update": 10, "reward": 40 * 64, "candidate": 100 * 200},
         ),
-        ("random", {"epochs": 3, "n_samples": 4}, {"train": 3600, "judge": 800}),
-        ("random", {"epochs": 3, "n_samples": 1}, {"train": 0, "judge": 0}),
+        ("random", {"epochs": 3, "n_samples": 4}, {"train": 3600, "evaluate": 800}),
+        ("random", {"epochs": 3, "n_samples": 1}, {"train": 0, "evaluate": 0}),
         ("by-epochs", {"epochs": 3, "n_samples": 4}, {"step": 900}),
         (
             "darts-v2",

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from proxysample_nas.searchers.collapse import SearchCollapseWarning
+from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study import Study
 from proxysample_nas.study.store.claims import Claims
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
+from proxysample.checks import as_seeds, as_tuple
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
 from proxysample.records import (
@@ -25,7 +26,6 @@ from proxysample.records import (
 )
 from proxysample.registry import create_sampler, takes_parameter
 from proxysample.sampler import Sampler
-from proxysample_nas.hyperparameters import as_seeds, as_tuple
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
