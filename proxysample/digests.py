@@ -147,7 +147,8 @@ def _named_network(network: Any) -> str:
     """Name a network by its printed structure and the bytes of its weights and buffers."""
     kind = type(network)
     state = network.state_dict()
-    digest = digest_of(map(_bytes_of, state.values()), f"{kind.__module__}.{kind.__qualname__}", repr(network), *state)
+    words = [f"{kind.__module__}.{kind.__qualname__}", repr(network), *state]
+    digest = digest_of(map(_bytes_of, state.values()), *words)
     return f"network {kind.__name__} {digest}"
 
 

@@ -18,7 +18,7 @@ from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.known import read_configuration
-from proxysample_nas.study.reports.documents import all_documents
+from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.store import StudyStore
 
 from ..mutations import LEFT_OUT, changed_values, mutations  # noqa: TID252  # tests are no package

@@ -12,7 +12,7 @@ from proxysample import InputError, MissingDependencyError
 from proxysample_nas.cli import main
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.reports.page import to_html
+from proxysample_nas.study.reports.report import to_html
 
 from .written_store import write_results
 

@@ -14,6 +14,7 @@ from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.settings import Setting
 from proxysample_nas.study.reports.results import StudyResults
@@ -44,7 +45,7 @@ def write_results(
     facts: DatasetFacts = DIGITS,
     transfer_facts: Mapping[str, DatasetFacts] | None = None,
     transferred: Callable[[Cell], list[float]] = lambda cell: [],
-    scoring_seconds: float = 2.0,
+    scoring_seconds: float | Callable[[Component], float] = 2.0,
     **settings: Any,
 ) -> StudyResults:
     """Write what each search found, and how each cell did at each width, seed by seed."""
@@ -62,7 +63,8 @@ def write_results(
         store.put(experiment.kind, experiment.specification, result)
 
     for sampler in configuration.samplers:
-        put(Scoring.of(study, sampler), {"seconds": scoring_seconds})
+        scored = scoring_seconds(sampler) if callable(scoring_seconds) else scoring_seconds
+        put(Scoring.of(study, sampler), {"seconds": scored})
     cells = {}
     for setting, seed in product(study.settings, configuration.search_seeds):
         one = found(setting, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -11,14 +12,16 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from proxysample.digests import as_plain, digest_of, has_arrays, is_plain
+from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
+from proxysample.keeping import KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler
 from proxysample.samplers.given import GivenIndices, GivenRanking
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.searchers.registry import SEARCHERS, implied_parameters
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.study.grid.component import Component
 
 # Parameters that decide how a sampler is run, not what comes of it.
@@ -125,7 +128,7 @@ class Family(Generic[T]):
             one: key[one] if one in key else as_plain(value, f"{one} of {name}")
             for one, value in changed.items()
         }
-        if is_registered and all(map(is_plain, changed.values())):
+        if is_registered and all(map(_is_written, changed.values())):
             return Component(name, shown)
         return Component(name, shown, given=given)
 
@@ -159,9 +162,16 @@ def _names(made: Any) -> set[str]:
     return set(made._get_param_names())
 
 
+def _is_written(value: object) -> bool:
+    """Whether what names a value also makes it."""
+    return is_plain(value) or isinstance(value, KeepingRule | SearchSpace | os.PathLike)
+
+
 def _same(value: object, default: object) -> bool:
     if value is default or default is _MISSING or default is inspect.Parameter.empty:
         return value is default
+    if isinstance(value, SearchSpace):
+        return value == default
     try:
         return bool(as_plain(value, "") == as_plain(default, ""))
     except InputError:
@@ -189,15 +199,9 @@ def _ranking_digest(ranking: Ranking) -> str:
 
 
 def _searcher_key(searcher: Searcher) -> dict[str, Any]:
-    arrays = {
-        name: as_plain(value, f"{name} of {searcher.id}")
-        for name, value in searcher.get_params(deep=False).items()
-        if has_arrays(value)
-    }
-    named = clone(searcher).set_params(**arrays) if arrays else searcher
     return {
         name: as_plain(value, f"{name} of {searcher.id}")
-        for name, value in named.parameters_as_json().items()
+        for name, value in searcher.parameters_as_json().items()
         if name != "random_state"
     }
 
@@ -262,7 +266,7 @@ def _ready_made(given: object) -> Component | None:
     """Describe indices or a ranking, in memory or in a file, by their content; else give None."""
     if isinstance(given, Component) and given.name in READY_MADE and given.given is not None:
         return given
-    shown = None
+    shown: Mapping[str, Any] | None = None
     if isinstance(given, str | Mapping | Component):
         component = Component.parse(given)
         if component.name not in READY_MADE or component.resolved is not None:
@@ -276,7 +280,7 @@ def _ready_made(given: object) -> Component | None:
     if isinstance(content, Ranking):
         ready: Sampler = GivenRanking(content)
         maker = content.provenance.get("sampler")
-        words = {"sampler": maker} if isinstance(maker, str) else {}
+        words: dict[str, Any] = {"sampler": maker} if isinstance(maker, str) else {}
         digest = _ranking_digest(content)
     else:
         ready = GivenIndices(content)
@@ -285,7 +289,7 @@ def _ready_made(given: object) -> Component | None:
     if shown is None and sampler.path is not None:
         shown = {"path": str(sampler.path)}
     elif shown is None:
-        shown = words | {"digest": digest[:8]}
+        shown = {"digest": digest[:8]} | words
     return Component(
         ready.id, shown, _sampler_key(ready), uses_labels=sampler.uses_labels, given=ready
     )

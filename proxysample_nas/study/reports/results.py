@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from proxysample.experiments.store import Store
+from proxysample_nas.paper.comparison import (
+    Comparison,
+    SamplerSetup,
+    Setup,
+    compare_with_paper,
+)
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import Progress
 from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.facts import StudyFacts
-from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.known import (
+    TRAINER_EXECUTION,
+    read_configuration,
+)
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
@@ -90,6 +99,10 @@ class StudyResults:
         """Give the lines of one searcher's table."""
         return [row for row in self.rows if row.setting.searcher == searcher]
 
+    def compare_with_paper(self, searcher: Component) -> Comparison | None:
+        """Tell how one searcher's table differs from the paper's; None where it has none."""
+        return compare_with_paper(setup_of(self.configuration, self.facts, searcher))
+
     def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
         """Tell how cells do on another dataset; one that was not trained there is left out."""
         return read_transfer(self.progress, transfer, cells)
@@ -98,6 +111,44 @@ class StudyResults:
         """Name every search that has not ended well."""
         done = self.progress.results(Search)
         return [one.label for one in self.progress.experiments(Search) if one.key not in done]
+
+
+def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Component) -> Setup:
+    """Gather what a searcher's table depends on, to compare it with another's.
+
+    Parameters
+    ----------
+    configuration : StudyConfiguration
+    facts : StudyFacts
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Setup
+    """
+    training = None
+    if configuration.lookup is None:
+        training = asdict(configuration.create_trainer(configuration.channels[0]))
+        # The width is a column of the table.
+        training = _without(training, TRAINER_EXECUTION | {"channels"})
+    samplers = {
+        one.label: SamplerSetup(one.name, configuration.sampler_parameters(one))
+        for one in configuration.samplers
+    }
+    return Setup(
+        data=facts.datasets[configuration.dataset],
+        architecture_data=configuration.architecture_data,
+        searcher=searcher.name,
+        search=configuration.searcher_parameters(searcher),
+        training=training,
+        seeds=configuration.seeds,
+        samplers=samplers,
+    )
+
+
+def _without(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def short_names(searchers: tuple[Component, ...]) -> list[str]:

@@ -176,6 +176,6 @@ def table_number(searcher: str) -> int | None:
 
 
 def _read() -> dict[str, Any]:
-    text = files(__package__).joinpath("papers_numbers.json").read_text(encoding="utf-8")
+    text = files(__package__).joinpath("numbers.json").read_text(encoding="utf-8")
     numbers: dict[str, Any] = json.loads(text)
     return numbers

@@ -1,12 +1,18 @@
-"""What a report must state beside its numbers: data, protocol, seeds, machine and cost."""
+"""What a report states beside its numbers.
+
+What was run and how far it got, how each table's numbers came about (data, protocol, seeds, machine
+and cost), and how they have to be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxysample.wording import pluralize
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.judging import Transfer, create_trainer
@@ -36,7 +42,12 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     searches = [one.search for row in rows for one in row.found]
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
-    lines += [_judging(configuration, rows), _cost(rows), _searches(configuration, rows)]
+    lines += [
+        _judging(configuration, rows),
+        *_isomorphic(rows),
+        _cost(rows),
+        _searches(configuration, rows),
+    ]
     return tuple(lines)
 
 
@@ -195,6 +206,29 @@ def _missing(configuration: StudyConfiguration, rows: list[Row]) -> str:
     return f" {pluralize(n_missing, 'training')} missing." if n_missing else ""
 
 
+def _isomorphic(rows: list[Row]) -> list[str]:
+    cells = {one.cell for row in rows for one in row.found}
+    n_forms = count_up_to_isomorphism(cells)
+    if n_forms == len(cells):
+        return []
+    return [
+        f"Cells: {len(cells):,} distinct, {n_forms:,} up to isomorphism. Isomorphic ones compute "
+        "the same functions, and are evaluated apart."
+    ]
+
+
+def count_up_to_isomorphism(cells: Iterable[Cell]) -> int:
+    """Count cells, those that compute the same functions once.
+
+    Examples
+    --------
+    >>> left, right = "|skip_connect~0|+|none~0|nor_conv_3x3~1|", "|none~0|+|nor_conv_3x3~0|none~1|"
+    >>> count_up_to_isomorphism([Cell.from_string(left), Cell.from_string(right)])
+    1
+    """
+    return len({cell.unique_form() for cell in cells})
+
+
 def _cost(rows: list[Row]) -> str:
     searching = sum(one.seconds for row in rows for one in row.found)
     scoring = {
@@ -212,3 +246,141 @@ def _cost(rows: list[Row]) -> str:
         f"Cost: {sum(scoring.values()):,.1f} s scoring, {searching:,.1f} s searching, "
         f"{judging:,.1f} s judging {pluralize(n_runs, 'training')}."
     )
+
+
+def what_was_run(results: StudyResults) -> list[str]:
+    """Say what the study compares.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of str
+    """
+    configuration = results.configuration
+    data = results.facts.datasets[configuration.dataset]
+    lines = [
+        f"Data: {configuration.dataset}, {data.n_train:,} training and {data.n_test:,} test images "
+        f"of {'x'.join(map(str, data.image_shape))} in {data.n_classes:,} classes.",
+        "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
+        f"Parts kept: r = {_listed(configuration.ratios)}, and the full data.",
+        "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
+        f"Searched from {name_seeds(configuration.search_seeds)}; judged at C = "
+        f"{_listed(configuration.channels)} {_judged_by(configuration)}.",
+    ]
+    if configuration.transfers:
+        names = ", ".join(transfer.dataset for transfer in configuration.transfers)
+        lines.append(f"Best cells judged on {names} too.")
+    return lines
+
+
+def _judged_by(configuration: StudyConfiguration) -> str:
+    if configuration.lookup is None:
+        return f"from {name_seeds(configuration.seeds)}"
+    return f"by the published accuracies of {configuration.lookup.dataset}"
+
+
+def how_far_it_got(results: StudyResults) -> list[str]:
+    """Count what has ended and what is missing.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    list of str
+    """
+    configuration = results.configuration
+    found = [one for row in results.rows for one in row.found]
+    n_strays = len(results.store.results("search")) - len(found)
+    n_searches = len(found) + len(results.missing_searches())
+    judged = {
+        (one.cell, channels): accuracy
+        for one in found
+        for channels, accuracy in one.evaluations.items()
+    }
+    cells = {one.cell for one in found}
+    n_forms = count_up_to_isomorphism(cells)
+    up_to = f", {n_forms:,} up to isomorphism" if n_forms != len(cells) else ""
+    lines = [
+        f"{len(found):,} of {n_searches:,} searches have ended, in "
+        f"{pluralize(len(cells), 'distinct cell')}{up_to}."
+    ]
+    if configuration.lookup is None:
+        n_trainings = len(cells) * len(configuration.channels) * len(configuration.seeds)
+        n_runs = sum(len(accuracy.runs) for accuracy in judged.values())
+        lines.append(f"{n_runs:,} of the {n_trainings:,} trainings that judge them have ended.")
+    else:
+        lines.append(f"{len(judged):,} of them have a published accuracy.")
+    if n_strays > 0:
+        lines.append(
+            f"{pluralize(n_strays, 'search')} in the store are of other settings than "
+            "these, or of a version of this library with other parameters; they are not shown."
+        )
+    return lines
+
+
+def reading_rules(results: StudyResults) -> Iterator[str]:
+    """Say what the numbers do not show.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Yields
+    ------
+    str
+    """
+    configuration = results.configuration
+    if len(configuration.search_seeds) == 1:
+        spread = ": a row's spread is over the trainings of the one cell that was found"
+        has_spread = configuration.lookup is None and len(configuration.seeds) > 1
+        yield f"One search per row says nothing about another search{spread if has_spread else ''}."
+    else:
+        yield (
+            f"{len(configuration.search_seeds)} searches per row: a row's spread is over searches. "
+            "So few values leave the mean uncertain by about the spread over the root of their "
+            "number."
+        )
+    yield (
+        "A smaller r means fewer updates as well as less data, unless a searcher's updates an "
+        "epoch are fixed: a difference between ratios is not due to the data alone."
+    )
+    yield "The best of many rows is partly the luckiest: picked after the fact, it is optimistic."
+    if configuration.architecture_data == "test-half":
+        yield (
+            "The architecture was trained on half of the test part, as in the paper's code, and "
+            "judged on the other half."
+        )
+    yield "Seconds are wall-clock time of this machine under this load."
+    compared = [results.compare_with_paper(one) for one in configuration.searchers]
+    if not any(compared):
+        yield "The paper's numbers are of CIFAR-100 and four searchers; none of its tables fits."
+
+
+def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
+    """Name an experiment by what decides its result.
+
+    Parameters
+    ----------
+    kind : str
+        See `proxysample.experiments.experiment.experiment_key`.
+    specification : dict
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe_experiment("selection", {"data": "ab", "sampler": "ae"})
+    'selection: ae'
+    """
+    return f"{kind}: {kind_named(kind).describe(specification)}"
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

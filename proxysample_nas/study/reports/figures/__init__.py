@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError, unknown_name
 from proxysample_nas.drawing import save_figure
-from proxysample_nas.study.reports import cell_figures, edge_distribution, time_and_accuracy
+from proxysample_nas.study.reports.figures import cells, edges, time_and_accuracy
 from proxysample_nas.study.reports.results import StudyResults
 
 if TYPE_CHECKING:
@@ -42,18 +42,16 @@ FIGURES = {
         time_and_accuracy.draw_time_and_accuracy,
         time_and_accuracy.caption,
     ),
-    "best-cells": FigureKind(
-        "Best cells", cell_figures.draw_best_cells, cell_figures.best_cells_caption
-    ),
+    "best-cells": FigureKind("Best cells", cells.draw_best_cells, cells.best_cells_caption),
     "parameter-free-cells": FigureKind(
         "Cells without parameters",
-        cell_figures.draw_parameter_free_cells,
-        cell_figures.parameter_free_caption,
+        cells.draw_parameter_free_cells,
+        cells.parameter_free_caption,
     ),
     "edge-distribution": FigureKind(
         "Cell edge distribution",
-        edge_distribution.draw_edge_distribution,
-        edge_distribution.caption,
+        edges.draw_edge_distribution,
+        edges.caption,
     ),
 }
 """The paper's Figures 2 to 5, in its order."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
+from proxysample.rendering import NUMBER, TEXT, Column, to_csv
 from proxysample_nas.drawing import LEGEND_COLUMNS, create_figure, settle_layout
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.reports.spreadsheet import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
     """
     distributions = []
     for searcher in results.configuration.searchers:
-        parameters = results.configuration.create_searcher(searcher).get_params(deep=False)
+        parameters = results.configuration.searcher_parameters(searcher)
         space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
         for r in _ratios(results):
             cells = [
@@ -97,37 +97,54 @@ def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
     return distributions
 
 
+@dataclass(frozen=True)
+class OperationCount:
+    """How many cells have one operation on one edge, which is counted from 1."""
+
+    distribution: EdgeDistribution
+    edge: int
+    operation: str
+
+    @property
+    def nodes(self) -> tuple[int, int]:
+        """Source and target of the edge."""
+        return self.distribution.edges[self.edge - 1]
+
+    @property
+    def count(self) -> int:
+        """How many cells have the operation there."""
+        return self.distribution.counts[self.edge - 1][self.operation]
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells there are."""
+        return len(self.distribution.cells)
+
+
+COLUMNS: tuple[Column[OperationCount], ...] = (
+    Column(None, TEXT, lambda one: one.distribution.searcher.label, csv_name="searcher"),
+    Column(None, NUMBER, lambda one: one.distribution.r, csv_name="r"),
+    Column(None, NUMBER, lambda one: one.edge, csv_name="edge"),
+    Column(None, NUMBER, lambda one: one.nodes[0], csv_name="source"),
+    Column(None, NUMBER, lambda one: one.nodes[1], csv_name="target"),
+    Column(None, TEXT, lambda one: one.operation, csv_name="operation"),
+    Column(None, NUMBER, lambda one: one.count, csv_name="count"),
+    Column(None, NUMBER, lambda one: one.n_cells, csv_name="n_cells"),
+    Column(None, NUMBER, lambda one: one.count / one.n_cells, csv_name="probability"),
+)
+
+
 def edge_distributions_to_csv(results: StudyResults) -> str:
-    """Write what the figure shows, one line per searcher, r, edge and operation.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
-    records = [
-        {
-            "searcher": one.searcher.label,
-            "r": one.r,
-            "edge": edge,
-            "source": source,
-            "target": target,
-            "operation": operation.name,
-            "count": counts[operation.name],
-            "n_cells": len(one.cells),
-            "probability": counts[operation.name] / len(one.cells),
-        }
-        for one in edge_distributions(results)
-        for edge, ((source, target), counts) in enumerate(
-            zip(one.edges, one.counts, strict=True), start=1
-        )
-        for operation in one.space.in_order_of_legend
-    ]
-    names = ["searcher", "r", "edge", "source", "target", "operation", "count", "n_cells"]
-    return write_csv(records, [*names, "probability"])
+    """Write what the figure shows, one line per searcher, r, edge and operation."""
+    return to_csv(
+        COLUMNS,
+        (
+            OperationCount(distribution, edge, operation.name)
+            for distribution in edge_distributions(results)
+            for edge in range(1, len(distribution.edges) + 1)
+            for operation in distribution.space.in_order_of_legend
+        ),
+    )
 
 
 def draw_edge_distribution(results: StudyResults) -> Figure:

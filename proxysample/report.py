@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from proxysample.data.reading import Samples
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
+from proxysample.rendering import render_template
 
 N_BINS = 40
 N_EXAMPLES = 24
@@ -47,6 +50,16 @@ class Example:
     image: npt.NDArray[Any]
     name: str
     file: str
+
+    @property
+    def caption(self) -> str:
+        """Index and class."""
+        return f"{self.index}: {self.name}" if self.name else f"{self.index}"
+
+    @property
+    def picture(self) -> str:
+        """The image as the address of a PNG that holds it."""
+        return f"data:image/png;base64,{base64.b64encode(_png(self.image)).decode()}"
 
 
 @dataclass(frozen=True)
@@ -156,11 +169,21 @@ class Report:
         InputError
             If the path ends otherwise, or its folder is missing or cannot be written to.
         """
-        from proxysample.reporting.report_page import to_html
-
         check_output(path, ".html", "a report is saved")
         with replace_file(path) as stream:
-            stream.write(to_html(self).encode())
+            stream.write(self._page().encode())
+
+    def _page(self) -> str:
+        return render_template(
+            "report.html.j2",
+            title=self.title,
+            report=self,
+            histogram=_histogram(self),
+            sheets=self.examples,
+        )
+
+    def _repr_html_(self) -> str:
+        return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
 
 def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
@@ -267,3 +290,56 @@ def _read_examples(samples: Samples, rows: IntArray, classes: _Classes | None) -
         )
         for row, image in zip(rows, samples.rows(rows), strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One bar of the histogram, in the units of its drawing."""
+
+    kind: str
+    x: str
+    y: str
+    width: str
+    height: str
+
+
+@dataclass(frozen=True)
+class _Histogram:
+    width: int
+    height: int
+    bars: list[_Bar]
+    low: str
+    high: str
+
+
+def _histogram(report: Report, width: int = 720, height: int = 200) -> _Histogram:
+    kept, dropped = report.kept_histogram, report.dropped_histogram
+    highest = max(1, int((kept + dropped).max()))
+    step = width / len(kept)
+    bars = []
+    for place, (n_kept, n_dropped) in enumerate(zip(kept, dropped, strict=True)):
+        kept_height = height * int(n_kept) / highest
+        dropped_height = height * int(n_dropped) / highest
+        for kind, top, tall in (
+            ("kept", height - kept_height, kept_height),
+            ("dropped", height - kept_height - dropped_height, dropped_height),
+        ):
+            numbers = (place * step, top, step - 1, tall)
+            bars.append(_Bar(kind, *(f"{number:.1f}" for number in numbers)))
+    low, high = report.bin_edges[0], report.bin_edges[-1]
+    return _Histogram(width, height, bars, f"{low:.4g}", f"{high:.4g}")
+
+
+def _png(image: npt.NDArray[Any]) -> bytes:
+    from PIL import Image
+
+    pixels = image
+    if pixels.dtype != np.uint8:
+        # Floats may have been normalised: show them over their own range.
+        low, high = float(pixels.min()), float(pixels.max())
+        pixels = (255 * (pixels - low) / ((high - low) or 1)).round().astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        pixels = pixels[..., 0]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
