@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -295,10 +295,27 @@ class TrainedCell(Record, title="what it says"):
         trained = cls.from_dict(described, network=network)
         # Shapes first: neither a large network nor a large file takes memory before they agree.
         _check_tensors(file, network.state_dict())
-        tensors = {name: file.get_tensor(name) for name in network.state_dict()}
+        # Copies, since what is read may be the file itself, which others may change.
+        tensors = {name: file.get_tensor(name).clone() for name in network.state_dict()}
         network.load_state_dict(tensors, assign=True)
         network.eval()
         return trained
+
+
+def check_network_paths(path: Path | None, seeds: Sequence[int]) -> list[Path]:
+    """Say, before the training, where the networks of several seeds will be saved.
+
+    Examples
+    --------
+    >>> [str(path) for path in check_network_paths(Path("net.safetensors"), [777, 888])]
+    ['net-777.safetensors', 'net-888.safetensors']
+    """
+    if path is None:
+        return []
+    check_output(path, SUFFIX, "a network is saved")
+    if len(seeds) == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{seed}") for seed in seeds]
 
 
 def _check_tensors(file: Any, needed: Mapping[str, Tensor]) -> None:
