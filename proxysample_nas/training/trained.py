@@ -74,14 +74,15 @@ class _Architecture(Record, title="what it says"):
             precision=next(name for name, one in AUTOCAST_DTYPES.items() if one == dtype),
         )
 
-    def build(self) -> CellNetwork:
-        """Build the network on the meta device, where it takes no memory whatever its size."""
+    def __post_init__(self) -> None:
         n_edges = N_STAGES * self.cells_per_stage * len(self.cell.operations)
         if n_edges > MOST_EDGES:
             raise InputError(
-                f"{self._title} is damaged: its network has {n_edges:,} edges; none of "
-                f"more than {MOST_EDGES:,} is built from a file"
+                f"a network of {n_edges:,} edges is not kept in a file; {MOST_EDGES:,} is the most"
             )
+
+    def build(self) -> CellNetwork:
+        """Build the network on the meta device, where it takes no memory whatever its size."""
         with torch.device("meta"):
             return CellNetwork(
                 self.cell,
@@ -245,12 +246,15 @@ class TrainedCell(Record, title="what it says"):
         Raises
         ------
         InputError
-            If the file cannot be written.
+            If the file cannot be written, or the network was cast to another type.
         """
         check_output(path, SUFFIX, "a network is saved")
         tensors = {
             name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()
         }
+        others = {tensor.dtype for tensor in tensors.values()} - _DTYPES.keys()
+        if others:
+            raise InputError(f"a network is kept in float32, not {others.pop()}; call .float()")
         metadata = {"format": FORMAT, "network": json.dumps(self.to_dict())}
         with replace_file(path) as stream:
             stream.write(save(tensors, metadata))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from proxysample_nas.space.network import CellNetwork
 from proxysample_nas.training import CellTrainer, TrainedCell
 
 from ..mutations import changed_values, mutations  # noqa: TID252  # tests are no package
+from ..simulated_gpu import simulated_gpu  # noqa: TID252
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|")
 
@@ -173,7 +176,7 @@ def test_a_loaded_network_does_not_hang_on_its_file(trained: TrainedCell, path: 
 
 def test_bfloat16_and_no_parameters_in_the_cell(train: Any, tmp_path: Path) -> None:
     trainer = small_trainer(epochs=1, precision="bfloat16", cells_per_stage=2)
-    trained = trainer.fit(Cell.filled("avg_pool_3x3", n_nodes=3), train)
+    trained = trainer.fit(Cell.filled("avg_pool_3x3", n_nodes=3), Subset(train, range(64)))
     trained.save(tmp_path / "a.safetensors")
     loaded = TrainedCell.load(str(tmp_path / "a.safetensors"))
     assert loaded.network.autocast_dtype == torch.bfloat16
@@ -252,6 +255,31 @@ def test_a_file_has_its_name_and_a_folder(trained: TrainedCell, tmp_path: Path) 
         trained.save(tmp_path / "nowhere" / "network.safetensors")
 
 
+def test_a_network_of_another_type_is_not_saved(trained: TrainedCell, tmp_path: Path) -> None:
+    half = replace(trained, network=copy.deepcopy(trained.network).half())
+    with pytest.raises(InputError, match=r"in float32, not torch\.float16; call \.float\(\)"):
+        half.save(tmp_path / "network.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_a_gpu_is_used_there_and_loaded_anywhere(
+    digits: Any, train: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "network.safetensors"
+    images = digits.test.images[:20]
+    with simulated_gpu():
+        trained = small_trainer(epochs=1, device="cuda:0").fit(CELL, train)
+        assert trained.device.type == "cuda"
+        predicted = trained.predict(images)
+        trained.save(path)
+        there = TrainedCell.load(path, device="cuda:0")
+        assert there.device.type == "cuda"
+        assert there.predict(images).tolist() == predicted.tolist()
+    loaded = TrainedCell.load(path)
+    assert loaded.device.type == "cpu"
+    assert loaded.predict(images).tolist() == predicted.tolist()
+
+
 def rewritten(path: Path, **changes: Any) -> Path:
     """Change what the header says, and leave the tensors."""
     content = path.read_bytes()
@@ -271,9 +299,12 @@ def rewritten(path: Path, **changes: Any) -> Path:
         ({"channels": 1 << 40}, "no trained network"),
         ({"channels": 0}, "its channels is 0, not an integer of at least 1"),
         ({"cells_per_stage": 2}, r"it lacks 'stages\.0\.1"),
-        ({"cells_per_stage": 10**9}, "edges; none of more than 50,000"),
+        ({"cells_per_stage": 10**9}, "edges is not kept in a file; 50,000"),
         ({"cell": str(Cell.filled("none", 3))}, "it holds 'stages"),
-        ({"cell": str(Cell.filled("none", 400))}, "edges; none of more than 50,000"),
+        (
+            {"cell": str(Cell.filled("none", 400))},
+            "edges is not kept in a file; 50,000",
+        ),
         ({"cell": "|nor_conv_9x9~0|"}, "unknown operation 'nor_conv_9x9'"),
         ({"classes": list(range(9))}, "has 10 outputs"),
         ({"classes": list(range(11)), "n_classes": 11}, r"not of \(11, 16\)"),
