@@ -65,13 +65,16 @@ class _Architecture(Record, title="what it says"):
     @classmethod
     def of(cls, network: CellNetwork) -> Self:
         dtype = network.autocast_dtype
+        names = [name for name, one in AUTOCAST_DTYPES.items() if one == dtype]
+        if not names:
+            raise InputError(f"a network that multiplies in {dtype} is not kept in a file")
         return cls(
             network.cell,
             network.channels,
             network.cells_per_stage,
             network.n_classes,
             network.in_channels,
-            precision=next(name for name, one in AUTOCAST_DTYPES.items() if one == dtype),
+            precision=names[0],
         )
 
     def __post_init__(self) -> None:

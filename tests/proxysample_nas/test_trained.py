@@ -174,14 +174,14 @@ def test_a_loaded_network_does_not_hang_on_its_file(trained: TrainedCell, path: 
         assert torch.equal(tensor, trained.network.state_dict()[name]), name
 
 
-def test_bfloat16_and_no_parameters_in_the_cell(train: Any, tmp_path: Path) -> None:
-    trainer = small_trainer(epochs=1, precision="bfloat16", cells_per_stage=2)
-    trained = trainer.fit(Cell.filled("avg_pool_3x3", n_nodes=3), Subset(train, range(64)))
-    trained.save(tmp_path / "a.safetensors")
-    loaded = TrainedCell.load(str(tmp_path / "a.safetensors"))
-    assert loaded.network.autocast_dtype == torch.bfloat16
-    images = torch.rand(3, 1, 8, 8)
-    assert torch.equal(loaded.network(images), trained.network(images))
+def test_bfloat16_and_no_parameters_in_the_cell(trained: TrainedCell, path: Path) -> None:
+    cell = Cell.filled("skip_connect", n_nodes=2)
+    network = CellNetwork(cell, 2, 2, 10, 1, autocast_dtype=torch.bfloat16).eval()
+    replace(trained, network=network).save(path)
+    loaded = TrainedCell.load(str(path))
+    assert (loaded.cell, loaded.network.autocast_dtype) == (cell, torch.bfloat16)
+    images = torch.rand(3, 1, 4, 4)
+    assert torch.equal(loaded.network(images), network(images))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -259,6 +259,9 @@ def test_a_network_of_another_type_is_not_saved(trained: TrainedCell, tmp_path: 
     half = replace(trained, network=copy.deepcopy(trained.network).half())
     with pytest.raises(InputError, match=r"in float32, not torch\.float16; call \.float\(\)"):
         half.save(tmp_path / "network.safetensors")
+    network = CellNetwork(CELL, 4, 1, 10, 1, autocast_dtype=torch.float16)
+    with pytest.raises(InputError, match=r"multiplies in torch\.float16 is not kept"):
+        replace(trained, network=network).save(tmp_path / "network.safetensors")
     assert not list(tmp_path.iterdir())
 
 
@@ -360,13 +363,13 @@ def test_a_mutated_file_is_read_or_refused(path: Path) -> None:
 def test_every_value_of_another_type_is_read_or_refused(path: Path, trained: TrainedCell) -> None:
     content = path.read_bytes()
     refused = 0
-    for changed in changed_values(trained.to_dict(), (None, -1, [])):
+    for changed in changed_values(trained.to_dict(), (None,)):
         path.write_bytes(content)
         try:
             TrainedCell.load(rewritten(path, **changed))
         except InputError:
             refused += 1
-    assert refused > 60
+    assert refused > 25
 
 
 def test_a_network_on_the_meta_device_takes_no_memory() -> None:
