@@ -6,58 +6,66 @@ neither torch nor scikit-learn.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError, MissingDependencyError, ProxysampleError
-from proxysample.registry import create_sampler, list_samplers
+from proxysample.lazy import lazy_exports
+from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample.data.datasets import ArrayDataset, load_dataset
+    from proxysample import data, samplers, testing
+    from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.keeping import KeepingRule
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.given import GivenIndices, GivenRanking
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
 
-_HOMES = {
-    "ArrayDataset": "proxysample.data.datasets",
-    "AutoencoderLoss": "proxysample.samplers.autoencoder",
-    "CCOutlierRemoval": "proxysample.samplers.outliers",
-    "CCRandomSampling": "proxysample.samplers.random",
-    "KMeansOutlierRemoval": "proxysample.samplers.outliers",
-    "RandomSampling": "proxysample.samplers.random",
-    "Ranking": "proxysample.ranking",
-    "Sampler": "proxysample.sampler",
-    "TransferLoss": "proxysample.samplers.transfer",
-    "load_dataset": "proxysample.data.datasets",
-}
+    __version__: str
 
 __all__ = [
     "ArrayDataset",
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "GivenIndices",
+    "GivenRanking",
     "InputError",
     "KMeansOutlierRemoval",
+    "KeepingRule",
     "MissingDependencyError",
     "ProxysampleError",
     "RandomSampling",
     "Ranking",
     "Sampler",
+    "Splits",
     "TransferLoss",
+    "__version__",
     "create_sampler",
+    "data",
     "list_samplers",
     "load_dataset",
+    "register",
+    "samplers",
+    "testing",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.keeping": ["KeepingRule"],
+            "proxysample.ranking": ["Ranking"],
+            "proxysample.sampler": ["Sampler"],
+            "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
+            "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
+            "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
+            "proxysample.samplers.transfer": ["TransferLoss"],
+        },
+        ["data", "samplers", "testing"],
+    )

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from proxysample.cli_support import parse_parameters, parse_ratio, run_app
-from proxysample.registry import create_sampler, list_samplers, takes_parameter
+from proxysample.cli_support import list_entries, parse_ratio, run_app
+from proxysample.registry import (
+    READERS,
+    SAMPLERS,
+    create_sampler,
+    takes_parameter,
+)
+from proxysample.words import parse_parameters
 
 if TYPE_CHECKING:
     from proxysample.sampler import Sampler
@@ -25,14 +31,11 @@ DatasetOption = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="digits, or npz, folder, folder-skip-broken, cifar10, cifar100, imagenet16-120 or "
-        "huggingface with :PATH; "
-        "its training part.",
+        help=f"digits, or one of {', '.join(name for name in READERS if name != 'digits')} with "
+        ":PATH; its training part.",
     ),
 ]
-SamplerOption = Annotated[
-    str, typer.Option("--sampler", help=f"One of {', '.join(list_samplers())}.")
-]
+SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
@@ -130,12 +133,8 @@ def report(
 
 @app.command()
 def samplers() -> None:
-    """List the samplers."""
-    from proxysample.registry import sampler_class
-
-    for name in list_samplers():
-        summary = (sampler_class(name).__doc__ or "").strip().splitlines()[0]
-        typer.echo(f"{name:6} {summary}")
+    """List the samplers, those of plug-ins with their package."""
+    list_entries(SAMPLERS)
 
 
 def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:

@@ -1,23 +1,16 @@
-"""What the two command lines share: errors as messages, values from words."""
+"""What the two command lines share: errors as messages, ratios, and lists of what there is."""
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import typer
 
-from proxysample.array_files import read_npy
 from proxysample.errors import InputError, ProxysampleError
-from proxysample.keeping import IntArray, check_ratio
-
-# Users of Python write these where JSON has true, false and null.
-_PYTHON_WORDS = {"True": True, "False": False, "None": None}
+from proxysample.keeping import check_ratio
+from proxysample.registry import Registry
 
 
 def run_app(app: typer.Typer) -> NoReturn:
@@ -73,80 +66,23 @@ def parse_ratio(text: str) -> float:
     return check_ratio(value)
 
 
-def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` words, whose values are JSON or Python's True, False and None.
+def list_entries(registry: Registry[Any]) -> None:
+    """Print what a registry holds: id, class, the first line of its help, and whose it is.
 
-    Any other value is a string.
-
-    Parameters
-    ----------
-    words : iterable of str
-        Such as ``"n_clusters=50"``.
-
-    Returns
-    -------
-    dict
-        Values by name.
-
-    Raises
-    ------
-    InputError
-        If a word has no equals sign.
-
-    Examples
-    --------
-    >>> parse_parameters(["n_clusters=50", "protocol=paper"])
-    {'n_clusters': 50, 'protocol': 'paper'}
-    >>> parse_parameters(["nesterov=False", "progress=true", "gradient_clip=None"])
-    {'nesterov': False, 'progress': True, 'gradient_clip': None}
+    A plug-in that cannot be loaded is listed with the reason.
     """
-    parameters = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise InputError(f"a parameter is given as name=value, not {word!r}")
-        parameters[name.strip().replace("-", "_")] = _parse_value(text)
-    return parameters
+    names = list(registry)
+    width = max(map(len, names))
+    for name in names:
+        typer.echo(f"{name:{width}}  {_describe(registry, name)}")
 
 
-def _parse_value(text: str) -> Any:
-    if text.strip() in _PYTHON_WORDS:
-        return _PYTHON_WORDS[text.strip()]
+def _describe(registry: Registry[Any], name: str) -> str:
+    package = registry.package(name)
+    origin = "" if package is None else f" [package {package}]"
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def load_indices(path: Path, n_samples: int) -> IntArray:
-    """Read indices that ``proxysample select`` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        An ``.npy`` file.
-    n_samples : int
-        Size of the dataset that they point into.
-
-    Returns
-    -------
-    ndarray of int64
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, or an index repeats or points outside.
-    """
-    if not path.exists():
-        raise InputError(f"no indices at {path}")
-    indices = read_npy(path)
-    if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise InputError(f"{path} does not hold a one-dimensional array of integers")
-    if not len(indices) or indices.min() < 0 or indices.max() >= n_samples:
-        raise InputError(
-            f"{path} does not fit the dataset's {n_samples:,} training samples; "
-            "select again from this dataset"
-        )
-    if len(np.unique(indices)) != len(indices):
-        raise InputError(f"{path} names a sample twice")
-    return indices.astype(np.int64)
+        entry = registry.get(name)
+    except InputError as error:
+        return f"{error}{origin}"
+    lines = (entry.__doc__ or "").strip().splitlines()
+    return f"{entry.__name__}: {lines[0] if lines else 'has no help'}{origin}"

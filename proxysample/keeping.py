@@ -1,26 +1,28 @@
 """Keeping rules: how many samples a ratio keeps, of which class, and in which order.
 
-A rule never looks at pixels. It turns scores (and labels) into an order, and a ratio into a
-prefix of that order, so the kept sets of one ranking nest.
+A rule never looks at pixels. It turns scores (and labels) into an order, of which a ratio keeps
+a prefix; where one order serves every ratio, the kept sets of a ranking nest.
 """
 
 from __future__ import annotations
 
+import abc
 import heapq
+import json
 import numbers
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.registry import RULES
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-Direction = Literal["easy", "hard"]
 Rounding = Literal["exact", "floor"]
-
-DIRECTIONS: tuple[Direction, ...] = ("easy", "hard")
 
 # Bounds the memory that dealing out classes takes: about 100 bytes a place.
 PLACES_PER_BLOCK = 1 << 17
@@ -95,36 +97,201 @@ def n_kept(n_samples: int, r: float, rounding: Rounding = "exact") -> int:
     return count
 
 
-def check_direction(keep: object) -> None:
-    """Raise `InputError` where `keep` is not "easy" or "hard"."""
-    if keep not in DIRECTIONS:
-        raise unknown_name("direction for keep", keep, DIRECTIONS)
+@dataclass(frozen=True)
+class KeepingRule(abc.ABC):
+    """Puts samples in the order in which they are kept; register one by `proxysample.register`.
 
-
-def order_by_score(scores: FloatArray, keep: Direction = "easy") -> IntArray:
-    """Order samples by score, ties by index.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n,), float64
-        A low score marks a typical, easy sample.
-    keep : {"easy", "hard"}
-        Which end comes first.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        Indices, the first to be kept first.
+    A rule is a frozen dataclass: its fields are its parameters, plain JSON values, and are saved
+    with every ranking that it orders. A rule that draws takes a seed as one of them and makes a
+    generator of it in `order`, so that a saved ranking is cut the same way again.
 
     Examples
     --------
-    >>> order_by_score(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
-    [3, 1, 0, 2]
-    >>> order_by_score(np.array([2.0, 1.0, 2.0, 0.5]), keep="hard").tolist()
-    [0, 2, 1, 3]
+    >>> @dataclass(frozen=True)
+    ... class KeepMiddle(KeepingRule):
+    ...     id = "middle"
+    ...     quantile: float = 0.5
+    ...     def order(self, scores, codes=None, n_kept=None):
+    ...         distances = np.abs(scores - np.quantile(scores, self.quantile))
+    ...         return np.argsort(distances, kind="stable")
+    >>> KeepMiddle(0.25).order(np.array([0.0, 1.0, 2.0, 3.0, 4.0])).tolist()
+    [1, 0, 2, 3, 4]
+    >>> KeepMiddle().to_json(), KeepMiddle(0.25).to_json()
+    ('middle', {'name': 'middle', 'parameters': {'quantile': 0.25}})
     """
-    check_direction(keep)
-    return np.argsort(scores if keep == "easy" else -scores, kind="stable")
+
+    id: ClassVar[str]
+    """What ``keep=`` and rankings call it."""
+    nested: ClassVar[bool] = True
+    """Whether one order serves every ratio; otherwise `order` is asked anew for each."""
+
+    @abc.abstractmethod
+    def order(
+        self, scores: FloatArray, codes: IntArray | None = None, n_kept: int | None = None
+    ) -> IntArray:
+        """Order all samples.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n,), float64
+            Low is typical, easy.
+        codes : ndarray of shape (n,), int64, or None
+            Class of each sample, where class shares are kept. They are kept whatever the order:
+            each class's places go to its samples in the order given here.
+        n_kept : int or None
+            How many will be kept; None for a rule that is `nested`.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+            Indices, the first to be kept first.
+        """
+
+    def to_json(self) -> str | dict[str, Any]:
+        """Write the rule as its id, and its parameters where they are not the defaults."""
+        parameters = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if getattr(self, one.name) != one.default
+        }
+        return {"name": self.id, "parameters": parameters} if parameters else self.id
+
+    def __str__(self) -> str:
+        given = self.to_json()
+        if isinstance(given, str):
+            return given
+        words = ", ".join(f"{name}={value}" for name, value in given["parameters"].items())
+        return f"{self.id} ({words})"
+
+
+@dataclass(frozen=True)
+class KeepEasy(KeepingRule):
+    """Keep low scores first, ties by index."""
+
+    id = "easy"
+
+    def order(
+        self,
+        scores: FloatArray,
+        codes: IntArray | None = None,  # noqa: ARG002
+        n_kept: int | None = None,  # noqa: ARG002
+    ) -> IntArray:
+        """Order samples by ascending score.
+
+        Examples
+        --------
+        >>> KeepEasy().order(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
+        [3, 1, 0, 2]
+        """
+        return np.argsort(scores, kind="stable")
+
+
+@dataclass(frozen=True)
+class KeepHard(KeepingRule):
+    """Keep high scores first, ties by index."""
+
+    id = "hard"
+
+    def order(
+        self,
+        scores: FloatArray,
+        codes: IntArray | None = None,  # noqa: ARG002
+        n_kept: int | None = None,  # noqa: ARG002
+    ) -> IntArray:
+        """Order samples by descending score.
+
+        Examples
+        --------
+        >>> KeepHard().order(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
+        [0, 2, 1, 3]
+        """
+        return np.argsort(-scores, kind="stable")
+
+
+Keep = str | KeepingRule
+"""What a sampler's `keep` can be: the id of a rule, or a rule with parameters."""
+
+
+def as_rule(keep: object) -> KeepingRule:
+    """Give the rule that `keep` stands for.
+
+    Parameters
+    ----------
+    keep : str, KeepingRule or mapping
+        An id, a rule, or what `KeepingRule.to_json` wrote.
+
+    Returns
+    -------
+    KeepingRule
+
+    Raises
+    ------
+    InputError
+        If no rule has this id, it has no such parameters, or the rule could not be saved.
+
+    Examples
+    --------
+    >>> as_rule("hard")
+    KeepHard()
+    >>> as_rule("eazy")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'? Known: easy,
+    hard, given
+    """
+    if isinstance(keep, KeepingRule):
+        return _checked_rule(keep)
+    name, parameters = keep, {}
+    if isinstance(keep, Mapping) and keep.keys() == {"name", "parameters"}:
+        name, parameters = keep["name"], keep["parameters"]
+    if not isinstance(name, str) or name not in RULES:
+        raise unknown_name("rule for keep", name, RULES)
+    rule = RULES.get(name)
+    if not isinstance(parameters, Mapping):
+        raise InputError(f"the parameters of the keeping rule {name!r} are {parameters!r:.80}")
+    check_names(f"parameter of the keeping rule {name!r}", parameters, _names(rule))
+    try:
+        return rule(**parameters)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the keeping rule {name!r}: {error}") from error
+
+
+def _names(rule: type[KeepingRule]) -> list[str]:
+    return [one.name for one in fields(rule)]
+
+
+def _checked_rule(rule: KeepingRule) -> KeepingRule:
+    """Refuse a rule that a saved ranking could not name."""
+    kind = type(rule)
+    name = getattr(rule, "id", "")
+    if name not in RULES or RULES.get(name) is not kind:
+        raise InputError(
+            f"no keeping rule {kind.__name__} is known by the id {name!r}, by which rankings are "
+            f"saved: proxysample.register({kind.__name__}) makes it known"
+        )
+    try:
+        written = rule.to_json()
+        is_plain = json.loads(json.dumps(written, allow_nan=False)) == written
+    except (TypeError, ValueError):
+        is_plain = False
+    if not is_plain:
+        raise InputError(f"{rule!r:.200} cannot be saved: its parameters must be plain JSON values")
+    return rule
+
+
+def checked_order(
+    rule: KeepingRule, scores: FloatArray, codes: IntArray | None, n_kept: int | None
+) -> IntArray:
+    """Order samples by a rule, and check that it is an order of all samples."""
+    order = np.asarray(rule.order(scores, codes, None if rule.nested else n_kept))
+    n_samples = len(scores)
+    is_order = order.shape == (n_samples,) and order.dtype.kind in "iu"
+    if not is_order or not np.array_equal(np.sort(order), np.arange(n_samples)):
+        raise InputError(
+            f"the keeping rule {rule} gives no order of the {n_samples} samples: each index from 0 "
+            f"to {n_samples - 1} has to be there once"
+        )
+    return order.astype(np.int64, copy=False)
 
 
 def class_sequence(class_sizes: IntArray) -> IntArray:

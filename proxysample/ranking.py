@@ -18,15 +18,17 @@ from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import (
-    Direction,
     FloatArray,
     IntArray,
+    Keep,
+    KeepingRule,
     Rounding,
+    as_rule,
     check_ratio,
+    checked_order,
     floor_per_class,
     interleave_classes,
     n_kept,
-    order_by_score,
 )
 from proxysample.ranking_files import FORMAT, ranking_parts
 
@@ -42,8 +44,9 @@ class Ranking:
     codes : ndarray of shape (n,), int64, or None
         Class of each sample, 0 to n_classes - 1, where the rule keeps class shares; None where
         it keeps overall.
-    keep : {"easy", "hard"}
-        Which end of the scores is kept.
+    keep : str or KeepingRule
+        Which samples come first: ``"easy"`` is low scores, ``"hard"`` is high ones; or another
+        rule, by its id or with parameters.
     rounding : {"exact", "floor"}
         ``round(r * n)`` samples with class shares to within one sample, or the paper's
         ``int(n * r)`` (per class where the rule keeps class shares).
@@ -59,7 +62,7 @@ class Ranking:
 
     scores: FloatArray
     codes: IntArray | None = None
-    keep: Direction = "easy"
+    keep: Keep = "easy"
     rounding: Rounding = "exact"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class Ranking:
             raise InputError(f"the score of sample {index} is {self.scores[index]}")
         if self.codes is not None and self.codes.shape != self.scores.shape:
             raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
+        as_rule(self.keep)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ranking):
@@ -78,7 +82,7 @@ class Ranking:
         return (
             np.array_equal(self.scores, other.scores)
             and np.array_equal(self.codes, other.codes)  # type: ignore[arg-type]
-            and (self.keep, self.rounding) == (other.keep, other.rounding)
+            and (self.rule, self.rounding) == (other.rule, other.rounding)
             and self.provenance == other.provenance
         )
 
@@ -89,16 +93,47 @@ class Ranking:
         share = "overall" if self.codes is None else f"per class ({self.codes.max() + 1})"
         return (
             f"Ranking({self.provenance.get('sampler', 'scores')}, {len(self):,} samples, "
-            f"keeps {self.keep} {share})"
+            f"keeps {self.rule} {share})"
         )
+
+    @cached_property
+    def rule(self) -> KeepingRule:
+        """The rule that `keep` stands for."""
+        return as_rule(self.keep)
+
+    @property
+    def nested(self) -> bool:
+        """Whether a smaller kept set is part of a larger one, whatever the two ratios."""
+        return self.rule.nested
 
     @cached_property
     def order(self) -> IntArray:
         """Indices of all samples, the first to be kept first; shape (n,), int64.
 
-        Every kept set with exact rounding is a prefix of it.
+        Every kept set with exact rounding is a prefix of it. A rule that is not `nested` has no
+        such order, and asking for it is an error.
         """
-        order = order_by_score(self.scores, self.keep)
+        if not self.nested:
+            raise InputError(
+                f"the keeping rule {self.rule} has another order for each ratio; use select(r)"
+            )
+        return self._with_shares(self.order_of_rule())
+
+    def order_of_rule(self, n_kept: int | None = None) -> IntArray:
+        """Give the order that the rule puts all samples in, before class shares are kept.
+
+        Parameters
+        ----------
+        n_kept : int, optional
+            How many will be kept, which a rule that is not `nested` needs to know.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+        """
+        return checked_order(self.rule, self.scores, self.codes, n_kept)
+
+    def _with_shares(self, order: IntArray) -> IntArray:
         return order if self.codes is None else interleave_classes(order, self.codes)
 
     def select(self, r: float) -> IntArray:
@@ -121,11 +156,14 @@ class Ranking:
         """
         ratio = check_ratio(r)
         if self.codes is not None and self.rounding == "floor":
-            return floor_per_class(order_by_score(self.scores, self.keep), self.codes, ratio)
-        return np.sort(self.order[: n_kept(len(self), ratio, self.rounding)])
+            at_most = int(ratio * len(self))
+            return floor_per_class(self.order_of_rule(at_most), self.codes, ratio)
+        count = n_kept(len(self), ratio, self.rounding)
+        order = self.order if self.nested else self._with_shares(self.order_of_rule(count))
+        return np.sort(order[:count])
 
     def select_many(self, ratios: Iterable[float]) -> dict[float, IntArray]:
-        """Keep several fractions; a smaller set is part of a larger one.
+        """Keep several fractions; where the ranking is `nested`, a smaller set is part of a larger.
 
         Parameters
         ----------
@@ -206,7 +244,7 @@ class Ranking:
         """
         header = {
             "format": FORMAT,
-            "keep": self.keep,
+            "keep": self.rule.to_json(),
             "rounding": self.rounding,
             "provenance": dict(self.provenance),
         }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
-from proxysample.keeping import Direction, IntArray, Rounding
+from proxysample.keeping import IntArray, KeepingRule, Rounding, as_rule
 from proxysample.records import (
     AMOUNT,
     COUNT,
@@ -27,7 +27,6 @@ FORMAT = "proxysample-ranking-1"
 
 # What the header of a file holds, and what is read of a provenance.
 HEADER = {
-    "keep": one_of(*get_args(Direction)),
     "rounding": one_of(*get_args(Rounding)),
     "provenance": MAPPING,
 }
@@ -74,10 +73,19 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
     return {
         "scores": _numbers(arrays["scores"], "fiu", name).astype(np.float64),
         "codes": _codes(arrays["codes"], name) if "codes" in arrays else None,
-        "keep": header["keep"],
+        "keep": _keep(header.get("keep"), name),
         "rounding": header["rounding"],
         "provenance": provenance,
     }
+
+
+def _keep(written: object, name: str) -> str | KeepingRule:
+    try:
+        rule = as_rule(written)
+    except InputError as error:
+        raise InputError(f"{name}: its keep is {written!r:.80}: {error}") from error
+    # A rule without parameters is spelled as it was given.
+    return written if isinstance(written, str) else rule
 
 
 def _numbers(array: npt.NDArray[Any], kinds: str, name: str) -> npt.NDArray[Any]:

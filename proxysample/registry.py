@@ -1,64 +1,420 @@
-"""Samplers by their string ids; nothing is imported before it is used."""
+"""What goes by an id: samplers, rules, readers of datasets, backbones, searchers, operations.
+
+An id is that of something built in, of something that a program registers by `register`, or of a
+plug-in: an installed package that names it as an entry point of the packaging standard, in one of
+the groups ``proxysample.samplers``, ``proxysample.rules``, ``proxysample.readers``,
+``proxysample.backbones``, ``proxysample.searchers`` and ``proxysample.operations``. Nothing is
+imported before it is asked for.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from proxysample.errors import InputError, check_names, unknown_name
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from torch import nn
+
+    from proxysample.data.datasets import Splits
+    from proxysample.keeping import KeepingRule
     from proxysample.sampler import Sampler
 
-SAMPLERS = {
-    "rs": ("proxysample.samplers.random", "RandomSampling"),
-    "cc-rs": ("proxysample.samplers.random", "CCRandomSampling"),
-    "km-or": ("proxysample.samplers.outliers", "KMeansOutlierRemoval"),
-    "cc-or": ("proxysample.samplers.outliers", "CCOutlierRemoval"),
-    "ae": ("proxysample.samplers.autoencoder", "AutoencoderLoss"),
-    "tl": ("proxysample.samplers.transfer", "TransferLoss"),
+T = TypeVar("T")
+
+# Words such as km-or:n_clusters=50,protocol=paper have to be told apart from the id.
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+class Registry(Generic[T]):
+    """Objects of one kind by their ids.
+
+    Parameters
+    ----------
+    kind : str
+        Such as ``"sampler"``; see `register`.
+    group : str
+        Of the entry points that plug-ins have.
+    built_in : mapping
+        Objects by id, those that are not to be imported yet as ``"module:Name"``.
+    base : str, optional
+        ``"module:Class"``: entries are subclasses or instances of it. Without one they are
+        functions.
+    noun : str, optional
+        What messages call an entry; `kind` by default.
+
+    Examples
+    --------
+    >>> shapes = Registry("shape", "examples.shapes", {"square": "proxysample.errors:InputError"})
+    >>> "square" in shapes, list(shapes)
+    (True, ['square'])
+    >>> shapes.get("squre")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: unknown shape 'squre'; did you mean 'square'? Known: square
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        built_in: Mapping[str, Any] | None = None,
+        *,
+        base: str | None = None,
+        noun: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self.base = base
+        self.noun = noun or kind
+        self._a_noun = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+        self._built_in = dict(built_in or {})
+        self._registered: dict[str, T] = {}
+        self._loaded: dict[str, T] = {}
+        self._plug_ins: dict[str, list[EntryPoint]] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the ids: those built in, those registered, and then those of plug-ins."""
+        yield from dict.fromkeys([*self._built_in, *self._registered, *self._read_plug_ins()])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._built_in or name in self._registered or name in self._read_plug_ins()
+
+    def get(self, name: str) -> T:
+        """Give the object of an id.
+
+        Raises
+        ------
+        InputError
+            If the id is unknown (the message suggests the nearest), or it is a plug-in's that
+            cannot be loaded.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        if name in self._built_in:
+            entry = self._built_in[name]
+            found: T = _import(entry) if isinstance(entry, str) else entry
+            return found
+        if not isinstance(name, str) or name not in self._read_plug_ins():
+            raise unknown_name(self.noun, name, self)
+        if name not in self._loaded:
+            self._loaded[name] = self._load_plug_in(name)
+        return self._loaded[name]
+
+    def register(self, entry: T, name: str | None = None, *, replace: bool = False) -> None:
+        """Give an object an id in this process; see the function `register`."""
+        self._check_entry(entry, repr(entry))
+        found = id_of(entry) if name is None else name
+        if not isinstance(found, str) or not _ID.fullmatch(found):
+            raise InputError(
+                f"{self._a_noun} is registered by an id such as 'my-{self.kind}', not {found!r}: "
+                f"give it an attribute id, or name='my-{self.kind}'"
+            )
+        if found in self and not replace and not _is_again(self._registered.get(found), entry):
+            raise InputError(
+                f"there is {self._a_noun} {found!r} already; choose another id, or pass "
+                "replace=True"
+            )
+        self._registered[found] = entry
+
+    def unregister(self, name: str) -> None:
+        """Take back what `register` did."""
+        if name not in self._registered:
+            raise unknown_name(f"registered {self.noun}", name, self._registered)
+        del self._registered[name]
+
+    @property
+    def registered(self) -> dict[str, T]:
+        """What this process registered, by id: another process knows nothing of it."""
+        return dict(self._registered)
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether an id stands for something of these two packages."""
+        return name in self._built_in and name not in self._registered
+
+    def package(self, name: str) -> str | None:
+        """Name the installed package whose plug-in an id is; None where it is none."""
+        if name in self._registered or name in self._built_in:
+            return None
+        return _package(self._read_plug_ins()[name][0])
+
+    def accepts(self, entry: object) -> bool:
+        """Whether an object is of this kind, as far as that can be told without an import."""
+        if self.base is None:
+            return callable(entry)
+        module, _, name = self.base.partition(":")
+        if module not in sys.modules:
+            return False
+        base = getattr(sys.modules[module], name)
+        return issubclass(entry, base) if isinstance(entry, type) else isinstance(entry, base)
+
+    def _check_entry(self, entry: object, what: str) -> None:
+        if self.base is not None:
+            _import(self.base)
+        if not self.accepts(entry):
+            needed = "a function" if self.base is None else f"a {self.base.partition(':')[2]}"
+            raise InputError(f"{what} is no {self.noun}; needed: {needed}")
+
+    def _read_plug_ins(self) -> dict[str, list[EntryPoint]]:
+        if self._plug_ins is None:
+            from importlib.metadata import entry_points
+
+            found: dict[str, list[EntryPoint]] = {}
+            for entry in sorted(entry_points(group=self.group), key=lambda one: one.name):
+                found.setdefault(entry.name, []).append(entry)
+            self._plug_ins = found
+            for name in found.keys() & self._built_in.keys():
+                package = _package(found.pop(name)[0])
+                warnings.warn(
+                    f"the package {package} has a {self.noun} {name!r}, which is the id of one of "
+                    "ours; ours is used",
+                    stacklevel=3,
+                )
+        return self._plug_ins
+
+    def _load_plug_in(self, name: str) -> T:
+        entries = self._read_plug_ins()[name]
+        packages = " and ".join(sorted(map(_package, entries)))
+        if len(entries) > 1:
+            raise InputError(
+                f"the packages {packages} each have a {self.noun} {name!r}; uninstall all but one"
+            )
+        what = f"the {self.noun} {name!r} of the package {packages} ({entries[0].value})"
+        try:
+            entry: T = entries[0].load()
+        except Exception as error:  # whatever the package does on import
+            raise InputError(
+                f"{what} cannot be loaded: {type(error).__name__}: {error}; install the package "
+                "again, or uninstall it"
+            ) from error
+        self._check_entry(entry, what)
+        return entry
+
+
+def _is_again(before: object, now: object) -> bool:
+    """Whether a definition has been run again, as a notebook's cell is."""
+    names = [
+        (getattr(one, "__module__", None), getattr(one, "__qualname__", None))
+        for one in (before, now)
+    ]
+    return before == now or (names[0] == names[1] and None not in names[0])
+
+
+def id_of(entry: object) -> Any:
+    """Give the id that an object has of its own, or None."""
+    found = getattr(entry, "id", None) or getattr(entry, "name", None)
+    return found if isinstance(found, str) else None
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _package(entry: EntryPoint) -> str:
+    return "unknown" if entry.dist is None else entry.dist.name
+
+
+SAMPLERS: Registry[type[Sampler]] = Registry(
+    "sampler",
+    "proxysample.samplers",
+    {
+        "rs": "proxysample.samplers.random:RandomSampling",
+        "cc-rs": "proxysample.samplers.random:CCRandomSampling",
+        "km-or": "proxysample.samplers.outliers:KMeansOutlierRemoval",
+        "cc-or": "proxysample.samplers.outliers:CCOutlierRemoval",
+        "ae": "proxysample.samplers.autoencoder:AutoencoderLoss",
+        "tl": "proxysample.samplers.transfer:TransferLoss",
+        "indices": "proxysample.samplers.given:GivenIndices",
+        "ranking": "proxysample.samplers.given:GivenRanking",
+    },
+    base="proxysample.sampler:Sampler",
+)
+
+READY_MADE = ("indices", "ranking")
+"""Samplers that take what was picked or ranked elsewhere, and nothing else."""
+
+RULES: Registry[type[KeepingRule]] = Registry(
+    "rule",
+    "proxysample.rules",
+    {
+        "easy": "proxysample.keeping:KeepEasy",
+        "hard": "proxysample.keeping:KeepHard",
+        "given": "proxysample.samplers.given:KeepGiven",
+    },
+    base="proxysample.keeping:KeepingRule",
+    noun="keeping rule",
+)
+
+READERS: Registry[Callable[..., Splits]] = Registry(
+    "reader",
+    "proxysample.readers",
+    {
+        "digits": "proxysample.data.datasets:read_digits",
+        "npz": "proxysample.data.datasets:read_npz_dataset",
+        "folder": "proxysample.data.datasets:read_folder",
+        "folder-skip-broken": "proxysample.data.datasets:read_folder_skip_broken",
+        "cifar10": "proxysample.data.datasets:read_cifar10",
+        "cifar100": "proxysample.data.datasets:read_cifar100",
+        "imagenet16-120": "proxysample.data.datasets:read_imagenet16_120",
+        "huggingface": "proxysample.data.datasets:read_huggingface_dataset",
+    },
+    noun="dataset",
+)
+
+BACKBONES: Registry[Callable[[], nn.Module]] = Registry("backbone", "proxysample.backbones")
+
+# This package imports none of the other, whose registries are named by where they are.
+_REGISTRIES: dict[str, Registry[Any] | str] = {
+    "sampler": SAMPLERS,
+    "rule": RULES,
+    "reader": READERS,
+    "backbone": BACKBONES,
+    "searcher": "proxysample_nas.searchers.registry:SEARCHERS",
+    "operation": "proxysample_nas.space.operations:OPERATIONS",
 }
 
 
+def registry_of(kind: str) -> Registry[Any]:
+    """Give the registry of a kind; see `register`."""
+    if kind not in _REGISTRIES:
+        raise unknown_name("kind to register", kind, _REGISTRIES)
+    found = _REGISTRIES[kind]
+    registry: Registry[Any] = _import(found) if isinstance(found, str) else found
+    return registry
+
+
+def registrations() -> Any:
+    """Give all that this process has registered, in a form that another one can unpickle."""
+    from joblib import wrap_non_picklable_objects
+
+    found = {one.kind: one.registered for one in _loaded_registries() if one.registered}
+    # Classes that a notebook or a script defines cannot be imported elsewhere: they travel with
+    # their code.
+    return wrap_non_picklable_objects(found, keep_wrapper=False) if found else found
+
+
+def register_again(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Register what `registrations` gave in another process."""
+    for kind, entries in found.items():
+        for name, entry in entries.items():
+            registry_of(kind).register(entry, name, replace=True)
+
+
+def _loaded_registries() -> list[Registry[Any]]:
+    """List the registries that this process has imported."""
+    return [
+        registry_of(kind)
+        for kind, found in _REGISTRIES.items()
+        if not isinstance(found, str) or found.partition(":")[0] in sys.modules
+    ]
+
+
+@overload
+def register(
+    entry: T, *, kind: str | None = None, name: str | None = None, replace: bool = False
+) -> T: ...
+
+
+@overload
+def register(
+    *, kind: str | None = None, name: str | None = None, replace: bool = False
+) -> Callable[[T], T]: ...
+
+
+def register(
+    entry: Any = None, *, kind: str | None = None, name: str | None = None, replace: bool = False
+) -> Any:
+    """Give a sampler, rule, reader, backbone, searcher or operation an id, in this process.
+
+    From then on it is found by its id wherever one is asked for: by `create_sampler`, by studies
+    and by their workers. A package that is installed names it as an entry point instead, and then
+    the command line finds it too.
+
+    Parameters
+    ----------
+    entry : object, optional
+        A subclass of `Sampler`, `KeepingRule` or `Searcher`, an `Operation`, or a function: a
+        reader takes the text after the colon of ``"name:PATH"`` and gives
+        `proxysample.data.Splits`, a backbone takes nothing and gives an ``nn.Module``. Left out,
+        this is a decorator.
+    kind : {"sampler", "rule", "reader", "backbone", "searcher", "operation"}, optional
+        Told by the class; functions need it.
+    name : str, optional
+        The id; by default the entry's attribute ``id``, or ``name``.
+    replace : bool
+        Take the place of what has this id already, which is an error otherwise.
+
+    Returns
+    -------
+    object
+        `entry`, or the decorator.
+
+    Raises
+    ------
+    InputError
+        If the kind cannot be told, the entry is none of it, or the id is taken.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from proxysample import Sampler
+    >>> @register
+    ... class FirstSamples(Sampler):
+    ...     id = "first"
+    ...     def _score(self, samples, codes):
+    ...         return np.arange(len(samples))
+    >>> create_sampler("first").select(np.zeros((4, 2)), r=0.5).tolist()
+    [0, 1]
+    >>> SAMPLERS.unregister("first")
+    """
+
+    def decorate(given: T) -> T:
+        registry = registry_of(_kind_of(given) if kind is None else kind)
+        registry.register(given, name, replace=replace)
+        return given
+
+    return decorate if entry is None else decorate(entry)
+
+
+def _kind_of(entry: object) -> str:
+    # A class can only derive from a base that has been imported, and its registry with it.
+    for registry in _loaded_registries():
+        if registry.base is not None and registry.accepts(entry):
+            return registry.kind
+    raise InputError(
+        f"what {entry!r:.80} is cannot be told: pass kind=, one of {', '.join(_REGISTRIES)}"
+    )
+
+
 def list_samplers() -> list[str]:
-    """List the string ids of all samplers.
+    """List the string ids of the samplers that pick from a dataset.
+
+    Two more, ``"indices"`` and ``"ranking"``, take what was picked or ranked elsewhere.
 
     Returns
     -------
     list of str
-        The paper's ids.
+        The paper's six first, then those that were registered, then those of plug-ins.
 
     Examples
     --------
     >>> list_samplers()
     ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae', 'tl']
     """
-    return list(SAMPLERS)
+    return [name for name in SAMPLERS if name not in READY_MADE]
 
 
 def sampler_class(name: str) -> type[Sampler]:
-    """Look up a sampler's class by its id.
-
-    Parameters
-    ----------
-    name : str
-        One of `list_samplers`.
-
-    Returns
-    -------
-    type
-        A subclass of `Sampler`.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown; the message suggests the nearest.
-    """
-    if name not in SAMPLERS:
-        raise unknown_name("sampler", name, SAMPLERS)
-    module, class_name = SAMPLERS[name]
-    found: type[Sampler] = getattr(import_module(module), class_name)
-    return found
+    """Look up a sampler's class by its id; `InputError` where there is none."""
+    return SAMPLERS.get(name)
 
 
 def create_sampler(name: str, **parameters: Any) -> Sampler:
@@ -86,8 +442,7 @@ def create_sampler(name: str, **parameters: Any) -> Sampler:
     KMeansOutlierRemoval(n_clusters=50)
     """
     found = sampler_class(name)
-    known = found().get_params(deep=False)
-    check_names(f"parameter of {name}", parameters, known)
+    check_names(f"parameter of {name}", parameters, found._get_param_names())
     try:
         return found(**parameters)
     except TypeError as error:
@@ -102,4 +457,4 @@ def takes_parameter(name: str, parameter: str) -> bool:
     >>> takes_parameter("rs", "random_state"), takes_parameter("cc-or", "random_state")
     (True, False)
     """
-    return parameter in sampler_class(name)().get_params(deep=False)
+    return parameter in sampler_class(name)._get_param_names()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -11,16 +12,34 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from proxysample.checks import (
+    BOOLEAN,
+    COUNT,
+    POSITIVE_INTEGER,
+    RANDOM_STATE,
+    Constraints,
+    check_values,
+    constraints_of,
+    one_of,
+    plain_number,
+)
 from proxysample.data.labels import check_class_sizes, encode_labels
 from proxysample.data.reading import Samples, fingerprint
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import FloatArray, IntArray, Rounding, check_direction, check_ratio
-from proxysample.parameters import check_shared_parameters
+from proxysample.errors import InputError
+from proxysample.keeping import (
+    FloatArray,
+    IntArray,
+    Keep,
+    KeepingRule,
+    Rounding,
+    as_rule,
+    check_ratio,
+)
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
-    from proxysample.reporting.report import Report
+    from proxysample.report import Report
 
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
@@ -32,8 +51,8 @@ class Sampler(BaseEstimator, abc.ABC):
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
     them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
-    ``random_state`` is checked to be a seed or a generator. A subclass checks its others in
-    ``_check_parameters``.
+    ``random_state`` is checked to be a seed or a generator. What its others must be a subclass
+    lists in ``_constraints``, and checks what depends on several in ``_check_parameters``.
 
     Attributes
     ----------
@@ -51,6 +70,14 @@ class Sampler(BaseEstimator, abc.ABC):
     """Whether it cannot do without labels."""
     per_class: ClassVar[bool] = False
     """Whether the kept set holds class shares; such samplers need labels."""
+
+    _constraints: ClassVar[Constraints] = {
+        "protocol": one_of("protocol", PROTOCOLS),
+        "batch_size": POSITIVE_INTEGER,
+        "num_workers": COUNT,
+        "random_state": RANDOM_STATE,
+        "progress": BOOLEAN,
+    }
 
     @abc.abstractmethod
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
@@ -85,7 +112,7 @@ class Sampler(BaseEstimator, abc.ABC):
         return codes
 
     def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter of the subclass's own that cannot work anywhere."""
+        """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
 
     def _check_availability(self) -> None:
         """Raise `InputError` where this machine lacks what the parameters ask for."""
@@ -107,12 +134,11 @@ class Sampler(BaseEstimator, abc.ABC):
         >>> CCOutlierRemoval(keep="eazy").check_parameters()
         Traceback (most recent call last):
         ...
-        proxysample.errors.InputError: unknown direction for keep 'eazy'; did you mean 'easy'?
-        Known: easy, hard
+        proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
+        Known: easy, hard, given
         """
-        check_direction(getattr(self, "keep", "easy"))
-        check_protocol(getattr(self, "protocol", "default"))
-        check_shared_parameters(self.get_params(deep=False))
+        as_rule(getattr(self, "keep", "easy"))
+        check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
     def fit(self, dataset: Any, y: Any = None) -> Self:
@@ -152,7 +178,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.ranking_ = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
-            keep=getattr(self, "keep", "easy"),
+            keep=self._keep(),
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -174,6 +200,10 @@ class Sampler(BaseEstimator, abc.ABC):
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
         )
+
+    def _keep(self) -> Keep:
+        keep: Keep = getattr(self, "keep", "easy")
+        return keep
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -233,7 +263,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         dict
-            Kept indices by ratio; a smaller set is part of a larger one.
+            Kept indices by ratio; unless a keeping rule of another kind was given, a smaller set
+            is part of a larger one.
         """
         checked = [check_ratio(r) for r in ratios]
         return self.rank(dataset, y).select_many(checked)
@@ -267,7 +298,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Report
             Print it as text, or ``report.save("report.html")``.
         """
-        from proxysample.reporting.report import build_report
+        from proxysample.report import build_report
 
         check_ratio(r)
         return build_report(self.rank(dataset, y), self._read(dataset, y), r)
@@ -296,18 +327,16 @@ def class_codes(samples: Samples) -> IntArray:
     return encode_labels(labels)[1]
 
 
-def check_protocol(protocol: object) -> None:
-    """Raise `InputError` where `protocol` is not "default" or "paper"."""
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-
-
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     """Write an estimator's parameters as JSON values, others by their repr."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, KeepingRule):
+            return value.to_json()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         try:
-            return json.loads(json.dumps(value))
+            return json.loads(json.dumps(value, default=plain_number))
         except (TypeError, ValueError):
             return repr(value)
 

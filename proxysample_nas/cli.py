@@ -8,9 +8,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import load_indices, parse_parameters, run_app
+from proxysample.cli_support import list_entries, run_app
 from proxysample.errors import InputError, check_names
+from proxysample.registry import READERS
+from proxysample.words import parse_parameters
 from proxysample_nas.cli_study import study_app
+from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 app = typer.Typer(
     help="Search cells on proxy datasets, and judge what was found.",
@@ -24,8 +27,8 @@ DatasetOption = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="digits, or npz, folder, folder-skip-broken, cifar10, cifar100, imagenet16-120 or "
-        "huggingface with :PATH.",
+        help=f"digits, or one of {', '.join(name for name in READERS if name != 'digits')} with "
+        ":PATH.",
     ),
 ]
 
@@ -38,7 +41,9 @@ def main() -> NoReturn:
 @app.command()
 def search(
     dataset: DatasetOption,
-    searcher: Annotated[str, typer.Option("--searcher", help="Such as darts-v1.")],
+    searcher: Annotated[
+        str, typer.Option("--searcher", help=f"One of {', '.join(list_searchers())}.")
+    ],
     indices: Annotated[
         Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
     ] = None,
@@ -80,7 +85,9 @@ def search(
     if indices is not None:
         import torch
 
-        train = train.take(torch.from_numpy(load_indices(indices, len(train))))
+        from proxysample.samplers import read_indices
+
+        train = train.take(torch.from_numpy(read_indices(indices, len(train))))
     result = chosen.search(train, checkpoint=checkpoint)
     if output is not None:
         result.save(output)
@@ -88,6 +95,12 @@ def search(
         save_drawing(result.cell, drawing, f"{searcher} on {len(train):,} images of {dataset}")
     typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
     typer.echo(str(result.cell))
+
+
+@app.command()
+def searchers() -> None:
+    """List the searchers, those of plug-ins with their package."""
+    list_entries(SEARCHERS)
 
 
 @app.command()

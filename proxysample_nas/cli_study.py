@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxysample.cli_support import parse_parameters, parse_ratio
+from proxysample.cli_support import parse_ratio
 from proxysample.errors import InputError
+from proxysample.registry import SAMPLERS
+from proxysample.words import parse_parameters
 from proxysample_nas.cli_report import study_report
+from proxysample_nas.searchers.registry import list_searchers
 
 if TYPE_CHECKING:
     from proxysample_nas.study import Study, StudyConfiguration
@@ -25,13 +28,23 @@ def study_run(
     preset: Annotated[str | None, typer.Option("--preset", help="A study by name.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
     sampler: Annotated[
-        list[str] | None, typer.Option("--sampler", help="Such as km-or:n_clusters=50. Repeat.")
+        list[str] | None,
+        typer.Option(
+            "--sampler",
+            help=f"One of {', '.join(SAMPLERS)}, with parameters as in km-or:n_clusters=50 or "
+            "indices:path=FILE.npy. Repeat.",
+        ),
     ] = None,
     r: Annotated[
         list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
     ] = None,
     searcher: Annotated[
-        list[str] | None, typer.Option("--searcher", help="Such as darts-v1:epochs=10. Repeat.")
+        list[str] | None,
+        typer.Option(
+            "--searcher",
+            help=f"One of {', '.join(list_searchers())}, with parameters as in "
+            "darts-v1:epochs=10. Repeat.",
+        ),
     ] = None,
     search_seed: Annotated[
         list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
@@ -194,11 +207,11 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
 
 
 def _run(study: Study, **options: Any) -> int:
-    from proxysample_nas.study.running.interruption import StudyInterrupted
+    from proxysample.experiments.runner import RunInterrupted
 
     try:
         return study.run(**options)
-    except StudyInterrupted as interruption:
+    except RunInterrupted as interruption:
         typer.secho(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
             fg="yellow",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import replace_file
@@ -209,7 +209,7 @@ def legend_handles(space: SearchSpace) -> list[Line2D]:
     ]
 
 
-def _line_style(operation: Operation) -> str:
+def _line_style(operation: Operation) -> Literal["--", "-"]:
     return "--" if operation.kind == "zero" else "-"
 
 

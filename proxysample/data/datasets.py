@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagen
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_images
 from proxysample.errors import InputError, unknown_name
+from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
 
@@ -160,6 +161,9 @@ def load_dataset(spec: str) -> Splits:
         the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
         ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.
         ``huggingface:NAME``: a folder that ``save_to_disk`` wrote, or ``OWNER/NAME`` on the hub.
+        Other names are those of readers that were registered (`proxysample.register`) or come
+        with a plug-in: a reader takes the text after the colon and gives `Splits`; one whose
+        parameter has a default can do without, and one without parameters takes none.
 
     Returns
     -------
@@ -181,13 +185,21 @@ def load_dataset(spec: str) -> Splits:
     if not isinstance(spec, str):
         raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
     kind, colon, path = spec.partition(":")
-    if kind not in LOADERS:
+    if kind not in READERS:
         raise _unknown_dataset(spec, kind)
-    if kind == "digits" and colon:
-        raise InputError(f"dataset {spec!r}: digits takes no path")
-    if kind != "digits" and not path:
+    reader = READERS.get(kind)
+    taken = list(signature(reader).parameters.values())
+    if colon and not taken:
+        raise InputError(f"dataset {spec!r}: {kind} takes no path")
+    if not path and taken and taken[0].default is Parameter.empty:
         raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
-    return LOADERS[kind](path)
+    splits = reader(path) if path else reader()
+    if not isinstance(splits, Splits):
+        raise InputError(
+            f"dataset {spec!r}: the reader {kind!r} gives a {type(splits).__name__}; needed: "
+            "proxysample.data.Splits(name, train, test)"
+        )
+    return splits
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
@@ -196,10 +208,11 @@ def _unknown_dataset(spec: str, kind: str) -> InputError:
         return InputError(f"a folder of images is named 'folder:{spec}', not {spec!r}")
     if path.suffix == ".npz":
         return InputError(f"an .npz is named 'npz:{spec}', not {spec!r}")
-    return unknown_name("dataset", kind, LOADERS)
+    return unknown_name("dataset", kind, READERS)
 
 
-def _load_digits(_: str) -> Splits:
+def read_digits() -> Splits:
+    """Read scikit-learn's digits; the test part is drawn once and for all."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -217,7 +230,8 @@ def _load_digits(_: str) -> Splits:
     )
 
 
-def _load_npz(path: str) -> Splits:
+def read_npz_dataset(path: str) -> Splits:
+    """Read an .npz file of images and labels."""
     name = f"npz:{path}"
     arrays = read_npz(path)
     train = _take(arrays, TRAIN_KEYS + WHOLE_KEYS)
@@ -242,7 +256,17 @@ def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[
     return None
 
 
-def _load_folder(path: str, on_error: OnError = "stop") -> Splits:
+def read_folder(path: str) -> Splits:
+    """Read a folder of images; one that does not decode ends the reading."""
+    return _read_folder(path, "stop")
+
+
+def read_folder_skip_broken(path: str) -> Splits:
+    """Read a folder of images; those that do not decode are left out, with a warning."""
+    return _read_folder(path, "skip")
+
+
+def _read_folder(path: str, on_error: OnError) -> Splits:
     kind = "folder" if on_error == "stop" else "folder-skip-broken"
     name = f"{kind}:{path}"
     root = Path(path)
@@ -270,13 +294,21 @@ def _splits(name: str, parts: Parts) -> Splits:
     )
 
 
-LOADERS: dict[str, Callable[[str], Splits]] = {
-    "digits": _load_digits,
-    "npz": _load_npz,
-    "folder": _load_folder,
-    "folder-skip-broken": partial(_load_folder, on_error="skip"),
-    "cifar10": lambda path: _splits(f"cifar10:{path}", read_cifar(Path(path), CIFAR10)),
-    "cifar100": lambda path: _splits(f"cifar100:{path}", read_cifar(Path(path), CIFAR100)),
-    "imagenet16-120": lambda path: _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path))),
-    "huggingface": lambda name: _splits(f"huggingface:{name}", read_huggingface(name)),
-}
+def read_cifar10(path: str) -> Splits:
+    """Read the official files of CIFAR-10."""
+    return _splits(f"cifar10:{path}", read_cifar(Path(path), CIFAR10))
+
+
+def read_cifar100(path: str) -> Splits:
+    """Read the official files of CIFAR-100, with its fine labels."""
+    return _splits(f"cifar100:{path}", read_cifar(Path(path), CIFAR100))
+
+
+def read_imagenet16_120(path: str) -> Splits:
+    """Read the official batches of ImageNet16, the first 120 classes."""
+    return _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path)))
+
+
+def read_huggingface_dataset(name: str) -> Splits:
+    """Read a dataset of HuggingFace, from a folder or the hub."""
+    return _splits(f"huggingface:{name}", read_huggingface(name))

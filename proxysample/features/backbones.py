@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors, gather_on_host
+from proxysample.registry import BACKBONES
 
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -266,8 +267,8 @@ def as_backbone(
     Parameters
     ----------
     backbone : str or nn.Module
-        Name of a timm model, or a module that maps images (n, channels, height, width) in
-        [0, 1] to features (n, d).
+        Name of a timm model or of a registered backbone, or a module that maps images (n,
+        channels, height, width) in [0, 1] to features (n, d).
     weights, input_size : object
         See `load_backbone`.
 
@@ -281,9 +282,28 @@ def as_backbone(
     >>> as_backbone(nn.Flatten()).weights
     'given'
     """
-    if isinstance(backbone, str):
-        return load_backbone(backbone, weights, input_size)
-    return Backbone(backbone, input_size=input_size)
+    if not isinstance(backbone, str):
+        return Backbone(backbone, input_size=input_size)
+    if backbone in BACKBONES:
+        return _registered_backbone(backbone, weights, input_size)
+    return load_backbone(backbone, weights, input_size)
+
+
+def _registered_backbone(name: str, weights: Weights, input_size: int | None) -> Backbone:
+    if weights != "auto":
+        raise InputError(
+            f"the backbone {name!r} brings weights of its own: leave weights={weights!r} out"
+        )
+    network = BACKBONES.get(name)()
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"the backbone {name!r} gives a {type(network).__name__}; needed: an nn.Module that "
+            "maps images (n, channels, height, width) in [0, 1] to features (n, d)"
+        )
+    if not isinstance(network, Backbone):
+        return Backbone(network, input_size=input_size)
+    network.input_size = network.input_size if input_size is None else input_size
+    return network
 
 
 def load_backbone(name: str, weights: Weights = "auto", input_size: int | None = None) -> Backbone:

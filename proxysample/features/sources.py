@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples, is_tensor
 from proxysample.errors import InputError
 from proxysample.features.rows import Array, Rows, Workers
 from proxysample.keeping import FloatArray
-from proxysample.parameters import check_count
 
 
 def mean_and_scale(rows: Rows, workers: Workers) -> tuple[FloatArray, FloatArray]:
@@ -141,7 +141,7 @@ IMAGES_PER_CALL = 256
 def check_features(features: object, n_components: object) -> None:
     """Raise `InputError` where features of that kind cannot be had; see `feature_rows`."""
     if n_components is not None:
-        check_count("n_components", n_components)
+        POSITIVE_INTEGER.check("n_components", n_components)
     if hasattr(features, "__array__"):
         shape = _as_array(features).shape
         if len(shape) != 2:

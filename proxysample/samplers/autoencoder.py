@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
-from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count, check_device, check_positive
+from proxysample.errors import InputError
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -36,8 +36,9 @@ class AutoencoderLoss(Sampler):
     loss : {"mse", "bce"}
         Mean squared error or binary cross-entropy (in nats), for training and scoring. The
         paper's text names the first. `protocol` "paper" has its own and ignores this.
-    keep : {"easy", "hard"}
-        Keep low scores (the paper's choice) or high ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps low scores (the paper's choice), ``"hard"`` high ones; or another rule, by
+        its id or with parameters.
     epochs : int
         Passes over the dataset.
     learning_rate : float
@@ -90,12 +91,20 @@ class AutoencoderLoss(Sampler):
     """
 
     id: ClassVar[str] = "ae"
+    _constraints: ClassVar[Constraints] = {
+        "loss": one_of("loss", LOSSES),
+        "epochs": POSITIVE_INTEGER,
+        "training_batch_size": POSITIVE_INTEGER,
+        "latent_channels": POSITIVE_INTEGER.or_none(),
+        "learning_rate": POSITIVE,
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
         *,
         loss: Loss = "mse",
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         epochs: int = 50,
         learning_rate: float = 1e-3,
         training_batch_size: int = 64,
@@ -119,16 +128,6 @@ class AutoencoderLoss(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
-
-    def _check_parameters(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown_name("loss", self.loss, LOSSES)
-        check_count("epochs", self.epochs)
-        check_count("training_batch_size", self.training_batch_size)
-        if self.latent_channels is not None:
-            check_count("latent_channels", self.latent_channels)
-        check_positive("learning_rate", self.learning_rate)
-        check_device(self.device)
 
     def _check_availability(self) -> None:
         resolve_device(self.device)

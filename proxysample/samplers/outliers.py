@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import clone
 
+from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import Backend, check_backend, check_backend_name
 from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows
-from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count, check_device
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -26,8 +26,9 @@ class CCOutlierRemoval(Sampler):
 
     Parameters
     ----------
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     protocol : {"default", "paper"}
         "paper" keeps ``int(n_c * r)`` samples of each class, as the authors' code does; the
         default keeps ``round(r * n)`` in all, each class within one sample of its share. The
@@ -55,7 +56,7 @@ class CCOutlierRemoval(Sampler):
     def __init__(
         self,
         *,
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         protocol: Protocol = "default",
         batch_size: int = 256,
         num_workers: int = 0,
@@ -104,8 +105,9 @@ class KMeansOutlierRemoval(Sampler):
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.
-    keep : {"easy", "hard"}
-        Keep near samples (the paper's choice) or far ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
+        its id or with parameters.
     n_init : int, optional
         Number of starts, of which the best counts; by default 4, and 100 for `protocol`
         "paper".
@@ -156,6 +158,13 @@ class KMeansOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "km-or"
+    _constraints: ClassVar[Constraints] = {
+        "n_clusters": POSITIVE_INTEGER,
+        "max_iter": POSITIVE_INTEGER,
+        "n_init": POSITIVE_INTEGER.or_none(),
+        "distance": one_of("distance", DISTANCES),
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
@@ -164,7 +173,7 @@ class KMeansOutlierRemoval(Sampler):
         features: Any = "pixels",
         n_components: int | None = None,
         distance: Distance = "overall",
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         n_init: int | None = None,
         max_iter: int = 300,
         backend: Backend = "auto",
@@ -199,14 +208,7 @@ class KMeansOutlierRemoval(Sampler):
         return type(self)(features=features, **copied)
 
     def _check_parameters(self) -> None:
-        check_count("n_clusters", self.n_clusters)
-        check_count("max_iter", self.max_iter)
-        if self.n_init is not None:
-            check_count("n_init", self.n_init)
-        if self.distance not in DISTANCES:
-            raise unknown_name("distance", self.distance, DISTANCES)
         check_features(self.features, self.n_components)
-        check_device(self.device)
         check_backend_name(self.backend)
         if self.protocol == "paper" and self.backend not in ("auto", "scikit-learn"):
             raise InputError(

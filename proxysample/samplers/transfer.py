@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import Direction, FloatArray, IntArray
-from proxysample.parameters import check_count, check_device, check_positive
+from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Sampler
 from proxysample.samplers.random import RandomState
 
@@ -39,18 +39,19 @@ class TransferLoss(Sampler):
     Parameters
     ----------
     backbone : str or nn.Module
-        Name of a timm model (extra ``transfer``), or a module that maps images (n, channels,
-        height, width), float32 in [0, 1], to features (n, d). Not used where the dataset holds
-        features already. The default works without a network (extra ``pretrained``); the
-        authors' is ``"resnet18"``.
+        Name of a timm model (extra ``transfer``) or of a registered backbone, or a module that
+        maps images (n, channels, height, width), float32 in [0, 1], to features (n, d). Not used
+        where the dataset holds features already. The default works without a network (extra
+        ``pretrained``); the authors' is ``"resnet18"``.
     weights : {"auto", "package", "hub"}
         Where a named backbone's ImageNet weights come from: an installed package, timm's hub,
         or whichever of the two is there, in this order; `weights_` says which.
     input_size : int, optional
         Resize images to so many pixels a side. By default they keep their size, as in the
         authors' code, though most backbones see far more in small images that are enlarged.
-    keep : {"easy", "hard"}
-        Keep low scores (the paper's choice) or high ones.
+    keep : str or KeepingRule
+        ``"easy"`` keeps low scores (the paper's choice), ``"hard"`` high ones; or another rule, by
+        its id or with parameters.
     epochs : int
         Passes over the dataset. The authors run 75 at a constant learning rate and score the
         checkpoint after 50, which the other 25 cannot change.
@@ -105,6 +106,13 @@ class TransferLoss(Sampler):
 
     id: ClassVar[str] = "tl"
     needs_labels: ClassVar[bool] = True
+    _constraints: ClassVar[Constraints] = {
+        "epochs": POSITIVE_INTEGER,
+        "training_batch_size": integer_from(2).with_hint("the head has a BatchNorm"),
+        "input_size": POSITIVE_INTEGER.or_none(),
+        "learning_rate": POSITIVE,
+        "device": DEVICE,
+    }
 
     def __init__(
         self,
@@ -112,7 +120,7 @@ class TransferLoss(Sampler):
         backbone: str | nn.Module = "tf_efficientnet_lite0",
         weights: Any = "auto",
         input_size: int | None = None,
-        keep: Direction = "easy",
+        keep: Keep = "easy",
         epochs: int = 50,
         learning_rate: float = 1e-3,
         training_batch_size: int = 128,
@@ -138,14 +146,6 @@ class TransferLoss(Sampler):
         self.progress = progress
 
     def _check_parameters(self) -> None:
-        check_count("epochs", self.epochs)
-        check_count("training_batch_size", self.training_batch_size)
-        if self.training_batch_size < 2:
-            raise InputError("training_batch_size must be at least 2: the head has a BatchNorm")
-        if self.input_size is not None:
-            check_count("input_size", self.input_size)
-        check_positive("learning_rate", self.learning_rate)
-        check_device(self.device)
         _check_backbone(self.backbone, self.weights)
 
     def _check_availability(self) -> None:

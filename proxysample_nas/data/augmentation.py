@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxysample.checks import (
+    BOOLEAN,
+    COUNT,
+    Constraints,
+    check_values,
+    constraints_of,
+    plain_number,
+)
 from proxysample.device import copy_to_device
-from proxysample.errors import InputError
-from proxysample.parameters import check_boolean
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,11 @@ class Augmentation:
     flip: bool = True
     crop_padding: int | None = None
 
+    _constraints: ClassVar[Constraints] = {"flip": BOOLEAN, "crop_padding": COUNT.or_none()}
+
     def __post_init__(self) -> None:
-        check_boolean("flip", self.flip)
-        padding = self.crop_padding
-        if padding is not None and (not isinstance(padding, int) or padding < 0):
-            raise InputError(
-                f"crop_padding must be an integer of 0 or more, or None; got {padding!r}"
-            )
+        check_values(vars(self), constraints_of(type(self)))
+        object.__setattr__(self, "crop_padding", plain_number(self.crop_padding))
 
     def padding(self, height: int, width: int) -> int:
         """Tell the black border, in pixels, for images of this size.

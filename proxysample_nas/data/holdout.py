@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from proxysample.checks import FRACTION
 from proxysample.errors import InputError
 
 
@@ -46,7 +45,7 @@ def stratified_holdout(
     >>> labels[kept].tolist(), labels[held_out].tolist()
     ([0, 0, 1], [0, 0, 1])
     """
-    check_fraction(fraction)
+    FRACTION.check("the share held out", fraction)
     labels = labels.cpu()
     sizes = torch.bincount(labels)
     counts = _holdout_counts(sizes, round(fraction * len(labels)))
@@ -79,29 +78,3 @@ def _holdout_counts(sizes: Tensor, total: int) -> Tensor:
                 counts[label] += 1
                 missing -= 1
     return counts
-
-
-def check_fraction(fraction: Any) -> None:
-    """Check a share to hold out, before there are labels.
-
-    Parameters
-    ----------
-    fraction : object
-
-    Raises
-    ------
-    InputError
-        If it is no number strictly between 0 and 1.
-
-    Examples
-    --------
-    >>> check_fraction(1)
-    Traceback (most recent call last):
-    ...
-    proxysample.errors.InputError: the share held out must lie strictly between 0 and 1, not 1
-    """
-    is_number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
-    if not is_number or not 0 < fraction < 1:
-        raise InputError(
-            f"the share held out must lie strictly between 0 and 1, not {fraction!r:.80}"
-        )

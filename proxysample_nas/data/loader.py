@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.device import copy_to_device
 from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_sizes
 
 Batch = tuple[Tensor, Tensor]
 """Images (b, c, h, w), normalised floats, and labels (b,), int64."""
@@ -62,7 +62,7 @@ class Loader:
         augmentation: Augmentation | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        check_sizes(batch_size=batch_size)
+        POSITIVE_INTEGER.check("batch_size", batch_size)
         self.data = data
         self.batch_size = batch_size
         self.augmentation = augmentation

@@ -5,9 +5,9 @@ Names are imported when they are used, so that `list_searchers` needs no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from proxysample.lazy import lazy_exports
 from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.random_search import RandomSearch
     from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
     from proxysample_nas.searchers.selection import Candidate, Selection
-
-_HOMES = {
-    "Candidate": "proxysample_nas.searchers.selection",
-    "DARTS": "proxysample_nas.searchers.darts",
-    "ENAS": "proxysample_nas.searchers.enas",
-    "EdgeDecision": "proxysample_nas.searchers.edge_decision",
-    "EpochRecord": "proxysample_nas.searchers.result",
-    "GDAS": "proxysample_nas.searchers.gdas",
-    "RandomSearch": "proxysample_nas.searchers.random_search",
-    "SearchCollapseWarning": "proxysample_nas.searchers.collapse",
-    "SearchFacts": "proxysample_nas.searchers.result",
-    "SearchResult": "proxysample_nas.searchers.result",
-    "Searcher": "proxysample_nas.searchers.base",
-    "Selection": "proxysample_nas.searchers.selection",
-}
 
 __all__ = [
     "DARTS",
@@ -53,12 +38,18 @@ __all__ = [
     "list_searchers",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "proxysample_nas.searchers.base": ["Searcher"],
+            "proxysample_nas.searchers.collapse": ["SearchCollapseWarning"],
+            "proxysample_nas.searchers.darts": ["DARTS"],
+            "proxysample_nas.searchers.edge_decision": ["EdgeDecision"],
+            "proxysample_nas.searchers.enas": ["ENAS"],
+            "proxysample_nas.searchers.gdas": ["GDAS"],
+            "proxysample_nas.searchers.random_search": ["RandomSearch"],
+            "proxysample_nas.searchers.result": ["EpochRecord", "SearchFacts", "SearchResult"],
+            "proxysample_nas.searchers.selection": ["Candidate", "Selection"],
+        },
+    )

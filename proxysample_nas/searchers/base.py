@@ -5,9 +5,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
+from sklearn.base import clone
+
+from proxysample.checks import Constraints, check_values, constraints_of, plain_number
+from proxysample.digests import as_plain, has_arrays
+from proxysample.errors import InputError
 from proxysample_nas.searchers.fields import declare_fields
 from proxysample_nas.searchers.result import SearchResult
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
@@ -15,11 +21,49 @@ from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 if TYPE_CHECKING:
     # scikit-learn ships no types, and a class of unknown base takes any argument.
     class BaseEstimator:  # noqa: D101
+        @classmethod
+        def _get_param_names(cls) -> list[str]: ...
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
         def set_params(self, **parameters: Any) -> Self: ...  # noqa: D102
 
 else:
     from sklearn.base import BaseEstimator
+
+SearcherT = TypeVar("SearcherT", bound="Searcher")
+
+
+@dataclass(frozen=True)
+class Lengthening:
+    """How a short search is made longer in one kind of its work.
+
+    Attributes
+    ----------
+    parameter : str or None
+        What is multiplied.
+    most : int
+        The largest factor that is worth it: what the search itself does.
+    also : mapping of str to object
+        Parameters that are set beside it, whatever the factor.
+    """
+
+    parameter: str | None
+    most: int
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, shortened: SearcherT, factor: int) -> SearcherT:
+        """Make a copy of a short search that does so many times as much.
+
+        Examples
+        --------
+        >>> from proxysample_nas.searchers import DARTS
+        >>> Lengthening("steps_per_epoch", most=50).apply(DARTS(steps_per_epoch=1), 4)
+        DARTS(steps_per_epoch=4)
+        """
+        changes = dict(self.also)
+        if self.parameter is not None:
+            changes[self.parameter] = factor * getattr(shortened, self.parameter)
+        return shortened._with(**changes)
+
 
 NOT_PART_OF_THE_RESULT = ("device", "progress")
 """Parameters that change how long a search takes, but not what it computes."""
@@ -45,11 +89,19 @@ class Searcher(BaseEstimator, abc.ABC):
     def id(self) -> str:
         """The id of `proxysample_nas.searchers.list_searchers` that these parameters have."""
 
+    _constraints: ClassVar[Constraints] = {}
+    """What each parameter must be; a class lists its own, those of its bases count too."""
+
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would.
 
         A study asks before it begins; a subclass that checks nothing fails only when it searches.
         """
+        check_values(self.get_params(deep=False), constraints_of(type(self)))
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        """Raise `InputError` for parameters that cannot work together."""
 
     @abc.abstractmethod
     def search(
@@ -83,6 +135,71 @@ class Searcher(BaseEstimator, abc.ABC):
         SearchResult
         """
 
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:  # noqa: ARG002
+        """Count what a search does, so that its time can be estimated from a short one.
+
+        By default the samples that go through its epochs, of whatever they train. A subclass that
+        does other work counts each kind by a name of its own; one of a kind should always take
+        the same time. A search that may stop early is counted as if it did not.
+
+        Parameters
+        ----------
+        n_weight_samples, n_architecture_samples : int
+            What the weights are trained on, and what the architecture is chosen by.
+
+        Returns
+        -------
+        dict of str to float
+            How often each kind is done.
+
+        Raises
+        ------
+        InputError
+            If nothing here counts epochs.
+
+        Examples
+        --------
+        >>> from proxysample_nas.searchers import RandomSearch
+        >>> RandomSearch(n_samples=3, epochs=2).work(100, 50)
+        {'train': 600.0, 'evaluate': 150.0}
+        """
+        parameters = self._parameters_with("epochs")
+        steps = parameters.get("steps_per_epoch")
+        per_epoch = n_weight_samples if steps is None else steps * parameters["batch_size"]
+        return {"step": float(parameters["epochs"] * per_epoch)}
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        steps = (
+            {"steps_per_epoch": 1} if "steps_per_epoch" in self._parameters_with("epochs") else {}
+        )
+        return self._with(epochs=1, **steps)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how the search of `shortened` is made longer, so that each kind of work shows."""
+        has_steps = "steps_per_epoch" in self._parameters_with("epochs")
+        return [self._lengthening("steps_per_epoch" if has_steps else "epochs")]
+
+    def _lengthening(self, name: str) -> Lengthening:
+        """Do more of what a parameter counts, though no more than this search does."""
+        given = getattr(self, name)
+        # A number that follows from the data is large enough for any short search.
+        return Lengthening(name, most=1_000_000 if given is None else max(2, int(given)))
+
+    def _with(self, **parameters: Any) -> Self:
+        """Make a copy of which some parameters are others."""
+        copied: Self = clone(self)
+        return copied.set_params(**parameters)
+
+    def _parameters_with(self, name: str) -> dict[str, Any]:
+        parameters = self.get_params(deep=False)
+        if name not in parameters:
+            raise InputError(
+                f"{self.id} has no parameter {name}, and so a search cannot be made short enough "
+                "to be timed; give it one, or its own methods work, shortened and lengthenings"
+            )
+        return parameters
+
     def parameters_as_json(self) -> dict[str, Any]:
         """Give the parameters that the result depends on as plain JSON values.
 
@@ -112,4 +229,6 @@ def _as_json(value: Any) -> Any:
         }
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
-    return value.item() if hasattr(value, "item") else value
+    if has_arrays(value):
+        return as_plain(value, "a parameter")
+    return plain_number(value)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.checks import (
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraint,
+    Constraints,
+    is_integer,
+    one_of,
+)
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import check_not_negative, check_sizes
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
@@ -20,6 +28,7 @@ from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.space.cell import n_edges
 
 SELECTIONS = ("argmax", "perturbation")
 
@@ -100,10 +109,43 @@ class DARTS(GradientSearcher):
     perturbation_epochs: int = 5
     finite_difference: float = 0.01
 
+    _constraints: ClassVar[Constraints] = {
+        "order": Constraint(("1", "2"), lambda value: is_integer(value) and value in (1, 2)),
+        "selection": one_of("selection", SELECTIONS),
+        "perturbation_epochs": POSITIVE_INTEGER,
+        "finite_difference": POSITIVE.with_hint("the authors used 0.01"),
+    }
+
     @property
     def id(self) -> str:
         """``"darts-v1"`` or ``"darts-v2"``, by the order."""
         return f"darts-v{self.order}"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images of its steps, and what a selection by perturbation takes."""
+        counts = super().work(n_weight_samples, n_architecture_samples)
+        if self.selection == "argmax":
+            return counts
+        edges = n_edges(self.n_nodes)
+        per_epoch = counts["step"] / self.epochs
+        removals = edges * len(self._search_space().operations)
+        return counts | {
+            "recover": (edges - 1) * self.perturbation_epochs * per_epoch,
+            "remove": float(removals * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(selection="argmax", perturbation_epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in its steps and in its selection."""
+        found = super().lengthenings()
+        if self.selection == "argmax":
+            return found
+        choosing = {"selection": self.selection}
+        recovering = self._lengthening("perturbation_epochs")
+        return [*found, Lengthening(None, 2, choosing), replace(recovering, also=choosing)]
 
     def _step(
         self,
@@ -149,14 +191,3 @@ class DARTS(GradientSearcher):
             description=f"choosing, {self.id}",
             progress=self.progress,
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.order not in (1, 2):
-            raise InputError(f"order must be 1 or 2, not {self.order!r}")
-        if self.selection not in SELECTIONS:
-            raise unknown_name("selection", self.selection, SELECTIONS)
-        check_sizes(perturbation_epochs=self.perturbation_epochs)
-        check_not_negative(finite_difference=self.finite_difference)
-        if self.finite_difference == 0:
-            raise InputError("finite_difference must be positive; the authors used 0.01")

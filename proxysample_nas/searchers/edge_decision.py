@@ -63,9 +63,7 @@ def decisions_to_tensor(
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def decisions_from_tensor(
-    rows: Tensor, space: SearchSpace = NAS_BENCH_201
-) -> list[EdgeDecision]:
+def decisions_from_tensor(rows: Tensor, space: SearchSpace = NAS_BENCH_201) -> list[EdgeDecision]:
     """Read what `decisions_to_tensor` wrote.
 
     Parameters

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from tqdm import tqdm
 
-from proxysample.device import deterministic_kernels
-from proxysample.errors import InputError
-from proxysample_nas.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-    check_sizes,
+from proxysample.checks import (
+    DECAY_RATE,
+    DECAY_RATES,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraints,
 )
+from proxysample.device import deterministic_kernels
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
@@ -143,10 +145,47 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     baseline_decay: float = 0.99
     n_candidates: int = 100
 
+    _constraints: ClassVar[Constraints] = {
+        "learning_rate_period": POSITIVE_INTEGER,
+        "controller_hidden_size": POSITIVE_INTEGER,
+        "controller_layers": POSITIVE_INTEGER,
+        "controller_temperature": POSITIVE,
+        "controller_tanh_constant": POSITIVE,
+        "controller_updates": POSITIVE_INTEGER,
+        "controller_samples": POSITIVE_INTEGER,
+        "controller_learning_rate": NOT_NEGATIVE,
+        "controller_epsilon": POSITIVE,
+        "controller_betas": DECAY_RATES,
+        "controller_gradient_clip": POSITIVE.or_none().with_hint("None is for no clipping"),
+        "entropy_weight": NOT_NEGATIVE,
+        "baseline_decay": DECAY_RATE.with_hint("1 would never move; take 0.99"),
+        "n_candidates": POSITIVE_INTEGER,
+    }
+
     @property
     def id(self) -> str:
         """``"enas"``."""
         return "enas"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train the weights, and what rewards and the final choice take."""
+        one_batch = min(self.batch_size, n_architecture_samples)
+        evaluated = one_batch if self.protocol == "paper" else n_architecture_samples
+        n_updates = self.epochs * self.controller_updates
+        return super().work(n_weight_samples, n_architecture_samples) | {
+            "update": float(n_updates),
+            "reward": float(n_updates * self.controller_samples * one_batch),
+            "candidate": float(self.n_candidates * evaluated),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return super().shortened()._with(controller_updates=1, controller_samples=1, n_candidates=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer, in the weights and in the controller."""
+        counted_by = ("controller_updates", "controller_samples", "n_candidates")
+        return super().lengthenings() + [self._lengthening(name) for name in counted_by]
 
     def _create_batches(self, data: SearchData) -> SeparateBatches:
         return SeparateBatches(
@@ -253,37 +292,3 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     def _cures(self) -> list[str]:
         reads_statistics = self.protocol == "paper" and self.track_running_stats is not False
         return ["track_running_stats=False"] if reads_statistics else []
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_sizes(
-            learning_rate_period=self.learning_rate_period,
-            controller_hidden_size=self.controller_hidden_size,
-            controller_layers=self.controller_layers,
-            controller_updates=self.controller_updates,
-            controller_samples=self.controller_samples,
-            n_candidates=self.n_candidates,
-        )
-        check_optional_sizes(steps_per_epoch=self.steps_per_epoch)
-        clip = self.controller_gradient_clip
-        positive = {
-            "controller_temperature": self.controller_temperature,
-            "controller_tanh_constant": self.controller_tanh_constant,
-            "controller_epsilon": self.controller_epsilon,
-            "controller_gradient_clip": 1 if clip is None else clip,
-        }
-        check_not_negative(
-            controller_learning_rate=self.controller_learning_rate,
-            entropy_weight=self.entropy_weight,
-            baseline_decay=self.baseline_decay,
-            **positive,
-        )
-        check_decay_rates(controller_betas=self.controller_betas)
-        for name, value in positive.items():
-            if value == 0:
-                raise InputError(f"{name} must be positive")
-        if self.baseline_decay >= 1:
-            raise InputError(
-                f"baseline_decay={self.baseline_decay} would never move; it must be below 1, "
-                "such as 0.99"
-            )

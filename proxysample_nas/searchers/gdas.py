@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxysample.errors import InputError
+from proxysample.checks import POSITIVE, Constraints
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import check_not_negative
 from proxysample_nas.searchers.bilevel import update_architecture, update_weights
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.gumbel import sample_operations
@@ -80,6 +80,11 @@ class GDAS(GradientSearcher):
     initial_temperature: float = 10.0
     final_temperature: float = 0.1
 
+    _constraints: ClassVar[Constraints] = {
+        "initial_temperature": POSITIVE.with_hint("the authors went from 10 to 0.1"),
+        "final_temperature": POSITIVE.with_hint("the authors went from 10 to 0.1"),
+    }
+
     @property
     def id(self) -> str:
         """``"gdas"``."""
@@ -124,17 +129,6 @@ class GDAS(GradientSearcher):
 
     def _details(self, epoch: int) -> dict[str, float]:
         return super()._details(epoch) | {"temperature": self.temperature(epoch)}
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        temperatures = {
-            "initial_temperature": self.initial_temperature,
-            "final_temperature": self.final_temperature,
-        }
-        check_not_negative(**temperatures)
-        for name, value in temperatures.items():
-            if value == 0:
-                raise InputError(f"{name} must be positive; the authors went from 10 to 0.1")
 
 
 def gdas_step(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from proxysample.checks import DECAY_RATES, NOT_NEGATIVE, POSITIVE_INTEGER, Constraints
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.hyperparameters import (
-    check_decay_rates,
-    check_not_negative,
-    check_optional_sizes,
-)
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
@@ -77,6 +73,16 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
     beta_regularization: float = 0.0
     stop_at_skips: int | None = None
     stop_when_stable: int | None = None
+
+    _constraints: ClassVar[Constraints] = {
+        "architecture_learning_rate": NOT_NEGATIVE,
+        "architecture_weight_decay": NOT_NEGATIVE,
+        "architecture_betas": DECAY_RATES,
+        "architecture_initial_deviation": NOT_NEGATIVE,
+        "beta_regularization": NOT_NEGATIVE,
+        "stop_at_skips": POSITIVE_INTEGER.or_none(),
+        "stop_when_stable": POSITIVE_INTEGER.or_none(),
+    }
 
     @abc.abstractmethod
     def _step(
@@ -162,18 +168,3 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
                 for name in ("weight batches", "architecture batches", "operations")
             },
         )
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_not_negative(
-            architecture_learning_rate=self.architecture_learning_rate,
-            architecture_weight_decay=self.architecture_weight_decay,
-            architecture_initial_deviation=self.architecture_initial_deviation,
-            beta_regularization=self.beta_regularization,
-        )
-        check_optional_sizes(
-            steps_per_epoch=self.steps_per_epoch,
-            stop_at_skips=self.stop_at_skips,
-            stop_when_stable=self.stop_when_stable,
-        )
-        check_decay_rates(architecture_betas=self.architecture_betas)

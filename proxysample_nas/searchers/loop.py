@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
+from proxysample.checks import (
+    BOOLEAN,
+    DEVICE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE_INTEGER,
+    SEED,
+    Constraints,
+    instance_of,
+    integer_from,
+    plain_number,
+)
 from proxysample.device import resolve_device
-from proxysample.parameters import check_boolean, check_device
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
-from proxysample_nas.data.holdout import check_fraction
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.collapse import (
@@ -30,7 +40,8 @@ from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.precision import Precision
+from proxysample_nas.space.precision import PRECISION, Precision
+from proxysample_nas.training.optimization import check_momentum
 
 
 class Batches(Protocol):
@@ -77,7 +88,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     """
 
     n_nodes: int = 5
-    space: SearchSpace | str = "nas-bench-201"
+    space: SearchSpace | str | Sequence[str] = "nas-bench-201"
     channels: int = 16
     cells_per_stage: int = 5
     epochs: int = 50
@@ -94,19 +105,24 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     _collapse_shows: ClassVar[Literal["in every epoch", "at the end", "never"]] = "in every epoch"
     """When a cell of skip connections tells of a collapse, and is not mere chance."""
 
-    @abc.abstractmethod
-    def _check_parameters(self) -> None:
-        """Raise `InputError` for a parameter that cannot work, before any work."""
+    _constraints: ClassVar[Constraints] = {
+        "n_nodes": integer_from(2),
+        "channels": POSITIVE_INTEGER,
+        "cells_per_stage": POSITIVE_INTEGER,
+        "epochs": POSITIVE_INTEGER,
+        "batch_size": POSITIVE_INTEGER,
+        "architecture_fraction": FRACTION,
+        "normalization": instance_of(Normalization).or_none(),
+        "random_state": SEED.or_none(),
+        "device": DEVICE,
+        "progress": BOOLEAN,
+    }
 
     def check_parameters(self) -> None:
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
+        super().check_parameters()
         try_operations(self._search_space())
-        check_boolean("progress", self.progress)
-        check_device(self.device)
-        check_fraction(self.architecture_fraction)
-        self._check_parameters()
 
-    @abc.abstractmethod
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
 
@@ -196,6 +212,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             Once, when nearly all edges have become skip connections, and at the end when the
             cell is not connected.
         """
+        plain = self._with_plain_numbers()
+        if plain is not self:
+            return EpochSearcher.search(
+                plain, train, validation, y, classes=classes, checkpoint=checkpoint
+            )
         self.check_parameters()
         self._check_validation(validation)
         identity = {"searcher": self.id} | self.parameters_as_json()
@@ -233,6 +254,12 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             warn_of_collapse(result.cell, history[-1].epoch, self._cures())
         warn_if_disconnected(result.cell)
         return result
+
+    def _with_plain_numbers(self) -> Self:
+        """Give itself, or a copy where a parameter is one of NumPy's numbers, for JSON's sake."""
+        given = self.get_params(deep=False)
+        plain = {name: plain_number(value) for name, value in given.items()}
+        return self if all(plain[name] is given[name] for name in given) else type(self)(**plain)
 
     def _cures(self) -> list[str]:
         """List what this search could do, and does not, against a collapse."""
@@ -313,3 +340,15 @@ class TrainingSearcher(EpochSearcher[StateT, BatchesT]):
     nesterov: bool = True
     augmentation: Augmentation | None = STANDARD_AUGMENTATION
     precision: Precision = "float32"
+
+    _constraints: ClassVar[Constraints] = {
+        "learning_rate": NOT_NEGATIVE,
+        "momentum": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "nesterov": BOOLEAN,
+        "augmentation": instance_of(Augmentation).or_none(),
+        "precision": PRECISION,
+    }
+
+    def _check_parameters(self) -> None:
+        check_momentum(self.momentum, nesterov=self.nesterov)

@@ -137,8 +137,7 @@ def decide_edges(
         drawn = torch.randint(len(remaining), (), generator=state.generators["perturbation"])
         edge = remaining[int(drawn)]
         outcomes = [
-            outcome_without(state, batches, edge, operation, bar)
-            for operation in range(len(space))
+            outcome_without(state, batches, edge, operation, bar) for operation in range(len(space))
         ]
         decision = decide(edge, torch.stack(outcomes) / len(batches.data.architecture), space)
         state.decisions.append(decision)

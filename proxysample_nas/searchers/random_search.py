@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample.parameters import check_boolean
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_sizes
+from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import EpochRecord
-from proxysample_nas.searchers.seeds import resolve_seed, stream
+from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.selection import Candidate, Selection, best_of
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
-from proxysample_nas.space.cell import Cell, n_edges
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.training.trainer import CellTrainer
 
@@ -139,10 +139,31 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
     batch_size: int = 256
     learning_rate: float = 0.1
 
+    _constraints: ClassVar[Constraints] = {
+        "n_samples": POSITIVE_INTEGER,
+        "connected_only": BOOLEAN,
+    }
+
     @property
     def id(self) -> str:
         """``"random"``."""
         return "random"
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train a cell, and that it is evaluated on."""
+        n_cells = self._n_epochs()
+        return {
+            "train": float(n_cells * self.epochs * n_weight_samples),
+            "evaluate": float(n_cells * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return self._with(n_samples=2, epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer: more epochs, and more cells."""
+        return [self._lengthening("epochs"), self._lengthening("n_samples")]
 
     def _n_epochs(self) -> int:
         return 0 if self.n_samples == 1 else self.n_samples
@@ -219,19 +240,11 @@ class RandomSearch(TrainingSearcher[DrawnCells, CandidateData]):
             progress=False,
         )
 
-    def _check_validation(self, validation: Any) -> None:
-        """Accept any: there is no protocol that needs it."""
-
     def _check_parameters(self) -> None:
-        resolve_seed(self.random_state)
-        n_edges(self.n_nodes)
-        check_sizes(n_samples=self.n_samples)
-        check_boolean("connected_only", self.connected_only)
+        super()._check_parameters()
         check_n_cells(
             self.n_samples,
             self.n_nodes,
             connected_only=self.connected_only,
             space=self._search_space(),
         )
-        # A trainer checks its own parameters.
-        self._trainer(self.normalization)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxysample.errors import check_names, unknown_name
+from proxysample.errors import InputError, check_names
+from proxysample.registry import Registry
 
 if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Searcher
 
-SEARCHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "darts-v1": ("proxysample_nas.searchers.darts", "DARTS", {"order": 1}),
-    "darts-v2": ("proxysample_nas.searchers.darts", "DARTS", {"order": 2}),
-    "gdas": ("proxysample_nas.searchers.gdas", "GDAS", {}),
-    "enas": ("proxysample_nas.searchers.enas", "ENAS", {}),
-    "random": ("proxysample_nas.searchers.random_search", "RandomSearch", {}),
-}
-"""Module, class and the parameters that the id stands for."""
+SEARCHERS: Registry[type[Searcher]] = Registry(
+    "searcher",
+    "proxysample.searchers",
+    {
+        "darts-v1": "proxysample_nas.searchers.darts:DARTS",
+        "darts-v2": "proxysample_nas.searchers.darts:DARTS",
+        "gdas": "proxysample_nas.searchers.gdas:GDAS",
+        "enas": "proxysample_nas.searchers.enas:ENAS",
+        "random": "proxysample_nas.searchers.random_search:RandomSearch",
+    },
+    base="proxysample_nas.searchers.base:Searcher",
+)
+
+_IMPLIED: dict[str, dict[str, Any]] = {"darts-v1": {"order": 1}, "darts-v2": {"order": 2}}
+
+
+def implied_parameters(name: str) -> dict[str, Any]:
+    """Give the parameters that an id stands for, beside its class."""
+    return dict(_IMPLIED.get(name, {})) if SEARCHERS.is_built_in(name) else {}
 
 
 def list_searchers() -> list[str]:
@@ -26,6 +37,7 @@ def list_searchers() -> list[str]:
     Returns
     -------
     list of str
+        Ours first, then those that were registered, then those of plug-ins.
 
     Examples
     --------
@@ -64,10 +76,10 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     proxysample.errors.InputError: unknown searcher 'darts2'; did you mean 'darts-v2'? Known:
     darts-v1, darts-v2, gdas, enas, random
     """
-    if name not in SEARCHERS:
-        raise unknown_name("searcher", name, SEARCHERS)
-    module, class_name, implied = SEARCHERS[name]
-    searcher: type[Searcher] = getattr(import_module(module), class_name)
-    known = [known for known in searcher().get_params(deep=False) if known not in implied]
+    searcher, implied = SEARCHERS.get(name), implied_parameters(name)
+    known = [known for known in searcher._get_param_names() if known not in implied]
     check_names(f"parameter of {name}", parameters, known)
-    return searcher(**(implied | parameters))
+    try:
+        return searcher(**(implied | parameters))
+    except TypeError as error:
+        raise InputError(f"{name}: {error}") from error

@@ -7,7 +7,7 @@ import secrets
 import numpy as np
 import torch
 
-from proxysample.errors import InputError
+from proxysample.checks import SEED
 
 STREAMS = (
     "initialization",
@@ -23,7 +23,7 @@ The order fixes the numbers: new streams go at the end.
 """
 
 
-def resolve_seed(random_state: object) -> int:
+def resolve_seed(random_state: int | None) -> int:
     """Turn `random_state` into the integer that repeats the search.
 
     Parameters
@@ -38,20 +38,15 @@ def resolve_seed(random_state: object) -> int:
     Raises
     ------
     InputError
-        If it is neither None nor an integer of 0 or more.
+        If it is neither None nor an integer from 0 to below 2**63.
 
     Examples
     --------
     >>> resolve_seed(7)
     7
     """
-    if random_state is None:
-        return secrets.randbits(32)
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        seed = int(random_state)
-        if seed >= 0:
-            return seed
-    raise InputError(f"random_state must be None or an integer of 0 or more, not {random_state!r}")
+    SEED.or_none().check("random_state", random_state)
+    return secrets.randbits(32) if random_state is None else int(random_state)
 
 
 def stream(seed: int, name: str) -> torch.Generator:

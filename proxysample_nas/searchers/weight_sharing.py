@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
+from proxysample.checks import (
+    BOOLEAN,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_INTEGER,
+    Constraints,
+    one_of,
+)
 from proxysample.errors import InputError
-from proxysample.parameters import check_boolean
-from proxysample.sampler import Protocol, check_protocol
-from proxysample_nas.data.augmentation import Augmentation
-from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import check_kind, check_not_negative, check_sizes
+from proxysample.sampler import PROTOCOLS, Protocol
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import BatchesT, StateT, TrainingSearcher
-from proxysample_nas.searchers.seeds import resolve_seed
-from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.precision import autocast_dtype
 from proxysample_nas.space.supernet import Supernet
 
@@ -53,6 +55,14 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
     track_running_stats: bool | None = None
     protocol: Protocol = "default"
 
+    _constraints: ClassVar[Constraints] = {
+        "protocol": one_of("protocol", PROTOCOLS),
+        "steps_per_epoch": POSITIVE_INTEGER.or_none(),
+        "minimum_learning_rate": NOT_NEGATIVE,
+        "gradient_clip": POSITIVE.or_none().with_hint("None is for no clipping"),
+        "track_running_stats": BOOLEAN.or_none(),
+    }
+
     def _create_supernet(self, data: SearchData, generator: torch.Generator) -> Supernet:
         track = self.track_running_stats
         return Supernet(
@@ -85,31 +95,7 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
             )
 
     def _check_parameters(self) -> None:
-        check_protocol(self.protocol)
-        resolve_seed(self.random_state)
-        n_edges(self.n_nodes)
-        check_sizes(
-            channels=self.channels,
-            cells_per_stage=self.cells_per_stage,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-        )
-        check_not_negative(
-            learning_rate=self.learning_rate,
-            minimum_learning_rate=self.minimum_learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            gradient_clip=0 if self.gradient_clip is None else self.gradient_clip,
-        )
-        autocast_dtype(self.precision)
-        check_kind(Augmentation, augmentation=self.augmentation)
-        check_kind(Normalization, normalization=self.normalization)
-        check_boolean("nesterov", self.nesterov)
-        check_boolean("track_running_stats", self.track_running_stats, optional=True)
-        if self.nesterov and not self.momentum:
-            raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
-        if self.gradient_clip == 0:
-            raise InputError("gradient_clip=0 would stop all learning; pass None for no clipping")
+        super()._check_parameters()
         if self.minimum_learning_rate > self.learning_rate:
             raise InputError(
                 f"minimum_learning_rate={self.minimum_learning_rate} exceeds "

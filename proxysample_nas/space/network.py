@@ -108,9 +108,7 @@ class CellModule(nn.Module):
         if kind == "pool":
             return [self.pools[operation](node)] * len(targets)
         if kind == "module":
-            return [
-                self.edge_modules[f"{operation}~{source}~{target}"](node) for target in targets
-            ]
+            return [self.edge_modules[f"{operation}~{source}~{target}"](node) for target in targets]
         if kind == "convolution":
             wide: torch.Tensor = self.convolutions[f"{operation}~{source}"](rectified)
             return wide.chunk(len(targets), dim=1)

@@ -6,11 +6,13 @@ from typing import Literal
 
 import torch
 
-from proxysample.errors import unknown_name
+from proxysample.checks import one_of
 
 Precision = Literal["float32", "bfloat16"]
 
 AUTOCAST_DTYPES: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+
+PRECISION = one_of("precision", AUTOCAST_DTYPES)
 
 
 def autocast_dtype(precision: str) -> torch.dtype | None:
@@ -38,6 +40,5 @@ def autocast_dtype(precision: str) -> torch.dtype | None:
     >>> autocast_dtype("bfloat16")
     torch.bfloat16
     """
-    if precision not in AUTOCAST_DTYPES:
-        raise unknown_name("precision", precision, AUTOCAST_DTYPES)
+    PRECISION.check("precision", precision)
     return AUTOCAST_DTYPES[precision]

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.device import is_traced
 from proxysample.errors import InputError
-from proxysample_nas.hyperparameters import check_sizes
 from proxysample_nas.space.initialization import materialize
 
 N_STAGES = 3
@@ -106,12 +106,13 @@ class Skeleton(nn.Module):
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(
-            channels=channels,
-            cells_per_stage=cells_per_stage,
-            n_classes=n_classes,
-            in_channels=in_channels,
-        )
+        for name, size in [
+            ("channels", channels),
+            ("cells_per_stage", cells_per_stage),
+            ("n_classes", n_classes),
+            ("in_channels", in_channels),
+        ]:
+            POSITIVE_INTEGER.check(name, size)
         self.in_channels = in_channels
         self.autocast_dtype = autocast_dtype
         self.channels = channels

@@ -439,9 +439,7 @@ class SupernetCell(nn.Module):
 
     def _run_shared(self, node: torch.Tensor, operations: set[str]) -> dict[str, torch.Tensor]:
         """Run what is the same on all edges out of a node, where it is asked for."""
-        return {
-            name: pool(node) for name, pool in self.pools.items() if name in operations
-        }
+        return {name: pool(node) for name, pool in self.pools.items() if name in operations}
 
     def _term(
         self,

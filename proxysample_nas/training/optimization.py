@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proxysample.errors import ProxysampleError
+from proxysample.errors import InputError, ProxysampleError
 from proxysample_nas.data.loader import Batch, Loader
 
 
@@ -56,6 +56,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
+
+
+def check_momentum(momentum: float, *, nesterov: bool) -> None:
+    """Raise `InputError` where PyTorch's SGD would refuse to begin."""
+    if nesterov and not momentum:
+        raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
 
 
 def check_loss(loss: float, epoch: int, learning_rate: float) -> None:

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from proxysample.checks import (
+    BOOLEAN,
+    DEVICE,
+    NOT_NEGATIVE,
+    POSITIVE_INTEGER,
+    SEED,
+    Constraints,
+    as_seeds,
+    check_values,
+    constraints_of,
+    instance_of,
+    plain_number,
+)
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
-from proxysample.parameters import check_boolean, check_device
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.hyperparameters import (
-    as_seeds,
-    check_kind,
-    check_not_negative,
-    check_seed,
-    check_sizes,
-)
 from proxysample_nas.progress import counted
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
-from proxysample_nas.space.precision import Precision, autocast_dtype
+from proxysample_nas.space.precision import PRECISION, Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import (
     check_loss,
+    check_momentum,
     cosine_learning_rate,
     measure_accuracy,
     set_learning_rate,
@@ -119,27 +125,28 @@ class CellTrainer:
     device: str = "auto"
     progress: bool = True
 
+    _constraints: ClassVar[Constraints] = {
+        "channels": POSITIVE_INTEGER,
+        "cells_per_stage": POSITIVE_INTEGER,
+        "epochs": POSITIVE_INTEGER,
+        "batch_size": POSITIVE_INTEGER,
+        "learning_rate": NOT_NEGATIVE,
+        "momentum": NOT_NEGATIVE,
+        "weight_decay": NOT_NEGATIVE,
+        "nesterov": BOOLEAN,
+        "augmentation": instance_of(Augmentation).or_none(),
+        "normalization": instance_of(Normalization).or_none(),
+        "precision": PRECISION,
+        "device": DEVICE,
+        "progress": BOOLEAN,
+    }
+
     def __post_init__(self) -> None:
-        check_sizes(
-            channels=self.channels,
-            cells_per_stage=self.cells_per_stage,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-        )
-        check_not_negative(
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
-        autocast_dtype(self.precision)
-        check_kind(Augmentation, augmentation=self.augmentation)
-        check_kind(Normalization, normalization=self.normalization)
-        check_boolean("nesterov", self.nesterov)
-        check_boolean("progress", self.progress)
-        check_device(self.device)
-        if self.nesterov and not self.momentum:
-            raise InputError("nesterov=True needs a momentum; pass nesterov=False or momentum=0.9")
-        object.__setattr__(self, "seeds", as_seeds("seeds", self.seeds))
+        check_values(vars(self), constraints_of(type(self)))
+        check_momentum(self.momentum, nesterov=self.nesterov)
+        plain = {name: plain_number(value) for name, value in vars(self).items()}
+        for name, value in (plain | {"seeds": as_seeds("seeds", self.seeds)}).items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_recipe(cls, recipe: str, **overrides: Any) -> Self:
@@ -188,7 +195,7 @@ class CellTrainer:
             See `train_once`.
         """
         seed = self.seeds[0] if seed is None else seed
-        check_seed("seed", seed)
+        SEED.check("seed", seed)
         return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
 
     def evaluate(
@@ -222,7 +229,7 @@ class CellTrainer:
         InputError, DivergenceError
             See `train_once`.
         """
-        check_boolean("keep_network", keep_network)
+        BOOLEAN.check("keep_network", keep_network)
         train, test = self._load(train, test)
         runs = []
         kept = []
@@ -262,7 +269,8 @@ class CellTrainer:
         DivergenceError
             If the loss becomes NaN or infinite.
         """
-        check_seed("seed", seed)
+        SEED.check("seed", seed)
+        seed = int(seed)
         train, test = self._load(train, test)
         return self._judge(cell, train, test, seed, split)[0]
 

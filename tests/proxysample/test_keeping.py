@@ -1,22 +1,36 @@
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
 
+from proxysample import Ranking, register
 from proxysample.errors import InputError
 from proxysample.keeping import (
+    KeepingRule,
+    as_rule,
     check_ratio,
     class_sequence,
     floor_per_class,
     interleave_classes,
     n_kept,
-    order_by_score,
 )
+from proxysample.registry import RULES
+from proxysample.samplers import (
+    AutoencoderLoss,
+    CCOutlierRemoval,
+    CCRandomSampling,
+    KMeansOutlierRemoval,
+    RandomSampling,
+)
+from proxysample.testing import small_digits
 
 class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(np.array)
 
@@ -52,13 +66,143 @@ def test_a_ratio_that_keeps_nothing_is_refused():
 
 def test_ties_break_by_index_in_both_directions():
     scores = np.array([1.0, 0.0, 1.0, 0.0])
-    assert order_by_score(scores).tolist() == [1, 3, 0, 2]
-    assert order_by_score(scores, "hard").tolist() == [0, 2, 1, 3]
+    assert as_rule("easy").order(scores).tolist() == [1, 3, 0, 2]
+    assert as_rule("hard").order(scores).tolist() == [0, 2, 1, 3]
 
 
-def test_an_unknown_direction_is_refused():
-    with pytest.raises(InputError, match="did you mean 'easy'"):
-        order_by_score(np.zeros(3), "easiest")
+@dataclass(frozen=True)
+class KeepMiddle(KeepingRule):
+    """Samples near one quantile of the scores first."""
+
+    id = "middle"
+    quantile: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.quantile <= 1:
+            raise InputError(f"quantile must be in [0, 1], not {self.quantile}")
+
+    def order(self, scores, codes=None, n_kept=None):
+        return np.argsort(np.abs(scores - np.quantile(scores, self.quantile)), kind="stable")
+
+
+@dataclass(frozen=True)
+class KeepApart(KeepingRule):
+    """Samples spread evenly over the scores: a smaller set is no part of a larger one."""
+
+    id = "apart"
+    nested = False
+
+    def order(self, scores, codes=None, n_kept=None):
+        by_score = np.argsort(scores, kind="stable")
+        first = by_score[np.linspace(0, len(scores) - 1, n_kept).round().astype(int)]
+        return np.concatenate([first, np.setdiff1d(by_score, first)])
+
+
+@dataclass(frozen=True)
+class KeepSome(KeepingRule):
+    """Forgets a sample."""
+
+    id = "some"
+    wanted: object = None
+
+    def order(self, scores, codes=None, n_kept=None):
+        return np.arange(len(scores) - 1)
+
+
+@pytest.fixture
+def rules():
+    for rule in (KeepMiddle, KeepApart, KeepSome):
+        register(rule)
+    yield
+    for rule in (KeepMiddle, KeepApart, KeepSome):
+        RULES.unregister(rule.id)
+
+
+SCORERS = [
+    RandomSampling(random_state=0),
+    CCRandomSampling(random_state=0),
+    CCOutlierRemoval(),
+    KMeansOutlierRemoval(n_clusters=3, random_state=0),
+    AutoencoderLoss(epochs=1, random_state=0),
+]
+
+
+@pytest.mark.parametrize("scorer", [one for one in SCORERS if hasattr(one, "keep")], ids=repr)
+@pytest.mark.parametrize("keep", ["middle", KeepMiddle(0.25), KeepApart()])
+def test_a_rule_of_a_plug_in_works_with_every_scorer(rules, scorer, keep, tmp_path):
+    digits = small_digits()
+    sampler = clone(scorer).set_params(keep=keep)
+    ranking = sampler.rank(digits)
+    kept = ranking.select(0.25)
+    expected = as_rule(keep).order(ranking.scores, n_kept=60)
+    if ranking.codes is None:
+        assert kept.tolist() == sorted(expected[:60])
+    else:
+        by_share = interleave_classes(expected, ranking.codes)
+        assert kept.tolist() == sorted(by_share[:60])
+    ranking.save(tmp_path / "ranking.npz")
+    assert Ranking.load(tmp_path / "ranking.npz") == ranking
+    assert ranking.select_many([0.25, 0.5])[0.25].tolist() == kept.tolist()
+    assert str(as_rule(keep)) in str(sampler.report(digits, 0.25))
+    assert ranking.provenance["parameters"]["keep"] == as_rule(keep).to_json()
+
+
+def test_a_saved_ranking_names_its_rule_and_parameters(rules, tmp_path):
+    path = tmp_path / "ranking.npz"
+    ranking = Ranking(np.arange(5.0), keep=KeepMiddle(0.25))
+    ranking.save(path)
+    header = json.loads(str(np.load(path)["header"]))
+    assert header["keep"] == {"name": "middle", "parameters": {"quantile": 0.25}}
+    assert Ranking.load(path).rule == KeepMiddle(0.25)
+    assert Ranking.load(path) != Ranking(np.arange(5.0), keep="middle")
+    # Rules without parameters are written as they always were.
+    Ranking(np.arange(5.0), keep=as_rule("hard")).save(path)
+    assert json.loads(str(np.load(path)["header"]))["keep"] == "hard"
+
+
+def test_a_ranking_whose_rule_is_not_installed_says_so(rules, tmp_path):
+    path = tmp_path / "ranking.npz"
+    Ranking(np.arange(5.0), keep=KeepMiddle(0.25)).save(path)
+    RULES.unregister("middle")
+    with pytest.raises(InputError, match=r"ranking.npz: .*unknown rule for keep 'middle'"):
+        Ranking.load(path)
+    register(KeepMiddle)
+
+
+def test_a_rule_that_does_not_nest_has_no_one_order(rules):
+    ranking = Ranking(np.arange(10.0), keep="apart")
+    assert ranking.select(0.2).tolist() == [0, 9]
+    assert ranking.select(0.3).tolist() == [0, 4, 9]
+    assert not ranking.nested
+    with pytest.raises(InputError, match="another order for each ratio"):
+        _ = ranking.order
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ("easiest", "unknown rule for keep 'easiest'; did you mean 'easy'"),
+        (None, "unknown rule for keep None"),
+        ({"name": "middle", "parameters": {"quantil": 1}}, "did you mean 'quantile'"),
+        (
+            {"name": "middle", "parameters": [1]},
+            r"parameters of the keeping rule 'middle' are \[1\]",
+        ),
+        ({"name": "middle", "parameters": {"quantile": "low"}}, "keeping rule 'middle': "),
+        ({"name": "middle", "parameters": {"quantile": 2}}, r"quantile must be in \[0, 1\]"),
+        (KeepSome(np.zeros(2)), "must be plain JSON values"),
+        (KeepSome((1, 2)), "must be plain JSON values"),
+        (KeepSome(), "'some' gives no order|rule some gives no order of the 3 samples"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(rules, keep, message):
+    with pytest.raises(InputError, match=message):
+        _ = Ranking(np.zeros(3), keep=keep).order
+
+
+def test_a_rule_that_no_file_could_name_is_refused():
+    with pytest.raises(InputError, match=r"proxysample.register\(KeepMiddle\) makes it known"):
+        CCOutlierRemoval(keep=KeepMiddle()).check_parameters()
 
 
 @given(class_sizes)

@@ -18,13 +18,13 @@ warnings.simplefilter("ignore")
 import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.forecast.calibration.calibration import Calibration
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.forecast.calibration import Calibration
 
-workbench = Workbench(StudyConfiguration.build(**{settings!r}))
-train = workbench.data.train_images
+context = StudyContext(StudyConfiguration.build(**{settings!r}))
+train = context.data.train_images
 if {calibrates}:
-    Calibration(workbench, seconds_each=0)
+    Calibration(context, seconds_each=0)
 before = set(sys.modules)
 small = dict(n_nodes=2, channels=2, cells_per_stage=1, epochs=1, progress=False)
 create_searcher("darts-v1", **small).search(train)

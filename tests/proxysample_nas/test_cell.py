@@ -29,7 +29,9 @@ BEST_OF_BENCHMARK = (
 def cells(draw: st.DrawFn) -> Cell:
     n_nodes = draw(st.integers(2, 6))
     length = math.comb(n_nodes, 2)
-    names = draw(st.lists(st.sampled_from(NAS_BENCH_201.operations), min_size=length, max_size=length))
+    names = draw(
+        st.lists(st.sampled_from(NAS_BENCH_201.operations), min_size=length, max_size=length)
+    )
     return Cell(tuple(names))
 
 

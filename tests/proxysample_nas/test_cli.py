@@ -103,7 +103,7 @@ def test_bad_input_gets_one_clear_message(proxysample_nas, words, message):
     ("indices", "message"),
     [
         (np.array([0, 1437]), "does not fit the dataset's 1,437 training samples"),
-        (np.array([-1, 3]), "does not fit"),
+        (np.array([-1, 3]), "holds the index -1; they count from 0"),
         (np.array([3, 3]), "names a sample twice"),
         (np.array([0.5]), "integers"),
     ],

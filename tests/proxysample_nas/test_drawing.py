@@ -8,9 +8,9 @@ from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from proxysample import InputError, MissingDependencyError
-from proxysample_nas.drawing import COLORS, NAMES, draw_figure, save_drawing
+from proxysample_nas.drawing import draw_figure, save_drawing
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.operations import NAS_BENCH_201
+from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
 
 CELL = Cell.from_string(
     "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
@@ -24,7 +24,7 @@ def arrows(cell: Cell) -> list[FancyArrowPatch]:
 
 def test_every_edge_is_an_arrow_in_its_operations_colour():
     drawn = [to_hex(arrow.get_edgecolor()) for arrow in arrows(CELL)]
-    assert drawn == [COLORS[operation] for operation in CELL.operations]
+    assert drawn == [get_operation(name).colour for name in CELL.operations]
 
 
 def test_arrows_lead_from_source_to_target():
@@ -32,9 +32,15 @@ def test_arrows_lead_from_source_to_target():
     assert ends == [(source, target) for source, target, _ in CELL.edges]
 
 
-def test_every_operation_has_a_colour_and_a_name():
-    assert set(COLORS) == set(NAMES) == set(NAS_BENCH_201.operations)
-    assert len(set(COLORS.values())) == len(NAS_BENCH_201)
+def test_every_operation_has_a_colour_and_a_name_of_its_own():
+    assert len({operation.colour for operation in NAS_BENCH_201}) == len(NAS_BENCH_201)
+    assert len({operation.label for operation in NAS_BENCH_201}) == len(NAS_BENCH_201)
+
+
+def test_the_legend_begins_with_what_learns_and_ends_with_nothing():
+    (legend,) = [axes.get_legend() for axes in draw_figure(CELL).axes]
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["3x3 Conv", "1x1 Conv", "Skip", "3x3 Avg", "Zero"]
 
 
 def test_png_and_svg(tmp_path):
@@ -44,11 +50,11 @@ def test_png_and_svg(tmp_path):
         assert image.width > image.height > 200
         colors = image.convert("RGB").getcolors(maxcolors=1 << 24)
     assert {f"#{red:02x}{green:02x}{blue:02x}" for _, (red, green, blue) in colors} >= (
-        set(COLORS.values())
+        {operation.colour for operation in NAS_BENCH_201}
     )
     text = (tmp_path / "cell.svg").read_text()
     assert "Found on a quarter" in text
-    assert all(name in text for name in NAMES.values())
+    assert all(operation.label in text for operation in NAS_BENCH_201)
 
 
 def test_the_same_cell_is_drawn_the_same(tmp_path):

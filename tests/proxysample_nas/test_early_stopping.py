@@ -171,5 +171,5 @@ def test_the_last_epoch_stops_nothing_early(proxy: Any) -> None:
 @pytest.mark.parametrize("name", ["stop_at_skips", "stop_when_stable"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, True])
 def test_bad_rules_are_refused_before_the_data_is_read(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{name} must be None or a positive integer"):
+    with pytest.raises(InputError, match=f"{name} must be a positive integer or None"):
         small("darts-v1", **{name: value}).search("no dataset")

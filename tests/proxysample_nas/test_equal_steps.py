@@ -168,5 +168,5 @@ def test_the_means_of_an_enas_epoch_are_over_all_its_steps(proxy: Any) -> None:
 @pytest.mark.parametrize("name", ["gdas", "enas"])
 @pytest.mark.parametrize("value", [0, -5, 2.5])
 def test_a_bad_number_is_refused_before_the_data_is_read(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match="steps_per_epoch must be None or a positive integer"):
+    with pytest.raises(InputError, match="steps_per_epoch must be a positive integer or None"):
         small(name, steps_per_epoch=value).search("no dataset")

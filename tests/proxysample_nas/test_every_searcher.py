@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.base import clone
 from torch.utils.data import Subset
 from tqdm import tqdm
 
+from proxysample.checks import constraints_of
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.data.normalization import Normalization
@@ -278,6 +280,28 @@ def test_a_searcher_is_an_estimator(name: str) -> None:
     assert repr(create_searcher(name)).count("=") <= 1
     with pytest.raises(TypeError):
         type(searcher)(3)
+
+
+@every_searcher
+def test_numbers_of_numpy_count_as_pythons(name: str, proxy: Any) -> None:
+    given = {"n_nodes": np.int64(3), "epochs": np.int32(1), "batch_size": np.uint8(32)}
+    searcher = small(name, **given, learning_rate=np.float64(0.025), random_state=np.int64(7))
+    result = searcher.search(proxy)
+    plain = small(name, epochs=1, learning_rate=0.025, random_state=7).search(proxy)
+    assert without_times(result) == without_times(plain)
+    assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert searcher.epochs is given["epochs"]
+
+
+@every_searcher
+def test_constraints_are_of_parameters_that_there_are(name: str) -> None:
+    kind = type(create_searcher(name))
+    constraints = constraints_of(kind)
+    assert constraints.keys() <= inspect.signature(kind).parameters.keys()
+    missing = inspect.signature(kind).parameters.keys() - constraints.keys()
+    # Of a space, what builds it tells.
+    assert missing == {"space"}
+    create_searcher(name).check_parameters()
 
 
 @every_searcher

@@ -11,30 +11,29 @@ import pytest
 import torch
 
 from proxysample import InputError, Ranking
+from proxysample.experiments.executors import WorkerDiedError, create_executor, fixed_threads
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.executors import WorkerDiedError, create_executor
-from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.experiments.tasks import TrainingTask
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.evaluation import Training
+from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.store import StudyStore
 
 
 @pytest.fixture
-def workbench(tiny_settings):
+def context(tiny_settings):
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
-    return Workbench(StudyConfiguration.build(**tiny_settings(samplers=["rs", "tl:epochs=1"])))
+    return StudyContext(StudyConfiguration.build(**tiny_settings(samplers=["rs", "tl:epochs=1"])))
 
 
-def training(workbench, tmp_path, n_epochs: int = 1) -> TrainingTask:
+def training(context, n_epochs: int = 1) -> Training:
     configuration = replace(
-        workbench.configuration, training=workbench.configuration.training | {"epochs": n_epochs}
+        context.configuration, training=context.configuration.training | {"epochs": n_epochs}
     )
-    workbench.configuration = configuration
-    plan = Plan(configuration, workbench.facts(), Store(tmp_path / "plan.sqlite"))
+    context.configuration = configuration
     cell = Cell.filled("nor_conv_3x3", n_nodes=3)
-    return TrainingTask(plan.specifications.training(cell, 4, 777), cell, 4, 777)
+    return Training.of(KnownStudy(configuration, context.info()), cell, 4, 777)
 
 
 def run_all(executor, tasks):
@@ -65,12 +64,12 @@ def scores(outcome) -> bytes | None:
     return Ranking.read(io.BytesIO(outcome.payload), "an outcome").scores.tobytes()
 
 
-def test_processes_give_the_bits_of_this_process(workbench, tmp_path):
-    plan = Plan(workbench.configuration, workbench.facts(), Store(tmp_path / "plan.sqlite"))
-    tasks = [*plan.selection().tasks, training(workbench, tmp_path)]
-    with create_executor(workbench, "in-process") as executor:
+def test_processes_give_the_bits_of_this_process(context, tmp_path):
+    plan = Plan(context.configuration, context.info(), StudyStore(tmp_path / "plan.sqlite"))
+    tasks = [*plan.stage("selection").experiments, training(context)]
+    with create_executor(context, "in-process") as executor:
         here = run_all(executor, tasks)
-    with create_executor(workbench, "processes", n_workers=2) as executor:
+    with create_executor(context, "processes", n_workers=2) as executor:
         there = run_all(executor, tasks)
     for task in tasks:
         assert here[task].error is None, here[task].traceback
@@ -79,9 +78,9 @@ def test_processes_give_the_bits_of_this_process(workbench, tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_each_experiment_has_the_same_number_of_threads(workbench, tmp_path):
-    task = training(workbench, tmp_path)
-    with create_executor(workbench, "processes", n_workers=1, n_threads=2) as executor:
+def test_each_experiment_has_the_same_number_of_threads(context):
+    task = training(context)
+    with create_executor(context, "processes", n_workers=1, n_threads=2) as executor:
         (outcome,) = run_all(executor, [task]).values()
     assert outcome.result["machine"]["n_threads"] == 2
 
@@ -101,20 +100,20 @@ def kill_the_worker(executor) -> None:
     process.kill()
 
 
-def test_an_experiment_whose_worker_dies_is_run_again(workbench, tmp_path):
-    task = training(workbench, tmp_path, n_epochs=30)
-    with create_executor(workbench, "in-process") as executor:
+def test_an_experiment_whose_worker_dies_is_run_again(context):
+    task = training(context, n_epochs=30)
+    with create_executor(context, "in-process") as executor:
         (expected,) = run_all(executor, [task]).values()
-    with create_executor(workbench, "processes", n_workers=1) as executor:
+    with create_executor(context, "processes", n_workers=1) as executor:
         executor.submit(task)
         kill_the_worker(executor)
         (outcome,) = run_all(executor, []).values()
     assert without_seconds(outcome.result) == without_seconds(expected.result)
 
 
-def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
-    task = training(workbench, tmp_path, n_epochs=10_000)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
+def test_an_experiment_that_kills_two_workers_has_failed(context):
+    task = training(context, n_epochs=10_000)
+    with create_executor(context, "processes", n_workers=1) as executor:
         executor.submit(task)
         kill_the_worker(executor)
         executor.collect(30)  # notices, and tries once more
@@ -127,9 +126,9 @@ def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
     assert "fewer workers" in outcome.error
 
 
-def test_workers_end_at_once_in_the_middle_of_an_experiment(workbench, tmp_path):
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(training(workbench, tmp_path, n_epochs=10_000))
+def test_workers_end_at_once_in_the_middle_of_an_experiment(context):
+    with create_executor(context, "processes", n_workers=1) as executor:
+        executor.submit(training(context, n_epochs=10_000))
         executor.collect(30)
         start = time.monotonic()
     assert time.monotonic() - start < 4
@@ -150,19 +149,19 @@ def test_a_worker_that_reads_other_data_is_refused(tiny_settings, tmp_path):
 
     write(1)
     changed = tiny_settings(dataset=f"npz:{tmp_path / 'data.npz'}", n_train=None)
-    workbench = Workbench(StudyConfiguration.build(**changed))
-    task = training(workbench, tmp_path)
+    context = StudyContext(StudyConfiguration.build(**changed))
+    task = training(context)
     write(2)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
+    with create_executor(context, "processes", n_workers=1) as executor:
         executor.submit(task)
         with pytest.raises(InputError, match="have changed"):
             executor.collect(60)
 
 
-def test_a_worker_that_cannot_begin_ends_the_study(workbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("proxysample_nas.study.executors.local_processes.work", json.dumps)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(training(workbench, tmp_path))
+def test_a_worker_that_cannot_begin_ends_the_study(context, tmp_path, monkeypatch):
+    monkeypatch.setattr("proxysample.experiments.processes.work", json.dumps)
+    with create_executor(context, "processes", n_workers=1) as executor:
+        executor.submit(training(context))
         with pytest.raises(WorkerDiedError, match="before it could begin"):
             executor.collect(60)
 
@@ -180,6 +179,6 @@ def test_a_worker_that_cannot_begin_ends_the_study(workbench, tmp_path, monkeypa
         ("ray", {"n_gpus": -1}, "a fraction of a GPU or a whole number"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(workbench, name, options, message):
+def test_options_that_do_not_fit_are_refused(context, name, options, message):
     with pytest.raises(InputError, match=message):
-        create_executor(workbench, name, **options)
+        create_executor(context, name, **options)

@@ -32,7 +32,7 @@ import numpy as np
 from proxysample import InputError, Ranking
 from proxysample.files import replace_file
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
 folder = Path(sys.argv[1])
 draw = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def checkpoint(n):
     Checkpoint(0, {}, "", (), tensors).save(folder / "a.safetensors")
 
 def store(n):
-    opened = Store(folder / "study.sqlite")
+    opened = StudyStore(folder / "study.sqlite")
     opened.put("selection", {"n": n}, {"seconds": 1.0}, bytes(draw.bytes(n * 8)))
 
 def page(n):
@@ -97,7 +97,7 @@ for write in {WRITERS}:
 for write in {WRITERS}:
     refused(write, 200_000)
 Ranking.load(folder / "a.npz"); Checkpoint.load(folder / "a.safetensors")
-assert len(Store(folder / "study.sqlite").states()) == 1
+assert len(StudyStore(folder / "study.sqlite").states()) == 1
 # What is small still fits: nothing was left behind.
 for write in {WRITERS}:
     write(900)
@@ -114,7 +114,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 for write in {WRITERS}:
     refused(write, 200_000)
 Ranking.load(folder / "a.npz"); Checkpoint.load(folder / "a.safetensors")
-assert len(Store(folder / "study.sqlite").states()) == 1
+assert len(StudyStore(folder / "study.sqlite").states()) == 1
 """
     check_all_told(run(code, tmp_path), "file too large")
 
@@ -129,7 +129,7 @@ subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 for write in {WRITERS}:
     refused(write, 10)
 # Reading needs no writing.
-assert len(Store(folder / "study.sqlite", must_exist=True).states()) == 1
+assert len(StudyStore(folder / "study.sqlite", must_exist=True).states()) == 1
 from proxysample.files import make_folder
 try:
     make_folder(folder / "new")

@@ -69,8 +69,8 @@ def test_dtype_changes_the_precision_and_not_the_draw() -> None:
 
 
 def test_parameters_without_a_rule_are_refused() -> None:
-    with pytest.raises(TypeError, match="no rule to initialise LayerNorm"):
-        build(lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    with pytest.raises(TypeError, match="no rule to initialise PReLU"):
+        build(lambda: nn.Sequential(nn.Linear(2, 2), nn.PReLU()))
 
 
 def test_parameters_stay_trainable() -> None:

@@ -45,13 +45,13 @@ def family(cell: Cell) -> frozenset[float]:
     """Collect what the cell computes over every way to hand out weights to its convolutions."""
     by_kind = [
         [edge for edge in cell.contributing_edges if cell.operations[edge] == kind]
-        for kind in sorted(CONVOLUTIONS)
+        for kind in WEIGHTS
     ]
     # A convolution that sees only zeros gives zeros, whatever its weights.
     idle = {
         edge: 0
         for edge, operation in enumerate(cell.operations)
-        if operation in CONVOLUTIONS and edge not in cell.contributing_edges
+        if operation in WEIGHTS and edge not in cell.contributing_edges
     }
     choices = (itertools.permutations(range(len(edges))) for edges in by_kind)
     return frozenset(
@@ -78,7 +78,7 @@ def test_all_cells_of_three_nodes_are_told_apart_by_what_they_compute() -> None:
 
 def test_cells_of_four_nodes_are_told_apart_by_what_they_compute() -> None:
     def n_convolutions(cell: Cell) -> int:
-        return sum(cell.operations[edge] in CONVOLUTIONS for edge in cell.contributing_edges)
+        return sum(cell.operations[edge] in WEIGHTS for edge in cell.contributing_edges)
 
     few = [cell for cell in all_cells(4) if 1 <= n_convolutions(cell) <= 3]
     classes = sorted(

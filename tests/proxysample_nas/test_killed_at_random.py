@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from proxysample_nas.study import Study
-from proxysample_nas.study.running.run import run_study
+from proxysample_nas.study.run import run_study
 
 SEARCHER = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=12"
 
 # With what is otherwise imported by the first samplers, searches and trainings of each process.
-IMPORTED = ["proxysample_nas.study.running.run", "sklearn.datasets"]
+IMPORTED = ["proxysample_nas.study.run", "sklearn.datasets"]
 IMPORTED += ["proxysample_nas.searchers.darts", "torch._dynamo"]
 
 # Claims of those killed before stay until another runner has begun.

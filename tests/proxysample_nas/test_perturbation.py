@@ -27,7 +27,7 @@ from proxysample_nas.searchers.perturbation import (
     select_by_perturbation,
 )
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.space.operations import NAS_BENCH_201
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import DivergenceError
 
 from .prepared import prepared
@@ -309,7 +309,7 @@ def test_progress_is_shown_on_demand(proxy: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_a_choice_that_collapses_is_warned_of(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def skips(edge: int, outcomes: Tensor) -> EdgeDecision:
+    def skips(edge: int, outcomes: Tensor, space: SearchSpace) -> EdgeDecision:
         return decided(edge, "skip_connect")
 
     monkeypatch.setattr(perturbation_module, "decide", skips)

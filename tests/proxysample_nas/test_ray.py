@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from proxysample import InputError, MissingDependencyError
-from proxysample_nas.study import Study
-from proxysample_nas.study.executors import create_executor, ray_cluster, ray_session
 from proxysample_nas.study.executors.ray_worker import RayWorker, versions
 from proxysample_nas.study.experiments.shipping import Shipment
-from proxysample_nas.study.experiments.workbench import Workbench
 from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.running.unfinished import UnfinishedSearches
+
+from proxysample import InputError, MissingDependencyError
+from proxysample.experiments.executors import create_executor, ray_cluster, ray_session
+from proxysample.experiments.experiment import Checkpoints
+from proxysample_nas.study import Study
+from proxysample_nas.study.experiments.context import StudyContext
 
 
 def contents(study: Study) -> list[tuple[object, ...]]:
@@ -94,10 +94,10 @@ def test_an_experiment_whose_ray_worker_dies_is_run_again_and_then_fails(tiny_se
 
     long = tiny_settings(searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=9999"])
     study = Study(**long, folder=tmp_path)
-    workbench = Workbench(study.configuration)
-    plan = Plan(study.configuration, workbench.facts(), study.store)
-    (task,) = plan.search().tasks
-    with create_executor(workbench, "ray", n_workers=1) as executor:
+    context = StudyContext(study.configuration)
+    plan = Plan(study.configuration, context.info(), study.store)
+    (task,) = plan.search().experiments
+    with create_executor(context, "ray", n_workers=1) as executor:
         executor.submit(task)
         for _ in range(2):
             (worker,) = executor._busy
@@ -153,22 +153,20 @@ def test_room_is_counted_in_cores_and_fractions_of_gpus(resources, n_gpus, expec
 
 def test_a_worker_with_other_versions_is_refused(tiny_settings, tmp_path):
     study = Study(**tiny_settings(), folder=tmp_path)
-    workbench = Workbench(study.configuration)
-    shipment = Shipment.of(workbench)
-    fitting = RayWorker(workbench.for_worker(1), shipment, 1, versions())
+    context = StudyContext(study.configuration)
+    shipment = Shipment.of(context)
+    fitting = RayWorker(context.for_worker(1), shipment, 1, versions())
     assert fitting.begin() is None
-    assert torch.equal(
-        fitting.workbench.data.train_images.images, workbench.data.train_images.images
-    )
-    other = RayWorker(workbench.for_worker(1), shipment, 1, versions() | {"torch": "1.0"})
+    assert torch.equal(fitting.context.data.train_images.images, context.data.train_images.images)
+    other = RayWorker(context.for_worker(1), shipment, 1, versions() | {"torch": "1.0"})
     assert "torch" in other.begin().reason
 
 
 def test_a_worker_elsewhere_keeps_no_unfinished_searches(tiny_settings, tmp_path):
-    workbench = Workbench(
+    context = StudyContext(
         Study(**tiny_settings(), folder=tmp_path).configuration,
-        UnfinishedSearches(tmp_path / "not here", "a"),
+        Checkpoints(tmp_path / "not here", "a"),
     )
-    worker = RayWorker(workbench, Shipment.of(workbench), 1, versions())
+    worker = RayWorker(context, Shipment.of(context), 1, versions())
     worker.begin()
-    assert worker.workbench.checkpoint("1f") is None
+    assert worker.context.checkpoint("1f") is None

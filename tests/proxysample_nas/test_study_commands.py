@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 
+from proxysample.experiments.claims import Claims
 from proxysample_nas.cli import main
 from proxysample_nas.study import Study
-from proxysample_nas.study.store.claims import Claims
 
 WORDS = (
     "study run --dataset digits --n-train 120 --sampler rs -r 0.5 --channels 4 --seed 777 "

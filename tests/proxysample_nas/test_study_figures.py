@@ -10,15 +10,15 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 
 from proxysample import InputError
-from proxysample_nas.drawing import COLORS, NAMES, save_figure
+from proxysample_nas.drawing import save_figure
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.operations import NAS_BENCH_201
-from proxysample_nas.study.reports.cell_figures import parameter_free_cells
-from proxysample_nas.study.reports.edge_distribution import (
+from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
+from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
+from proxysample_nas.study.reports.figures.cells import parameter_free_cells
+from proxysample_nas.study.reports.figures.edges import (
     edge_distributions,
     edge_distributions_to_csv,
 )
-from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
 
 from .written_store import write_results
 
@@ -172,15 +172,15 @@ def test_wedges_have_the_angles_and_colours_of_the_counts(results):
         if isinstance(patch, Wedge)
     }
     assert angles == {
-        ((0, 2), COLORS["nor_conv_1x1"]): 180,
-        ((0, 2), COLORS["avg_pool_3x3"]): 180,
-        ((1, 2), COLORS["skip_connect"]): 180,
-        ((1, 2), COLORS["none"]): 180,
+        ((0, 2), get_operation("nor_conv_1x1").colour): 180,
+        ((0, 2), get_operation("avg_pool_3x3").colour): 180,
+        ((1, 2), get_operation("skip_connect").colour): 180,
+        ((1, 2), get_operation("none").colour): 180,
     }
     # One operation alone is a whole disc.
     discs = [patch for patch in full.patches if isinstance(patch, Circle)]
     assert [(disc.center, to_hex(disc.get_facecolor())) for disc in discs] == [
-        ((0, 1), COLORS["nor_conv_3x3"])
+        ((0, 1), get_operation("nor_conv_3x3").colour)
     ]
     assert [text.get_text() for text in full.texts] == [
         "0\N{RIGHTWARDS ARROW}1, n=2",
@@ -204,7 +204,7 @@ def test_the_best_cells_are_drawn_with_where_they_were_found(results):
         for patch in axes[0].patches
         if isinstance(patch, FancyArrowPatch)
     ]
-    assert drawn == [COLORS[operation] for operation in CONVOLUTIONS.operations]
+    assert drawn == [get_operation(name).colour for name in CONVOLUTIONS.operations]
 
 
 def test_cells_without_parameters_are_counted(results):
@@ -254,7 +254,7 @@ def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
         save_figure(figure, folders[1] / name)
         assert (folders[1] / name).read_bytes() == (folders[0] / "best-cells.svg").read_bytes()
     svg = (folders[0] / "edge-distribution.svg").read_text()
-    assert all(name in svg for name in NAMES.values())
+    assert all(operation.label in svg for operation in NAS_BENCH_201)
 
 
 @pytest.fixture(scope="module")

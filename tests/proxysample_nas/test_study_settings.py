@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxysample import CCOutlierRemoval, InputError
+from proxysample import InputError
 from proxysample_nas.study import Component, Study
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
@@ -47,13 +47,13 @@ SETTINGS: dict[str, Any] = {
         ({"searchers": ["random:n_samples=0"]}, "n_samples must be"),
         # Parameters that a sampler would refuse only when it scores.
         ({"samplers": ["rs", "km-or:n_clusters=0"]}, "n_clusters must be a positive integer"),
-        ({"samplers": ["rs", "cc-or:keep=best"]}, "unknown direction for keep 'best'"),
+        ({"samplers": ["rs", "cc-or:keep=best"]}, "unknown rule for keep 'best'"),
         ({"samplers": ["rs", "ae:progress=no"]}, "progress must be True or False"),
         ({"samplers": ["rs", "tl:device=gpu"]}, "device must be"),
         ({"searchers": ["gdas:device=gpu"]}, "device must be"),
         ({"training": {"device": "gpu"}}, "device must be"),
         # Names of other things.
-        ({"samplers": [CCOutlierRemoval()]}, "by their ids, such as 'cc-or'"),
+        ({"samplers": [3]}, "by their ids, such as 'cc-or', .* or takes classes .*, not 3"),
         ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"training": {"channels": 4}}, "channels has a setting of its own"),
         ({"training": {"seeds": [1]}}, "seeds has a setting of its own"),
@@ -66,11 +66,6 @@ SETTINGS: dict[str, Any] = {
 def test_a_wrong_setting_is_refused_by_name(changed, message, tmp_path):
     with pytest.raises(InputError, match=message):
         Study(**SETTINGS | changed, folder=tmp_path / "study")
-
-
-def test_a_dataset_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match="dataset='digits'"):
-        Study(samplers=["rs"], ratios=[0.5], searchers=["gdas"], folder=tmp_path)
 
 
 def test_settings_may_be_any_iterable(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -220,3 +221,16 @@ def test_test_data_fits_the_training_data(digits: Any) -> None:
     other_size = load_images(np.zeros((2, 16, 16), dtype=np.uint8), y=[0, 1], device="cpu")
     with pytest.raises(InputError, match=r"differ in shape .* \(1, 8, 8\) and \(1, 16, 16\)"):
         trainer.train_once(CELL, digits.train, other_size, seed=1)
+
+
+def test_numbers_of_numpy_count_as_pythons() -> None:
+    trainer = CellTrainer(
+        epochs=np.int64(3),
+        learning_rate=np.float32(0.5),
+        seeds=np.array([1, 2]),
+        augmentation=Augmentation(crop_padding=np.int16(2)),
+    )
+    plain = CellTrainer(
+        epochs=3, learning_rate=0.5, seeds=(1, 2), augmentation=Augmentation(crop_padding=2)
+    )
+    assert json.dumps(asdict(trainer)) == json.dumps(asdict(plain))

@@ -10,15 +10,15 @@ from contextlib import closing
 
 import pytest
 
+from proxysample.experiments.claims import Claims
 from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.study import Study
-from proxysample_nas.study.store.claims import Claims
 
 # A store holds nothing but a study's tables, so each runner writes down itself what it claimed.
 LOGGING = """
 import sys
 from pathlib import Path
-from proxysample_nas.study.store.claims import Claims
+from proxysample.experiments.claims import Claims
 
 def claim(self, key, runner, failed_at=None, original=Claims.claim):
     has_claimed = original(self, key, runner, failed_at)

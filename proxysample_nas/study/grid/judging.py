@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from proxysample.errors import InputError, check_names
+from proxysample.words import parse_words
 from proxysample_nas.data.augmentation import Augmentation
-from proxysample_nas.study.grid.component import parse_words
 from proxysample_nas.training.trainer import CellTrainer
 
 

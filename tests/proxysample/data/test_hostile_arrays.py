@@ -17,7 +17,7 @@ import torch
 
 from proxysample import InputError, RandomSampling, Ranking, load_dataset
 from proxysample.array_files import read_npy, read_npz, read_npz_stream
-from proxysample.cli_support import load_indices
+from proxysample.samplers.given import read_indices
 
 from ...mutations import archive, mutated_archives, mutations  # noqa: TID252
 
@@ -122,7 +122,7 @@ def test_mutated_indices_are_read_or_refused(tmp_path):
     def use(content: bytes) -> None:
         path.unlink(missing_ok=True)
         path.write_bytes(content)
-        indices = load_indices(path, 40)
+        indices = read_indices(path, 40)
         assert indices.dtype == np.int64
         assert np.all((indices >= 0) & (indices < 40))
 
@@ -215,7 +215,7 @@ def test_no_pickle_is_loaded(tmp_path):
     objects = npy(np.array([Bomb()], dtype=object), allow_pickle=True)
     for content in (objects, pickle.dumps(Bomb()), archive([("images.npy", objects)])):
         (tmp_path / "a.npz").write_bytes(content)
-        for read in (read_npz, read_npy, Ranking.load, lambda path: load_indices(path, 9)):
+        for read in (read_npz, read_npy, Ranking.load, lambda path: read_indices(path, 9)):
             with pytest.raises(InputError, match="Python objects"):
                 read(tmp_path / "a.npz")
 

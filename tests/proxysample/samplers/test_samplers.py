@@ -175,17 +175,17 @@ def test_what_a_broken_sampler_raises_says_in_which_check(digits):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("keep", "best", "unknown direction for keep 'best'.* Known: easy, hard"),
+        ("keep", "best", "unknown rule for keep 'best'.* Known: easy, hard"),
         ("protocol", "papers", "did you mean 'paper'"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda', .* not 'gpu'"),
         ("device", "mps", "device must be 'auto', 'cpu' or 'cuda', .* not 'mps'"),
         ("device", True, "device must be 'auto', 'cpu' or 'cuda', .* not True"),
         ("batch_size", 0, "batch_size must be a positive integer, not 0"),
-        ("num_workers", -1, "num_workers must be an integer from 0 on, not -1"),
+        ("num_workers", -1, "num_workers must be an integer of at least 0, not -1"),
         ("progress", "maybe", "progress must be True or False, not 'maybe'"),
-        ("random_state", "seven", "random_state must be an integer from 0 on.* not 'seven'"),
-        ("random_state", -1, "random_state must be an integer from 0 on.* not -1"),
-        ("random_state", 0.5, "random_state must be an integer from 0 on.* not 0.5"),
+        ("random_state", "seven", "random_state must be an integer of at least 0.* not 'seven'"),
+        ("random_state", -1, "random_state must be an integer of at least 0.* not -1"),
+        ("random_state", 0.5, "random_state must be an integer of at least 0.* not 0.5"),
     ],
 )
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,304 @@
+"""What the value of a parameter must be, each thing said in one way; checked before any work.
+
+A class lists its parameters beside what each must be:
+
+    _constraints: ClassVar[Constraints] = {"epochs": POSITIVE_INTEGER, "device": DEVICE}
+
+and its base reads that. NumPy's integers and floats count as Python's everywhere, truth values
+nowhere as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from proxysample.device import DEVICE_TYPES
+from proxysample.errors import InputError, unknown_name
+
+LARGEST_SEED = 2**63 - 1
+"""What SQLite and PyTorch hold."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a value must be.
+
+    Attributes
+    ----------
+    words : tuple of str
+        For messages; more than one where there is a choice, such as ``("True", "False")``.
+    accepts : callable
+        Tells of any value whether it is that.
+    hint : str
+        What to do about a value that is not, where the words do not say it.
+
+    Examples
+    --------
+    >>> POSITIVE_INTEGER.check("epochs", 0)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: epochs must be a positive integer, not 0
+    """
+
+    words: tuple[str, ...]
+    accepts: Callable[[Any], bool]
+    hint: str = ""
+
+    def check(self, name: str, value: object) -> None:
+        """Raise `InputError` where the value of a parameter is something else."""
+        if not self.accepts(value):
+            raise self.error(name, value)
+
+    def error(self, name: str, value: object) -> InputError:
+        """Build the error for a value that is something else."""
+        *others, last = self.words
+        must = f"{', '.join(others)} or {last}" if others else last
+        hint = f"; {self.hint}" if self.hint else ""
+        return InputError(f"{name} must be {must}, not {value!r:.80}{hint}")
+
+    def or_none(self) -> Constraint:
+        """Give the constraint of a value that may be None, too.
+
+        Examples
+        --------
+        >>> BOOLEAN.or_none().check("nesterov", "no")
+        Traceback (most recent call last):
+        ...
+        proxysample.errors.InputError: nesterov must be True, False or None, not 'no'
+        """
+        return replace(
+            self,
+            words=(*self.words, "None"),
+            accepts=lambda value: value is None or self.accepts(value),
+        )
+
+    def with_hint(self, hint: str) -> Constraint:
+        """Give the same constraint with an error that says what to do.
+
+        Examples
+        --------
+        >>> POSITIVE.with_hint("the authors took 10").check("temperature", 0)
+        Traceback (most recent call last):
+        ...
+        proxysample.errors.InputError: temperature must be a positive number, not 0; the authors
+        took 10
+        """
+        return replace(self, hint=hint)
+
+
+Constraints = Mapping[str, Constraint]
+
+
+@dataclass(frozen=True)
+class _Name(Constraint):
+    """One of a few names; the error suggests the nearest."""
+
+    kind: str = ""
+
+    def error(self, name: str, value: object) -> InputError:  # noqa: ARG002
+        return unknown_name(self.kind, value, self.words)
+
+
+def one_of(kind: str, names: Iterable[str]) -> Constraint:
+    """Give the constraint of a value that is one of a few names.
+
+    Examples
+    --------
+    >>> one_of("protocol", ("default", "paper")).check("protocol", "papper")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: unknown protocol 'papper'; did you mean 'paper'? Known: default,
+    paper
+    """
+    known = tuple(names)
+    return _Name(known, lambda value: isinstance(value, str) and value in known, kind=kind)
+
+
+def is_integer(value: object) -> bool:
+    """Tell whether a value is an integer, of Python or of NumPy."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a finite number, of Python or of NumPy."""
+    return is_integer(value) or (
+        isinstance(value, float | np.floating) and math.isfinite(float(value))
+    )
+
+
+def integer_from(least: int) -> Constraint:
+    """Give the constraint of an integer of at least so much."""
+    words = "a positive integer" if least == 1 else f"an integer of at least {least}"
+    return Constraint((words,), lambda value: is_integer(value) and value >= least)
+
+
+def instance_of(kind: type) -> Constraint:
+    """Give the constraint of an object of a class.
+
+    Examples
+    --------
+    >>> instance_of(OSError).or_none().check("cause", "flip")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: cause must be an OSError or None, not 'flip'
+    """
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    return Constraint((f"{article} {kind.__name__}",), lambda value: isinstance(value, kind))
+
+
+def _is_random_state(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    try:
+        np.random.default_rng(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_device(value: object) -> bool:
+    import torch
+
+    if isinstance(value, str):
+        if value == "auto":
+            return True
+        try:
+            return torch.device(value).type in DEVICE_TYPES
+        except RuntimeError:
+            return False
+    if isinstance(value, torch.device):
+        return value.type in DEVICE_TYPES
+    # A number counts the accelerators of a machine, of whatever kind they are there.
+    return is_integer(value)
+
+
+def _are_decay_rates(value: object) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(is_number(rate) and 0 <= rate < 1 for rate in value)
+    )
+
+
+POSITIVE_INTEGER = integer_from(1)
+COUNT = integer_from(0)
+POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)
+NOT_NEGATIVE = Constraint(
+    ("a finite number of at least 0",), lambda value: is_number(value) and value >= 0
+)
+FRACTION = Constraint(
+    ("a number strictly between 0 and 1",), lambda value: is_number(value) and 0 < value < 1
+)
+DECAY_RATE = Constraint(
+    ("a number from 0 to below 1",), lambda value: is_number(value) and 0 <= value < 1
+)
+DECAY_RATES = Constraint(("two numbers from 0 to below 1, such as (0.5, 0.999)",), _are_decay_rates)
+BOOLEAN = Constraint(("True", "False"), lambda value: isinstance(value, bool))
+"""Any text would count as true, "no" included."""
+SEED = Constraint(
+    ("an integer from 0 to below 2**63",),
+    lambda value: is_integer(value) and 0 <= value <= LARGEST_SEED,
+)
+RANDOM_STATE = Constraint(
+    ("an integer of at least 0", "a numpy Generator", "None"), _is_random_state
+)
+"""Of a sampler: what `numpy.random.default_rng` takes."""
+DEVICE = Constraint(("'auto', 'cpu' or 'cuda', or such as 'cuda:1'",), _is_device)
+"""Whether this machine has it is another question: a study may be set up, and its results read, on
+a machine without the GPU that it runs on. `proxysample.device.resolve_device` answers that."""
+
+
+def constraints_of(kind: type) -> dict[str, Constraint]:
+    """Collect what the parameters of a class must be, those of its bases first."""
+    found: dict[str, Constraint] = {}
+    for base in reversed(kind.__mro__):
+        found |= vars(base).get("_constraints", {})
+    return found
+
+
+def check_values(values: Mapping[str, object], constraints: Constraints) -> None:
+    """Raise `InputError` for the first value that is not what it must be.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Those that no constraint names are not looked at.
+    constraints : mapping of str to Constraint
+        Those of values that are missing are passed over.
+
+    Examples
+    --------
+    >>> check_values({"flip": 1}, {"epochs": POSITIVE_INTEGER, "flip": BOOLEAN})
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: flip must be True or False, not 1
+    """
+    for name, constraint in constraints.items():
+        if name in values:
+            constraint.check(name, values[name])
+
+
+def plain_number(value: Any) -> Any:
+    """Turn a number of NumPy into Python's, as JSON needs it; give anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
+    """Read a parameter or setting that is a list.
+
+    Raises
+    ------
+    InputError
+        If it is a single value, or a text, whose letters nobody means.
+
+    Examples
+    --------
+    >>> as_tuple("channels", range(16, 18))
+    (16, 17)
+    >>> as_tuple("samplers", "cc-or")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: samplers must be a list, such as samplers=['cc-or'], not 'cc-or'
+    """
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise InputError(
+            f"{name} must be a list, such as {name}=[{given!r:.80}], not {given!r:.80}"
+        )
+    return tuple(given)
+
+
+def as_seeds(name: str, given: Any) -> tuple[int, ...]:
+    """Read a list of seeds.
+
+    Raises
+    ------
+    InputError
+        If it is no list or an empty one, or a value cannot be a seed or comes twice: a repeated
+        seed repeats its result, and a spread over the two would be 0.
+
+    Examples
+    --------
+    >>> as_seeds("seeds", [777, 888])
+    (777, 888)
+    >>> as_seeds("seeds", [1, 1])
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: seeds has 1 twice, which would only repeat the same result; give
+    each seed once
+    """
+    seeds = as_tuple(name, given)
+    if not seeds:
+        raise InputError(f"{name} needs at least one integer, such as {name}=[777]")
+    for place, seed in enumerate(seeds):
+        SEED.check(f"each of {name}", seed)
+        if seed in seeds[:place]:
+            raise InputError(
+                f"{name} has {seed} twice, which would only repeat the same result; give each "
+                "seed once"
+            )
+    return tuple(int(seed) for seed in seeds)

@@ -1,1 +1,0 @@
-"""What was kept and dropped, as text and as a page."""

@@ -1,0 +1,257 @@
+"""What others have picked or ranked, as samplers: a ready set of indices, a ready ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.array_files import read_npy
+from proxysample.data.reading import Samples
+from proxysample.errors import InputError
+from proxysample.keeping import FloatArray, IntArray, KeepingRule
+from proxysample.ranking import Ranking
+from proxysample.registry import SAMPLERS
+from proxysample.sampler import Sampler
+
+
+class GivenIndices(Sampler):
+    """Keep the samples that were picked elsewhere (indices).
+
+    They are one set of one size: `select` takes the ratio that keeps as many, and no other.
+
+    Parameters
+    ----------
+    indices : array-like of shape (n_kept,), optional
+        Of the samples to keep, in any order, each once.
+    path : str or Path, optional
+        An ``.npy`` file of them, such as ``proxysample select`` writes, in place of `indices`.
+    uses_labels : bool
+        Whether they were picked by the labels, which decides where tables put them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GivenIndices([3, 1]).select(np.zeros((4, 2)), r=0.5).tolist()
+    [1, 3]
+    >>> GivenIndices([3, 1]).select(np.zeros((4, 2)), r=0.75)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: the 2 given indices cannot be cut to 3: of 4 samples they are
+    r=0.5
+    """
+
+    id = "indices"
+
+    def __init__(
+        self,
+        indices: Any = None,
+        *,
+        path: str | Path | None = None,
+        uses_labels: bool = False,
+    ) -> None:
+        self.indices = indices
+        self.path = path
+        self.uses_labels = uses_labels
+
+    def _check_parameters(self) -> None:
+        self.read()
+
+    def read(self) -> IntArray:
+        """Give the indices, ascending.
+
+        Raises
+        ------
+        InputError
+            If there are none, or the file or a value cannot be used.
+        """
+        _check_one("indices", self.indices, self.path)
+        if self.path is not None:
+            return _checked_indices(_read_file(self.path), str(self.path))
+        try:
+            given = np.asarray(self.indices)
+        except ValueError as error:
+            raise InputError(f"indices cannot be read: {error}") from error
+        return _checked_indices(given, "indices")
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
+        indices = self.read()
+        check_range(indices, len(samples), str(self.path or "indices"))
+        scores = np.ones(len(samples))
+        scores[indices] = 0
+        return scores
+
+    def _keep(self) -> KeepingRule:
+        return KeepGiven(len(self.read()))
+
+
+@dataclass(frozen=True)
+class KeepGiven(KeepingRule):
+    """Keep the samples that score lowest, if they are as many as were given."""
+
+    id = "given"
+    nested = False
+    n: int
+
+    def order(
+        self,
+        scores: FloatArray,
+        codes: IntArray | None = None,  # noqa: ARG002
+        n_kept: int | None = None,
+    ) -> IntArray:
+        """Order samples by ascending score; an error where not `n` of them are kept."""
+        if n_kept != self.n:
+            raise InputError(
+                f"the {self.n:,} given indices cannot be cut to {n_kept:,}: of {len(scores):,} "
+                f"samples they are r={self.n / len(scores)!r}"
+            )
+        return np.argsort(scores, kind="stable")
+
+
+class GivenRanking(Sampler):
+    """Keep by a ranking that was made elsewhere (ranking).
+
+    Parameters
+    ----------
+    ranking : Ranking, optional
+        Of the dataset that is given to `fit`, whose size, labels and pixels are checked.
+    path : str or Path, optional
+        An ``.npz`` file that `Ranking.save` or ``proxysample score`` wrote, in place of `ranking`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ranking = Ranking(np.array([0.3, 0.1, 0.2, 0.4]))
+    >>> GivenRanking(ranking).select(np.zeros((4, 2)), r=0.5).tolist()
+    [1, 2]
+    """
+
+    id = "ranking"
+
+    def __init__(self, ranking: Ranking | None = None, *, path: str | Path | None = None) -> None:
+        self.ranking = ranking
+        self.path = path
+
+    def _check_parameters(self) -> None:
+        self.read()
+
+    def read(self) -> Ranking:
+        """Give the ranking.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the file cannot be used.
+        """
+        _check_one("ranking", self.ranking, self.path)
+        if self.path is not None:
+            return Ranking.load(self.path)
+        if not isinstance(self.ranking, Ranking):
+            raise InputError(f"ranking must be a Ranking, not {self.ranking!r:.80}")
+        return self.ranking
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the ranking was made by the labels, as far as it tells."""
+        ranking = self.read()
+        name = ranking.provenance.get("sampler")
+        if isinstance(name, str) and SAMPLERS.is_built_in(name):
+            return SAMPLERS.get(name).needs_labels
+        return ranking.codes is not None
+
+    def fit(self, dataset: Any, y: Any = None) -> Self:
+        """Check that the ranking is of a dataset, and take it.
+
+        Parameters
+        ----------
+        dataset, y : object
+            See `Sampler.fit`.
+
+        Returns
+        -------
+        GivenRanking
+            Itself; `ranking_` is the ranking as it was made.
+
+        Raises
+        ------
+        InputError
+            If it is of another dataset.
+        """
+        self.check_parameters()
+        ranking = self.read()
+        ranking.check_dataset(dataset, y)
+        # Reports and studies state what a scoring took.
+        self.ranking_ = replace(ranking, provenance={"seconds": 0.0, **ranking.provenance})
+        self.scores_ = ranking.scores
+        self.n_samples_ = len(ranking)
+        return self
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
+        return self.read().scores
+
+
+def read_indices(path: str | Path, n_samples: int) -> IntArray:
+    """Read indices that ``proxysample select`` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ``.npy`` file.
+    n_samples : int
+        Size of the dataset that they point into.
+
+    Returns
+    -------
+    ndarray of int64
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, or an index repeats or points outside.
+    """
+    indices = _read_file(path)
+    _checked_indices(indices, str(path))
+    check_range(indices, n_samples, str(path))
+    return indices.astype(np.int64)
+
+
+def _read_file(path: str | Path) -> npt.NDArray[Any]:
+    if not Path(path).exists():
+        raise InputError(f"no indices at {path}")
+    return read_npy(path)
+
+
+def _checked_indices(indices: npt.NDArray[Any], what: str) -> IntArray:
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise InputError(f"{what} does not hold a one-dimensional array of integers")
+    if not len(indices):
+        raise InputError(f"{what} holds no index; give at least one")
+    if int(indices.min()) < 0:
+        raise InputError(f"{what} holds the index {indices.min()}; they count from 0")
+    if int(indices.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{what} holds the index {indices.max()}, which no dataset has")
+    found = np.unique(indices.astype(np.int64))
+    if len(found) != len(indices):
+        raise InputError(f"{what} names a sample twice")
+    return found
+
+
+def check_range(indices: npt.NDArray[Any], n_samples: int, what: str) -> None:
+    """Refuse indices that point outside a dataset."""
+    if int(indices.max()) >= n_samples:
+        raise InputError(
+            f"{what} does not fit the dataset's {n_samples:,} training samples: it holds the index "
+            f"{indices.max():,}; select again from this dataset"
+        )
+
+
+def _check_one(name: str, given: object, path: object) -> None:
+    if (given is None) == (path is None):
+        both = "not both" if given is not None else f"such as {name}:path=FILE in words"
+        raise InputError(f"give {name} or a path to them, {both}")
+    if path is not None and not isinstance(path, str | Path):
+        raise InputError(f"path must be a path, not {path!r:.80}")
