@@ -65,10 +65,21 @@ class ImageData(Protocol):
 
 @dataclass(frozen=True)
 class SamplerSetup:
-    """A sampler's id, and its parameters that decide what it keeps."""
+    """A sampler of a table.
+
+    Attributes
+    ----------
+    name : str
+        Its id.
+    parameters : mapping of str to object
+        Those that decide what it keeps.
+    is_built_in : bool
+        Whether it is one of this library, and no other that took its id.
+    """
 
     name: str
     parameters: Mapping[str, Any]
+    is_built_in: bool = True
 
 
 @dataclass(frozen=True)
@@ -227,7 +238,9 @@ def _training_differences(setup: Setup) -> list[str]:
 
 
 def _is_papers(sampler: SamplerSetup) -> bool:
-    return sampler.name in PAPERS_SAMPLERS and sampler.parameters.get("keep", "easy") == "easy"
+    if sampler.name not in PAPERS_SAMPLERS or not sampler.is_built_in:
+        return False
+    return bool(sampler.parameters.get("keep", "easy") == "easy")
 
 
 def _sampler_differences(sampler: SamplerSetup) -> list[str]:

@@ -121,6 +121,17 @@ def test_methods_that_the_paper_does_not_tabulate_are_told():
     assert comparison.other_methods == {"AE (protocol=paper, keep=hard)"}
 
 
+def test_another_class_under_the_papers_id_is_not_the_papers_sampler():
+    configuration = preset("paper")
+    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    setup = setup_of(configuration, study, configuration.searchers[0])
+    label = next(iter(setup.samplers))
+    ours = dataclasses.replace(setup.samplers[label], is_built_in=False)
+    changed = dataclasses.replace(setup, samplers={**setup.samplers, label: ours})
+    assert label not in compare_with_paper(setup).other_methods
+    assert label in compare_with_paper(changed).other_methods
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
