@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from proxysample_nas.data.normalization import Normalization
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers.base import Searcher
-    from proxysample_nas.searchers.collapse import SearchCollapseWarning
     from proxysample_nas.searchers.darts import DARTS
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.random_search import RandomSearch
+    from proxysample_nas.searchers.remedies import SearchCollapseWarning
     from proxysample_nas.searchers.result import SearchResult
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.network import CellNetwork
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxysample_nas.study.grid.presets import preset
     from proxysample_nas.study.study import Study
     from proxysample_nas.training.evaluation import Evaluation
+    from proxysample_nas.training.trained import TrainedCell
     from proxysample_nas.training.trainer import CellTrainer
 
     __version__: str
@@ -56,6 +57,7 @@ __all__ = [
     "Searcher",
     "Study",
     "StudyConfiguration",
+    "TrainedCell",
     "Transfer",
     "__version__",
     "create_searcher",
@@ -80,7 +82,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.data.normalization": ["Normalization"],
             "proxysample_nas.drawing": ["save_drawing"],
             "proxysample_nas.searchers.base": ["Searcher"],
-            "proxysample_nas.searchers.collapse": ["SearchCollapseWarning"],
+            "proxysample_nas.searchers.remedies": ["SearchCollapseWarning"],
             "proxysample_nas.searchers.darts": ["DARTS"],
             "proxysample_nas.searchers.enas": ["ENAS"],
             "proxysample_nas.searchers.gdas": ["GDAS"],
@@ -94,6 +96,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.study.grid.presets": ["preset"],
             "proxysample_nas.study.study": ["Study"],
             "proxysample_nas.training.evaluation": ["Evaluation"],
+            "proxysample_nas.training.trained": ["TrainedCell"],
             "proxysample_nas.training.trainer": ["CellTrainer"],
         },
         ["data", "drawing", "searchers", "space", "study", "training"],

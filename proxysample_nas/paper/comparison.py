@@ -10,6 +10,7 @@ from proxysample.registry import create_sampler
 from proxysample.sampler import plain_parameters
 from proxysample_nas.paper.numbers import table_number
 from proxysample_nas.searchers import create_searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.trainer import CellTrainer
 
 CIFAR100_TRAIN = 50_000
@@ -217,8 +218,13 @@ def _data_differences(setup: Setup) -> list[str]:
 
 
 def _search_differences(setup: Setup) -> list[str]:
+    ours = dict(setup.search)
     papers = create_searcher(setup.searcher, protocol="paper").parameters_as_json()
-    return _changed("search", setup.search, papers)
+    if "space" in ours:
+        # The paper's own is not written.
+        ours["space"] = str(SearchSpace.of(ours["space"]))
+        papers["space"] = str(NAS_BENCH_201)
+    return _changed("search", ours, papers)
 
 
 def _training_differences(setup: Setup) -> list[str]:

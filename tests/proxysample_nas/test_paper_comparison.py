@@ -42,6 +42,11 @@ def test_the_papers_setting_has_no_difference():
         ),
         ({"searchers": ["gdas:protocol=paper,n_nodes=4"]}, ["search n_nodes 4 instead of 5"]),
         ({"searchers": ["gdas:protocol=paper,epochs=9"]}, ["search epochs 9 instead of 250"]),
+        (
+            {"searchers": ["gdas:protocol=paper,space=none+nor_conv_3x3"]},
+            ["search space none+nor_conv_3x3 instead of nas-bench-201"],
+        ),
+        ({"searchers": ["gdas:protocol=paper,space=nas-bench-201"]}, []),
         ({"recipe": "nas-bench-201"}, ["judging learning_rate 0.1 instead of 0.01"]),
         ({"training": {"epochs": 12}}, ["judging epochs 12 instead of 200"]),
         ({"training": {"epochs": 200}}, []),
