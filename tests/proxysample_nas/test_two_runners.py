@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from proxysample.experiments.claims import Claims
-from proxysample_nas.searchers.collapse import SearchCollapseWarning
+from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study import Study
 
 
