@@ -70,7 +70,8 @@ def test_processes_give_the_bits_of_this_process(workbench, tmp_path):
     tasks = [*plan.selection().tasks, training(workbench, tmp_path)]
     with create_executor(workbench, "in-process") as executor:
         here = run_all(executor, tasks)
-    with create_executor(workbench, "processes", n_workers=2) as executor:
+    # One worker, which has to import all by itself; others are tested side by side.
+    with create_executor(workbench, "processes", n_workers=1) as executor:
         there = run_all(executor, tasks)
     for task in tasks:
         assert here[task].error is None, here[task].traceback
@@ -79,6 +80,7 @@ def test_processes_give_the_bits_of_this_process(workbench, tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_each_experiment_has_the_same_number_of_threads(workbench, tmp_path):
     task = training(workbench, tmp_path)
     with create_executor(workbench, "processes", n_workers=1, n_threads=2) as executor:
@@ -97,10 +99,11 @@ def kill_the_worker(executor) -> None:
     """Wait until the worker is at its task, and kill it."""
     executor.collect(30)
     (process,) = multiprocessing.active_children()
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.kill()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_experiment_whose_worker_dies_is_run_again(workbench, tmp_path):
     task = training(workbench, tmp_path, n_epochs=30)
     with create_executor(workbench, "in-process") as executor:
@@ -112,6 +115,7 @@ def test_an_experiment_whose_worker_dies_is_run_again(workbench, tmp_path):
     assert without_seconds(outcome.result) == without_seconds(expected.result)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
     task = training(workbench, tmp_path, n_epochs=10_000)
     with create_executor(workbench, "processes", n_workers=1) as executor:
@@ -127,6 +131,7 @@ def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
     assert "fewer workers" in outcome.error
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_end_at_once_in_the_middle_of_an_experiment(workbench, tmp_path):
     with create_executor(workbench, "processes", n_workers=1) as executor:
         executor.submit(training(workbench, tmp_path, n_epochs=10_000))
@@ -136,6 +141,7 @@ def test_workers_end_at_once_in_the_middle_of_an_experiment(workbench, tmp_path)
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_reads_other_data_is_refused(tiny_settings, tmp_path):
     def write(value: int) -> None:
         images = np.full((8, 8, 8, 1), value, dtype=np.uint8)
@@ -159,6 +165,7 @@ def test_a_worker_that_reads_other_data_is_refused(tiny_settings, tmp_path):
             executor.collect(60)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_cannot_begin_ends_the_study(workbench, tmp_path, monkeypatch):
     monkeypatch.setattr("proxysample_nas.study.executors.local_processes.work", json.dumps)
     with create_executor(workbench, "processes", n_workers=1) as executor:

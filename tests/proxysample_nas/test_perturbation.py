@@ -30,7 +30,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import OPERATIONS
 from proxysample_nas.training.optimization import DivergenceError
 
-from .prepared import prepared
+from .prepared import SMALL_SEARCH, prepared
 from .reference_darts import Network, Reference
 
 # So small a search may well end with a useless cell; that is not the subject here.
@@ -38,25 +38,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.Searc
 
 
 def small(**changes: Any) -> DARTS:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 2,
-        "batch_size": 32,
+    own = {
         "architecture_learning_rate": 0.02,
         "selection": "perturbation",
         "perturbation_epochs": 2,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
     }
-    return DARTS(**(settings | changes))
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+    return DARTS(**(SMALL_SEARCH | own | changes))
 
 
 def begin(searcher: DARTS, proxy: Any) -> tuple[Any, Any]:

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import warnings
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -14,33 +13,43 @@ from proxysample_nas.searchers.collapse import SearchCollapseWarning
 from proxysample_nas.study import Study
 from proxysample_nas.study.store.claims import Claims
 
+from ..forked import Forked  # noqa: TID252  # tests are no package
+
 # A store holds nothing but a study's tables, so each runner writes down itself what it claimed.
-LOGGING = """
-import sys
+RUNNER = """
+import multiprocessing
 from pathlib import Path
+from proxysample_nas.study import Study
+from proxysample_nas.study.running import runner
 from proxysample_nas.study.store.claims import Claims
+
+runner.SECONDS_BETWEEN_LOOKS = 0.1
 
 def claim(self, key, runner, failed_at=None, original=Claims.claim):
     has_claimed = original(self, key, runner, failed_at)
     if has_claimed:
-        with Path(__file__).with_name("log").open("a") as log:
-            log.write(f"{key} {runner}\\n")
+        with Path({folder!r}, "log").open("a") as log:
+            log.write(f"{{key}} {{runner}}\\n")
     return has_claimed
 
 Claims.claim = claim
+# Workers that are forked begin at once.
+get_context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: get_context("fork")
+study = Study(**{settings!r}, folder={folder!r})
+raise SystemExit(study.run(n_workers={n_workers}, progress=False))
 """
 
 
-def start(settings, folder, **options) -> subprocess.Popen[bytes]:
-    code = LOGGING + (
-        "if __name__ == '__main__':\n"
-        "    from proxysample_nas.study import Study\n"
-        f"    study = Study(**{settings!r}, folder={str(folder)!r})\n"
-        f"    raise SystemExit(study.run(**{options | {'progress': False}!r}))\n"
-    )
-    script = folder / "script.py"
-    script.write_text(code)
-    return subprocess.Popen([sys.executable, script])
+@pytest.fixture
+def start(forked, long_settings):
+    """Start a runner of a study in a folder."""
+
+    def run(folder: Path, n_workers: int = 1) -> Forked:
+        given = {"settings": long_settings, "folder": str(folder), "n_workers": n_workers}
+        return forked(RUNNER.format(**given))
+
+    return run
 
 
 def found(study: Study) -> list[tuple[object, ...]]:
@@ -56,24 +65,24 @@ def read(study: Study, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
-def wait_for_runners(study: Study, n_runners: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_runners(study: Study, n_runners: int, process: Forked) -> None:
     while len(Claims(study.store.database).runners()) < n_runners:
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
-def wait_for_a_search(study: Study, process: subprocess.Popen[bytes]) -> None:
+def wait_for_a_search(study: Study, process: Forked) -> None:
     """Wait until a search has been kept once."""
     while not list(study.folder.glob("unfinished/*.safetensors")):
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def long_settings(tiny_settings):
     return tiny_settings(
         samplers=["rs", "cc-rs"],
-        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=20"],
+        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=10"],
         seeds=[777, 888],
     )
 
@@ -88,13 +97,15 @@ def alone(long_settings, tmp_path_factory):
     return study
 
 
-def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(alone, long_settings, tmp_path):
+def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(
+    alone, long_settings, start, tmp_path
+):
     study = Study(**long_settings, folder=tmp_path)
-    first = start(long_settings, tmp_path)
+    first = start(tmp_path)
     wait_for_a_search(study, first)
     # The second has to find something left.
     first.send_signal(signal.SIGSTOP)
-    second = start(long_settings, tmp_path)
+    second = start(tmp_path)
     wait_for_runners(study, 2, second)
     first.send_signal(signal.SIGCONT)
     runners = [first, second]
@@ -108,17 +119,17 @@ def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(alone, long_s
 
 
 def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
-    alone, long_settings, tmp_path
+    alone, long_settings, start, tmp_path
 ):
     study = Study(**long_settings, folder=tmp_path)
-    killed = start(long_settings, tmp_path)
+    killed = start(tmp_path)
     wait_for_a_search(study, killed)
     # A process that stands still lives, and keeps its claim.
     killed.send_signal(signal.SIGSTOP)
     (first_runner,) = (one.id for one in Claims(study.store.database).runners())
-    waiting = start(long_settings, tmp_path)
+    waiting = start(tmp_path)
     wait_for_runners(study, 2, waiting)
-    time.sleep(2)
+    time.sleep(0.5)
     assert waiting.poll() is None
     assert Claims(study.store.database).held()[0].runner == first_runner
     killed.kill()
@@ -141,13 +152,10 @@ def test_what_a_runner_has_left_of_an_ended_search_is_removed(alone):
     assert [path.name for path in unfinished.iterdir()] == ["1f-b0.safetensors"]
 
 
-@pytest.mark.parametrize(
-    ("number", "options"),
-    [(signal.SIGINT, {}), (signal.SIGTERM, {"n_workers": 2})],
-)
-def test_a_signal_ends_a_study_in_order(long_settings, tmp_path, number, options):
+@pytest.mark.parametrize(("number", "n_workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_signal_ends_a_study_in_order(long_settings, start, tmp_path, number, n_workers):
     study = Study(**long_settings, folder=tmp_path)
-    process = start(long_settings, tmp_path, **options)
+    process = start(tmp_path, n_workers)
     wait_for_a_search(study, process)
     process.send_signal(number)
     assert process.wait(timeout=30) != 0
