@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import SearchResult, create_searcher
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
@@ -55,11 +54,6 @@ SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
 } | {"random": ("random", {"n_samples": 2})}
 READS_PER_STEP = {"gdas": 1}
 """GDAS must know the drawn operations to run these alone; no other search reads in a step."""
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
 
 
 def run_search(digits: Any, name: str, n_steps: int, **parameters: Any) -> SearchResult:
