@@ -162,23 +162,6 @@ def test_a_registry_is_found_by_its_kind():
 
 
 @pytest.fixture
-def plug_in(tmp_path, monkeypatch):
-    """Install a package into a folder on the path: a module, and what an installer writes."""
-
-    def install(name: str, module: str, entry_points: str, folder=tmp_path) -> None:
-        (folder / f"{name}.py").write_text(dedent(module))
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(dedent(entry_points))
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield install
-    for module in {path.stem for path in tmp_path.glob("*.py")} & sys.modules.keys():
-        del sys.modules[module]
-
-
-@pytest.fixture
 def samplers(monkeypatch):
     """The registry of samplers, that has not looked for plug-ins yet."""
     monkeypatch.setattr(SAMPLERS, "_plug_ins", None)
