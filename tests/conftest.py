@@ -11,6 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from proxysample.registry import loaded_registries
+
 
 @pytest.fixture
 def command_line(capsys, monkeypatch):
@@ -24,6 +26,16 @@ def command_line(capsys, monkeypatch):
         return int(end.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered():
+    """Take back what a test registers."""
+    before = {registry.kind: registry.registered for registry in loaded_registries()}
+    yield
+    for registry in loaded_registries():
+        for name in registry.registered.keys() - before.get(registry.kind, {}).keys():
+            registry.unregister(name)
 
 
 @pytest.fixture
