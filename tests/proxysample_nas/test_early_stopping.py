@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from proxysample.errors import InputError
 from proxysample_nas.searchers import EpochRecord, Searcher, SearchResult
-from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.remedies import reason_to_stop
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201
