@@ -35,15 +35,17 @@ def small_search(**changes: Any) -> DARTS:
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
-    searcher = small_search(order=order, epochs=4, channels=4, architecture_learning_rate=0.01)
-    result = searcher.search(digits.train)
+    searcher = small_search(
+        order=order, epochs=4, channels=4, learning_rate=0.1, architecture_learning_rate=0.01
+    )
+    result = searcher.search(Subset(digits.train, range(601)))
     facts = result.facts
     assert facts.searcher == f"darts-v{order}"
-    assert (facts.n_weight_samples, facts.n_architecture_samples) == (719, 718)
+    assert (facts.n_weight_samples, facts.n_architecture_samples) == (301, 300)
     assert facts.architecture_source == "held out"
     assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
-    assert facts.steps_per_epoch == math.ceil(719 / 32)
-    assert result.n_steps == 4 * 23
+    assert facts.steps_per_epoch == math.ceil(301 / 32)
+    assert result.n_steps == 4 * 10
     assert len(result.history) == 4
     for record in result.history:
         weights = np.array(record.architecture_weights)
@@ -52,7 +54,7 @@ def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
         likeliest = tuple(NAS_BENCH_201.operations[index] for index in weights.argmax(axis=1))
         assert record.cell.operations == likeliest
         assert record.seconds > 0
-    assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss
+    assert result.history[-1].train_loss < 0.85 * result.history[0].train_loss
     assert result.history[-1].architecture_accuracy > 30
     # Both kinds of parameters move.
     assert result.history[0].architecture_weights != result.history[-1].architecture_weights
