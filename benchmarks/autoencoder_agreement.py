@@ -24,9 +24,9 @@ from torch import Tensor
 
 from proxysample import AutoencoderLoss, Ranking, load_dataset
 from proxysample.data.reading import Samples
-from proxysample.networks.autoencoder import binary_cross_entropy, swapped_binary_cross_entropy
-from proxysample.networks.image_tensors import ImageTensors
+from proxysample.features.batches import ImageTensors
 from proxysample.samplers.autoencoder import reconstruction_losses
+from proxysample.samplers.networks import binary_cross_entropy, swapped_binary_cross_entropy
 
 RATIOS = (0.25, 0.5, 0.75)
 OTHER_SEED = "mse, other seed"

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
-    from proxysample.samplers.kmeans_outliers import KMeansOutlierRemoval
-    from proxysample.samplers.outliers import CCOutlierRemoval
+    from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
 
@@ -27,7 +26,7 @@ _HOMES = {
     "AutoencoderLoss": "proxysample.samplers.autoencoder",
     "CCOutlierRemoval": "proxysample.samplers.outliers",
     "CCRandomSampling": "proxysample.samplers.random",
-    "KMeansOutlierRemoval": "proxysample.samplers.kmeans_outliers",
+    "KMeansOutlierRemoval": "proxysample.samplers.outliers",
     "RandomSampling": "proxysample.samplers.random",
     "Ranking": "proxysample.ranking",
     "Sampler": "proxysample.sampler",

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.array_files import read_npz, read_npz_stream
-from proxysample.data.fingerprint import check_fingerprint
-from proxysample.data.reading import Samples
+from proxysample.data.reading import Samples, check_fingerprint
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file

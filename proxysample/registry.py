@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SAMPLERS = {
     "rs": ("proxysample.samplers.random", "RandomSampling"),
     "cc-rs": ("proxysample.samplers.random", "CCRandomSampling"),
-    "km-or": ("proxysample.samplers.kmeans_outliers", "KMeansOutlierRemoval"),
+    "km-or": ("proxysample.samplers.outliers", "KMeansOutlierRemoval"),
     "cc-or": ("proxysample.samplers.outliers", "CCOutlierRemoval"),
     "ae": ("proxysample.samplers.autoencoder", "AutoencoderLoss"),
     "tl": ("proxysample.samplers.transfer", "TransferLoss"),

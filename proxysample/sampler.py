@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import check_class_sizes, encode_labels
-from proxysample.data.reading import Samples
+from proxysample.data.reading import Samples, fingerprint
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Rounding, check_direction, check_ratio

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from proxysample.data.parallel import Workers
-from proxysample.data.rows import Array, Rows
+from proxysample.features.rows import Array, Rows, Workers
 from proxysample.keeping import FloatArray, IntArray
 
 

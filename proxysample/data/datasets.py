@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.array_files import read_npz
-from proxysample.data.cifar import CIFAR10, CIFAR100, read_cifar
+from proxysample.data.decoding import check_channels_last
 from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_arrays import check_channels_last
 from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
-from proxysample.data.imagenet16 import read_imagenet16
 from proxysample.data.labels import check_labels
+from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_images
 from proxysample.errors import InputError, unknown_name

@@ -2,20 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
+from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.decoding import decode_item, decode_items
-from proxysample.data.image_arrays import tensor_to_array
+from proxysample.data.decoding import decode_item, decode_items, tensor_to_array
 from proxysample.data.labels import check_labels, find_labels
-from proxysample.data.map_style import n_samples
 from proxysample.data.tables import by_position, column_labels
 from proxysample.errors import InputError
+
+
+def n_samples(dataset: Any) -> int:
+    """Count the samples of a dataset.
+
+    Parameters
+    ----------
+    dataset : object
+        Anything with a length and indices.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    InputError
+        If the dataset has no length, cannot be indexed or is empty; where it holds a dataset, the
+        message says how to get at it.
+    """
+    if isinstance(dataset, str | PathLike):
+        raise InputError(
+            f"a dataset is an array or a map-style dataset, not the name {str(dataset)!r}; read "
+            "files with proxysample.load_dataset, such as load_dataset('folder:PATH').train"
+        )
+    if isinstance(dataset, Mapping) and 0 not in dataset:
+        raise InputError(
+            f"a {type(dataset).__name__} with {', '.join(map(str, islice(dataset, 9)))} is no "
+            "dataset: pass one of its values"
+        )
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise InputError(
+            f"{type(dataset).__name__} is not a map-style dataset: it needs a length and indices; "
+            f"{_way_to_items(dataset)}"
+        )
+    if not getattr(dataset, "shape", True):
+        raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
+    if _is_pair_of_images_and_labels(dataset):
+        raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
+    size = len(dataset)
+    if size == 0:
+        raise InputError("the dataset is empty")
+    return int(size)
+
+
+def _way_to_items(dataset: Any) -> str:
+    if hasattr(dataset, "dataset"):
+        return "pass the dataset that it reads, its attribute dataset"
+    if hasattr(dataset, "require_test"):
+        return "pass one of its parts, such as its attribute train"
+    return "an iterable dataset has to be read into one first"
+
+
+def _is_pair_of_images_and_labels(dataset: Any) -> bool:
+    if not isinstance(dataset, tuple | list) or len(dataset) != 2:
+        return False
+    images, labels = (tuple(getattr(part, "shape", ())) for part in dataset)
+    return len(images) > len(labels) > 0 and images[:1] == labels[:1]
+
 
 Array = npt.NDArray[Any]
 
@@ -284,4 +345,75 @@ def _check_finite(images: Array) -> None:
             raise InputError(
                 f"sample {index} holds NaN or infinite pixels; repair it or leave it out "
                 f"(Subset without index {index})"
+            )
+
+
+N_PROBES = 64
+
+
+def fingerprint(samples: Samples, *, pixels: bool) -> dict[str, Any]:
+    """Describe a dataset by its size, its labels and some of its pixels.
+
+    Parameters
+    ----------
+    samples : Samples
+        The dataset.
+    pixels : bool
+        Whether to read `N_PROBES` samples, spread evenly. It is a probe, not a proof: a dataset
+        that differs in a single image will usually pass.
+
+    Returns
+    -------
+    dict
+        ``n_samples``; ``labels`` and ``pixels``, hexadecimal or None where there are none.
+
+    Examples
+    --------
+    >>> pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    >>> fingerprint(Samples(pixels), pixels=True)
+    {'n_samples': 2, 'labels': None, 'pixels': 'a2e4c8c5e3e8fb7f'}
+    """
+    labels = samples.cheap_labels
+    rows = np.unique(np.linspace(0, len(samples) - 1, N_PROBES).round().astype(np.int64))
+    return {
+        "n_samples": len(samples),
+        "labels": None if labels is None else _digest(labels),
+        "pixels": _digest(*samples.rows(rows)) if pixels else None,
+    }
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_fingerprint(known: Mapping[str, Any], samples: Samples) -> None:
+    """Refuse a dataset that a ranking is not of.
+
+    Parameters
+    ----------
+    known : mapping
+        What `fingerprint` gave when the dataset was ranked.
+    samples : Samples
+        The dataset at hand.
+
+    Raises
+    ------
+    InputError
+        If size, labels or probed pixels differ.
+    """
+    if known["n_samples"] != len(samples):
+        raise InputError(
+            f"the ranking is of {known['n_samples']:,} samples, the dataset has "
+            f"{len(samples):,}; rank this dataset anew"
+        )
+    now = fingerprint(samples, pixels=known["pixels"] is not None)
+    for what in ("labels", "pixels"):
+        if known[what] is not None and now[what] is not None and known[what] != now[what]:
+            raise InputError(
+                f"the dataset's {what} are not those that were ranked; rank this dataset anew, "
+                "or check that its order and transform are the same"
             )

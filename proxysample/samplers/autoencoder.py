@@ -18,8 +18,8 @@ from proxysample.samplers.random import RandomState
 if TYPE_CHECKING:
     from torch import nn
 
-    from proxysample.networks.autoencoder import ConvolutionalAutoencoder, PixelLoss
-    from proxysample.networks.image_tensors import ImageTensors
+    from proxysample.features.batches import ImageTensors
+    from proxysample.samplers.networks import ConvolutionalAutoencoder, PixelLoss
 
 Loss = Literal["mse", "bce"]
 LOSSES: tuple[Loss, ...] = ("mse", "bce")
@@ -71,7 +71,7 @@ class AutoencoderLoss(Sampler):
     Notes
     -----
     Images are uint8, or floating point in [0, 1], 8x8 or larger, with any number of channels.
-    `proxysample.networks.autoencoder.ConvolutionalAutoencoder` says how it follows their size.
+    `proxysample.samplers.networks.ConvolutionalAutoencoder` says how it follows their size.
 
     The binary cross-entropy of a perfect reconstruction is not zero but the entropy of the
     image's values, which is largest for mid-grey: with "bce", images of high contrast score low
@@ -134,7 +134,7 @@ class AutoencoderLoss(Sampler):
         resolve_device(self.device)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
-        from proxysample.networks.image_tensors import ImageTensors
+        from proxysample.features.batches import ImageTensors
 
         images = ImageTensors(samples, resolve_device(self.device), read_often=True)
         trained_loss, scored_loss = self._losses()
@@ -143,19 +143,17 @@ class AutoencoderLoss(Sampler):
             return reconstruction_losses(self.network_, images, scored_loss, self.progress)
 
     def _losses(self) -> tuple[PixelLoss, PixelLoss]:
-        from proxysample.networks import autoencoder as network
+        from proxysample.samplers import networks
 
         if self.protocol == "paper":
-            return network.binary_cross_entropy, network.swapped_binary_cross_entropy
-        loss = {"mse": network.squared_error, "bce": network.binary_cross_entropy}[self.loss]
+            return networks.binary_cross_entropy, networks.swapped_binary_cross_entropy
+        loss = {"mse": networks.squared_error, "bce": networks.binary_cross_entropy}[self.loss]
         return loss, loss
 
     def _train(self, images: ImageTensors, pixel_loss: PixelLoss) -> ConvolutionalAutoencoder:
         import torch
 
-        from proxysample.networks.autoencoder import ConvolutionalAutoencoder
-        from proxysample.networks.initialization import initialized
-        from proxysample.networks.training_loop import train
+        from proxysample.samplers.networks import ConvolutionalAutoencoder, initialized, train
 
         weights_seed, order_seed = draw_seeds(self.random_state, 2)
         network = initialized(
@@ -202,8 +200,7 @@ class AutoencoderLoss(Sampler):
         import torch
         from sklearn.utils.validation import check_is_fitted
 
-        from proxysample.networks.device_data import gather_on_host
-        from proxysample.networks.image_tensors import ImageTensors
+        from proxysample.features.batches import ImageTensors, gather_on_host
 
         check_is_fitted(self, "network_")
         samples = dataset if isinstance(dataset, Samples) else self._read(dataset, None)
@@ -245,7 +242,7 @@ def reconstruction_losses(
     """
     import torch
 
-    from proxysample.networks.device_data import gather_on_host
+    from proxysample.features.batches import gather_on_host
 
     with torch.inference_mode():
         losses = (

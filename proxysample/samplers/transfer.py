@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from proxysample.networks.classification_head import ClassificationHead
-    from proxysample.networks.device_data import DeviceRows
-    from proxysample.networks.embedding import Backbone
-    from proxysample.networks.image_tensors import ImageTensors
+    from proxysample.features.backbones import Backbone
+    from proxysample.features.batches import DeviceRows, ImageTensors
+    from proxysample.samplers.networks import ClassificationHead
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 3e-4
@@ -153,7 +152,7 @@ class TransferLoss(Sampler):
         resolve_device(self.device)
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
-        from proxysample.networks.device_data import DeviceRows
+        from proxysample.features.batches import DeviceRows
 
         # First, so that a name that cannot be loaded is told before anything is decoded.
         backbone = self._load_backbone(samples)
@@ -178,7 +177,7 @@ class TransferLoss(Sampler):
         return labels
 
     def _load_backbone(self, samples: Samples) -> Backbone | None:
-        from proxysample.networks.backbones import as_backbone
+        from proxysample.features.backbones import as_backbone
 
         array = find_array(samples.dataset)
         if array is not None and array.ndim == 2:
@@ -190,9 +189,8 @@ class TransferLoss(Sampler):
     def _score_images(
         self, backbone: Backbone, samples: Samples, targets: DeviceRows
     ) -> FloatArray:
-        from proxysample.networks.device_data import DeviceRows
-        from proxysample.networks.embedding import extract_features
-        from proxysample.networks.image_tensors import ImageTensors
+        from proxysample.features.backbones import extract_features
+        from proxysample.features.batches import DeviceRows, ImageTensors
 
         drifting = self.protocol == "paper"
         images = ImageTensors(samples, targets.device, read_often=drifting)
@@ -204,7 +202,7 @@ class TransferLoss(Sampler):
         return self._losses(DeviceRows(features, targets.device), targets)
 
     def _score_features(self, computed: Tensor, targets: DeviceRows) -> FloatArray:
-        from proxysample.networks.device_data import DeviceRows
+        from proxysample.features.batches import DeviceRows
 
         features = DeviceRows(computed, targets.device, read_often=True)
         self._train_head(lambda rows: features[rows], features.shape[1], targets)
@@ -234,9 +232,7 @@ class TransferLoss(Sampler):
         import torch
         from torch.nn import functional as F
 
-        from proxysample.networks.classification_head import ClassificationHead
-        from proxysample.networks.initialization import initialized
-        from proxysample.networks.training_loop import train
+        from proxysample.samplers.networks import ClassificationHead, initialized, train
 
         weights_seed, order_seed, dropout_seed = draw_seeds(self.random_state, 3)
         head = initialized(lambda: ClassificationHead(n_features, len(self.classes_)), weights_seed)
@@ -264,7 +260,7 @@ class TransferLoss(Sampler):
         import torch
         from torch.nn import functional as F
 
-        from proxysample.networks.device_data import gather_on_host
+        from proxysample.features.batches import gather_on_host
 
         def losses_of(rows: slice) -> Tensor:
             logits = self.head_(features[rows]).double()
@@ -279,7 +275,7 @@ class TransferLoss(Sampler):
 def _check_backbone(backbone: object, weights: object) -> None:
     from torch import nn
 
-    from proxysample.networks.backbones import WEIGHTS
+    from proxysample.features.backbones import WEIGHTS
 
     if not isinstance(backbone, str | nn.Module):
         raise InputError(

