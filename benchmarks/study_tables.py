@@ -34,7 +34,8 @@ SEARCHER = "darts-v1"
 
 def write_store(folder: Path, n_epochs: int) -> int:
     """Write all results of the paper's study but its transfers; give their number."""
-    from proxysample_nas.space.cell import OPERATIONS, Cell
+    from proxysample_nas.space.cell import Cell
+    from proxysample_nas.space.operations import NAS_BENCH_201
     from proxysample_nas.study import preset
     from tests.proxysample_nas.written_store import CIFAR100, write_results
 
@@ -42,10 +43,10 @@ def write_store(folder: Path, n_epochs: int) -> int:
     cells: dict[tuple[str, int], Cell] = {}
 
     def cell_of(setting: Any, seed: int) -> tuple[Cell, float]:
-        words = [draws.choice(OPERATIONS) for _ in range(10)]
+        words = [draws.choice(NAS_BENCH_201.operations) for _ in range(10)]
         return cells.setdefault((repr(setting), seed), Cell(tuple(words))), 3_600.0
 
-    configuration = dataclasses.asdict(dataclasses.replace(preset("paper"), transfers=()))
+    configuration = json.loads(dataclasses.replace(preset("paper"), transfers=()).to_json())
     results = write_results(
         folder,
         cell_of,
@@ -53,7 +54,7 @@ def write_store(folder: Path, n_epochs: int) -> int:
         facts=dataclasses.replace(CIFAR100, split="test half"),
         **configuration,
     )
-    weights = [[draws.random() for _ in OPERATIONS] for _ in range(10)]
+    weights = [[draws.random() for _ in NAS_BENCH_201.operations] for _ in range(10)]
     history = [{"epoch": epoch, "architecture_weights": weights} for epoch in range(n_epochs)]
     with sqlite3.connect(results.store.path) as connection:
         connection.execute(
@@ -95,11 +96,15 @@ def measure(folder: Path) -> None:
 
 
 def timed(way: Callable[[], object], counts: dict[str, int]) -> dict[str, float]:
-    """Give the seconds of a call, and how often it asked the store."""
+    """Give the seconds of a call, those of the processor, and how often it asked the store."""
     counts.update(connections=0, queries=0)
-    start = time.perf_counter()
+    start, of_processor = time.perf_counter(), time.process_time()
     way()
-    return {"seconds": time.perf_counter() - start, **counts}
+    seconds = {
+        "seconds": time.perf_counter() - start,
+        "processor": time.process_time() - of_processor,
+    }
+    return seconds | counts
 
 
 def measured_in(checkout: Path, folder: Path) -> Mapping[str, Mapping[str, float]]:
@@ -139,16 +144,22 @@ def main() -> None:
         f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite "
         f"{sqlite3.sqlite_version}; median and range of n = {given.repeats}\n"
     )
-    print("| what is read | checkout | seconds | connections | queries |")
-    print("|---|---|---|---|---|")
+    print("| what is read | checkout | seconds | of the processor | connections | queries |")
+    print("|---|---|---|---|---|---|")
     for way in found["after"][0]:
         for name, runs in found.items():
-            seconds = [run[way]["seconds"] for run in runs]
             last = runs[-1][way]
+            written = [
+                _written([run[way][clock] for run in runs]) for clock in ("seconds", "processor")
+            ]
             print(
-                f"| {way} | {name} | {statistics.median(seconds):.3f} ({min(seconds):.3f} to "
-                f"{max(seconds):.3f}) | {last['connections']:,} | {last['queries']:,} |"
+                f"| {way} | {name} | {' | '.join(written)} | {last['connections']:,} | "
+                f"{last['queries']:,} |"
             )
+
+
+def _written(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
 
 
 if __name__ == "__main__":

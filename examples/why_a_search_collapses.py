@@ -2,7 +2,7 @@
 
     .venv/bin/python examples/why_a_search_collapses.py
 
-Runs DARTS on the digits' training part, plainly, on a quarter of it, and with each cure of
+Runs DARTS on the digits' training part, plainly, on a quarter of it, and with each remedy of
 docs/collapse.md; judges every cell on the test part by a short training from scratch; and prints
 a table. Two processes of one thread each, a few minutes.
 """

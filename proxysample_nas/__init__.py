@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from proxysample_nas.data.normalization import Normalization
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers.base import Searcher
-    from proxysample_nas.searchers.collapse import SearchCollapseWarning
     from proxysample_nas.searchers.darts import DARTS
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.random_search import RandomSearch
+    from proxysample_nas.searchers.remedies import SearchCollapseWarning
     from proxysample_nas.searchers.result import SearchResult
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.network import CellNetwork
@@ -80,7 +80,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.data.normalization": ["Normalization"],
             "proxysample_nas.drawing": ["save_drawing"],
             "proxysample_nas.searchers.base": ["Searcher"],
-            "proxysample_nas.searchers.collapse": ["SearchCollapseWarning"],
+            "proxysample_nas.searchers.remedies": ["SearchCollapseWarning"],
             "proxysample_nas.searchers.darts": ["DARTS"],
             "proxysample_nas.searchers.enas": ["ENAS"],
             "proxysample_nas.searchers.gdas": ["GDAS"],

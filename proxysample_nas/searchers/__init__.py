@@ -1,4 +1,4 @@
-"""Search a cell: one file per algorithm, one small base.
+"""Search a cell: our searchers, and what one of your own is made of.
 
 Names are imported when they are used, so that `list_searchers` needs no torch.
 """
@@ -11,45 +11,81 @@ from proxysample.lazy import lazy_exports
 from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
-    from proxysample_nas.searchers.base import Searcher
-    from proxysample_nas.searchers.collapse import SearchCollapseWarning
+    from proxysample_nas.searchers.base import Lengthening, Searcher
+    from proxysample_nas.searchers.candidates import CandidateSearcher
     from proxysample_nas.searchers.darts import DARTS
-    from proxysample_nas.searchers.edge_decision import EdgeDecision
+    from proxysample_nas.searchers.data import SearchData
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
+    from proxysample_nas.searchers.gradient import GradientSearcher
+    from proxysample_nas.searchers.loop import EpochSearcher, TrainingSearcher
     from proxysample_nas.searchers.random_search import RandomSearch
-    from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
-    from proxysample_nas.searchers.selection import Candidate, Selection
+    from proxysample_nas.searchers.remedies import SearchCollapseWarning
+    from proxysample_nas.searchers.result import (
+        Candidate,
+        EdgeDecision,
+        EpochRecord,
+        FinalChoice,
+        SearchFacts,
+        SearchResult,
+        best_of,
+    )
+    from proxysample_nas.searchers.seeds import stream
+    from proxysample_nas.searchers.uniform_cells import draw_cells
+    from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 
 __all__ = [
     "DARTS",
     "ENAS",
     "GDAS",
     "Candidate",
+    "CandidateSearcher",
     "EdgeDecision",
     "EpochRecord",
+    "EpochSearcher",
+    "FinalChoice",
+    "GradientSearcher",
+    "Lengthening",
     "RandomSearch",
     "SearchCollapseWarning",
+    "SearchData",
     "SearchFacts",
     "SearchResult",
     "Searcher",
-    "Selection",
+    "TrainingSearcher",
+    "WeightSharingSearcher",
+    "best_of",
     "create_searcher",
+    "draw_cells",
     "list_searchers",
+    "stream",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.searchers.base": ["Searcher"],
-            "proxysample_nas.searchers.collapse": ["SearchCollapseWarning"],
+            "proxysample_nas.searchers.base": ["Lengthening", "Searcher"],
+            "proxysample_nas.searchers.candidates": ["CandidateSearcher"],
             "proxysample_nas.searchers.darts": ["DARTS"],
-            "proxysample_nas.searchers.edge_decision": ["EdgeDecision"],
+            "proxysample_nas.searchers.data": ["SearchData"],
             "proxysample_nas.searchers.enas": ["ENAS"],
             "proxysample_nas.searchers.gdas": ["GDAS"],
+            "proxysample_nas.searchers.gradient": ["GradientSearcher"],
+            "proxysample_nas.searchers.loop": ["EpochSearcher", "TrainingSearcher"],
             "proxysample_nas.searchers.random_search": ["RandomSearch"],
-            "proxysample_nas.searchers.result": ["EpochRecord", "SearchFacts", "SearchResult"],
-            "proxysample_nas.searchers.selection": ["Candidate", "Selection"],
+            "proxysample_nas.searchers.remedies": ["SearchCollapseWarning"],
+            "proxysample_nas.searchers.result": [
+                "Candidate",
+                "EdgeDecision",
+                "EpochRecord",
+                "FinalChoice",
+                "SearchFacts",
+                "SearchResult",
+                "best_of",
+            ],
+            "proxysample_nas.searchers.seeds": ["stream"],
+            "proxysample_nas.searchers.uniform_cells": ["draw_cells"],
+            "proxysample_nas.searchers.weight_sharing": ["WeightSharingSearcher"],
         },
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.searchers.beta_regularization import beta_gradient
+from proxysample_nas.searchers.remedies import beta_gradient
 from proxysample_nas.searchers.state import SearchState
 
 Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]

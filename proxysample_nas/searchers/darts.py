@@ -24,9 +24,8 @@ from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.gradient import GradientSearcher
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.perturbation import select_by_perturbation
-from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.result import EpochRecord, FinalChoice
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import n_edges
 
@@ -88,7 +87,7 @@ class DARTS(GradientSearcher):
     the edge keep their weights when one is removed; BatchNorm takes the statistics of each
     batch; of operations without which the accuracy is the same, the one of the higher loss is
     kept. The supernet trains on, weights and open edges, as it did in the last epoch, but at a
-    tenth of `learning_rate` and from a momentum of 0. The result's `selection` holds what was
+    tenth of `learning_rate` and from a momentum of 0. The result's `final_choice` holds what was
     measured for each edge, and its history what `argmax` would have taken. A checkpoint is
     written after every edge.
 
@@ -171,13 +170,13 @@ class DARTS(GradientSearcher):
             state.generators["perturbation"] = stream(seed, "perturbation")
         return state
 
-    def _select(
+    def _choose(
         self,
         state: SearchState,
         batches: PairedBatches,
         history: list[EpochRecord],
         keep: Callable[[], None],
-    ) -> Selection | None:
+    ) -> FinalChoice | None:
         if self.selection == "argmax":
             return None
         return select_by_perturbation(

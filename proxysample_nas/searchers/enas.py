@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -24,9 +24,8 @@ from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.enas_epochs import train_controller, train_shared_weights
 from proxysample_nas.searchers.enas_selection import select_by_all, select_by_one_batch_each
 from proxysample_nas.searchers.enas_updates import ControllerState, measuring
-from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.result import EpochRecord, FinalChoice
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
@@ -84,7 +83,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         Cells sampled for the final choice.
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
-        under ``protocol="paper"`` alone, which reads them. False is the cure for a collapse into
+        under ``protocol="paper"`` alone, which reads them. False is the remedy for a collapse into
         cells without convolutions: NATS-Bench's recipe (Dong, Liu, Musial & Gabrys 2021), which
         the author of NAS-Bench-201's code gives for ENAS (D-X-Y/AutoDL-Projects#115, with users'
         measurements in #70).
@@ -119,7 +118,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
     ...     n_candidates=5, random_state=0, progress=False,
     ... )
     >>> result = searcher.search(digits)
-    >>> result.cell == max(result.selection.candidates, key=lambda one: one.accuracy).cell
+    >>> result.cell == max(result.final_choice.candidates, key=lambda one: one.accuracy).cell
     True
     """
 
@@ -227,9 +226,14 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         )
 
     def _run_epoch(
-        self, state: ControllerState, batches: SeparateBatches, epoch: int, bar: tqdm[Any]
+        self,
+        state: ControllerState,
+        batches: SeparateBatches,
+        history: Sequence[EpochRecord],
+        bar: tqdm[Any],
     ) -> EpochRecord:
         start = time.perf_counter()
+        epoch = len(history)
         rate = cosine_learning_rate(
             epoch, self.learning_rate_period, self.learning_rate, self.minimum_learning_rate
         )
@@ -269,13 +273,13 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
             },
         )
 
-    def _select(
+    def _choose(
         self,
         state: ControllerState,
         batches: SeparateBatches,
         history: list[EpochRecord],  # noqa: ARG002
         keep: Callable[[], None],  # noqa: ARG002
-    ) -> Selection:
+    ) -> FinalChoice:
         select = select_by_one_batch_each if self.protocol == "paper" else select_by_all
         with (
             tqdm(
@@ -289,6 +293,6 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         ):
             return select(state, batches, self.n_candidates, bar)
 
-    def _cures(self) -> list[str]:
+    def _remedies(self) -> list[str]:
         reads_statistics = self.protocol == "paper" and self.track_running_stats is not False
         return ["track_running_stats=False"] if reads_statistics else []

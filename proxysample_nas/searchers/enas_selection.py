@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.enas_updates import ControllerState, judge
-from proxysample_nas.searchers.selection import Candidate, Selection, best_of
+from proxysample_nas.searchers.result import Candidate, FinalChoice, best_of
 from proxysample_nas.searchers.separate_batches import SeparateBatches
 from proxysample_nas.space.cell import Cell
 
 
 def select_by_all(
     state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
-) -> Selection:
+) -> FinalChoice:
     """Judge every candidate on all architecture data, without augmentation.
 
     Parameters
@@ -34,7 +34,7 @@ def select_by_all(
 
     Returns
     -------
-    Selection
+    FinalChoice
     """
     start = time.perf_counter()
     n_samples = len(batches.data.architecture)
@@ -56,7 +56,7 @@ def select_by_all(
 
 def select_by_one_batch_each(
     state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
-) -> Selection:
+) -> FinalChoice:
     """Judge every candidate on one batch, each on another, as the authors' code does.
 
     With 128 images a batch the standard error of an accuracy is three to four percentage points.
@@ -74,7 +74,7 @@ def select_by_one_batch_each(
 
     Returns
     -------
-    Selection
+    FinalChoice
     """
     start = time.perf_counter()
     generator = state.generators["architecture batches"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,10 +15,9 @@ from proxysample.checks import DECAY_RATES, NOT_NEGATIVE, POSITIVE_INTEGER, Cons
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
-from proxysample_nas.searchers.beta_regularization import beta_strength
 from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.early_stopping import reason_to_stop
 from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.remedies import beta_strength, reason_to_stop
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
@@ -115,9 +115,14 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
         )
 
     def _run_epoch(
-        self, state: SearchState, batches: PairedBatches, epoch: int, bar: tqdm[Any]
+        self,
+        state: SearchState,
+        batches: PairedBatches,
+        history: Sequence[EpochRecord],
+        bar: tqdm[Any],
     ) -> EpochRecord:
         start = time.perf_counter()
+        epoch = len(history)
         rate = cosine_learning_rate(
             epoch, self.epochs, self.learning_rate, self.minimum_learning_rate
         )

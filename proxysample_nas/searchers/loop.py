@@ -26,17 +26,16 @@ from proxysample.device import resolve_device
 from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
-from proxysample_nas.searchers.collapse import (
-    cures_left,
+from proxysample_nas.searchers.checkpoint import Resumable, Resumption
+from proxysample_nas.searchers.data import SearchData, prepare_data
+from proxysample_nas.searchers.remedies import (
     has_collapsed,
+    remedies_left,
     warn_if_disconnected,
     warn_of_collapse,
 )
-from proxysample_nas.searchers.data import SearchData, prepare_data
-from proxysample_nas.searchers.result import EpochRecord, SearchFacts, SearchResult
-from proxysample_nas.searchers.resumption import Resumable, Resumption
+from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchFacts, SearchResult
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.operations import SearchSpace
@@ -136,9 +135,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
 
     @abc.abstractmethod
     def _run_epoch(
-        self, state: StateT, batches: BatchesT, epoch: int, bar: tqdm[Any]
+        self, state: StateT, batches: BatchesT, history: Sequence[EpochRecord], bar: tqdm[Any]
     ) -> EpochRecord:
-        """Run one epoch, and tell of it."""
+        """Run the epoch that follows those that are done, and tell of it."""
 
     def _search_space(self) -> SearchSpace:
         return SearchSpace.of(self.space)
@@ -154,13 +153,13 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         """Say why no epoch should follow those that are done; None to go on."""
         return None
 
-    def _select(
+    def _choose(
         self,
         state: StateT,
         batches: BatchesT,
         history: list[EpochRecord],
         keep: Callable[[], None],
-    ) -> Selection | None:
+    ) -> FinalChoice | None:
         """Choose the final cell; None where it is that of the last epoch.
 
         A long choice may call `keep` where it could go on from the state as it is.
@@ -239,19 +238,19 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             history.append(record)
             resumption.keep(state, history)
             if news:
-                warn_of_collapse(record.cell, record.epoch, self._cures())
-        selection = resumption.selection
-        if selection is None:
+                warn_of_collapse(record.cell, record.epoch, self._remedies())
+        choice = resumption.final_choice
+        if choice is None:
             keep = partial(resumption.keep, state, history)
-            selection = self._select(state, batches, history, keep)
-            if selection is not None:
-                resumption.keep(state, history, selection)
+            choice = self._choose(state, batches, history, keep)
+            if choice is not None:
+                resumption.keep(state, history, choice)
         result = SearchResult(
-            tuple(history), self._facts(data, batches, history, resumption.seed), selection
+            tuple(history), self._facts(data, batches, history, resumption.seed), choice
         )
-        chosen = selection is not None and self._collapse_shows != "never"
+        chosen = choice is not None and self._collapse_shows != "never"
         if chosen and has_collapsed(result.cell):
-            warn_of_collapse(result.cell, history[-1].epoch, self._cures())
+            warn_of_collapse(result.cell, history[-1].epoch, self._remedies())
         warn_if_disconnected(result.cell)
         return result
 
@@ -261,9 +260,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         plain = {name: plain_number(value) for name, value in given.items()}
         return self if all(plain[name] is given[name] for name in given) else type(self)(**plain)
 
-    def _cures(self) -> list[str]:
+    def _remedies(self) -> list[str]:
         """List what this search could do, and does not, against a collapse."""
-        return cures_left(self.get_params(deep=False))
+        return remedies_left(self.get_params(deep=False))
 
     def _shows_collapse(self, cell: Cell, history: list[EpochRecord]) -> bool:
         """Tell whether an epoch's cell has collapsed, and no cell before it had."""
@@ -289,7 +288,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
                     bar.refresh()
                     return
                 epoch = len(history)
-                record = self._run_epoch(state, batches, epoch, bar)
+                record = self._run_epoch(state, batches, history, bar)
                 bar.set_postfix(
                     epoch=epoch + 1,
                     loss=f"{record.train_loss:.3f}",

@@ -1,6 +1,6 @@
 """The choice of operations by what their removal costs, instead of by their probability.
 
-Source: Wang, Cheng, Chen, Tang & Hsieh, "Rethinking Architecture Selection in Differentiable NAS"
+Source: Wang, Cheng, Chen, Tang & Hsieh, "Rethinking Architecture FinalChoice in Differentiable NAS"
 (ICLR 2021), algorithm 1, and its authors' code for NAS-Bench-201, which takes the edges in a random
 order, removes an operation without raising the weights of the others, measures in training mode,
 and fine-tunes weights and architecture parameters at a tenth of the first learning rate.
@@ -23,9 +23,8 @@ from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.bilevel import outcome
-from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.searchers.pairs import PairedBatches
-from proxysample_nas.searchers.selection import Selection
+from proxysample_nas.searchers.result import EdgeDecision, FinalChoice
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
@@ -43,7 +42,7 @@ def select_by_perturbation(
     keep: Callable[[], None],
     description: str,
     progress: bool,
-) -> Selection:
+) -> FinalChoice:
     """Decide every edge that is open, and train the supernet between two of them.
 
     Parameters
@@ -69,7 +68,7 @@ def select_by_perturbation(
 
     Returns
     -------
-    Selection
+    FinalChoice
         With a decision for each edge, and no candidates.
 
     Raises
@@ -98,7 +97,7 @@ def select_by_perturbation(
         for _ in decide_edges(state, batches, bar, train):
             keep()
     operations = {decision.edge: decision.operation for decision in state.decisions}
-    return Selection(
+    return FinalChoice(
         cell=Cell(tuple(operations[edge] for edge in range(n_edges))),
         candidates=(),
         seconds=sum(decision.seconds for decision in state.decisions),

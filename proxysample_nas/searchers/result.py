@@ -1,4 +1,4 @@
-"""What a search yields: the cell, its history, and the facts a report must state."""
+"""What a search yields: the cell, how it was chosen, its history, and what a report must state."""
 
 from __future__ import annotations
 
@@ -11,9 +11,99 @@ from typing import Annotated, Any, Self
 from proxysample.errors import InputError
 from proxysample.files import replace_file
 from proxysample.records import Amount, Count, Measure, Named, Number, Record, read_json
-from proxysample_nas.searchers.selection import Selection
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+
+
+@dataclass(frozen=True)
+class EdgeDecision(Record, title="the decision of an edge"):
+    """How one edge's operation was chosen by what its removal costs.
+
+    Attributes
+    ----------
+    edge : int
+        Index in `proxysample_nas.space.cell.edges_of`.
+    operation : str
+        What was kept.
+    losses, accuracies : tuple of float, length n_operations
+        Mean cross-entropy in nats, and percent, of the supernet on all architecture data without
+        each operation, in the order of the search space.
+    seconds : float
+        Wall-clock time, with the training that followed.
+    """
+
+    edge: Count
+    operation: str
+    losses: tuple[Measure, ...]
+    accuracies: tuple[Measure, ...]
+    seconds: Amount = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate(Record, title="a candidate"):
+    """A cell that was measured before the final choice.
+
+    Attributes
+    ----------
+    cell : Cell
+    accuracy : float
+        Percent of the architecture samples it was measured on.
+    n_samples : int
+        Number of those samples.
+    """
+
+    cell: Cell
+    accuracy: Measure
+    n_samples: Count
+
+
+@dataclass(frozen=True)
+class FinalChoice(Record, title="the choice of a cell"):
+    """How the final cell was chosen.
+
+    Attributes
+    ----------
+    cell : Cell
+        What was chosen.
+    candidates : tuple of Candidate
+        In the order of their measurement; empty where there was nothing to compare.
+    seconds : float
+        Wall-clock time of the choice, where the epochs have not counted it.
+    decisions : tuple of EdgeDecision
+        In the order in which the edges were decided, where each was decided by itself.
+    n_steps : int
+        Weight updates that were made for the choice.
+
+    Examples
+    --------
+    >>> cells = [Cell.filled(name, n_nodes=2) for name in ("none", "nor_conv_3x3")]
+    >>> best_of([Candidate(cells[0], 10.0, 64), Candidate(cells[1], 80.0, 64)], 1.5).cell
+    Cell.from_string('|nor_conv_3x3~0|')
+    """
+
+    cell: Cell
+    candidates: tuple[Candidate, ...]
+    seconds: Amount
+    decisions: tuple[EdgeDecision, ...] = ()
+    n_steps: Count = 0
+
+
+def best_of(candidates: Sequence[Candidate], seconds: float) -> FinalChoice:
+    """Choose the candidate of the highest accuracy, the first of equals.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        One or more.
+    seconds : float
+        Wall-clock time of measuring them.
+
+    Returns
+    -------
+    FinalChoice
+    """
+    best = max(candidates, key=lambda candidate: candidate.accuracy)
+    return FinalChoice(best.cell, tuple(candidates), seconds)
 
 
 @dataclass(frozen=True)
@@ -115,7 +205,7 @@ class SearchResult(Record, title="the result of a search"):
     history : tuple of EpochRecord
         One per epoch, in order.
     facts : SearchFacts
-    selection : Selection or None
+    final_choice : FinalChoice or None
         How the cell was chosen, where it is not just that of the last epoch.
 
     Examples
@@ -132,23 +222,23 @@ class SearchResult(Record, title="the result of a search"):
 
     history: tuple[EpochRecord, ...]
     facts: Annotated[SearchFacts, Named("facts")]
-    selection: Selection | None = None
+    final_choice: Annotated[FinalChoice | None, Named("selection")] = None
 
     @property
     def cell(self) -> Cell:
         """What was chosen in the end; without a choice, the genotype after the last epoch."""
-        return self.history[-1].cell if self.selection is None else self.selection.cell
+        return self.history[-1].cell if self.final_choice is None else self.final_choice.cell
 
     @property
     def seconds(self) -> float:
         """Wall-clock time of all epochs, those before a resumption included, and the choice."""
-        choosing = 0.0 if self.selection is None else self.selection.seconds
+        choosing = 0.0 if self.final_choice is None else self.final_choice.seconds
         return sum(record.seconds for record in self.history) + choosing
 
     @property
     def n_steps(self) -> int:
         """Number of weight updates of the whole search."""
-        choosing = 0 if self.selection is None else self.selection.n_steps
+        choosing = 0 if self.final_choice is None else self.final_choice.n_steps
         return self.facts.steps_per_epoch * len(self.history) + choosing
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,9 +257,9 @@ class SearchResult(Record, title="the result of a search"):
     def from_dict(cls, values: Any, **unwritten: Any) -> Self:
         """Read what `to_dict` wrote; `InputError` where it is damaged."""
         result = super().from_dict(values, **unwritten)
-        if not result.history and result.selection is None:
+        if not result.history and result.final_choice is None:
             raise InputError(f"{cls._title} is damaged: it has neither an epoch nor a cell")
-        check_operations(result.facts.parameters, result.history, result.selection)
+        check_operations(result.facts.parameters, result.history, result.final_choice)
         return result
 
     def save(self, path: str | Path) -> None:
@@ -210,7 +300,7 @@ class SearchResult(Record, title="the result of a search"):
 
 
 def check_operations(
-    parameters: Mapping[str, Any], history: Sequence[EpochRecord], selection: Selection | None
+    parameters: Mapping[str, Any], history: Sequence[EpochRecord], choice: FinalChoice | None
 ) -> None:
     """Check what was read of a search against its search space.
 
@@ -219,7 +309,7 @@ def check_operations(
     parameters : mapping
         Of the searcher, as JSON values; without a ``"space"`` it is that of NAS-Bench-201.
     history : sequence of EpochRecord
-    selection : Selection or None
+    choice : FinalChoice or None
 
     Raises
     ------
@@ -228,7 +318,7 @@ def check_operations(
         operation, or one was kept that is not in the space.
     """
     space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
-    decisions = () if selection is None else selection.decisions
+    decisions = () if choice is None else choice.decisions
     rows = [row for record in history for row in record.architecture_weights]
     rows += [row for decision in decisions for row in (decision.losses, decision.accuracies)]
     wrong = [row for row in rows if len(row) != len(space)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 import numpy as np
@@ -17,7 +18,7 @@ STREAMS = (
     "operations",
     "perturbation",
 )
-"""What a search draws, each from its own stream, so that none depends on another's length.
+"""What our searches draw, each from its own stream, so that none depends on another's length.
 
 The order fixes the numbers: new streams go at the end.
 """
@@ -57,7 +58,7 @@ def stream(seed: int, name: str) -> torch.Generator:
     seed : int
         Seed of the search.
     name : str
-        One of `STREAMS`.
+        One of `STREAMS`, or any other: a searcher of one's own may name as many as it needs.
 
     Returns
     -------
@@ -66,9 +67,16 @@ def stream(seed: int, name: str) -> torch.Generator:
 
     Examples
     --------
-    >>> stream(0, "holdout").initial_seed() == stream(0, "initialization").initial_seed()
+    >>> stream(0, "holdout").initial_seed() == stream(0, "mutations").initial_seed()
     False
     """
-    sequence = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name),))
+    sequence = np.random.SeedSequence(seed, spawn_key=_key(name))
     # PyTorch takes signed 64-bit seeds.
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _key(name: str) -> tuple[int, ...]:
+    if name in STREAMS:
+        return (STREAMS.index(name),)
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return tuple(np.frombuffer(digest, "<u4").tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -10,13 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxysample.device import copy_to_device
-from proxysample_nas.searchers.edge_decision import (
-    EdgeDecision,
-    decisions_from_tensor,
-    decisions_to_tensor,
-)
+from proxysample_nas.searchers.result import EdgeDecision
 from proxysample_nas.searchers.snapshot import Parts, kept_statistics
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet
 
 
@@ -142,3 +140,55 @@ class SearchState:
             },
             self.generators,
         )
+
+
+def decisions_to_tensor(
+    decisions: Sequence[EdgeDecision], space: SearchSpace = NAS_BENCH_201
+) -> Tensor:
+    """Write decisions as one row of numbers each.
+
+    Parameters
+    ----------
+    decisions : sequence of EdgeDecision
+    space : SearchSpace
+
+    Returns
+    -------
+    Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
+
+    Examples
+    --------
+    >>> decision = EdgeDecision(3, "nor_conv_1x1", (1.0,) * 5, (0.1, 90.0, 20.0, 80.0, 85.0), 2.5)
+    >>> decisions_from_tensor(decisions_to_tensor([decision])) == [decision]
+    True
+    """
+    rows = [
+        (one.edge, space.index(one.operation), one.seconds, *one.losses, *one.accuracies)
+        for one in decisions
+    ]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def decisions_from_tensor(rows: Tensor, space: SearchSpace = NAS_BENCH_201) -> list[EdgeDecision]:
+    """Read what `decisions_to_tensor` wrote.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
+    space : SearchSpace
+
+    Returns
+    -------
+    list of EdgeDecision
+    """
+    n_operations = len(space)
+    return [
+        EdgeDecision(
+            edge=int(edge),
+            operation=space.operations[int(operation)],
+            losses=tuple(measured[:n_operations]),
+            accuracies=tuple(measured[n_operations:]),
+            seconds=seconds,
+        )
+        for edge, operation, seconds, *measured in rows.tolist()
+    ]

@@ -14,9 +14,9 @@ from torch.utils.data import Subset
 from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import Searcher, create_searcher
-from proxysample_nas.searchers.beta_regularization import beta_gradient, beta_strength
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.gdas import gdas_step
+from proxysample_nas.searchers.remedies import beta_gradient, beta_strength
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.supernet import Supernet
 

@@ -22,7 +22,7 @@ from proxysample_nas.searchers.checkpoint import Checkpoint
 
 # So small a search may well collapse; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::proxysample_nas.searchers.collapse.SearchCollapseWarning"
+    "ignore::proxysample_nas.searchers.remedies.SearchCollapseWarning"
 )
 
 SETTINGS: dict[str, Any] = {

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import EpochRecord, Searcher, SearchResult, create_searcher
-from proxysample_nas.searchers.early_stopping import reason_to_stop
 from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.searchers.remedies import reason_to_stop
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201
 

@@ -289,7 +289,7 @@ def test_the_final_choice_judges_on_all_architecture_data(
 
     monkeypatch.setattr(enas_selection, "judge", record)
     result = small_search(n_candidates=30, epochs=1).search(proxy)
-    selection = result.selection
+    selection = result.final_choice
     assert selection is not None
     assert {one.n_samples for one in selection.candidates} == {100}
     cells = [one.cell for one in selection.candidates]
@@ -303,9 +303,9 @@ def test_the_final_choice_judges_on_all_architecture_data(
 
 def test_the_final_choice_of_the_authors_judges_on_one_batch_each(proxy: Any) -> None:
     result = small_search(protocol="paper", n_candidates=7, epochs=1).search(proxy, proxy)
-    assert result.selection is not None
+    assert result.final_choice is not None
     # Passes of 200 samples in batches of 32.
-    assert [one.n_samples for one in result.selection.candidates] == [32] * 6 + [8]
+    assert [one.n_samples for one in result.final_choice.candidates] == [32] * 6 + [8]
 
 
 def test_candidates_are_not_augmented_in_the_default(
@@ -346,7 +346,7 @@ def test_the_warning_names_the_cure_of_the_paper_s_protocol(
     digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enas_selection, "judge", rewarding("skip_connect"))
-    with pytest.warns(SearchCollapseWarning, match=r"Cures .*: track_running_stats=False, fewer"):
+    with pytest.warns(SearchCollapseWarning, match="Remedies .*: track_running_stats=False, few"):
         small_search(n_candidates=500, protocol="paper").search(proxy, digits.test)
 
 

@@ -80,11 +80,11 @@ def validation(digits: Any) -> Any:
 
 
 def without_times(result: SearchResult) -> SearchResult:
-    selection = result.selection
+    choice = result.final_choice
     return replace(
         result,
         history=tuple(replace(record, seconds=0.0) for record in result.history),
-        selection=None if selection is None else replace(selection, seconds=0.0),
+        final_choice=None if choice is None else replace(choice, seconds=0.0),
     )
 
 

@@ -86,7 +86,7 @@ class Nap(StudyExperiment):
 @pytest.fixture
 def study(tiny_settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """A small study that naps, too."""
-    monkeypatch.setattr(plan, "KINDS", [*plan.KINDS, Nap])
+    monkeypatch.setattr(plan, "KINDS", (*plan.KINDS, Nap))
     return Study(**tiny_settings(searchers=[FAST]), folder=tmp_path)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
-from proxysample_nas.searchers.fields import _parse
+from proxysample_nas.searchers.base import _parse
 
 
 class Base(Searcher):

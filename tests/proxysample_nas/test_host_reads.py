@@ -209,7 +209,7 @@ def test_a_state_kept_on_the_gpu_is_restored_there(search: str, digits: Any) -> 
         run_epoch = partial(
             searcher._run_epoch,
             batches=searcher._create_batches(data),
-            epoch=0,
+            history=[],
             bar=tqdm(disable=True),
         )
         run_epoch(first)

@@ -126,7 +126,7 @@ def test_tensors_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "search.safetensors"
     search(path, name)
     saved = Checkpoint.load(path)
-    begun = replace_fields(saved, history=saved.history[:1], selection=None)
+    begun = replace_fields(saved, history=saved.history[:1], final_choice=None)
     refused = 0
     chosen = one_of_each_sort(saved.tensors)
     for key in chosen:

@@ -92,11 +92,11 @@ def killed(name: str, data: str, path: Path, event: str, after: int) -> None:
 
 
 def without_times(result: SearchResult) -> SearchResult:
-    selection = result.selection
+    selection = result.final_choice
     return replace(
         result,
         history=tuple(replace(record, seconds=0.0) for record in result.history),
-        selection=None if selection is None else replace(selection, seconds=0.0),
+        final_choice=None if selection is None else replace(selection, seconds=0.0),
     )
 
 

@@ -20,12 +20,12 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers import perturbation as perturbation_module
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.searchers.edge_decision import EdgeDecision
 from proxysample_nas.searchers.perturbation import (
     decide,
     outcome_without,
     select_by_perturbation,
 )
+from proxysample_nas.searchers.result import EdgeDecision
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import DivergenceError
@@ -202,12 +202,12 @@ def test_the_choice_equals_that_of_a_plain_loop(proxy: Any, order: int) -> None:
 
 
 def without_times(result: SearchResult) -> SearchResult:
-    selection = result.selection
+    selection = result.final_choice
     if selection is not None:
         decisions = tuple(replace(one, seconds=0.0) for one in selection.decisions)
         selection = replace(selection, seconds=0.0, decisions=decisions)
     history = tuple(replace(record, seconds=0.0) for record in result.history)
-    return replace(result, history=history, selection=selection)
+    return replace(result, history=history, final_choice=selection)
 
 
 @pytest.mark.parametrize("protocol", ["default", "paper"])
@@ -219,11 +219,11 @@ def test_a_search_keeps_its_history_and_tells_of_the_choice(
     common = {"order": order, "protocol": protocol}
     plain = small(selection="argmax", **common).search(proxy, validation)
     result = small(**common).search(proxy, validation)
-    assert plain.selection is None
+    assert plain.final_choice is None
     assert without_times(result).history == without_times(plain).history
-    assert result.selection is not None
-    assert sorted(one.edge for one in result.selection.decisions) == [0, 1, 2]
-    for one in result.selection.decisions:
+    assert result.final_choice is not None
+    assert sorted(one.edge for one in result.final_choice.decisions) == [0, 1, 2]
+    for one in result.final_choice.decisions:
         assert result.cell.operations[one.edge] == one.operation
     # Two epochs, and two after either of the first two edges.
     assert result.n_steps == (2 + 2 * 2) * result.facts.steps_per_epoch
@@ -235,7 +235,7 @@ def test_the_order_of_the_edges_comes_from_the_seed(proxy: Any) -> None:
     orders = []
     for seed in (0, 0, 1, 2):
         searcher = small(epochs=1, perturbation_epochs=1, random_state=seed)
-        selection = searcher.search(proxy).selection
+        selection = searcher.search(proxy).final_choice
         assert selection is not None
         orders.append(tuple(one.edge for one in selection.decisions))
     assert orders[0] == orders[1]

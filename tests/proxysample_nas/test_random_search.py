@@ -145,9 +145,9 @@ def test_the_most_accurate_cell_wins_and_is_no_collapse(
     )
     result = small_search(n_nodes=2, n_samples=4, epochs=1).search(proxy)
     assert result.cell == Cell(("skip_connect",))
-    assert result.selection is not None
-    assert sorted(one.accuracy for one in result.selection.candidates) == [30, 40, 50, 60]
-    assert {one.n_samples for one in result.selection.candidates} == {100}
+    assert result.final_choice is not None
+    assert sorted(one.accuracy for one in result.final_choice.candidates) == [30, 40, 50, 60]
+    assert {one.n_samples for one in result.final_choice.candidates} == {100}
     assert result.seconds == sum(record.seconds for record in result.history)
 
 

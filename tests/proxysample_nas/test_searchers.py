@@ -24,7 +24,7 @@ from proxysample_nas.searchers import (
     create_searcher,
     list_searchers,
 )
-from proxysample_nas.searchers.collapse import (
+from proxysample_nas.searchers.remedies import (
     has_collapsed,
     warn_if_disconnected,
     warn_of_collapse,

@@ -6,8 +6,7 @@ import json
 import math
 
 from proxysample_nas.searchers import EpochRecord, SearchFacts, SearchResult
-from proxysample_nas.searchers.edge_decision import EdgeDecision
-from proxysample_nas.searchers.selection import Candidate, Selection
+from proxysample_nas.searchers.result import Candidate, EdgeDecision, FinalChoice
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
@@ -58,7 +57,7 @@ def test_the_result_of_a_search() -> None:
         3, "nor_conv_1x1", (1.0,) * 5, (0.1, 90.0, 20.0, 80.0, 85.0), seconds=2.5
     )
     candidates = (Candidate(FIRST, 10.5, 64), Candidate(SECOND, 9, 64))
-    selection = Selection(FIRST, candidates, 1.5, (decision,), 4)
+    selection = FinalChoice(FIRST, candidates, 1.5, (decision,), 4)
     result = SearchResult((epoch,), info, selection)
     assert json.dumps(result.to_dict()) == RESULT
     # NaN is unlike itself, so that the texts are compared.

@@ -26,7 +26,7 @@ from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.results import Row
 
-KINDS: list[type[StudyExperiment]] = [Scoring, Search, Training, Lookup, TransferTraining]
+KINDS: tuple[type[StudyExperiment], ...] = (Scoring, Search, Training, Lookup, TransferTraining)
 """All kinds, stage by stage: a stage runs once those before it have ended."""
 
 

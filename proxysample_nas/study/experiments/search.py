@@ -17,7 +17,7 @@ from proxysample.experiments.store import Contents
 from proxysample.keeping import IntArray, n_kept
 from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of, optional
 from proxysample_nas.searchers import Searcher
-from proxysample_nas.searchers.collapse import SearchCollapseWarning
+from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import (
     SPECIFICATION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 from sums_plugin import Doubling, Mishap
 
@@ -20,6 +21,14 @@ def run_all(executor, experiments):
         for experiment, outcome in executor.collect(1.0):
             outcomes[experiment.key] = outcome
     return outcomes
+
+
+def lost(monkeypatch) -> Doubling:
+    """Give an experiment whose module only this process has."""
+    module = ModuleType("nowhere_else")
+    module.Lost = type("Lost", (Doubling,), {"__module__": module.__name__})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module.Lost({"index": 0, "is": "lost"})
 
 
 def check_same(here, there) -> None:

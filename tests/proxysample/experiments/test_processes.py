@@ -13,7 +13,7 @@ from sums_plugin import Count, Doubling, Mishap, SumsContext
 from proxysample import InputError
 from proxysample.experiments.executors import WorkerDiedError, create_executor
 
-from .executing import EXPERIMENTS, check_same, run_all, run_script
+from .executing import EXPERIMENTS, check_same, lost, run_all, run_script
 
 
 @pytest.fixture
@@ -21,11 +21,14 @@ def context(folder):
     return SumsContext(folder / "numbers.json")
 
 
-def test_processes_give_the_bits_of_this_process(context):
+def test_processes_give_the_bits_of_this_process(context, monkeypatch):
     with create_executor(context, "in-process", n_threads=2) as executor:
         here = run_all(executor, EXPERIMENTS)
+    unknown = lost(monkeypatch)
     with create_executor(context, "processes", n_workers=2, n_threads=2) as executor:
-        there = run_all(executor, EXPERIMENTS)
+        there = run_all(executor, [*EXPERIMENTS, unknown])
+    # What one cannot find does not end the others.
+    assert "nowhere_else" in there.pop(unknown.key).error
     check_same(here, there)
     assert not multiprocessing.active_children()
 

@@ -13,7 +13,7 @@ from proxysample.experiments.executors import create_executor
 from proxysample.experiments.experiment import Checkpoints
 from proxysample.experiments.ray import RayWorker, n_actors, room, versions
 
-from .executing import EXPERIMENTS, check_same, run_all, run_script
+from .executing import EXPERIMENTS, check_same, lost, run_all, run_script
 
 
 @pytest.fixture
@@ -39,19 +39,24 @@ def traces_of_ray() -> tuple[object, ...]:
     return processes_of_ray(), signal.getsignal(signal.SIGTERM), variables, debugger
 
 
-def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(context, folder):
+def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
+    context, folder, monkeypatch
+):
     import ray  # noqa: F401  # its import alone sets variables
 
     before = traces_of_ray()
     with create_executor(context, "in-process") as executor:
         here = run_all(executor, EXPERIMENTS)
     better, worse = (Mishap({"way": "dies", "until": until}) for until in (2, 9))
+    unknown = lost(monkeypatch)
     with create_executor(context, "ray", n_workers=2) as executor:
         # No worker could read them: they are sent.
         (folder / "numbers.json").unlink()
-        there = run_all(executor, [*EXPERIMENTS, better, worse])
+        there = run_all(executor, [*EXPERIMENTS, unknown, better, worse])
     assert there.pop(better.key).result == {"attempts": 2}
     failed = there.pop(worse.key)
+    # What one cannot find does not end the others.
+    assert "nowhere_else" in there.pop(unknown.key).error
     check_same(here, there)
     assert failed.result is None
     assert "2 workers have died" in failed.error

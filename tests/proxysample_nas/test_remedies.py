@@ -1,4 +1,4 @@
-"""What a collapse is told by, and which cures are offered against it."""
+"""What a collapse is told by, and which remedies are offered against it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def proxy() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "cures"),
+    ("name", "changes", "remedies"),
     [
         (
             "darts-v1",
@@ -48,10 +48,10 @@ def proxy() -> Any:
         ("gdas", {"stop_at_skips": 3}, ": beta_regularization=50, fewer epochs. The"),
     ],
 )
-def test_the_warning_names_the_cures_that_are_left(
+def test_the_warning_names_the_remedies_that_are_left(
     name: str,
     changes: dict[str, Any],
-    cures: str,
+    remedies: str,
     proxy: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -68,7 +68,7 @@ def test_the_warning_names_the_cures_that_are_left(
         create_searcher(name, **(SMALL | changes)).search(proxy)
     message = str(caught[0].message)
     assert "after epoch 1, 3 of 3 edges are skip connections" in message
-    assert cures in message
+    assert remedies in message
 
 
 def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
@@ -78,7 +78,7 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 @pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 @pytest.mark.parametrize("name", ["darts-v1", "darts-v2", "gdas"])
 def test_gradient_searches_never_read_running_statistics(name: str, proxy: Any) -> None:
-    """So that doing without them is no cure for these, as their documentation says."""
+    """So that doing without them is no remedy for these, as their documentation says."""
     kept, done_without = (
         create_searcher(name, **SMALL, track_running_stats=track).search(proxy).history
         for track in (True, False)

@@ -1,0 +1,207 @@
+"""The loop of the searchers that train each cell from scratch, one after another."""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from proxysample.checks import POSITIVE_INTEGER, Constraints
+from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.searchers.base import Lengthening
+from proxysample_nas.searchers.data import SearchData
+from proxysample_nas.searchers.loop import TrainingSearcher
+from proxysample_nas.searchers.result import Candidate, EpochRecord, FinalChoice, best_of
+from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import SearchSpace
+from proxysample_nas.training.trainer import CellTrainer
+
+
+@dataclass
+class Candidates:
+    """What a search knows of its candidates before it trains them.
+
+    Attributes
+    ----------
+    seeds : list of int
+        That each candidate is trained from.
+    space : SearchSpace
+        That the cells are drawn from.
+    cells : list of Cell
+        The candidates, where they do not depend on each other.
+    """
+
+    seeds: list[int]
+    space: SearchSpace
+    cells: list[Cell] = field(default_factory=list)
+
+    def generator(self, index: int) -> torch.Generator:
+        """Create the generator that a candidate is drawn by, the same whenever it is asked for."""
+        return stream(self.seeds[index], "operations")
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Collect the whole state under distinct names."""
+        tensors = {"seeds": torch.tensor(self.seeds)}
+        if self.cells:
+            tensors["cells"] = torch.tensor([self.space.indices_of(cell) for cell in self.cells])
+        return tensors
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Set the whole state to what `to_tensors` collected."""
+        for name, value in self.to_tensors().items():
+            if tensors[name].shape != value.shape or tensors[name].dtype != value.dtype:
+                raise ValueError(f"{name} are of another number")
+        self.seeds = tensors["seeds"].tolist()
+        if self.cells:
+            indices = tensors["cells"].tolist()
+            self.cells = [Cell.from_indices(one, self.space) for one in indices]
+
+
+@dataclass(frozen=True)
+class CandidateData:
+    """What the candidates are trained and evaluated on.
+
+    Attributes
+    ----------
+    data : SearchData
+    steps_per_epoch : int
+        Weight updates of one candidate, all its epochs together.
+    """
+
+    data: SearchData
+    steps_per_epoch: int
+
+
+class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
+    """Searcher that trains one cell after another from scratch, and keeps the most accurate.
+
+    A subclass says which cell comes next. The history has one record for each cell.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of cells.
+    epochs : int
+        Passes over the weight data for each cell.
+    learning_rate : float
+        Of the first epoch of each cell; it falls to 0 within `epochs`, as in
+        `proxysample_nas.training.trainer.CellTrainer`, whose defaults these are.
+    architecture_fraction : float
+        Share of the training data held out to evaluate the cells, where no validation data is
+        given. One half, so that all searchers train their weights on the same samples.
+
+    Notes
+    -----
+    In a record, `train_loss` and `train_accuracy` are those of the cell's last epoch,
+    `learning_rate` is that of the first, `architecture_accuracy` is measured without augmentation
+    in evaluation mode, and the result is the cell where it is highest, the first of equals.
+    """
+
+    n_samples: int = 10
+    epochs: int = 12
+    batch_size: int = 256
+    learning_rate: float = 0.1
+
+    _constraints: ClassVar[Constraints] = {"n_samples": POSITIVE_INTEGER}
+
+    _unit = "cell"
+    _collapse_shows = "never"
+
+    @abc.abstractmethod
+    def _next_cell(self, state: Candidates, history: Sequence[EpochRecord]) -> Cell:
+        """Choose the cell to train next, by those that were trained and nothing else.
+
+        What is random in it comes from ``state.generator(len(history))``: a search that is taken
+        up again then goes on with the same cells.
+        """
+
+    def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
+        """Count images that train a cell, and that it is evaluated on."""
+        n_cells = self._n_epochs()
+        return {
+            "train": float(n_cells * self.epochs * n_weight_samples),
+            "evaluate": float(n_cells * n_architecture_samples),
+        }
+
+    def shortened(self) -> Self:
+        """Make a copy whose search is as short as can be, to be timed."""
+        return self._with(n_samples=2, epochs=1)
+
+    def lengthenings(self) -> list[Lengthening]:
+        """List how a short search is made longer: more epochs, and more cells."""
+        return [self._lengthening("epochs"), self._lengthening("n_samples")]
+
+    def _n_epochs(self) -> int:
+        return self.n_samples
+
+    def _progress_per_epoch(self, batches: CandidateData) -> int:  # noqa: ARG002
+        return 1
+
+    def _create_batches(self, data: SearchData) -> CandidateData:
+        return CandidateData(data, self.epochs * -(-len(data.weights) // self.batch_size))
+
+    def _create_state(self, data: SearchData, seed: int) -> Candidates:  # noqa: ARG002
+        generator = stream(seed, "initialization")
+        seeds = torch.randint(2**32, (self.n_samples,), generator=generator).tolist()
+        return Candidates(seeds, self._search_space())
+
+    def _run_epoch(
+        self,
+        state: Candidates,
+        batches: CandidateData,
+        history: Sequence[EpochRecord],
+        bar: tqdm[Any],
+    ) -> EpochRecord:
+        start = time.perf_counter()
+        data, index = batches.data, len(history)
+        run = self._trainer(data.normalization).train_once(
+            self._next_cell(state, history), data.weights, data.architecture, state.seeds[index]
+        )
+        bar.update()
+        return EpochRecord(
+            epoch=index,
+            cell=run.cell,
+            architecture_weights=(),
+            learning_rate=self.learning_rate,
+            train_loss=run.train_losses[-1],
+            train_accuracy=run.train_accuracy,
+            architecture_loss=None,
+            architecture_accuracy=run.accuracy,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _choose(
+        self,
+        state: Candidates,  # noqa: ARG002
+        batches: CandidateData,
+        history: list[EpochRecord],
+        keep: Callable[[], None],  # noqa: ARG002
+    ) -> FinalChoice:
+        n_samples = len(batches.data.architecture)
+        return best_of(
+            [Candidate(one.cell, one.architecture_accuracy, n_samples) for one in history], 0.0
+        )
+
+    def _trainer(self, normalization: Normalization | None) -> CellTrainer:
+        return CellTrainer(
+            channels=self.channels,
+            cells_per_stage=self.cells_per_stage,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+            augmentation=self.augmentation,
+            normalization=normalization,
+            precision=self.precision,
+            device=self.device,
+            progress=False,
+        )
