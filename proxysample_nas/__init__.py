@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxysample_nas.study.grid.presets import preset
     from proxysample_nas.study.study import Study
     from proxysample_nas.training.evaluation import Evaluation
+    from proxysample_nas.training.trained import TrainedCell
     from proxysample_nas.training.trainer import CellTrainer
 
     __version__: str
@@ -56,6 +57,7 @@ __all__ = [
     "Searcher",
     "Study",
     "StudyConfiguration",
+    "TrainedCell",
     "Transfer",
     "__version__",
     "create_searcher",
@@ -94,6 +96,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.study.grid.presets": ["preset"],
             "proxysample_nas.study.study": ["Study"],
             "proxysample_nas.training.evaluation": ["Evaluation"],
+            "proxysample_nas.training.trained": ["TrainedCell"],
             "proxysample_nas.training.trainer": ["CellTrainer"],
         },
         ["data", "drawing", "searchers", "space", "study", "training"],

@@ -10,6 +10,7 @@ from proxysample.registry import create_sampler
 from proxysample.sampler import plain_parameters
 from proxysample_nas.paper.numbers import table_number
 from proxysample_nas.searchers import create_searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.trainer import CellTrainer
 
 CIFAR100_TRAIN = 50_000
@@ -64,10 +65,21 @@ class ImageData(Protocol):
 
 @dataclass(frozen=True)
 class SamplerSetup:
-    """A sampler's id, and its parameters that decide what it keeps."""
+    """A sampler of a table.
+
+    Attributes
+    ----------
+    name : str
+        Its id.
+    parameters : mapping of str to object
+        Those that decide what it keeps.
+    is_built_in : bool
+        Whether it is one of this library, and no other that took its id.
+    """
 
     name: str
     parameters: Mapping[str, Any]
+    is_built_in: bool = True
 
 
 @dataclass(frozen=True)
@@ -206,8 +218,13 @@ def _data_differences(setup: Setup) -> list[str]:
 
 
 def _search_differences(setup: Setup) -> list[str]:
+    ours = dict(setup.search)
     papers = create_searcher(setup.searcher, protocol="paper").parameters_as_json()
-    return _changed("search", setup.search, papers)
+    if "space" in ours:
+        # The paper's own is not written.
+        ours["space"] = str(SearchSpace.of(ours["space"]))
+        papers["space"] = str(NAS_BENCH_201)
+    return _changed("search", ours, papers)
 
 
 def _training_differences(setup: Setup) -> list[str]:
@@ -221,7 +238,9 @@ def _training_differences(setup: Setup) -> list[str]:
 
 
 def _is_papers(sampler: SamplerSetup) -> bool:
-    return sampler.name in PAPERS_SAMPLERS and sampler.parameters.get("keep", "easy") == "easy"
+    if sampler.name not in PAPERS_SAMPLERS or not sampler.is_built_in:
+        return False
+    return bool(sampler.parameters.get("keep", "easy") == "easy")
 
 
 def _sampler_differences(sampler: SamplerSetup) -> list[str]:

@@ -1,4 +1,4 @@
-"""Three operations that are not of NAS-Bench-201: a pool, a convolution, and one run edge by edge."""
+"""Operations that are not of NAS-Bench-201: a pool, a convolution, one run edge by edge."""
 
 from __future__ import annotations
 

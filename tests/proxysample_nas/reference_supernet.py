@@ -234,7 +234,7 @@ def _paired(
     for label, grouped, plain, group in _paired_modules(supernet, reference):
         wide = dict(getattr(grouped, f"named_{kind}")())
         for name, tensor in getattr(plain, f"named_{kind}")():
-            if name != "num_batches_tracked":
+            if not name.endswith("num_batches_tracked"):
                 first = group * tensor.shape[0]
                 rows = read(wide[name])[first : first + tensor.shape[0]]
                 pairs[f"{label}.{name}"] = rows, read(tensor)

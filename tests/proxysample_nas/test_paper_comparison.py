@@ -42,6 +42,11 @@ def test_the_papers_setting_has_no_difference():
         ),
         ({"searchers": ["gdas:protocol=paper,n_nodes=4"]}, ["search n_nodes 4 instead of 5"]),
         ({"searchers": ["gdas:protocol=paper,epochs=9"]}, ["search epochs 9 instead of 250"]),
+        (
+            {"searchers": ["gdas:protocol=paper,space=none+nor_conv_3x3"]},
+            ["search space none+nor_conv_3x3 instead of nas-bench-201"],
+        ),
+        ({"searchers": ["gdas:protocol=paper,space=nas-bench-201"]}, []),
         ({"recipe": "nas-bench-201"}, ["judging learning_rate 0.1 instead of 0.01"]),
         ({"training": {"epochs": 12}}, ["judging epochs 12 instead of 200"]),
         ({"training": {"epochs": 200}}, []),
@@ -114,6 +119,17 @@ def test_the_papers_number_of_clusters_is_never_taken_for_known(n_clusters):
 def test_methods_that_the_paper_does_not_tabulate_are_told():
     comparison = compared(samplers=["ae:protocol=paper", "ae:protocol=paper,keep=hard"])
     assert comparison.other_methods == {"AE (protocol=paper, keep=hard)"}
+
+
+def test_another_class_under_the_papers_id_is_not_the_papers_sampler():
+    configuration = preset("paper")
+    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    setup = setup_of(configuration, study, configuration.searchers[0])
+    label = next(iter(setup.samplers))
+    ours = dataclasses.replace(setup.samplers[label], is_built_in=False)
+    changed = dataclasses.replace(setup, samplers={**setup.samplers, label: ours})
+    assert label not in compare_with_paper(setup).other_methods
+    assert label in compare_with_paper(changed).other_methods
 
 
 @pytest.mark.parametrize(

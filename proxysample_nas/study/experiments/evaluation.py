@@ -16,6 +16,7 @@ from proxysample.experiments.store import Contents
 from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
 from proxysample_nas.searchers.uniform_cells import draw_cells
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.experiments.base import (
     SPECIFICATION,
     Counts,
@@ -308,15 +309,24 @@ class _Run:
 def trial_cells(configuration: StudyConfiguration, n_cells: int = 2) -> list[Cell]:
     """Draw the cells that are timed: connected ones, the same whenever it is asked.
 
-    There are none where no searcher tells the size of its cells.
+    There are none where no searcher tells the size of its cells. Where searchers choose from
+    several spaces, the cells have operations of all.
     """
     searchers = [configuration.create_searcher(one) for one in configuration.searchers]
     parameters = [one.get_params() for one in searchers]
     n_nodes = [one["n_nodes"] for one in parameters if "n_nodes" in one]
     if not n_nodes:
         return []
+    spaces = [SearchSpace.of(one.get("space", NAS_BENCH_201)) for one in parameters]
+    names = dict.fromkeys(name for space in spaces for name in space.operations)
     generator = torch.Generator().manual_seed(0)
-    return draw_cells(n_cells, max(n_nodes), connected_only=True, generator=generator)
+    return draw_cells(
+        n_cells,
+        max(n_nodes),
+        connected_only=True,
+        generator=generator,
+        space=SearchSpace(names),
+    )
 
 
 def training_trial(trainer: CellTrainer, cell: Cell, data: StudyData) -> Trial[_Run]:

@@ -31,6 +31,7 @@ from proxysample.records import (
 from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler, plain_parameters
 from proxysample_nas.searchers import Searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.described import (
     SAMPLER_EXECUTION,
@@ -293,6 +294,13 @@ class StudyConfiguration:
             raise InputError(
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
+            )
+        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+        unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
+        if self.lookup is not None and unpublished:
+            raise InputError(
+                f"{component.label}: {unpublished[0]} is no operation of NAS-Bench-201, of which "
+                "the published accuracies are; leave it out of space, or leave lookup out"
             )
 
     def check_data(self, train: ArrayDataset) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 from proxysample.experiments.store import Store
 from proxysample_nas.paper.comparison import (
@@ -18,10 +18,7 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import Progress
 from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.facts import StudyFacts
-from proxysample_nas.study.experiments.known import (
-    TRAINER_EXECUTION,
-    read_configuration,
-)
+from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
@@ -129,11 +126,16 @@ def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Com
     """
     training = None
     if configuration.lookup is None:
-        training = asdict(configuration.create_trainer(configuration.channels[0]))
+        trainer = configuration.create_trainer(configuration.channels[0])
         # The width is a column of the table.
-        training = _without(training, TRAINER_EXECUTION | {"channels"})
+        left_out = TRAINER_EXECUTION | {"channels"}
+        training = {k: v for k, v in asdict(trainer).items() if k not in left_out}
     samplers = {
-        one.label: SamplerSetup(one.name, configuration.sampler_parameters(one))
+        one.label: SamplerSetup(
+            one.name,
+            configuration.sampler_parameters(one),
+            is_built_in=one.resolved is None,
+        )
         for one in configuration.samplers
     }
     return Setup(
@@ -145,10 +147,6 @@ def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Com
         seeds=configuration.seeds,
         samplers=samplers,
     )
-
-
-def _without(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
 
 
 def short_names(searchers: tuple[Component, ...]) -> list[str]:

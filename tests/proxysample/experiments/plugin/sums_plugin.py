@@ -150,11 +150,10 @@ def open_store(folder: Path, *, must_exist: bool = False) -> Store:
 def run(folder: Path, others: Sequence[Experiment[Any]] = (), **options: Any) -> int:
     """Run what the folder lacks; its numbers lie in it."""
     context = SumsContext(folder / "numbers.json")
-    n_numbers = len(context.info())
     return run_experiments(
         context,
         folder,
         lambda: open_store(folder),
-        lambda store: SumsPlan(store, n_numbers, others),
+        lambda store: SumsPlan(store, len(context.info()), others),
         **{"progress": False} | options,
     )
