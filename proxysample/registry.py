@@ -295,7 +295,7 @@ def registrations() -> Any:
     """Give all that this process has registered, in a form that another one can unpickle."""
     from joblib import wrap_non_picklable_objects
 
-    found = {one.kind: one.registered for one in _loaded_registries() if one.registered}
+    found = {one.kind: one.registered for one in loaded_registries() if one.registered}
     # Classes that a notebook or a script defines cannot be imported elsewhere: they travel with
     # their code.
     return wrap_non_picklable_objects(found, keep_wrapper=False) if found else found
@@ -308,7 +308,7 @@ def register_again(found: Mapping[str, Mapping[str, Any]]) -> None:
             registry_of(kind).register(entry, name, replace=True)
 
 
-def _loaded_registries() -> list[Registry[Any]]:
+def loaded_registries() -> list[Registry[Any]]:
     """List the registries that this process has imported."""
     return [
         registry_of(kind)
@@ -386,7 +386,7 @@ def register(
 
 def _kind_of(entry: object) -> str:
     # A class can only derive from a base that has been imported, and its registry with it.
-    for registry in _loaded_registries():
+    for registry in loaded_registries():
         if registry.base is not None and registry.accepts(entry):
             return registry.kind
     raise InputError(

@@ -38,7 +38,9 @@ def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
         code = block[1].partition("study.run()")[0]
         line = page.read_text().count("\n", 0, block.start(1))
         # Blank lines in front, so that an error names the page's own line.
-        exec(compile("\n" * line + code, name_of(page), "exec"), namespace)
+        source = "\n" * line + code
+        # Not by this file's own __future__, which the readers of the page do not have.
+        exec(compile(source, name_of(page), "exec", dont_inherit=True), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from proxysample.errors import unknown_name
+from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
-from proxysample.rendering import markdown_document
+from proxysample.rendering import markdown_document, to_html_table
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -23,6 +24,7 @@ from proxysample_nas.study.grid.configuration import (
 from proxysample_nas.study.grid.judging import Lookup, Transfer
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
+from proxysample_nas.study.reports.frame import results_frame
 from proxysample_nas.study.reports.report import (
     accuracy_documents,
     save_documents,
@@ -35,6 +37,7 @@ from proxysample_nas.study.store import StudyStore, store_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 
 class Study:
@@ -333,6 +336,48 @@ class Study:
     def results(self) -> StudyResults:
         """Read all that a report shows from the store."""
         return StudyResults.read(StudyStore(store_path(self.folder), must_exist=True))
+
+    def to_frame(self) -> DataFrame:
+        """Give everything that was found as a pandas frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One line for each evaluation, and for each search whose cell has none yet. Columns:
+            ``searcher``, ``searcher_parameters``, ``group``, ``method``, ``sampler``,
+            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``cell``,
+            ``is_parameter_free``, ``search_seconds``, ``scoring_seconds``, ``channels``,
+            ``evaluation_seed``, ``accuracy`` (in percent), ``n_parameters`` and
+            ``evaluation_seconds``; missing where a result has no such value.
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        MissingDependencyError
+            If pandas is not installed (extra ``pandas``).
+        """
+        return results_frame(self.results())
+
+    def _repr_html_(self) -> str:
+        """Show the tables in a notebook, or what is compared where there are none yet."""
+        try:
+            results = self.results()
+        except InputError as error:
+            return f"<pre>{html.escape(f'{self!r}: {error}')}</pre>"
+        tables = [accuracy_table(results, one) for one in results.configuration.searchers]
+        return "\n".join(map(to_html_table, tables))
+
+    def __repr__(self) -> str:
+        configuration = self.configuration
+        samplers, searchers = (
+            ", ".join(one.label for one in given)
+            for given in (configuration.samplers, configuration.searchers)
+        )
+        return (
+            f"Study of {configuration.dataset} in {self.folder}: {samplers} at r = "
+            f"{', '.join(f'{r:g}' for r in configuration.ratios)}; {searchers}"
+        )
 
     def figure(self, name: str) -> Figure:
         """Draw one of the paper's figures.

@@ -87,12 +87,13 @@ class Family(Generic[T]):
             return self._create(component, common)
         try:
             made = self._create(component, common)
+            key = self.key_parameters(made)
         except InputError as error:
             raise InputError(
                 f"{component.label} cannot be run from the study's store alone ({error}); set the "
                 "study up as when it was run first, with what it was given"
             ) from error
-        if self.key_parameters(made) != component.resolved:
+        if key != component.resolved:
             raise InputError(
                 f"{component.label} is not what it was when the study was run; run a study with it "
                 "as it is now by Study(...)"

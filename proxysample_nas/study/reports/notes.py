@@ -261,11 +261,14 @@ def what_was_run(results: StudyResults) -> list[str]:
     """
     configuration = results.configuration
     data = results.facts.datasets[configuration.dataset]
+    settings = [row.setting for row in results.rows]
+    own = {one.r for one in settings if one.sampler is not None and one.sampler.size is not None}
+    ratios = (*configuration.ratios, *sorted(own - {*configuration.ratios}, reverse=True))
     lines = [
         f"Data: {configuration.dataset}, {data.n_train:,} training and {data.n_test:,} test images "
         f"of {'x'.join(map(str, data.image_shape))} in {data.n_classes:,} classes.",
         "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
-        f"Parts kept: r = {_listed(configuration.ratios)}, and the full data.",
+        f"Parts kept: r = {_listed(ratios)}, and the full data.",
         "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
         f"Searched from {name_seeds(configuration.search_seeds)}; judged at C = "
         f"{_listed(configuration.channels)} {_judged_by(configuration)}.",

@@ -247,7 +247,8 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
 
 
 def _draw_points(axes: Axes, points: list[Point], results: StudyResults) -> None:
-    ratios = sorted({*results.configuration.ratios, 1.0})
+    # Ready indices have a ratio of their own.
+    ratios = sorted({row.setting.r for row in results.rows})
     for sampler in _labels(results):
         own = [point for point in points if point.sampler == sampler]
         color, marker = _style(sampler, results)
@@ -287,7 +288,7 @@ def _labels(results: StudyResults) -> list[str | None]:
 def _shift(point: Point, results: StudyResults) -> float:
     """Move points sideways by sampler, then by search seed, so that none hides another."""
     ratios = sorted({*results.configuration.ratios, 1.0})
-    room = 0.6 * min(high - low for low, high in pairwise(ratios))
+    room = 0.6 * min((high - low for low, high in pairwise(ratios)), default=0.25)
     samplers, seeds = _labels(results)[1:], results.configuration.search_seeds
     slot = room / len(samplers)
     by_sampler = slot * _centred(samplers, point.sampler) if point.sampler else 0.0
