@@ -187,7 +187,7 @@ class CellTrainer:
         Returns
         -------
         TrainedCell
-            With the same weights as `train_once` judges, and no ``grad`` left in them.
+            With the same weights as `train_once` evaluates, and no ``grad`` left in them.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class CellTrainer:
         runs = []
         kept = []
         for seed in self.seeds:
-            run, trained = self._judge(cell, train, test, seed, split)
+            run, trained = self._evaluate_seed(cell, train, test, seed, split)
             runs.append(run)
             if keep_network:
                 kept.append(trained)
@@ -272,9 +272,9 @@ class CellTrainer:
         SEED.check("seed", seed)
         seed = int(seed)
         train, test = self._load(train, test)
-        return self._judge(cell, train, test, seed, split)[0]
+        return self._evaluate_seed(cell, train, test, seed, split)[0]
 
-    def _judge(
+    def _evaluate_seed(
         self, cell: Cell, train: LabelledImages, test: LabelledImages, seed: int, split: str
     ) -> tuple[TrainingRun, TrainedCell]:
         start = time.perf_counter()

@@ -70,7 +70,7 @@ def pixels_of(digits: Any) -> torch.Tensor:
     return torch.from_numpy(digits.test.images[..., 0])[:, None]
 
 
-def test_kept_networks_change_no_bit_and_are_those_that_were_judged(
+def test_kept_networks_change_no_bit_and_are_those_that_were_measured(
     digits: Any, train: Any
 ) -> None:
     trainer = small_trainer()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -14,17 +13,25 @@ from proxysample.experiments.claims import Claims
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study import Study
 
+from ..forked import Forked  # noqa: TID252  # tests are no package
 
-def start(settings, folder) -> subprocess.Popen[bytes]:
-    code = (
-        "if __name__ == '__main__':\n"
-        "    from proxysample_nas.study import Study\n"
-        f"    study = Study(**{settings!r}, folder={str(folder)!r})\n"
-        f"    raise SystemExit(study.run(progress=False))\n"
-    )
-    script = folder / "script.py"
-    script.write_text(code)
-    return subprocess.Popen([sys.executable, script])
+RUNNER = """
+from proxysample.experiments import runner
+from proxysample_nas.study import Study
+
+runner.SECONDS_BETWEEN_LOOKS = 0.1
+raise SystemExit(Study(**{settings!r}, folder={folder!r}).run(progress=False))
+"""
+
+
+@pytest.fixture
+def start(forked, long_settings):
+    """Start a runner of a study in a folder."""
+
+    def run(folder: Path) -> Forked:
+        return forked(RUNNER.format(settings=long_settings, folder=str(folder)))
+
+    return run
 
 
 def found(study: Study) -> list[tuple[object, ...]]:
@@ -35,24 +42,24 @@ def found(study: Study) -> list[tuple[object, ...]]:
     ]
 
 
-def wait_for_runners(study: Study, n_runners: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_runners(study: Study, n_runners: int, process: Forked) -> None:
     while len(Claims(study.store.database).runners()) < n_runners:
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
-def wait_for_a_search(study: Study, process: subprocess.Popen[bytes]) -> None:
+def wait_for_a_search(study: Study, process: Forked) -> None:
     """Wait until a search has been kept once."""
     while not list(study.folder.glob("unfinished/*.safetensors")):
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def long_settings(tiny_settings):
     return tiny_settings(
         samplers=["rs", "cc-rs"],
-        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=20"],
+        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=10"],
         seeds=[777, 888],
     )
 
@@ -68,17 +75,17 @@ def alone(long_settings, tmp_path_factory):
 
 
 def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
-    alone, long_settings, tmp_path
+    alone, long_settings, start, tmp_path
 ):
     study = Study(**long_settings, folder=tmp_path)
-    killed = start(long_settings, tmp_path)
+    killed = start(tmp_path)
     wait_for_a_search(study, killed)
     # A process that stands still lives, and keeps its claim.
     killed.send_signal(signal.SIGSTOP)
     (first_runner,) = (one.id for one in Claims(study.store.database).runners())
-    waiting = start(long_settings, tmp_path)
+    waiting = start(tmp_path)
     wait_for_runners(study, 2, waiting)
-    time.sleep(2)
+    time.sleep(0.5)
     assert waiting.poll() is None
     assert Claims(study.store.database).held()[0].runner == first_runner
     killed.kill()

@@ -47,6 +47,7 @@ def kill_each_worker(executor, folder) -> list[tuple[object, object]]:
     return ended
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_experiment_whose_worker_dies_is_run_again_and_then_fails(context, folder):
     fine, long = Doubling({"index": 0}), Count({"steps": 10_000})
     with create_executor(context, "processes", n_workers=1) as executor:
@@ -65,6 +66,7 @@ def test_an_experiment_whose_worker_dies_is_run_again_and_then_fails(context, fo
     assert other.result["number"] == 6
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_experiment_that_killed_one_worker_may_do_better_in_the_next(context):
     mishap = Mishap({"way": "dies", "until": 2})
     with create_executor(context, "processes", n_workers=1) as executor:
@@ -72,6 +74,7 @@ def test_an_experiment_that_killed_one_worker_may_do_better_in_the_next(context)
     assert outcome.result == {"attempts": 2}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_reads_other_data_is_refused(context, folder):
     assert context.info() == [3, 5, 7]
     (folder / "numbers.json").write_text(json.dumps([3, 5, 8]))
@@ -81,6 +84,7 @@ def test_a_worker_that_reads_other_data_is_refused(context, folder):
             executor.collect(60)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_cannot_read_is_refused(context, folder):
     assert context.info() == [3, 5, 7]
     (folder / "numbers.json").unlink()
@@ -90,6 +94,7 @@ def test_a_worker_that_cannot_read_is_refused(context, folder):
             executor.collect(60)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_cannot_begin_ends_the_run(context, monkeypatch):
     monkeypatch.setattr("proxysample.experiments.processes.work", json.dumps)
     with create_executor(context, "processes", n_workers=1) as executor:
@@ -98,6 +103,7 @@ def test_a_worker_that_cannot_begin_ends_the_run(context, monkeypatch):
             executor.collect(60)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_cannot_be_sent_is_told(context):
     @dataclass(frozen=True, eq=False)
     class Local(Doubling):

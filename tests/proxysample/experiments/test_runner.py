@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,29 +12,41 @@ from proxysample import InputError
 from proxysample.experiments.claims import Claims
 from proxysample.experiments.runner import RunInterrupted, interruptible
 
+from ...forked import Forked  # noqa: TID252  # tests are no package
+
 COUNTS = [Count({"steps": 12, "name": name}) for name in range(3)]
 
-SCRIPT = """
-import sys
+RUNNER = """
+import multiprocessing
 from pathlib import Path
+from proxysample.experiments import runner
 from sums_plugin import Count, run
 
-if __name__ == "__main__":
-    counts = [Count({"steps": 12, "name": name}) for name in range(3)]
-    raise SystemExit(run(Path(sys.argv[1]), counts, n_workers=int(sys.argv[2])))
+runner.SECONDS_BETWEEN_LOOKS = 0.1
+if {forks}:
+    # Workers that are forked begin at once.
+    get_context = multiprocessing.get_context
+    multiprocessing.get_context = lambda method=None: get_context("fork")
+counts = [Count({{"steps": {steps}, "name": name}}) for name in range(3)]
+raise SystemExit(run(Path({folder!r}), counts, **{options!r}))
 """
 
 
-def start(folder, n_workers: int = 1) -> subprocess.Popen[bytes]:
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, script, folder, str(n_workers)])
+@pytest.fixture
+def start(forked, folder):
+    """Start a runner of counts."""
+
+    def run(steps: int = 12, *, forks: bool = True, **options) -> Forked:
+        given = {"steps": steps, "forks": forks, "folder": str(folder), "options": options}
+        return forked(RUNNER.format(**given))
+
+    return run
 
 
-def wait_for(what, process: subprocess.Popen[bytes]) -> None:
+def wait_for(what, process: Forked) -> None:
     while not what():
         assert process.poll() is None, "it ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def runners(folder) -> list[str]:
@@ -97,12 +107,12 @@ def test_a_folder_whose_data_cannot_be_read_gets_no_store(folder):
     assert not list(folder.iterdir())
 
 
-def test_two_runners_share_a_store_and_run_nothing_twice(folder):
-    first = start(folder)
+def test_two_runners_share_a_store_and_run_nothing_twice(folder, start):
+    first = start()
     wait_for(lambda: checkpoints(folder), first)
     # The second has to find something left.
     first.send_signal(signal.SIGSTOP)
-    second = start(folder)
+    second = start()
     wait_for(lambda: len(runners(folder)) == 2, second)
     first.send_signal(signal.SIGCONT)
     assert [process.wait(timeout=300) for process in (first, second)] == [0, 0]
@@ -113,19 +123,19 @@ def test_two_runners_share_a_store_and_run_nothing_twice(folder):
     assert len({(key, pid) for key, _, pid in steps}) == 3
 
 
-def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(folder):
-    killed = start(folder)
+def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(folder, start):
+    killed = start()
     wait_for(lambda: checkpoints(folder), killed)
     # A process that stands still lives, and keeps its claim.
     killed.send_signal(signal.SIGSTOP)
     (first,) = runners(folder)
-    waiting = start(folder)
+    waiting = start()
     wait_for(lambda: len(runners(folder)) == 2, waiting)
     held_by_it = next(
         one.key for one in Claims(open_store(folder).database).held() if one.runner == first
     )
     wait_for(lambda: len(open_store(folder).results("count")) == 2, waiting)
-    time.sleep(1.5)
+    time.sleep(0.5)
     assert waiting.poll() is None
     killed.kill()
     killed.wait()
@@ -151,8 +161,8 @@ def test_what_a_runner_has_left_of_an_ended_experiment_is_removed(folder):
 
 
 @pytest.mark.parametrize(("number", "n_workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
-def test_a_signal_ends_a_run_in_order(folder, number, n_workers):
-    process = start(folder, n_workers)
+def test_a_signal_ends_a_run_in_order(folder, start, number, n_workers):
+    process = start(n_workers=n_workers)
     wait_for(lambda: checkpoints(folder), process)
     process.send_signal(number)
     assert process.wait(timeout=30) != 0
@@ -165,8 +175,8 @@ def test_a_signal_ends_a_run_in_order(folder, number, n_workers):
     assert len(counted(folder)) == n_steps
 
 
-def test_workers_end_with_a_runner_that_is_killed(folder):
-    process = start(folder, n_workers=2)
+def test_workers_end_with_a_runner_that_is_killed(folder, start):
+    process = start(10_000, forks=False, executor="processes")
     wait_for(lambda: checkpoints(folder), process)
     process.kill()
     process.wait()
