@@ -147,9 +147,10 @@ def test_a_search_in_another_space_goes_on_where_it_was_killed(
             run(digits, "perturbation", space=BOTH, checkpoint=path)
     resumed = run(digits, "perturbation", space=BOTH, checkpoint=path)
     assert resumed.cell == whole.cell
-    assert whole.selection is not None
-    assert resumed.selection is not None
-    for one, other in zip(resumed.selection.decisions, whole.selection.decisions, strict=True):
+    assert whole.final_choice is not None
+    assert resumed.final_choice is not None
+    decisions = zip(resumed.final_choice.decisions, whole.final_choice.decisions, strict=True)
+    for one, other in decisions:
         assert (one.edge, one.operation, one.losses) == (other.edge, other.operation, other.losses)
         assert len(one.losses) == 7
     with pytest.raises(InputError, match=r"differing: space=None \(checkpoint: \['none', 'skip"):
