@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from proxysample.registry import registry_of
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -26,13 +28,19 @@ PAGES_WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text())]
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=name_of)
 def test_python_blocks_run_one_after_another(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # What a page registers stays with the page.
+    for kind in ("sampler", "rule", "reader", "backbone", "searcher", "operation"):
+        registry = registry_of(kind)
+        monkeypatch.setattr(registry, "_registered", registry.registered)
     namespace = {"__name__": "documentation"}
     for block in BLOCK.finditer(page.read_text()):
         # Minutes long: everything up to the run, which the settings have passed by then.
         code = block[1].partition("study.run()")[0]
         line = page.read_text().count("\n", 0, block.start(1))
         # Blank lines in front, so that an error names the page's own line.
-        exec(compile("\n" * line + code, name_of(page), "exec"), namespace)
+        source = "\n" * line + code
+        # Not by this file's own __future__, which the readers of the page do not have.
+        exec(compile(source, name_of(page), "exec", dont_inherit=True), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
