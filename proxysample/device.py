@@ -61,6 +61,13 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     return resolved
 
 
+def is_traced() -> bool:
+    """Tell whether `torch.jit.trace` or its like records what runs, and warns of Python values."""
+    import torch
+
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def copy_to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Copy a tensor from the host to a device, without waiting for what the device is still at.
 

@@ -1,10 +1,10 @@
-"""What goes by an id: samplers, keeping rules, readers of datasets, backbones and searchers.
+"""What goes by an id: samplers, rules, readers of datasets, backbones, searchers, operations.
 
 An id is that of something built in, of something that a program registers by `register`, or of a
 plug-in: an installed package that names it as an entry point of the packaging standard, in one of
 the groups ``proxysample.samplers``, ``proxysample.rules``, ``proxysample.readers``,
-``proxysample.backbones`` and ``proxysample.searchers``. Nothing is imported before it is asked
-for.
+``proxysample.backbones``, ``proxysample.searchers`` and ``proxysample.operations``. Nothing is
+imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Registry(Generic[T]):
         self.group = group
         self.base = base
         self.noun = noun or kind
+        self._a_noun = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
         self._built_in = dict(built_in or {})
         self._registered: dict[str, T] = {}
         self._loaded: dict[str, T] = {}
@@ -113,12 +114,13 @@ class Registry(Generic[T]):
         found = id_of(entry) if name is None else name
         if not isinstance(found, str) or not _ID.fullmatch(found):
             raise InputError(
-                f"a {self.noun} is registered by an id such as 'my-{self.kind}', not {found!r}: "
+                f"{self._a_noun} is registered by an id such as 'my-{self.kind}', not {found!r}: "
                 f"give it an attribute id, or name='my-{self.kind}'"
             )
         if found in self and not replace and not _is_again(self._registered.get(found), entry):
             raise InputError(
-                f"there is a {self.noun} {found!r} already; choose another id, or pass replace=True"
+                f"there is {self._a_noun} {found!r} already; choose another id, or pass "
+                "replace=True"
             )
         self._registered[found] = entry
 
@@ -202,7 +204,7 @@ def _is_again(before: object, now: object) -> bool:
         (getattr(one, "__module__", None), getattr(one, "__qualname__", None))
         for one in (before, now)
     ]
-    return before is now or (names[0] == names[1] and None not in names[0])
+    return before == now or (names[0] == names[1] and None not in names[0])
 
 
 def id_of(entry: object) -> Any:
@@ -276,6 +278,7 @@ _REGISTRIES: dict[str, Registry[Any] | str] = {
     "reader": READERS,
     "backbone": BACKBONES,
     "searcher": "proxysample_nas.searchers.registry:SEARCHERS",
+    "operation": "proxysample_nas.space.operations:OPERATIONS",
 }
 
 
@@ -286,6 +289,23 @@ def registry_of(kind: str) -> Registry[Any]:
     found = _REGISTRIES[kind]
     registry: Registry[Any] = _import(found) if isinstance(found, str) else found
     return registry
+
+
+def registrations() -> Any:
+    """Give all that this process has registered, in a form that another one can unpickle."""
+    from joblib import wrap_non_picklable_objects
+
+    found = {one.kind: one.registered for one in loaded_registries() if one.registered}
+    # Classes that a notebook or a script defines cannot be imported elsewhere: they travel with
+    # their code.
+    return wrap_non_picklable_objects(found, keep_wrapper=False) if found else found
+
+
+def register_again(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Register what `registrations` gave in another process."""
+    for kind, entries in found.items():
+        for name, entry in entries.items():
+            registry_of(kind).register(entry, name, replace=True)
 
 
 def loaded_registries() -> list[Registry[Any]]:
@@ -312,7 +332,7 @@ def register(
 def register(
     entry: Any = None, *, kind: str | None = None, name: str | None = None, replace: bool = False
 ) -> Any:
-    """Give a sampler, keeping rule, reader, backbone or searcher an id, in this process.
+    """Give a sampler, rule, reader, backbone, searcher or operation an id, in this process.
 
     From then on it is found by its id wherever one is asked for: by `create_sampler`, by studies
     and by their workers. A package that is installed names it as an entry point instead, and then
@@ -321,11 +341,11 @@ def register(
     Parameters
     ----------
     entry : object, optional
-        A subclass of `Sampler`, `KeepingRule` or `Searcher`, or a function: a
+        A subclass of `Sampler`, `KeepingRule` or `Searcher`, an `Operation`, or a function: a
         reader takes the text after the colon of ``"name:PATH"`` and gives
         `proxysample.data.Splits`, a backbone takes nothing and gives an ``nn.Module``. Left out,
         this is a decorator.
-    kind : {"sampler", "rule", "reader", "backbone", "searcher"}, optional
+    kind : {"sampler", "rule", "reader", "backbone", "searcher", "operation"}, optional
         Told by the class; functions need it.
     name : str, optional
         The id; by default the entry's attribute ``id``, or ``name``.

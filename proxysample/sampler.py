@@ -39,7 +39,7 @@ from proxysample.keeping import (
 from proxysample.ranking import Ranking
 
 if TYPE_CHECKING:
-    from proxysample.reporting.report import Report
+    from proxysample.report import Report
 
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
@@ -298,7 +298,7 @@ class Sampler(BaseEstimator, abc.ABC):
         Report
             Print it as text, or ``report.save("report.html")``.
         """
-        from proxysample.reporting.report import build_report
+        from proxysample.report import build_report
 
         check_ratio(r)
         return build_report(self.rank(dataset, y), self._read(dataset, y), r)

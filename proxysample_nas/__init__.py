@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from proxysample_nas.searchers.result import SearchResult
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.network import CellNetwork
-    from proxysample_nas.study import Lookup, Study, StudyConfiguration, Transfer, preset
+    from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace
+    from proxysample_nas.study.grid.configuration import StudyConfiguration
+    from proxysample_nas.study.grid.judging import Lookup, Transfer
+    from proxysample_nas.study.grid.presets import preset
+    from proxysample_nas.study.study import Study
     from proxysample_nas.training.evaluation import Evaluation
+    from proxysample_nas.training.trained import TrainedCell
     from proxysample_nas.training.trainer import CellTrainer
 
     __version__: str
@@ -35,6 +40,7 @@ __all__ = [
     "DARTS",
     "ENAS",
     "GDAS",
+    "NAS_BENCH_201",
     "Augmentation",
     "Cell",
     "CellNetwork",
@@ -43,12 +49,15 @@ __all__ = [
     "LabelledImages",
     "Lookup",
     "Normalization",
+    "Operation",
     "RandomSearch",
     "SearchCollapseWarning",
     "SearchResult",
+    "SearchSpace",
     "Searcher",
     "Study",
     "StudyConfiguration",
+    "TrainedCell",
     "Transfer",
     "__version__",
     "create_searcher",
@@ -81,14 +90,13 @@ if not TYPE_CHECKING:
             "proxysample_nas.searchers.result": ["SearchResult"],
             "proxysample_nas.space.cell": ["Cell"],
             "proxysample_nas.space.network": ["CellNetwork"],
-            "proxysample_nas.study": [
-                "Lookup",
-                "Study",
-                "StudyConfiguration",
-                "Transfer",
-                "preset",
-            ],
+            "proxysample_nas.space.operations": ["NAS_BENCH_201", "Operation", "SearchSpace"],
+            "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
+            "proxysample_nas.study.grid.judging": ["Lookup", "Transfer"],
+            "proxysample_nas.study.grid.presets": ["preset"],
+            "proxysample_nas.study.study": ["Study"],
             "proxysample_nas.training.evaluation": ["Evaluation"],
+            "proxysample_nas.training.trained": ["TrainedCell"],
             "proxysample_nas.training.trainer": ["CellTrainer"],
         },
         ["data", "drawing", "searchers", "space", "study", "training"],

@@ -92,7 +92,8 @@ def search(
     if output is not None:
         result.save(output)
     if drawing is not None:
-        save_drawing(result.cell, drawing, f"{searcher} on {len(train):,} images of {dataset}")
+        title = f"{searcher} on {len(train):,} images of {dataset}"
+        save_drawing(result.cell, drawing, title, result.space)
     typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
     typer.echo(str(result.cell))
 
@@ -112,10 +113,15 @@ def evaluate(
         list[str] | None,
         typer.Option("--param", help="A parameter of CellTrainer, name=value. Repeat."),
     ] = None,
+    save_network: Annotated[
+        Path | None,
+        typer.Option("--save-network", help="The network, as .safetensors; NAME-SEED if several."),
+    ] = None,
 ) -> None:
     """Train a cell's network from scratch on the training part and judge it on the test part."""
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
+    from proxysample_nas.training.trained import check_network_paths
     from proxysample_nas.training.trainer import CellTrainer
 
     judged = Cell.from_string(cell)
@@ -125,8 +131,9 @@ def evaluate(
         trainer = CellTrainer.from_recipe(recipe, **parameters)
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
+    paths = check_network_paths(save_network, trainer.seeds)
     splits = load_dataset(dataset)
-    result = trainer.evaluate(judged, splits.train, splits.require_test())
+    result = trainer.evaluate(judged, splits.train, splits.require_test(), keep_network=bool(paths))
     seeds = ", ".join(
         f"{accuracy:.2f} (seed {seed})"
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)
@@ -136,3 +143,6 @@ def evaluate(
         f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
+    for trained, path in zip(result.trained, paths, strict=True):
+        trained.save(path)
+        typer.echo(f"network: {path}")

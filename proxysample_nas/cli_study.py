@@ -207,11 +207,11 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
 
 
 def _run(study: Study, **options: Any) -> int:
-    from proxysample_nas.study.running.interruption import StudyInterrupted
+    from proxysample.experiments.runner import RunInterrupted
 
     try:
         return study.run(**options)
-    except StudyInterrupted as interruption:
+    except RunInterrupted as interruption:
         typer.secho(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
             fg="yellow",

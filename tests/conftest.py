@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from textwrap import dedent
 
 # Test processes run side by side; threads that wait for one another's cores turn milliseconds
 # into seconds. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+from proxysample.registry import loaded_registries
+
+from .forked import Forked, forkserver
 
 
 @pytest.fixture
@@ -23,3 +29,60 @@ def command_line(capsys, monkeypatch):
         return int(end.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Forked]]:
+    """Start a process that runs a program as ``python -c`` does; what still runs is killed."""
+    folder = tmp_path_factory.mktemp("forked")
+    started = []
+
+    def start(code: str, *words: str) -> Forked:
+        own = folder / str(len(started))
+        own.mkdir()
+        started.append(Forked(code, words, own))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study's workers begin at once, as copies of a process that has imported everything."""
+    original = multiprocessing.get_context
+
+    def get_context(method: str | None = None) -> object:
+        return forkserver() if method == "spawn" else original(method)
+
+    monkeypatch.setattr(multiprocessing, "get_context", get_context)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered():
+    """Take back what a test registers."""
+    before = {registry.kind: registry.registered for registry in loaded_registries()}
+    yield
+    for registry in loaded_registries():
+        for name in registry.registered.keys() - before.get(registry.kind, {}).keys():
+            registry.unregister(name)
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """Install a package into a folder on the path: a module, and what an installer writes."""
+
+    def install(name: str, module: str, entry_points: str, folder=tmp_path) -> None:
+        (folder / f"{name}.py").write_text(dedent(module))
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(dedent(entry_points))
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield install
+    for module in {path.stem for path in tmp_path.glob("*.py")} & sys.modules.keys():
+        del sys.modules[module]

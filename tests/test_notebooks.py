@@ -10,16 +10,29 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "examples" / "notebooks"
 # What a reader waits for is more than a test needs to show that every cell works.
+SPLITS = "train, test = splits.train, splits.require_test()"
 SMALL_BUDGET = {
-    "shrink_your_dataset.ipynb": {"N_STEPS = 300": "N_STEPS = 5"},
+    "shrink_your_dataset.ipynb": {
+        "N_STEPS = 300": "N_STEPS = 5",
+        SPLITS: (
+            "train, test = splits.train, splits.require_test()\n"
+            "train = type(train)(train.images[:300], train.targets[:300])"
+        ),
+    },
     "study_in_small.ipynb": {
         "EPOCHS = 4": "EPOCHS = 1",
         "N_TRAIN = 2000": "N_TRAIN = 200",
+        "ratios=[0.5, 0.25]": "ratios=[0.5]",
         "seconds_each=0.5": "seconds_each=0.0",
     },
     "why_a_search_collapses.ipynb": {
         "N_EPOCHS = 24": "N_EPOCHS = 2",
         "epochs=6": "epochs=1",
+        SPLITS: (
+            "from torch.utils.data import Subset\n"
+            "train = Subset(splits.train, range(200))\n"
+            "test = Subset(splits.require_test(), range(50))"
+        ),
     },
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,7 +183,8 @@ class GivenRanking(Sampler):
         self.check_parameters()
         ranking = self.read()
         ranking.check_dataset(dataset, y)
-        self.ranking_ = ranking
+        # Reports and studies state what a scoring took.
+        self.ranking_ = replace(ranking, provenance={"seconds": 0.0, **ranking.provenance})
         self.scores_ = ranking.scores
         self.n_samples_ = len(ranking)
         return self

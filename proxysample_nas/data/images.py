@@ -116,11 +116,43 @@ def load_images(
         known = dataset.classes if classes is None else _class_names(classes)
     else:
         samples = Samples(dataset, y)
-        images = torch.from_numpy(_channels_first(samples.images))
+        images = _pixels(samples)
         labels = samples.required_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
     codes = torch.from_numpy(_encode(labels, known))
     return LabelledImages(images.to(target), codes.to(target), known)
+
+
+def load_pixels(dataset: Any, *, device: str | torch.device = "auto") -> Tensor:
+    """Read the images of a dataset, whose labels are not looked at, onto the device.
+
+    Parameters
+    ----------
+    dataset : object
+        See `load_images`; it need not have labels.
+    device : str or torch.device
+        See `resolve_device`.
+
+    Returns
+    -------
+    Tensor of shape (n, c, h, w), uint8 or float32 in [0, 1]
+
+    Raises
+    ------
+    InputError
+        See `load_images`.
+
+    Examples
+    --------
+    >>> load_pixels(np.zeros((3, 8, 8), dtype=np.uint8), device="cpu").shape
+    torch.Size([3, 1, 8, 8])
+    """
+    images = dataset.images if isinstance(dataset, LabelledImages) else _pixels(Samples(dataset))
+    return images.to(resolve_device(device))
+
+
+def _pixels(samples: Samples) -> Tensor:
+    return torch.from_numpy(_channels_first(samples.images))
 
 
 def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from proxysample.device import is_traced
 from proxysample.errors import InputError
+from proxysample.records import Number, Record
 
 # Images are measured so many at a time, so that float64 copies stay small.
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Normalization:
+class Normalization(Record, title="a normalisation"):
     """Mean and standard deviation of each channel, for pixels in [0, 1].
 
     Parameters
@@ -36,8 +38,8 @@ class Normalization:
     tensor([[[[-1.,  1.]]]], dtype=torch.float64)
     """
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
 
     def __post_init__(self) -> None:
         values = torch.tensor([*self.mean, *self.std], dtype=torch.float64)
@@ -116,3 +118,42 @@ class Normalization:
 def _pixel_scale(images: Tensor) -> float:
     """Factor that brings raw pixels to [0, 1]."""
     return 1.0 if images.is_floating_point() else 1 / 255
+
+
+class Normalize(nn.Module):
+    """A normalisation as a network's first layer, the same bits as batches have in training.
+
+    Parameters
+    ----------
+    normalization : Normalization
+
+    Examples
+    --------
+    >>> half = Normalize(Normalization(mean=(0.5,), std=(0.5,)))
+    >>> half(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)).round(decimals=5).tolist()
+    [[[[-1.0, 1.0]]]]
+    >>> half(torch.tensor([[[[0.0, 0.5]]]])).tolist()
+    [[[[-1.0, 0.0]]]]
+    """
+
+    scale: Tensor
+    byte_scale: Tensor
+    shift: Tensor
+
+    def __init__(self, normalization: Normalization) -> None:
+        super().__init__()
+        shape = (0, len(normalization.mean), 1, 1)
+        for name, dtype in (("scale", torch.float32), ("byte_scale", torch.uint8)):
+            scale, shift = normalization.scale_and_shift(torch.zeros(shape, dtype=dtype))
+            self.register_buffer(name, scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise images (b, c, h, w) of bytes or of numbers in [0, 1]."""
+        if not is_traced() and images.shape[1:2] != self.shift.shape[:1]:
+            raise InputError(
+                f"images must have the shape (batch, {len(self.shift)}, height, width), not "
+                f"{tuple(images.shape)}"
+            )
+        scale = self.scale if images.is_floating_point() else self.byte_scale
+        return torch.addcmul(self.shift, images.to(scale.dtype), scale)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 from sklearn.base import clone
 
 from proxysample.checks import Constraints, check_values, constraints_of, plain_number
+from proxysample.digests import as_plain, has_arrays
 from proxysample.errors import InputError
 from proxysample_nas.searchers.result import SearchResult
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
@@ -229,6 +230,8 @@ def _as_json(value: Any) -> Any:
         }
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
+    if has_arrays(value):
+        return as_plain(value, "a parameter")
     return plain_number(value)
 
 

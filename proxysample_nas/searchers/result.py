@@ -230,6 +230,11 @@ class SearchResult(Record, title="the result of a search"):
         return self.history[-1].cell if self.final_choice is None else self.final_choice.cell
 
     @property
+    def space(self) -> SearchSpace:
+        """What the search chose from; `InputError` where an operation is not registered."""
+        return _space_of(self.facts.parameters)
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time of all epochs, those before a resumption included, and the choice."""
         choosing = 0.0 if self.final_choice is None else self.final_choice.seconds
@@ -317,7 +322,7 @@ def check_operations(
         If the space has an operation that is not registered, an edge has not one number for each
         operation, or one was kept that is not in the space.
     """
-    space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+    space = _space_of(parameters)
     decisions = () if choice is None else choice.decisions
     rows = [row for record in history for row in record.architecture_weights]
     rows += [row for decision in decisions for row in (decision.losses, decision.accuracies)]
@@ -329,3 +334,7 @@ def check_operations(
         )
     for decision in decisions:
         space.index(decision.operation)
+
+
+def _space_of(parameters: Mapping[str, Any]) -> SearchSpace:
+    return SearchSpace.of(parameters.get("space", NAS_BENCH_201))

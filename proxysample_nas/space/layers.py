@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from proxysample.device import is_traced
+
 
 def average_pool(features: torch.Tensor) -> torch.Tensor:
     """Apply ``avg_pool_3x3``: stride 1, the padding left out of every mean.
@@ -23,7 +25,10 @@ def average_pool(features: torch.Tensor) -> torch.Tensor:
     >>> average_pool(torch.ones(1, 1, 2, 2)).unique()
     tensor([1.])
     """
-    if features.device.type != "cpu" or features.dtype != torch.float32:
+    # Where a network is exported, other programs get the operation by its own name: ONNX knows
+    # none with a divisor of one's own, and would compute something else without a word.
+    exported = is_traced() or torch.compiler.is_compiling()
+    if exported or features.device.type != "cpu" or features.dtype != torch.float32:
         return F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
     # On a CPU a depthwise convolution takes a fifth to a half of the time of avg_pool2d.
     channels, height, width = features.shape[1:]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from proxysample.errors import InputError, unknown_name
+from proxysample.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,62 +129,45 @@ _BUILT_IN = (
 """In the order of NAS-Bench-201, under the names of the paper, in colours of Okabe & Ito (2008),
 which colour-blind readers can tell apart."""
 
-_OPERATIONS = {operation.name: operation for operation in _BUILT_IN}
-
-
-def register_operation(operation: Operation) -> Operation:
-    """Make an operation known by its name to cells, search spaces and saved results.
-
-    Parameters
-    ----------
-    operation : Operation
-
-    Returns
-    -------
-    Operation
-        The same.
-
-    Raises
-    ------
-    InputError
-        If another operation has the name. The same one again, as when a notebook's cell is run
-        twice, takes the place of the first.
-
-    Examples
-    --------
-    >>> register_operation(Operation("none", "zero", "#000000"))
-    Traceback (most recent call last):
-    ...
-    proxysample.errors.InputError: there is another operation 'none' already; give this one
-    another name
-    """
-    known = _OPERATIONS.get(operation.name)
-    if known is not None and (known != operation or known in _BUILT_IN):
-        raise InputError(
-            f"there is another operation {operation.name!r} already; give this one another name"
-        )
-    _OPERATIONS[operation.name] = operation
-    return operation
+OPERATIONS: Registry[Operation] = Registry(
+    "operation",
+    "proxysample.operations",
+    {operation.name: operation for operation in _BUILT_IN},
+    base="proxysample_nas.space.operations:Operation",
+)
 
 
 def list_operations() -> list[str]:
-    """List the names of all operations that are registered.
+    """List the names of all operations: ours, then those registered, then those of plug-ins.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
     >>> list_operations()[:5]
     ['none', 'skip_connect', 'nor_conv_1x1', 'nor_conv_3x3', 'avg_pool_3x3']
     """
-    return list(_OPERATIONS)
+    return list(OPERATIONS)
 
 
 def get_operation(name: str) -> Operation:
     """Look an operation up by its name.
 
+    Parameters
+    ----------
+    name : str
+        One of `list_operations`.
+
+    Returns
+    -------
+    Operation
+
     Raises
     ------
     InputError
-        If none is registered under it; the message suggests the nearest.
+        If none is known by it; the message suggests the nearest.
 
     Examples
     --------
@@ -191,10 +175,15 @@ def get_operation(name: str) -> Operation:
     3
     """
     given: object = name
-    if not isinstance(given, str) or name not in _OPERATIONS:
-        unknown = unknown_name("operation", name, _OPERATIONS)
-        raise InputError(f"{unknown}. One of your own is registered first: register_operation(...)")
-    return _OPERATIONS[name]
+    if not isinstance(given, str) or name not in OPERATIONS:
+        unknown = unknown_name("operation", name, OPERATIONS)
+        raise InputError(f"{unknown}. One of your own has to be registered first: register(...)")
+    operation = OPERATIONS.get(name)
+    if operation.name != name:
+        raise InputError(
+            f"the operation {operation.name!r} is registered as {name!r}; its id has to be its name"
+        )
+    return operation
 
 
 def in_fixed_order(names: Iterable[str]) -> list[str]:
@@ -349,10 +338,10 @@ class SearchSpace:
 
 def _registered_name(given: object) -> str:
     if isinstance(given, Operation):
-        if _OPERATIONS.get(given.name) is not given:
+        if given.name not in OPERATIONS or OPERATIONS.get(given.name) is not given:
             raise InputError(
                 f"the operation {given.name!r} is not registered, so that no cell with it could be "
-                "read; call register_operation(...) first"
+                "read; call proxysample.register(...) first"
             )
         return given.name
     return get_operation(given).name  # type: ignore[arg-type]  # which it checks

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from proxysample.checks import POSITIVE_INTEGER
+from proxysample.device import is_traced
 from proxysample.errors import InputError
 from proxysample_nas.space.initialization import materialize
 
@@ -114,6 +115,9 @@ class Skeleton(nn.Module):
             POSITIVE_INTEGER.check(name, size)
         self.in_channels = in_channels
         self.autocast_dtype = autocast_dtype
+        self.channels = channels
+        self.cells_per_stage = cells_per_stage
+        self.n_classes = n_classes
         widths = [channels * 2**stage for stage in range(N_STAGES)]
         with torch.device("meta"):
             self.stem = nn.Sequential(
@@ -134,7 +138,9 @@ class Skeleton(nn.Module):
                 nn.Flatten(),
                 nn.Linear(widths[-1], n_classes),
             )
-        materialize(self, generator)
+        # Under ``torch.device("meta")`` a network stays there, without memory, to be loaded into.
+        if torch.get_default_device().type != "meta":
+            materialize(self, generator)
 
     def propagate(
         self, images: torch.Tensor, run_cell: Callable[[nn.Module, torch.Tensor], torch.Tensor]
@@ -157,7 +163,9 @@ class Skeleton(nn.Module):
         InputError
             If `images` does not have that shape and kind.
         """
-        self._check_images(images)
+        # A trace would tell of every comparison of a shape that it cannot follow it.
+        if not is_traced():
+            self._check_images(images)
         if self.autocast_dtype is None:
             return self._propagate(images, run_cell)
         with torch.autocast(images.device.type, self.autocast_dtype):

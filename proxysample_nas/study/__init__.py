@@ -2,327 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from proxysample.errors import unknown_name
-from proxysample_nas.study.executors import ExecutorName
-from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
-from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Lookup, Transfer
-from proxysample_nas.study.grid.presets import PRESETS, preset
-from proxysample_nas.study.reports.accuracy_table import accuracy_table
-from proxysample_nas.study.reports.documents import (
-    accuracy_documents,
-    markdown_document,
-    save_documents,
-)
-from proxysample_nas.study.reports.figures import draw_figure
-from proxysample_nas.study.reports.report import write_report
-from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.rows import Row, read_configuration, read_rows
-from proxysample_nas.study.running.run import run_study
-from proxysample_nas.study.store.store import Store, store_path
+from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from proxysample.experiments.runner import RunInterrupted
+    from proxysample_nas.study.forecast.estimate import StudyEstimate
+    from proxysample_nas.study.forecast.status import StudyStatus
+    from proxysample_nas.study.grid.component import Component
+    from proxysample_nas.study.grid.configuration import StudyConfiguration
+    from proxysample_nas.study.grid.judging import Lookup, Transfer
+    from proxysample_nas.study.grid.presets import PRESETS, preset
+    from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
+    from proxysample_nas.study.store import StudyStore
+    from proxysample_nas.study.study import Study
 
 __all__ = [
     "PRESETS",
+    "CellAccuracy",
     "Component",
+    "FoundCell",
     "Lookup",
-    "Store",
+    "Row",
+    "RunInterrupted",
     "Study",
     "StudyConfiguration",
+    "StudyEstimate",
+    "StudyStatus",
+    "StudyStore",
     "Transfer",
     "preset",
 ]
 
-
-class Study:
-    """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
-
-    Each sampler scores the training part once, each searcher searches on each cut and on the
-    full data, and each distinct cell is trained from scratch on the full data and judged on the
-    test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
-    goes on where it stopped, and ends in the same table.
-
-    Parameters
-    ----------
-    samplers, searchers : iterable of str
-        Ids such as ``"cc-or"`` or ``"km-or:n_clusters=50"``.
-    ratios : iterable of float
-        Fractions to keep, each below 1.
-    folder : str or Path
-        Made where it does not exist. Holds the store and the tables.
-    **settings
-        Other attributes of `StudyConfiguration`, such as ``dataset`` and ``channels``.
-
-    Raises
-    ------
-    InputError
-        If a setting cannot be used; nothing has been run by then.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> study = Study(
-    ...     dataset="digits", n_train=100, samplers=["rs"], ratios=[0.5],
-    ...     searchers=["darts-v1:n_nodes=2,channels=4,cells_per_stage=1,epochs=1"], channels=[4],
-    ...     seeds=[777], training={"epochs": 1, "cells_per_stage": 1}, folder=tempfile.mkdtemp(),
-    ... )
-    >>> study.run(progress=False)
-    0
-    >>> [(row.method.rstrip("*"), row.n_kept) for row in study.rows("darts-v1")]
-    [('Full DS', 100), ('RS', 50)]
-    """
-
-    def __init__(
-        self,
-        *,
-        samplers: Iterable[str | Component],
-        searchers: Iterable[str | Component],
-        ratios: Iterable[float],
-        folder: str | Path = "results/study",
-        **settings: Any,
-    ) -> None:
-        self.folder = Path(folder)
-        self.configuration = StudyConfiguration.build(
-            samplers=samplers, searchers=searchers, ratios=ratios, **settings
-        )
-
-    @classmethod
-    def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
-        """Create a study from a configuration, such as a preset's."""
-        study = cls.__new__(cls)
-        study.folder, study.configuration = Path(folder), configuration
-        return study
-
-    @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """Open a study that was run before, for its tables.
-
-        Parameters
-        ----------
-        folder : str or Path
-
-        Returns
-        -------
-        Study
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
-        store = Store(store_path(Path(folder)), must_exist=True)
-        return cls.from_configuration(folder, read_configuration(store)[0])
-
-    @property
-    def store(self) -> Store:
-        """The finished experiments."""
-        return Store(store_path(self.folder))
-
-    def run(
-        self,
-        *,
-        executor: ExecutorName | None = None,
-        n_workers: int | None = 1,
-        n_threads: int = 1,
-        n_gpus: float | None = None,
-        address: str | None = None,
-        progress: bool = True,
-        retry_failed: bool = False,
-    ) -> int:
-        """Run what the store lacks, beside others that may be running the same study.
-
-        Parameters
-        ----------
-        executor : {"in-process", "processes", "ray"}, optional
-            Where experiments run; the results do not depend on it. By default in this process
-            where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
-        n_workers : int, optional
-            How many run side by side. None is one for each `n_threads` cores, or one where
-            there is a GPU; on Ray, as many as the cluster has room for. Several processes need
-            a script with ``if __name__ == "__main__":``, as all of Python's processes do.
-        n_threads : int
-            Threads of each experiment on a CPU.
-        n_gpus : float, optional
-            On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
-        address : str, optional
-            Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
-        progress : bool
-            Show progress bars.
-        retry_failed : bool
-            Run experiments again that failed before.
-
-        Returns
-        -------
-        int
-            How many experiments have failed; their errors are in ``store.failures()``.
-
-        Raises
-        ------
-        InputError
-            If the data cannot be read, or an option cannot be used.
-        StudyInterrupted
-            On Ctrl-C or SIGTERM; it is a `KeyboardInterrupt`. What had finished is kept, and
-            the next run goes on from there.
-        """
-        return run_study(
-            self.configuration,
-            self.folder,
-            executor=executor,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            n_gpus=n_gpus,
-            address=address,
-            progress=progress,
-            retry_failed=retry_failed,
-        )
-
-    def estimate(
-        self,
-        *,
-        n_workers: int | None = 1,
-        n_threads: int = 1,
-        seconds_each: float = 4.0,
-        progress: bool = True,
-    ) -> StudyEstimate:
-        """Foretell how long the rest takes on this machine, by timing a little; write nothing.
-
-        Parameters
-        ----------
-        n_workers, n_threads : int
-            See `run`.
-        seconds_each : float
-            How long each sampler, searcher and width is timed, where its shortest run leaves a
-            choice.
-        progress : bool
-            Whether a bar shows at a terminal.
-
-        Returns
-        -------
-        StudyEstimate
-
-        Raises
-        ------
-        InputError
-            If the data cannot be read.
-        """
-        return estimate_study(
-            self.configuration,
-            self.folder,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            seconds_each=seconds_each,
-            progress=progress,
-        )
-
-    def status(self) -> StudyStatus:
-        """Read from the store alone how far the study has come.
-
-        Returns
-        -------
-        StudyStatus
-
-        Raises
-        ------
-        InputError
-            If the study has not been run yet.
-        """
-        return StudyStatus.read(Store(store_path(self.folder), must_exist=True))
-
-    def rows(self, searcher: str) -> list[Row]:
-        """Read the lines of one searcher's table; see `proxysample_nas.study.results.rows.Row`."""
-        return read_rows(self.store, self._searcher(searcher))
-
-    def _searcher(self, name: str) -> Component:
-        found = [c for c in self.configuration.searchers if name in (c.name, c.label)]
-        if not found:
-            raise unknown_name(
-                "searcher of this study", name, [c.name for c in self.configuration.searchers]
-            )
-        return found[0]
-
-    def table(self, searcher: str | None = None) -> str:
-        """Write one searcher's table, and how it came about, as Markdown.
-
-        Parameters
-        ----------
-        searcher : str, optional
-            Its id; the study's first by default.
-
-        Returns
-        -------
-        str
-        """
-        component = self._searcher(searcher or self.configuration.searchers[0].name)
-        return markdown_document(accuracy_table(self.results(), component))
-
-    def save_tables(self) -> list[Path]:
-        """Write every searcher's table as CSV and Markdown into the study's folder.
-
-        Returns
-        -------
-        list of Path
-            The files.
-        """
-        results = self.results()
-        documents: dict[str, str] = {}
-        for component in results.configuration.searchers:
-            documents |= accuracy_documents(results, component)
-        return save_documents(documents, self.folder)
-
-    def results(self) -> StudyResults:
-        """Read all that a report shows from the store."""
-        return StudyResults.read(Store(store_path(self.folder), must_exist=True))
-
-    def figure(self, name: str) -> Figure:
-        """Draw one of the paper's figures.
-
-        Parameters
-        ----------
-        name : {"time-and-accuracy", "best-cells", "parameter-free-cells", "edge-distribution"}
-            See `proxysample_nas.study.reports.figures.FIGURES`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Not known to pyplot, so nothing has to be closed.
-
-        Raises
-        ------
-        InputError
-            If there is no such figure, or nothing to draw yet.
-        MissingDependencyError
-            If matplotlib is not installed (extra ``plots``).
-        """
-        return draw_figure(self.results(), name)
-
-    def report(self, page: str | Path | None = None) -> list[Path]:
-        """Write every table and figure, and one page with all of them, from the store alone.
-
-        Parameters
-        ----------
-        page : str or Path, optional
-            Of the page; ``report/report.html`` in the study's folder by default.
-
-        Returns
-        -------
-        list of Path
-            The files, the page first; all others are in ``report/`` in the study's folder.
-
-        Raises
-        ------
-        InputError
-            If no study was run in the folder, or a file cannot be written.
-        MissingDependencyError
-            If matplotlib is not installed (extra ``plots``).
-        """
-        return write_report(
-            self.results(), self.folder / "report", None if page is None else Path(page)
-        )
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "proxysample.experiments.runner": ["RunInterrupted"],
+            "proxysample_nas.study.forecast.estimate": ["StudyEstimate"],
+            "proxysample_nas.study.forecast.status": ["StudyStatus"],
+            "proxysample_nas.study.grid.component": ["Component"],
+            "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
+            "proxysample_nas.study.grid.judging": ["Lookup", "Transfer"],
+            "proxysample_nas.study.grid.presets": ["PRESETS", "preset"],
+            "proxysample_nas.study.results": ["CellAccuracy", "FoundCell", "Row"],
+            "proxysample_nas.study.store": ["StudyStore"],
+            "proxysample_nas.study.study": ["Study"],
+        },
+    )

@@ -9,12 +9,14 @@ from proxysample.lazy import lazy_exports
 if TYPE_CHECKING:
     from proxysample_nas.training.evaluation import Evaluation, TrainingRun
     from proxysample_nas.training.optimization import DivergenceError
+    from proxysample_nas.training.trained import TrainedCell
     from proxysample_nas.training.trainer import CellTrainer
 
 __all__ = [
     "CellTrainer",
     "DivergenceError",
     "Evaluation",
+    "TrainedCell",
     "TrainingRun",
 ]
 
@@ -24,6 +26,7 @@ if not TYPE_CHECKING:
         {
             "proxysample_nas.training.evaluation": ["Evaluation", "TrainingRun"],
             "proxysample_nas.training.optimization": ["DivergenceError"],
+            "proxysample_nas.training.trained": ["TrainedCell"],
             "proxysample_nas.training.trainer": ["CellTrainer"],
         },
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample.records import Amount, Count, Integer, Measure, Percent, Record
+from proxysample.records import UNWRITTEN, Amount, Count, Integer, Measure, Percent, Record
 from proxysample_nas.space.cell import Cell
+
+if TYPE_CHECKING:
+    from proxysample_nas.training.trained import TrainedCell
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Evaluation(Record, title="an evaluation"):
     ----------
     runs : sequence of TrainingRun
         At least one, all of the same cell and split.
+    trained : sequence of TrainedCell
+        The networks of the runs, where ``evaluate(..., keep_network=True)`` kept them; they are
+        no part of the JSON, and files of their own are written by their ``save``.
 
     Raises
     ------
@@ -74,9 +81,13 @@ class Evaluation(Record, title="an evaluation"):
     """
 
     runs: tuple[TrainingRun, ...]
+    trained: tuple[TrainedCell, ...] = field(
+        default=(), metadata=UNWRITTEN, compare=False, repr=False
+    )
 
-    def __init__(self, runs: Sequence[TrainingRun]) -> None:
+    def __init__(self, runs: Sequence[TrainingRun], trained: Sequence[TrainedCell] = ()) -> None:
         object.__setattr__(self, "runs", tuple(runs))
+        object.__setattr__(self, "trained", tuple(trained))
         kinds = {(run.cell, run.split, run.n_train, run.n_test) for run in runs}
         if len(kinds) != 1:
             raise InputError(

@@ -34,13 +34,15 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
 from proxysample_nas.space.precision import PRECISION, Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
-from proxysample_nas.training.fitting import measure_accuracy, train_epoch
 from proxysample_nas.training.optimization import (
     check_loss,
     check_momentum,
     cosine_learning_rate,
+    measure_accuracy,
     set_learning_rate,
+    train_epoch,
 )
+from proxysample_nas.training.trained import TrainedCell
 
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {"learning_rate": 0.01},
@@ -170,7 +172,41 @@ class CellTrainer:
             raise unknown_name("recipe", recipe, RECIPES)
         return cls(**(RECIPES[recipe] | overrides))
 
-    def evaluate(self, cell: Cell, train: Any, test: Any, *, split: str = "test") -> Evaluation:
+    def fit(self, cell: Cell, train: Any, *, seed: int | None = None) -> TrainedCell:
+        """Train one network, to be used.
+
+        Parameters
+        ----------
+        cell : Cell
+            The same in all places of the network.
+        train : object
+            A dataset that `load_images` reads, or `LabelledImages`.
+        seed : int, optional
+            See `train_once`; by default the first of `seeds`.
+
+        Returns
+        -------
+        TrainedCell
+            With the same weights as `train_once` evaluates, and no ``grad`` left in them.
+
+        Raises
+        ------
+        InputError, DivergenceError
+            See `train_once`.
+        """
+        seed = self.seeds[0] if seed is None else seed
+        SEED.check("seed", seed)
+        return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
+
+    def evaluate(
+        self,
+        cell: Cell,
+        train: Any,
+        test: Any,
+        *,
+        split: str = "test",
+        keep_network: bool = False,
+    ) -> Evaluation:
         """Train once per seed and summarise.
 
         Parameters
@@ -180,6 +216,9 @@ class CellTrainer:
             See `train_once`.
         split : str
             What to call the samples in `test`.
+        keep_network : bool
+            Whether to keep the network of every seed, as `Evaluation.trained`. The accuracies
+            are the same bits either way.
 
         Returns
         -------
@@ -190,10 +229,16 @@ class CellTrainer:
         InputError, DivergenceError
             See `train_once`.
         """
+        BOOLEAN.check("keep_network", keep_network)
         train, test = self._load(train, test)
-        return Evaluation(
-            [self.train_once(cell, train, test, seed, split=split) for seed in self.seeds]
-        )
+        runs = []
+        kept = []
+        for seed in self.seeds:
+            run, trained = self._evaluate_seed(cell, train, test, seed, split)
+            runs.append(run)
+            if keep_network:
+                kept.append(trained)
+        return Evaluation(runs, kept)
 
     def train_once(
         self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
@@ -227,8 +272,33 @@ class CellTrainer:
         SEED.check("seed", seed)
         seed = int(seed)
         train, test = self._load(train, test)
+        return self._evaluate_seed(cell, train, test, seed, split)[0]
+
+    def _evaluate_seed(
+        self, cell: Cell, train: LabelledImages, test: LabelledImages, seed: int, split: str
+    ) -> tuple[TrainingRun, TrainedCell]:
         start = time.perf_counter()
-        generator = torch.Generator().manual_seed(seed)
+        trained = self._fit(cell, train, seed)
+        loader = Loader(test, batch_size=self.batch_size, normalization=trained.normalization)
+        with deterministic_kernels():
+            accuracy = measure_accuracy(trained.network, loader)
+        run = TrainingRun(
+            cell=cell,
+            seed=trained.seed,
+            accuracy=accuracy,
+            split=split,
+            train_losses=trained.train_losses,
+            train_accuracy=trained.train_accuracy,
+            n_parameters=sum(weight.numel() for weight in trained.network.parameters()),
+            n_train=len(train),
+            n_test=len(test),
+            seconds=time.perf_counter() - start,
+            device=str(train.images.device),
+        )
+        return run, trained
+
+    def _fit(self, cell: Cell, train: LabelledImages, seed: int) -> TrainedCell:
+        generator = torch.Generator().manual_seed(int(seed))
         network = CellNetwork(
             cell,
             self.channels,
@@ -247,21 +317,15 @@ class CellTrainer:
         )
         with deterministic_kernels():
             losses, train_accuracy = self._train(network, loader, generator, f"seed {seed}")
-            accuracy = measure_accuracy(
-                network, Loader(test, batch_size=self.batch_size, normalization=normalization)
-            )
-        return TrainingRun(
-            cell=cell,
-            seed=seed,
-            accuracy=accuracy,
-            split=split,
+        network.zero_grad()
+        return TrainedCell(
+            network=network.eval(),
+            classes=train.classes,
+            image_shape=(train.n_channels, *train.image_size),
+            normalization=normalization,
+            seed=int(seed),
             train_losses=losses,
             train_accuracy=train_accuracy,
-            n_parameters=sum(weight.numel() for weight in network.parameters()),
-            n_train=len(train),
-            n_test=len(test),
-            seconds=time.perf_counter() - start,
-            device=str(train.images.device),
         )
 
     def _load(self, train: Any, test: Any) -> tuple[LabelledImages, LabelledImages]:

@@ -24,6 +24,9 @@ def main() -> None:
     for name in ("rs", "cc-rs", "km-or", "cc-or", "ae"):
         kept = proxysample.create_sampler(name).select(train, r=0.25)
         assert len(kept) == round(0.25 * len(train)), name
+    page = Path(tempfile.mkdtemp()) / "report.html"
+    proxysample.create_sampler("cc-or").report(train, r=0.25).save(page)
+    assert "cc-or keeps" in page.read_text()
     _needs("transfer", lambda: proxysample.create_sampler("tl").select(train, r=0.25))
     _try_a_study()
     print(f"the wheel of proxysample works without {', '.join(EXTRAS)}")  # noqa: T201
@@ -31,6 +34,7 @@ def main() -> None:
 
 def _try_a_study() -> None:
     from proxysample_nas.study import Study
+    from proxysample_nas.study.reports.report import to_html
 
     study = Study(
         dataset="digits",
@@ -45,6 +49,7 @@ def _try_a_study() -> None:
     )
     assert study.run(progress=False) == 0
     assert "CC-OR" in study.table()
+    assert "CC-OR" in to_html(study.results(), {}, {})
     _needs("plots", study.report)
     _needs("ray", lambda: study.run(progress=False, executor="ray", retry_failed=True))
 

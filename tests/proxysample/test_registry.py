@@ -21,7 +21,7 @@ from proxysample import (
     load_dataset,
     register,
 )
-from proxysample.registry import BACKBONES, READERS, RULES, SAMPLERS, Registry, registry_of
+from proxysample.registry import SAMPLERS, Registry, registry_of
 
 
 class Reverse(Sampler):
@@ -34,15 +34,6 @@ class Reverse(Sampler):
 
     def _score(self, samples, codes):
         return self.offset - np.arange(len(samples))
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays():
-    before = {id(one): one.registered for one in (SAMPLERS, RULES, READERS, BACKBONES)}
-    yield
-    for registry in (SAMPLERS, RULES, READERS, BACKBONES):
-        for name in registry.registered.keys() - before[id(registry)].keys():
-            registry.unregister(name)
 
 
 def test_a_registered_sampler_goes_by_its_id():
@@ -159,23 +150,6 @@ def test_a_registered_backbone_serves_by_its_name():
 def test_a_registry_is_found_by_its_kind():
     assert registry_of("sampler") is SAMPLERS
     assert registry_of("searcher").group == "proxysample.searchers"
-
-
-@pytest.fixture
-def plug_in(tmp_path, monkeypatch):
-    """Install a package into a folder on the path: a module, and what an installer writes."""
-
-    def install(name: str, module: str, entry_points: str, folder=tmp_path) -> None:
-        (folder / f"{name}.py").write_text(dedent(module))
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(dedent(entry_points))
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield install
-    for module in {path.stem for path in tmp_path.glob("*.py")} & sys.modules.keys():
-        del sys.modules[module]
 
 
 @pytest.fixture

@@ -58,9 +58,12 @@ class Page(HTMLParser):
     def __init__(self):
         super().__init__()
         self.images, self.links = 0, []
+        self.tags, self.attributes = [], set()
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
+        self.tags.append(tag)
+        self.attributes |= set(values)
         self.images += tag == "img"
         self.links += [values[name] for name in ("src", "href") if name in values]
 
@@ -94,6 +97,54 @@ def test_names_of_classes_are_escaped(digits, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "<b>" not in page
     assert "&lt;b&gt;7" in page
+
+
+HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}\" onerror='x' &lt;"
+
+
+def test_hostile_names_of_classes_samplers_and_files_are_shown_as_they_are(digits, tmp_path):
+    files = [f"{HOSTILE}{index}.png" for index in range(40)]
+    classes = [f"{HOSTILE}{label}" for label in range(10)]
+    dataset = ArrayDataset(digits.images[:40], digits.targets[:40], classes, files=files)
+    report = KMeansOutlierRemoval(n_clusters=2, random_state=0).report(dataset, 0.5)
+    report.ranking.provenance["sampler"] = HOSTILE
+    report.ranking.provenance["parameters"] = {HOSTILE: HOSTILE}
+    report.save(tmp_path / "report.html")
+    for text in ((tmp_path / "report.html").read_text(), report._repr_html_()):
+        page = Page()
+        page.feed(text)
+        assert "script" not in page.tags
+        assert not any(name.startswith("on") for name in page.attributes)
+        shown = html.unescape(text)
+        assert shown.count(HOSTILE) >= 10 + 2
+        assert "&amp;lt;" in text
+
+
+def test_a_notebook_shows_counts_and_scores_without_pictures(report):
+    text = report._repr_html_()
+    page = Page()
+    page.feed(text)
+    assert (page.images, page.links) == (0, [])
+    assert page.tags[0] == "div"
+    assert "body" not in page.tags
+    for words in (report.title, "once for every ratio", "Histogram of scores"):
+        assert words in html.unescape(text)
+    rows = re.findall(r"<tr><td>(\d)</td><td class=\"number\">(\d+)</td>\s*<td[^>]*>(\d+)<", text)
+    counts = [(one.name, str(one.n_kept), str(one.n_samples)) for one in report.classes]
+    assert rows == counts
+    # Styles are of the report alone, not of the notebook around it.
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    style = re.sub(r"/\*.*?\*/", "", style)
+    selectors = re.findall(r"(?:^|\})\s*(?:@media[^{]*\{)?\s*([^{}@]+)\{", style)
+    assert selectors
+    assert all(one.strip().startswith(".report") for s in selectors for one in s.split(","))
+
+
+def test_the_page_is_light_or_dark_and_fits_a_narrow_window(report, tmp_path):
+    report.save(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
 
 
 def test_classes_have_the_datasets_names(digits):

@@ -4,6 +4,37 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from torch.utils.data import Subset
+
+from proxysample.data.datasets import load_dataset
+from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.space.operations import NAS_BENCH_201
+
+
+@pytest.fixture(scope="session")
+def digits() -> Any:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="session")
+def proxy(digits: Any) -> Any:
+    """So few digits that a small search is over in seconds."""
+    return Subset(digits.train, range(200))
+
+
+@pytest.fixture
+def begun_collapsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradient searches begin with skip connections by far the likeliest."""
+    original = GradientSearcher._create_state
+
+    def with_skips(self: GradientSearcher, *args: Any) -> Any:
+        state = original(self, *args)
+        with torch.no_grad():
+            state.alphas[:, NAS_BENCH_201.index("skip_connect")] += 5
+        return state
+
+    monkeypatch.setattr(GradientSearcher, "_create_state", with_skips)
 
 
 @pytest.fixture(scope="session")

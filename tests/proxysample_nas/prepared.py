@@ -1,4 +1,4 @@
-"""A search's data, prepared as a search does it."""
+"""Small searches, and a search's data prepared as a search does it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,29 @@ from typing import Any
 
 import torch
 
+from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.searchers.data import SearchData, prepare_data
 from proxysample_nas.searchers.seeds import stream
+
+SMALL_SEARCH: dict[str, Any] = {
+    "n_nodes": 3,
+    "channels": 2,
+    "cells_per_stage": 1,
+    "epochs": 2,
+    "batch_size": 32,
+    "random_state": 0,
+    "device": "cpu",
+    "progress": False,
+}
+
+
+def small_search(name: str, **changes: Any) -> Searcher:
+    """Create a searcher of seconds; keyword arguments win."""
+    return create_searcher(name, **(SMALL_SEARCH | changes))
+
+
+def generator_of(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def prepared(train: Any, device: str = "cpu") -> SearchData:

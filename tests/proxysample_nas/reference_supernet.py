@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from proxysample_nas.space.cell import edges_of, n_edges
-from proxysample_nas.space.operations import NAS_BENCH_201
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet
 
 
@@ -30,7 +30,11 @@ def create_operation(
         return nn.Identity()
     if name == "avg_pool_3x3":
         return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    size = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name]
+    if name == "max_pool_3x3":
+        return nn.MaxPool2d(3, stride=1, padding=1)
+    if name == "sep_conv_3x3":
+        return separable_convolution(channels, affine, track_running_stats)
+    size = {"nor_conv_1x1": 1, "nor_conv_3x3": 3, "nor_conv_5x5": 5}[name]
     return nn.Sequential(
         nn.ReLU(),
         nn.Conv2d(channels, channels, size, padding=size // 2, bias=conv_bias),
@@ -38,14 +42,24 @@ def create_operation(
     )
 
 
+def separable_convolution(channels: int, affine: bool, track_running_stats: bool) -> nn.Module:
+    """Make what the supernet runs edge by edge."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine, track_running_stats=track_running_stats),
+    )
+
+
 class ReferenceCell(nn.Module):
-    def __init__(self, n_nodes: int, channels: int, *options: bool) -> None:
+    def __init__(
+        self, n_nodes: int, channels: int, operations: Sequence[str], *options: bool
+    ) -> None:
         super().__init__()
         self.n_nodes = n_nodes
         self.edges = nn.ModuleList(
-            nn.ModuleList(
-                create_operation(name, channels, *options) for name in NAS_BENCH_201.operations
-            )
+            nn.ModuleList(create_operation(name, channels, *options) for name in operations)
             for _ in range(n_edges(n_nodes))
         )
 
@@ -118,8 +132,10 @@ class ReferenceSupernet(nn.Module):
         affine: bool = False,
         track_running_stats: bool = True,
         conv_bias: bool = True,
+        space: SearchSpace = NAS_BENCH_201,
     ) -> None:
         super().__init__()
+        options = affine, track_running_stats, conv_bias
         self.stem = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(channels)
         blocks: list[nn.Module] = []
@@ -128,7 +144,7 @@ class ReferenceSupernet(nn.Module):
             if stage > 0:
                 blocks.append(ReferenceReduction(width // 2, width))
             for _ in range(cells_per_stage):
-                blocks.append(ReferenceCell(n_nodes, width, affine, track_running_stats, conv_bias))
+                blocks.append(ReferenceCell(n_nodes, width, space.operations, *options))
         self.blocks = nn.ModuleList(blocks)
         self.head_norm = nn.BatchNorm2d(4 * channels)
         self.classifier = nn.Linear(4 * channels, n_classes)
@@ -218,7 +234,7 @@ def _paired(
     for label, grouped, plain, group in _paired_modules(supernet, reference):
         wide = dict(getattr(grouped, f"named_{kind}")())
         for name, tensor in getattr(plain, f"named_{kind}")():
-            if name != "num_batches_tracked":
+            if not name.endswith("num_batches_tracked"):
                 first = group * tensor.shape[0]
                 rows = read(wide[name])[first : first + tensor.shape[0]]
                 pairs[f"{label}.{name}"] = rows, read(tensor)
@@ -241,9 +257,12 @@ def _paired_modules(
     cells = [cell for stage in supernet.stages for cell in stage]
     for index, (cell, plain_cell) in enumerate(zip(cells, reference.cells(), strict=True)):
         for edge, (source, target) in enumerate(edges_of(supernet.n_nodes)):
-            for name in ("nor_conv_1x1", "nor_conv_3x3"):
-                wide = cell.convolution(name, source)
-                plain = plain_cell.edges[edge][NAS_BENCH_201.index(name)]
-                label = f"cell {index} edge {edge} {name}"
-                yield f"{label} convolution", wide.convolution, plain[1], target - source - 1
-                yield f"{label} norm", wide.norm, plain[2], target - source - 1
+            for place, operation in enumerate(supernet.space):
+                plain = plain_cell.edges[edge][place]
+                label = f"cell {index} edge {edge} {operation.name}"
+                if operation.kind == "convolution":
+                    wide = cell.convolution(operation.name, source)
+                    yield f"{label} convolution", wide.convolution, plain[1], target - source - 1
+                    yield f"{label} norm", wide.norm, plain[2], target - source - 1
+                elif operation.kind == "module":
+                    yield label, cell.edge_modules[f"{operation.name}~{source}~{target}"], plain, 0

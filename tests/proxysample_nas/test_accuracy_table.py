@@ -2,18 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import shutil
-import subprocess
 
 import pytest
 
+from proxysample.rendering import NUMBER, Column
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.reports.accuracy_table import COST_COLUMNS, accuracy_table
-from proxysample_nas.study.reports.documents import accuracy_documents, all_documents
-from proxysample_nas.study.reports.latex import escape_latex, to_latex
-from proxysample_nas.study.reports.layout import Column, Layout, Section
-from proxysample_nas.study.reports.markdown import to_markdown
+from proxysample_nas.study.reports import accuracy_table as tables
+from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.report import accuracy_documents, all_documents, to_html
 
 from .written_store import CIFAR100, HALF_OF_CIFAR100, write_results
 
@@ -43,9 +39,8 @@ def one_search(folder, **settings):
 
 def lines(table, *headings):
     """The given columns of a table, line by line."""
-    names = [column.heading for column in table.columns]
-    places = [names.index(heading) for heading in headings]
-    return [tuple(line[i] for i in places) for s in table.sections for line in s.lines]
+    shown = {column.heading: column for column in table.shown}
+    return [tuple(shown[heading].text(row) for heading in headings) for row in table.rows]
 
 
 def test_one_search_is_the_papers_form(tmp_path):
@@ -64,8 +59,7 @@ def test_one_search_is_the_papers_form(tmp_path):
         ("CC-OR*", "0.5", "718", "31.0", "47.0", "5.0", "2.00"),
     ]
     assert lines(table, "cell")[0] == (str(CONVOLUTION),)
-    papers_form = table.without(*COST_COLUMNS)
-    headings = [column.heading for column in papers_form.columns]
+    headings = [column.heading for column in table.shown if column.in_latex]
     assert headings == ["Method", "r", "A, C=16", "A, C=32"]
 
 
@@ -174,66 +168,89 @@ def test_a_sampler_that_keeps_hard_samples_has_no_papers_numbers(tmp_path):
     ]
 
 
-NASTY = Layout(
-    "100 % of a_b",
-    (Column("x|y"), Column("n", "number"), Column("cell", "code")),
-    (Section("A & B", [["RS* \\ {~^}", "1 ± 2", "|none~0|"], ["[0]", "", "not searched yet"]]),),
-    ("5 % * <b> $x$",),
-)
+def n_parameters(line):
+    accuracy = line.accuracy(16)
+    return None if accuracy is None else accuracy.n_parameters
 
 
-def test_markdown_keeps_its_columns_whatever_is_in_them():
-    text = to_markdown(NASTY)
-    for line in text.splitlines():
-        assert len(re.findall(r"(?<!\\)\|", line)) == 4
-    assert r"RS\* \\ {~^}" in text
-    assert r"`\|none~0\|`" in text
-    assert "| not searched yet" in text
+def test_a_new_column_is_one_entry_and_is_in_every_form(tmp_path, monkeypatch):
+    column = Column("parameters", NUMBER, n_parameters, csv_name="n_parameters")
+    monkeypatch.setattr(tables, "SEARCH_COLUMNS", (*tables.SEARCH_COLUMNS, column))
+    results = one_search(tmp_path, ratios=[0.5, 0.25])
+    documents = all_documents(results)
+    head, _, _, full, _, half, quarter = documents["table-darts-v1.md"].splitlines()[2:9]
+    assert [line.split("|")[-2].strip() for line in (head, full, half, quarter)] == [
+        "parameters",
+        "1,000",
+        "1,000",
+        "",
+    ]
+    latex = documents["table-darts-v1.tex"]
+    assert r"& parameters \\" in latex
+    assert latex.count(r"& 1,000 \\") == 2
+    records = list(csv.DictReader(io.StringIO(documents["table-darts-v1.csv"])))
+    assert [one["n_parameters"] for one in records] == ["1000", "1000", ""]
+    page = to_html(results, {}, {})
+    assert '<th scope="col" class="number">parameters</th>' in page
+    assert page.count('<td class="number">1,000</td>') == 2
 
 
-def test_latex_keeps_its_columns_whatever_is_in_them():
-    text = to_latex(NASTY, "tab:nasty")
-    body = text.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [2, 0, 2, 2]
-    assert r"\begin{tabular}{lrl}" in text
-    assert r"\multicolumn{3}{l}{\textit{A \& B}}" in text
-    assert r"\texttt{\textbar{}none\textasciitilde{}0\textbar{}}" in text
-    unescaped = re.sub(r"\\[{}]", "", text)
-    assert unescaped.count("{") == unescaped.count("}")
-    assert all(
-        text.count(rf"\begin{{{e}}}") == text.count(rf"\end{{{e}}}") for e in ("table", "tabular")
+def test_a_new_column_of_settings_is_one_entry_too(tmp_path, monkeypatch):
+    def n_cells(line):
+        return len({one.cell for one in line.found})
+
+    column = Column("cells", NUMBER, n_cells, csv_name="n_cells")
+    monkeypatch.setattr(tables, "SETTING_COLUMNS", (*tables.SETTING_COLUMNS, column))
+    documents = all_documents(one_search(tmp_path, search_seeds=[0, 1]))
+    assert documents["table-darts-v1.md"].splitlines()[2].split("|")[-2].strip() == "cells"
+    assert r"& cells \\" in documents["table-darts-v1.tex"]
+    records = csv.DictReader(io.StringIO(documents["table-darts-v1-distribution.csv"]))
+    assert [one["n_cells"] for one in records] == ["1", "1"]
+
+
+@pytest.mark.parametrize("other", ["avg_pool_3x3", "nor_conv_3x3"])
+def test_cells_that_compute_the_same_are_counted_once_beside_the_strings(tmp_path, other):
+    # Nothing leads on from the second node, so that the first edge adds nothing.
+    cells = [
+        Cell.from_string(f"|{first}~0|+|nor_conv_1x1~0|none~1|")
+        for first in ("skip_connect", other)
+    ]
+    results = write_results(
+        tmp_path,
+        lambda setting, seed: (cells[seed], 1.0),
+        lambda *_: [50.0],
+        searchers=["gdas:n_nodes=3"],
+        search_seeds=[0, 1],
+        seeds=[7],
     )
-    given = text.replace("{!}{%", "").replace(r"$\pm$", "").partition("\n")[2]
-    for special in "%$#_^~":
-        assert not re.search(rf"(?<!\\){re.escape(special)}", given)
+    (searcher,) = results.configuration.searchers
+    (note,) = [n for n in accuracy_table(results, searcher).notes if n.startswith("Cells:")]
+    assert note.startswith("Cells: 2 distinct, 1 up to isomorphism.")
+    assert "in 2 distinct cells, 1 up to isomorphism." in to_html(results, {}, {})
 
 
-def test_a_table_longer_than_a_page_is_taken_apart_by_its_sections():
-    sections = tuple(Section(name, [[f"{name}{i}"] for i in range(30)]) for name in "ABC")
-    text = to_latex(Layout("Long", (Column("x"),), sections, ("a note",)), "tab:long")
-    assert re.findall(r"caption\{(.*)\}", text) == ["Long: A.", "Long: B.", "Long: C."]
-    assert re.findall(r"label\{(.*)\}", text) == ["tab:long-1", "tab:long-2", "tab:long-3"]
-    assert [f"{name}{i}" for name in "ABC" for i in range(30)] == re.findall(r"[ABC]\d+", text)
-    assert text.count("a note") == 1
+def test_cells_that_all_compute_something_else_are_not_counted_again(tmp_path):
+    results = one_search(tmp_path)
+    (searcher,) = results.configuration.searchers
+    assert not any("isomorph" in note for note in accuracy_table(results, searcher).notes)
+    assert "isomorph" not in to_html(results, {}, {})
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
-def test_tex_takes_the_tables(tmp_path):
-    wide = Layout("Wide", tuple(Column("w" * 30) for _ in range(9)), NASTY.sections[:0])
-    tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide))
-    document = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
-        f"\n{tables}\n" + r"\end{document}"
-    )
-    (tmp_path / "tables.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "Overfull" not in done.stdout
+HOSTILE = "<script>alert(1)</script>\n{{ 7 * 7 }} | $x$ \\input{y} [a](b) &lt;"
 
 
-def test_a_bracket_or_star_after_a_line_break_is_no_argument():
-    # \\[0] and \\* would be taken as the space after a line.
-    assert escape_latex("[0]").startswith("{[}")
-    assert escape_latex("*") == "{*}"
+def test_a_hostile_name_is_shown_in_every_form_of_every_table(tmp_path):
+    results = one_search(tmp_path, dataset=f"npz:{HOSTILE}.npz")
+    for name, text in all_documents(results).items():
+        if name.endswith(".md"):
+            assert "<script" not in text.replace(r"\<", "")
+            assert (r"{{ 7 \* 7 }}" in text) == name.startswith("table")
+            assert "](b)" not in text.replace(r"\](", "")
+        if name.endswith(".tex"):
+            assert r"\input" not in text
+            assert "<" not in text
+    page = to_html(results, {}, {"best-cells": HOSTILE})
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+    assert "&amp;lt;" in page

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.darts_updates import darts_step
 from proxysample_nas.searchers.gdas import gdas_step
 from proxysample_nas.searchers.remedies import beta_gradient, beta_strength
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.supernet import Supernet
+
+from .prepared import small_search
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -82,23 +83,12 @@ def test_a_step_adds_the_term_to_the_gradient_of_the_architecture(kind: str, pro
 
 
 def small(name: str, **changes: Any) -> Searcher:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 6,
-        "batch_size": 32,
-        "architecture_learning_rate": 0.05,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
-    return create_searcher(name, **(settings | changes))
+    return small_search(name, **({"epochs": 6, "architecture_learning_rate": 0.05} | changes))
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(100))
+def proxy(digits: Any) -> Any:
+    return Subset(digits.train, range(100))
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "darts-v2", "gdas"])

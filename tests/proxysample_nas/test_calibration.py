@@ -11,36 +11,40 @@ import numpy as np
 
 from proxysample_nas.study import Study
 
-# Prints how many of PyTorch's modules a first search imports.
+# Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
-import sys, warnings
+import os, sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.forecast.calibration.calibration import Calibration
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.forecast.calibration import Calibration
 
-workbench = Workbench(StudyConfiguration.build(**{settings!r}))
-train = workbench.data.train_images
-if {calibrates}:
-    Calibration(workbench, seconds_each=0)
-before = set(sys.modules)
-small = dict(n_nodes=2, channels=2, cells_per_stage=1, epochs=1, progress=False)
-create_searcher("darts-v1", **small).search(train)
-print(sum(name.startswith("torch.") for name in set(sys.modules) - before))
+context = StudyContext(StudyConfiguration.build(**{settings!r}))
+train = context.data.train_images
+for calibrates in (False, True):
+    # Each in a copy of this process, which has imported neither's part.
+    if os.fork():
+        os.wait()
+        continue
+    if calibrates:
+        Calibration(context, seconds_each=0)
+    before = set(sys.modules)
+    small = dict(n_nodes=2, channels=2, cells_per_stage=1, epochs=1, progress=False)
+    create_searcher("darts-v1", **small).search(train)
+    print(sum(name.startswith("torch.") for name in set(sys.modules) - before), flush=True)
+    os._exit(0)
 """
 
 
 def test_the_first_that_is_timed_imports_nothing_that_the_others_do_not(tiny_settings: Any) -> None:
-    def n_imported(calibrates: bool) -> int:
-        program = PROGRAM.format(settings=tiny_settings(), calibrates=calibrates)
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
-        )
-        return int(done.stdout)
-
-    assert n_imported(calibrates=True) * 10 < n_imported(calibrates=False)
+    program = PROGRAM.format(settings=tiny_settings())
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    without, after = map(int, done.stdout.split())
+    assert after * 10 < without
 
 
 def test_trainings_on_more_classes_than_a_batch_has_images_are_timed(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,33 +14,23 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchResult, checkpoint
 from proxysample_nas.searchers.checkpoint import Checkpoint
+
+from ..forked import Forked  # noqa: TID252  # tests are no package
+from .prepared import SMALL_SEARCH
 
 # So small a search may well collapse; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::proxysample_nas.searchers.remedies.SearchCollapseWarning"
 )
 
-SETTINGS: dict[str, Any] = {
-    "n_nodes": 3,
-    "channels": 2,
-    "cells_per_stage": 1,
+SETTINGS: dict[str, Any] = SMALL_SEARCH | {
     "epochs": 6,
-    "batch_size": 32,
     "architecture_learning_rate": 0.02,
     "gradient_clip": 0.5,  # low enough to clip every step, and so to need what the step before left
-    "random_state": 0,
-    "device": "cpu",
-    "progress": False,
 }
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
 
 
 def search(digits: Any, path: Path | None = None, **changes: Any) -> SearchResult:
@@ -77,18 +66,17 @@ DARTS(**{settings!r}).search(train, validation, checkpoint={path!r})
 
 
 def test_a_killed_process_leaves_a_search_that_ends_with_the_same_bits(
-    digits: Any, tmp_path: Path
+    digits: Any, forked: Callable[..., Forked], tmp_path: Path
 ) -> None:
-    settings = SETTINGS | {"epochs": 15, "protocol": "paper"}
+    settings = SETTINGS | {"epochs": 8, "protocol": "paper"}
     path = tmp_path / "killed.safetensors"
-    program = PROGRAM.format(settings=settings, path=str(path))
-    with subprocess.Popen([sys.executable, "-c", program]) as process:
-        while not path.exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    process = forked(PROGRAM.format(settings=settings, path=str(path)))
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     n_done = len(Checkpoint.load(path).history)
-    assert 0 < n_done < 15
+    assert 0 < n_done < 8
     resumed = search(digits, path, **settings)
     whole = search(digits, tmp_path / "whole.safetensors", **settings)
     assert without_times(resumed) == without_times(whole)

@@ -8,9 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from proxysample.data.datasets import load_dataset
 from proxysample_nas.cli import main
 from proxysample_nas.searchers import SearchResult
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.training import TrainedCell
 
 
 @pytest.fixture
@@ -39,6 +41,24 @@ def test_a_cell_is_judged(proxysample_nas):
     code, out, err = proxysample_nas(*words.split())
     assert code == 0, err
     assert "% of digits's test part after the last epoch" in out
+
+
+def test_the_networks_of_a_judged_cell_are_saved(proxysample_nas, tmp_path):
+    words = "evaluate --dataset digits --cell |nor_conv_3x3~0| --param epochs=1 --param channels=4"
+    words += " --param cells_per_stage=1 --param seeds=[1,2] --save-network"
+    code, out, err = proxysample_nas(*words.split(), str(tmp_path / "net.safetensors"))
+    assert code == 0, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "net-1.safetensors",
+        "net-2.safetensors",
+    ]
+    trained = TrainedCell.load(tmp_path / "net-2.safetensors")
+    accuracy = trained.measure_accuracy(load_dataset("digits").test)
+    assert f"{accuracy:.2f} (seed 2)" in out
+    assert str(tmp_path / "net-2.safetensors") in out
+    code, _, err = proxysample_nas(*words.split(), str(tmp_path / "net.pt"))
+    assert code == 2
+    assert "a network is saved as .safetensors, not 'net.pt'" in err
 
 
 def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):

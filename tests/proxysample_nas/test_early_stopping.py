@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.searchers import EpochRecord, Searcher, SearchResult, create_searcher
-from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.searchers import EpochRecord, Searcher, SearchResult
 from proxysample_nas.searchers.remedies import reason_to_stop
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201
+
+from .prepared import small_search
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -83,23 +82,12 @@ def test_stable_means_that_so_many_epochs_changed_nothing(
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(100))
+def proxy(digits: Any) -> Any:
+    return Subset(digits.train, range(100))
 
 
 def small(name: str, **changes: Any) -> Searcher:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 4,
-        "batch_size": 32,
-        "architecture_learning_rate": 0.05,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
-    return create_searcher(name, **(settings | changes))
+    return small_search(name, **({"epochs": 4, "architecture_learning_rate": 0.05} | changes))
 
 
 def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
@@ -130,6 +118,7 @@ def test_a_search_ends_when_its_ranking_is_stable(name: str, proxy: Any) -> None
     assert SearchResult.from_dict(json.loads(json.dumps(stopped.to_dict()))) == stopped
 
 
+@pytest.mark.usefixtures("begun_collapsed")
 @every_gradient_searcher
 def test_a_search_that_stopped_does_not_go_on(
     name: str,
@@ -138,15 +127,6 @@ def test_a_search_that_stopped_does_not_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original = GradientSearcher._create_state
-
-    def with_skips(self: Any, *args: Any) -> Any:
-        state = original(self, *args)
-        with torch.no_grad():
-            state.alphas[:, SKIP] += 5
-        return state
-
-    monkeypatch.setattr(GradientSearcher, "_create_state", with_skips)
     path = tmp_path / "search.safetensors"
     result = small(name, stop_at_skips=3).search(proxy, checkpoint=path)
     assert len(result.history) == 1

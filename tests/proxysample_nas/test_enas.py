@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import (
     ENAS,
@@ -33,6 +31,7 @@ from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import DivergenceError
 
+from .prepared import SMALL_SEARCH, generator_of
 from .reference_enas import ControllerTraining, child_step
 from .reference_supernet import (
     ReferenceSupernet,
@@ -43,10 +42,6 @@ from .reference_supernet import (
 
 Batch = tuple[Tensor, Tensor]
 LEARNING_RATE = 0.05
-
-
-def generator_of(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def small_state(n_nodes: int = 4, track: bool = True) -> tuple[ControllerState, ReferenceSupernet]:
@@ -169,31 +164,9 @@ def test_what_normalises_a_cell_that_is_judged(protocol: str, reads: bool) -> No
     assert (judged() != first) == reads
 
 
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
-
-
-@pytest.fixture(scope="module")
-def proxy(digits: Any) -> Any:
-    return Subset(digits.train, range(200))
-
-
 def small_search(**changes: Any) -> ENAS:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 2,
-        "batch_size": 32,
-        "controller_updates": 2,
-        "controller_samples": 3,
-        "n_candidates": 4,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
-    return ENAS(**(settings | changes))
+    own = {"controller_updates": 2, "controller_samples": 3, "n_candidates": 4}
+    return ENAS(**(SMALL_SEARCH | own | changes))
 
 
 def test_the_learning_rate_oscillates(proxy: Any) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.data.images import load_images
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.searchers import EpochRecord, Searcher, create_searcher
+from proxysample_nas.searchers import EpochRecord, Searcher
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.pairs import PairedBatches
 from proxysample_nas.searchers.separate_batches import SeparateBatches
+
+from .prepared import small_search
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -94,27 +94,12 @@ def test_weights_alone_see_the_samples_of_pairs(steps: int | None) -> None:
 
 
 def small(name: str, **changes: Any) -> Searcher:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 2,
-        "batch_size": 20,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
     own: dict[str, Any] = (
         {"controller_updates": 3, "controller_samples": 2, "n_candidates": 4}
         if name == "enas"
         else {"architecture_learning_rate": 0.05}
     )
-    return create_searcher(name, **(settings | own | changes))
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+    return small_search(name, **({"batch_size": 20} | own | changes))
 
 
 def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:

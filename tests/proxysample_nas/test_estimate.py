@@ -15,21 +15,17 @@ from proxysample_nas.searchers import Searcher, SearchResult, create_searcher
 from proxysample_nas.searchers.random_search import RandomSearch
 from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.study import Study, StudyConfiguration
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.forecast.calibration.rates import ONCE, Part, Rates, time_parts
-from proxysample_nas.study.forecast.calibration.searches import (
-    Sizes,
-    search_counts,
-    search_sizes,
-    time_search,
-)
-from proxysample_nas.study.forecast.calibration.selections import time_selection
-from proxysample_nas.study.forecast.calibration.trainings import calibration_cells, time_training
+from proxysample_nas.study.experiments.base import Part, Trial
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.evaluation import training_trial, trial_cells
+from proxysample_nas.study.experiments.scoring import scoring_trial
+from proxysample_nas.study.experiments.search import search_sizes, search_trial
+from proxysample_nas.study.forecast.calibration import ONCE, Rates, time_trial
 from proxysample_nas.study.forecast.durations import Seconds
 from proxysample_nas.study.forecast.estimate import estimate_study
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
-SIZES = Sizes(n_weights=300, n_architecture=200)
+SIZES = (300, 200)
 
 
 class ByEpochs(RandomSearch):
@@ -89,8 +85,8 @@ RATE = st.floats(1e-6, 10.0)
 def test_rates_are_found_whatever_they_are(once, step, update):
     counts = [{"step": s, "update": u} for s, u in ((64.0, 1.0), (640.0, 1.0), (64.0, 8.0))]
     timed = [(one, once + step * one["step"] + update * one["update"]) for one in counts]
-    foretold = Rates.fit(timed).foretell({"step": 1e5, "update": 100.0})
-    assert foretold == pytest.approx(once + step * 1e5 + update * 100, rel=1e-4)
+    estimated = Rates.fit(timed).estimate({"step": 1e5, "update": 100.0})
+    assert estimated == pytest.approx(once + step * 1e5 + update * 100, rel=1e-4)
 
 
 def test_no_part_takes_less_than_no_time():
@@ -116,7 +112,7 @@ def test_a_part_is_enlarged_until_it_stands_out_or_there_is_no_more_of_it(most, 
         factors.append(factor)
         return {"step": float(factor)}, 1.0 + step * factor
 
-    rates = time_parts(1, [Part(lambda _, factor: factor, most)], run, seconds=30.0)
+    rates = time_trial(Trial(1, [Part(lambda _, factor: factor, most)], run), seconds=30.0)
     assert factors == [1, 1, *expected]
     if expected:
         assert rates.seconds == pytest.approx({"step": step, ONCE: 1.0})
@@ -127,11 +123,11 @@ def test_a_run_that_takes_longer_than_its_time_is_the_only_one():
 
     def run(factor: int):
         factors.append(factor)
-        return {"train": 3.0 * factor, "judge": 1.0}, 8.0
+        return {"train": 3.0 * factor, "evaluate": 1.0}, 8.0
 
-    rates = time_parts(1, [Part(lambda _, factor: factor, 1000)], run, seconds=5.0)
+    rates = time_trial(Trial(1, [Part(lambda _, factor: factor, 1000)], run), seconds=5.0)
     assert factors == [1]
-    assert rates.foretell({"train": 30.0, "judge": 10.0}) == pytest.approx(80.0)
+    assert rates.estimate({"train": 30.0, "evaluate": 10.0}) == pytest.approx(80.0)
 
 
 def test_no_long_run_begins_when_the_time_is_up():
@@ -141,7 +137,7 @@ def test_no_long_run_begins_when_the_time_is_up():
         factors.append(factor)
         return {"step": float(factor)}, 1.0 * factor
 
-    time_parts(1, [Part(lambda _, factor: factor, 1000)], run, seconds=0.0)
+    time_trial(Trial(1, [Part(lambda _, factor: factor, 1000)], run), seconds=0.0)
     assert factors == [1, 1, 2]
 
 
@@ -167,12 +163,12 @@ def test_no_long_run_begins_when_the_time_is_up():
 )
 def test_counts_are_those_of_the_algorithms(name, parameters, expected):
     searcher = create_searcher(name, **({"n_nodes": 3} | parameters))
-    assert search_counts(searcher, SIZES) == expected
+    assert searcher.work(*SIZES) == expected
 
 
 @pytest.fixture
-def workbench(tiny_settings):
-    return Workbench(StudyConfiguration.build(**tiny_settings(n_train=None)))
+def context(tiny_settings):
+    return StudyContext(StudyConfiguration.build(**tiny_settings(n_train=None)))
 
 
 @pytest.mark.parametrize(
@@ -192,37 +188,40 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
     configuration = StudyConfiguration.build(**tiny_settings(n_train=500, architecture_data=half))
     searcher = create_searcher(name, **(SMALL | {"batch_size": 32, "epochs": 9} | parameters))
     before = torch.get_rng_state()
-    rates = time_search(searcher, Workbench(configuration).data, seconds=0.3)
+    rates = time_trial(search_trial(searcher, StudyContext(configuration).data), seconds=0.3)
     assert torch.equal(before, torch.get_rng_state())
-    assert rates.seconds.keys() - {ONCE} == search_counts(searcher, SIZES).keys()
-    assert rates.foretell(search_counts(searcher, SIZES)) > 0
+    assert rates.seconds.keys() - {ONCE} == searcher.work(*SIZES).keys()
+    assert rates.estimate(searcher.work(*SIZES)) > 0
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "by-epochs"])
-def test_a_search_takes_about_as_long_as_foretold(workbench, name):
-    searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
-    data = workbench.data
-    rates = time_search(searcher, data, seconds=2.0)
+def test_a_search_takes_about_as_long_as_estimated(context, name):
+    own = {"n_samples": 3} if name == "by-epochs" else {}
+    searcher = create_searcher(name, **(SMALL | {"epochs": 6, "batch_size": 32} | own))
+    data = context.data
+    rates = time_trial(search_trial(searcher, data), seconds=1.0)
     result = searcher.search(data.train_images)
-    sizes = Sizes(result.facts.n_weight_samples, result.facts.n_architecture_samples)
-    foretold = rates.foretell(search_counts(searcher, sizes))
+    sizes = result.facts.n_weight_samples, result.facts.n_architecture_samples
+    estimated = rates.estimate(searcher.work(*sizes))
     # Other processes may take the machine away for a while; a wrong count is off by more.
-    assert foretold / 4 < result.seconds < foretold * 4
+    assert estimated / 4 < result.seconds < estimated * 4
 
 
-def test_cells_differ_in_what_they_cost(workbench):
-    trainer = workbench.configuration.create_trainer(4)
-    rates = time_training(trainer, calibration_cells(3), workbench.data, seconds=0.5)
-    assert len(rates) == 2
+def test_cells_differ_in_what_they_cost(context):
+    trainer = context.configuration.create_trainer(4)
+    cells = trial_cells(context.configuration)
+    assert len(cells) == 2
+    assert cells == trial_cells(context.configuration)
+    rates = [time_trial(training_trial(trainer, cell, context.data), 0.25) for cell in cells]
     assert all(one.seconds["train"] > 0 for one in rates)
 
 
 @pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
-def test_samplers_are_timed_on_a_part(workbench, name):
+def test_samplers_are_timed_on_a_part(context, name):
     from proxysample_nas.study.grid.component import Component
 
-    sampler = workbench.configuration.create_sampler(Component.parse(name))
-    rates = time_selection(sampler, workbench.data.train, seconds=0.3)
+    sampler = context.configuration.create_sampler(Component.parse(name))
+    rates = time_trial(scoring_trial(sampler, context.data.train), seconds=0.3)
     assert ("train" in rates.seconds) == name.startswith("ae")
 
 
@@ -235,9 +234,9 @@ def test_an_estimate_lists_what_is_left_and_writes_nothing(tiny_settings, tmp_pa
         ("search", 1, False),
         ("search", 1, False),
         ("search", 1, False),
-        ("judging", 6, True),
+        ("evaluation", 6, True),
     ]
-    stages = [estimate.stage_seconds(name) for name in ("selection", "search", "judging")]
+    stages = [estimate.stage_seconds(name) for name in ("selection", "search", "evaluation")]
     assert estimate.seconds == stages[0] + stages[1] + stages[2]
     full, half, quarter = (one.each.likely for one in estimate.groups[1:4])
     assert full > half > quarter > 0
@@ -307,12 +306,12 @@ def test_a_search_that_cannot_be_timed_is_told(tiny_settings, tmp_path, name, me
 
 def test_a_share_that_is_not_told_is_needed_only_where_images_are_held_out(tiny_settings):
     half = StudyConfiguration.build(**tiny_settings(architecture_data="test-half"))
-    assert search_sizes(Untimed(), Workbench(half).data, 50) == Sizes(50, 180)
+    assert search_sizes(Untimed(), StudyContext(half).data, 50) == (50, 180)
     held_out = StudyConfiguration.build(**tiny_settings())
     with pytest.raises(InputError, match="untimed has no parameter architecture_fraction"):
-        search_sizes(Untimed(), Workbench(held_out).data, 50)
+        search_sizes(Untimed(), StudyContext(held_out).data, 50)
     fraction = create_searcher("darts-v1", architecture_fraction=0.2)
-    assert search_sizes(fraction, Workbench(held_out).data, 50) == Sizes(40, 10)
+    assert search_sizes(fraction, StudyContext(held_out).data, 50) == (40, 10)
 
 
 def test_cells_of_no_known_size_are_told(tiny_settings, tmp_path):
@@ -320,7 +319,7 @@ def test_cells_of_no_known_size_are_told(tiny_settings, tmp_path):
     estimate = study.estimate(seconds_each=0.1)
     failures = {one.stage: one.failure for one in estimate.groups}
     assert failures["selection"] is None
-    assert "no searcher has a parameter n_nodes" in failures["judging"]
+    assert "no searcher has a parameter n_nodes" in failures["evaluation"]
     assert estimate.n_cells == 0
 
 
@@ -350,7 +349,7 @@ def test_a_terminal_shows_what_is_timed(
         assert re.search(rf"timing: [^\r]*{number}[^\r]*{what}", err), (number, what, err)
 
 
-def test_by_default_it_foretells_what_run_does_by_default():
+def test_by_default_it_estimates_what_run_does_by_default():
     defaults = [
         inspect.signature(method).parameters["n_workers"].default
         for method in (Study.run, Study.estimate)

@@ -1,50 +1,42 @@
+"""A study's experiments are the same to the bit wherever they run."""
+
 from __future__ import annotations
 
 import io
-import json
 import multiprocessing
-import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from proxysample import InputError, Ranking
+from proxysample.experiments.executors import create_executor
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.executors import WorkerDiedError, create_executor
-from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.experiments.tasks import TrainingTask
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study import StudyConfiguration, StudyStore
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.evaluation import Training
+from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.plan import Plan
 
 
 @pytest.fixture
-def workbench(tiny_settings):
+def context(tiny_settings):
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
-    return Workbench(StudyConfiguration.build(**tiny_settings(samplers=["rs", "tl:epochs=1"])))
+    return StudyContext(StudyConfiguration.build(**tiny_settings(samplers=["rs", "tl:epochs=1"])))
 
 
-def training(workbench, tmp_path, n_epochs: int = 1) -> TrainingTask:
-    configuration = replace(
-        workbench.configuration, training=workbench.configuration.training | {"epochs": n_epochs}
-    )
-    workbench.configuration = configuration
-    plan = Plan(configuration, workbench.facts(), Store(tmp_path / "plan.sqlite"))
+def training(context) -> Training:
     cell = Cell.filled("nor_conv_3x3", n_nodes=3)
-    return TrainingTask(plan.specifications.training(cell, 4, 777), cell, 4, 777)
+    return Training.of(KnownStudy(context.configuration, context.info()), cell, 4, 777)
 
 
-def run_all(executor, tasks):
+def run_all(executor, experiments):
     outcomes = {}
-    waiting = list(tasks)
+    waiting = list(experiments)
     while waiting or executor.n_running:
         while waiting and executor.has_room:
             executor.submit(waiting.pop())
-        for task, outcome in executor.collect(1.0):
-            outcomes[task] = outcome
+        for experiment, outcome in executor.collect(1.0):
+            outcomes[experiment.key] = outcome
     return outcomes
 
 
@@ -65,77 +57,24 @@ def scores(outcome) -> bytes | None:
     return Ranking.read(io.BytesIO(outcome.payload), "an outcome").scores.tobytes()
 
 
-def test_processes_give_the_bits_of_this_process(workbench, tmp_path):
-    plan = Plan(workbench.configuration, workbench.facts(), Store(tmp_path / "plan.sqlite"))
-    tasks = [*plan.selection().tasks, training(workbench, tmp_path)]
-    with create_executor(workbench, "in-process") as executor:
-        here = run_all(executor, tasks)
-    with create_executor(workbench, "processes", n_workers=2) as executor:
-        there = run_all(executor, tasks)
-    for task in tasks:
-        assert here[task].error is None, here[task].traceback
-        assert without_seconds(there[task].result) == without_seconds(here[task].result)
-        assert scores(there[task]) == scores(here[task])
+def test_processes_give_the_bits_of_this_process(context, tmp_path):
+    plan = Plan(context.configuration, context.info(), StudyStore(tmp_path / "plan.sqlite"))
+    experiments = [*plan.stage("selection").experiments, training(context)]
+    with create_executor(context, "in-process", n_threads=2) as executor:
+        here = run_all(executor, experiments)
+    # One worker, which has to import all by itself; others are tested side by side.
+    with create_executor(context, "processes", n_workers=1, n_threads=2) as executor:
+        there = run_all(executor, experiments)
+    for key, one in here.items():
+        assert one.error is None, one.traceback
+        assert without_seconds(there[key].result) == without_seconds(one.result)
+        assert scores(there[key]) == scores(one)
+    machine = there[experiments[-1].key].result["machine"]
+    assert (machine["n_threads"], machine["n_side_by_side"]) == (2, 1)
     assert not multiprocessing.active_children()
 
 
-def test_each_experiment_has_the_same_number_of_threads(workbench, tmp_path):
-    task = training(workbench, tmp_path)
-    with create_executor(workbench, "processes", n_workers=1, n_threads=2) as executor:
-        (outcome,) = run_all(executor, [task]).values()
-    assert outcome.result["machine"]["n_threads"] == 2
-
-
-def test_threads_are_restored():
-    before = torch.get_num_threads()
-    with fixed_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
-
-
-def kill_the_worker(executor) -> None:
-    """Wait until the worker is at its task, and kill it."""
-    executor.collect(30)
-    (process,) = multiprocessing.active_children()
-    time.sleep(0.2)
-    process.kill()
-
-
-def test_an_experiment_whose_worker_dies_is_run_again(workbench, tmp_path):
-    task = training(workbench, tmp_path, n_epochs=30)
-    with create_executor(workbench, "in-process") as executor:
-        (expected,) = run_all(executor, [task]).values()
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(task)
-        kill_the_worker(executor)
-        (outcome,) = run_all(executor, []).values()
-    assert without_seconds(outcome.result) == without_seconds(expected.result)
-
-
-def test_an_experiment_that_kills_two_workers_has_failed(workbench, tmp_path):
-    task = training(workbench, tmp_path, n_epochs=10_000)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(task)
-        kill_the_worker(executor)
-        executor.collect(30)  # notices, and tries once more
-        kill_the_worker(executor)
-        ((ended, outcome),) = executor.collect(30)
-        assert ended is task
-        assert executor.has_room
-    assert outcome.result is None
-    assert "exit code -9" in outcome.error
-    assert "fewer workers" in outcome.error
-
-
-def test_workers_end_at_once_in_the_middle_of_an_experiment(workbench, tmp_path):
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(training(workbench, tmp_path, n_epochs=10_000))
-        executor.collect(30)
-        start = time.monotonic()
-    assert time.monotonic() - start < 4
-    assert not multiprocessing.active_children()
-
-
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_reads_other_data_is_refused(tiny_settings, tmp_path):
     def write(value: int) -> None:
         images = np.full((8, 8, 8, 1), value, dtype=np.uint8)
@@ -150,36 +89,10 @@ def test_a_worker_that_reads_other_data_is_refused(tiny_settings, tmp_path):
 
     write(1)
     changed = tiny_settings(dataset=f"npz:{tmp_path / 'data.npz'}", n_train=None)
-    workbench = Workbench(StudyConfiguration.build(**changed))
-    task = training(workbench, tmp_path)
+    context = StudyContext(StudyConfiguration.build(**changed))
+    experiment = training(context)
     write(2)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(task)
-        with pytest.raises(InputError, match="have changed"):
+    with create_executor(context, "processes", n_workers=1) as executor:
+        executor.submit(experiment)
+        with pytest.raises(InputError, match="the study's data have changed"):
             executor.collect(60)
-
-
-def test_a_worker_that_cannot_begin_ends_the_study(workbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("proxysample_nas.study.executors.local_processes.work", json.dumps)
-    with create_executor(workbench, "processes", n_workers=1) as executor:
-        executor.submit(training(workbench, tmp_path))
-        with pytest.raises(WorkerDiedError, match="before it could begin"):
-            executor.collect(60)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("process", {}, "did you mean 'processes'"),
-        ("in-process", {"n_workers": 2}, "one experiment at a time"),
-        (None, {"n_workers": 0}, "n_workers must be at least 1"),
-        ("processes", {"n_threads": 0}, "n_threads must be at least 1"),
-        ("processes", {"n_gpus": 0.5}, "for the executor 'ray'"),
-        (None, {"address": "auto"}, "for the executor 'ray'"),
-        ("ray", {"n_gpus": 1.5}, "a fraction of a GPU or a whole number"),
-        ("ray", {"n_gpus": -1}, "a fraction of a GPU or a whole number"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(workbench, name, options, message):
-    with pytest.raises(InputError, match=message):
-        create_executor(workbench, name, **options)

@@ -5,14 +5,29 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-MOUNT = "mount -t tmpfs -o size={size} tmpfs {folder}"
+from ..forked import Forked  # noqa: TID252  # tests are no package
+
+# A name space of this process's own, in which it may mount a disk of a size.
+MOUNT = """
+import ctypes, os, subprocess, sys
+from pathlib import Path
+user, group = os.getuid(), os.getgid()
+NEW_MOUNTS, NEW_USERS = 0x20000, 0x10000000
+if ctypes.CDLL(None).unshare(NEW_USERS | NEW_MOUNTS):
+    sys.exit("no name space")
+Path("/proc/self/setgroups").write_text("deny")
+Path("/proc/self/uid_map").write_text(f"0 {{user}} 1")
+Path("/proc/self/gid_map").write_text(f"0 {{group}} 1")
+mount = ["mount", "-t", "tmpfs", "-o", "size={size}", "tmpfs", sys.argv[1]]
+subprocess.run(mount, check=True)
+"""
 
 
 def can_mount() -> bool:
@@ -26,14 +41,15 @@ def can_mount() -> bool:
 needs_mount = pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
 
 COMMON = """
-import io, resource, sys
+import io, resource, sys, warnings
 from pathlib import Path
 import numpy as np
 from proxysample import InputError, Ranking
 from proxysample.files import replace_file
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
+warnings.simplefilter("ignore")
 folder = Path(sys.argv[1])
 draw = np.random.default_rng(0)
 
@@ -46,7 +62,7 @@ def checkpoint(n):
     Checkpoint(0, {}, "", (), tensors).save(folder / "a.safetensors")
 
 def store(n):
-    opened = Store(folder / "study.sqlite")
+    opened = StudyStore(folder / "study.sqlite")
     opened.put("selection", {"n": n}, {"seconds": 1.0}, bytes(draw.bytes(n * 8)))
 
 def page(n):
@@ -71,14 +87,17 @@ def refused(write, n):
 WRITERS = "(ranking, checkpoint, store, page)"
 
 
-def run(code: str, folder: Path, *, mount: str = "") -> str:
-    words = [sys.executable, "-W", "ignore", "-c", COMMON + code, str(folder)]
-    if mount:
-        script = f'{mount} && exec "$@"'
-        words = ["unshare", "-Urm", "sh", "-c", script, "sh", *words]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(forked: Callable[..., Forked], tmp_path: Path) -> Callable[..., str]:
+    """Run code in a folder, which a disk of some size is mounted at."""
+
+    def act(code: str, *, size: str = "") -> str:
+        mount = MOUNT.format(size=size) if size else ""
+        process = forked(mount + COMMON + code, str(tmp_path))
+        assert process.wait() == 0, process.stderr
+        return process.stdout
+
+    return act
 
 
 def check_all_told(told: str, message: str) -> None:
@@ -90,23 +109,24 @@ def check_all_told(told: str, message: str) -> None:
 
 
 @needs_mount
-def test_a_full_disk_is_told_and_what_was_there_stays_whole(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_what_was_there_stays_whole(run: Callable[..., str]) -> None:
     code = f"""
 for write in {WRITERS}:
     write(1_000)
 for write in {WRITERS}:
     refused(write, 200_000)
 Ranking.load(folder / "a.npz"); Checkpoint.load(folder / "a.safetensors")
-assert len(Store(folder / "study.sqlite").states()) == 1
+assert len(StudyStore(folder / "study.sqlite").states()) == 1
 # What is small still fits: nothing was left behind.
 for write in {WRITERS}:
     write(900)
 """
-    mount = MOUNT.format(size="512k", folder=tmp_path)
-    check_all_told(run(code, tmp_path, mount=mount), "no space left on device")
+    check_all_told(run(code, size="512k"), "no space left on device")
 
 
-def test_a_file_that_may_not_grow_is_told_and_what_was_there_stays_whole(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_is_told_and_what_was_there_stays_whole(
+    run: Callable[..., str],
+) -> None:
     code = f"""
 for write in {WRITERS}:
     write(1_000)
@@ -114,13 +134,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 for write in {WRITERS}:
     refused(write, 200_000)
 Ranking.load(folder / "a.npz"); Checkpoint.load(folder / "a.safetensors")
-assert len(Store(folder / "study.sqlite").states()) == 1
+assert len(StudyStore(folder / "study.sqlite").states()) == 1
 """
-    check_all_told(run(code, tmp_path), "file too large")
+    check_all_told(run(code), "file too large")
 
 
 @needs_mount
-def test_a_read_only_disk_is_told(tmp_path: Path) -> None:
+def test_a_read_only_disk_is_told(run: Callable[..., str]) -> None:
     code = f"""
 import subprocess
 for write in {WRITERS}:
@@ -129,14 +149,14 @@ subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 for write in {WRITERS}:
     refused(write, 10)
 # Reading needs no writing.
-assert len(Store(folder / "study.sqlite", must_exist=True).states()) == 1
+assert len(StudyStore(folder / "study.sqlite", must_exist=True).states()) == 1
 from proxysample.files import make_folder
 try:
     make_folder(folder / "new")
 except InputError as error:
     assert "read-only" in str(error)
 """
-    told = run(code, tmp_path, mount=MOUNT.format(size="1m", folder=tmp_path))
+    told = run(code, size="1m")
     assert len(told.splitlines()) == 4
     assert "a.npz" in told or "cannot be written to" in told
 
@@ -152,7 +172,9 @@ study = Study(
 
 
 @needs_mount
-def test_a_study_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_study_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    run: Callable[..., str],
+) -> None:
     code = (
         STUDY
         + """
@@ -176,12 +198,14 @@ assert study.run(progress=False, retry_failed=True) == 0
 assert len(study.store.results("search")) == 2
 """
     )
-    told = run(code, tmp_path, mount=MOUNT.format(size="1m", folder=tmp_path))
+    told = run(code, size="1m")
     assert "cannot write to" in told
     assert "full" in told
 
 
-def test_what_is_killed_while_it_keeps_a_search_leaves_nothing_for_ever(tmp_path: Path) -> None:
+def test_what_is_killed_while_it_keeps_a_search_leaves_nothing_for_ever(
+    forked: Callable[..., Forked], tmp_path: Path
+) -> None:
     """The system itself ends the process, in the middle of the library's writing."""
     code = """
 import signal
@@ -190,8 +214,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 checkpoint(200_000)
 """
-    words = [sys.executable, "-W", "ignore", "-c", COMMON + code, str(tmp_path)]
-    assert subprocess.run(words).returncode == -signal.SIGXFSZ
+    assert forked(COMMON + code, str(tmp_path)).wait() == -signal.SIGXFSZ
     path = tmp_path / "a.safetensors"
     left = sorted(one.name for one in tmp_path.iterdir())
     assert left == [path.name, f"{path.name}.part"]

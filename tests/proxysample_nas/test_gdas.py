@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import GDAS
 from proxysample_nas.searchers import gdas as gdas_module
@@ -21,6 +20,7 @@ from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import DivergenceError
 
+from .prepared import SMALL_SEARCH, generator_of
 from .reference_gdas import Reference
 from .reference_supernet import (
     ReferenceSupernet,
@@ -31,10 +31,6 @@ from .reference_supernet import (
 
 Batch = tuple[Tensor, Tensor]
 LEARNING_RATE = 0.025
-
-
-def generator_of(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def small_state(n_nodes: int = 4) -> tuple[SearchState, Reference]:
@@ -200,23 +196,8 @@ def test_one_forward_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(copies) == 1
 
 
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
-
-
 def small_search(**changes: Any) -> GDAS:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 2,
-        "batch_size": 32,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
-    return GDAS(**(settings | changes))
+    return GDAS(**(SMALL_SEARCH | changes))
 
 
 @pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")

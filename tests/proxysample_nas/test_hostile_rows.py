@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from proxysample.errors import InputError
+from proxysample.experiments.claims import Claims
+from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.store.claims import Claims
-from proxysample_nas.study.store.store import Store, experiment_key
+from proxysample_nas.study.store import StudyStore
 
 from .written_store import write_results
 
@@ -26,7 +27,9 @@ def path(tmp_path: Path) -> Path:
     settings = {"searchers": ["random:n_nodes=2,n_samples=1"], "channels": [4], "seeds": [777]}
     write_results(tmp_path, lambda *_: (CELL, 3.0), lambda *_: [70.0], dataset="digits", **settings)
     path = tmp_path / "study.sqlite"
-    Store(path).put_failure("search", {"data": "d", "parameters": {}, "r": 0.5}, "out of memory")
+    StudyStore(path).put_failure(
+        "search", {"data": "d", "parameters": {}, "r": 0.5}, "out of memory"
+    )
     execute(path, "INSERT INTO runners VALUES ('b0', 'host', 77, 'machine', '9', 1, 1.0, 2.0)")
     execute(path, "INSERT INTO claims VALUES ('1f', 'b0', 2.0)")
     read_all(path)
@@ -42,11 +45,11 @@ def execute(path: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def read_all(path: Path) -> None:
-    store = Store(path, must_exist=True)
+    store = StudyStore(path, must_exist=True)
     store.states()
     store.failures()
     for kind in ("selection", "search", "training"):
-        for record in store.results(kind):
+        for record in store.results(kind).values():
             store.get(kind, record.specification)
     claims = Claims(store.database)
     claims.runners()
@@ -135,11 +138,11 @@ def test_a_search_that_cannot_be_is_refused(
     result = json.dumps(json.loads(text) | changed)
     execute(path, "UPDATE experiments SET result = ? WHERE kind = 'search'", result)
     with pytest.raises(InputError, match=message):
-        Store(path).results("search")
+        StudyStore(path).results("search")
 
 
 def test_what_a_result_lacks_is_named(path: Path) -> None:
-    record = Store(path).results("search")[0]
+    (record, *_) = StudyStore(path).results("search").values()
     with pytest.raises(InputError, match="lacks 'accuracy'"):
         record.result["accuracy"]  # type: ignore[index]
     with pytest.raises(InputError, match="lacks 'seed'"):
@@ -148,6 +151,6 @@ def test_what_a_result_lacks_is_named(path: Path) -> None:
 
 def test_no_function_is_called_by_what_a_store_says(path: Path) -> None:
     """Nothing of the kind passes the check of the tables; SQLite is told all the same."""
-    database = Store(path).database
+    database = StudyStore(path).database
     assert database.read("PRAGMA trusted_schema") == [(0,)]
     assert database.read("PRAGMA cell_size_check") == [(1,)]

@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace as replace_fields
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,14 @@ OWN: dict[str, dict[str, Any]] = {
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 
 
+@cache
+def few_digits() -> Any:
+    return Subset(load_dataset("digits").train, range(20))
+
+
 def search(path: Path | None, name: str = "darts-v1") -> SearchResult:
-    digits = load_dataset("digits").train
     searcher = create_searcher(name, **(SETTINGS | OWN[name]))
-    return searcher.search(Subset(digits, range(20)), checkpoint=path)
+    return searcher.search(few_digits(), checkpoint=path)
 
 
 @pytest.fixture(scope="module")

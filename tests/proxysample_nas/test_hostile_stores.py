@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from proxysample.errors import InputError
+from proxysample.experiments.claims import Claims
+from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.reports.documents import all_documents
-from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.store.claims import Claims
-from proxysample_nas.study.store.store import Store, experiment_key
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.reports.report import all_documents
+from proxysample_nas.study.store import StudyStore
 
 from ..mutations import LEFT_OUT, changed_values, mutations  # noqa: TID252  # tests are no package
 from .written_store import write_results
@@ -76,8 +77,12 @@ def is_refused(folder: Path) -> bool:
 
 def read_rows(folder: Path) -> None:
     """Read every row, as reports do, but make no report of them."""
-    store = Store(folder / "study.sqlite", must_exist=True)
-    records = [*store.failures(), *store.results("search"), *store.results("training")]
+    store = StudyStore(folder / "study.sqlite", must_exist=True)
+    records = [
+        *store.failures(),
+        *store.results("search").values(),
+        *store.results("training").values(),
+    ]
     claims = Claims(store.database)
     assert len(records) <= len(store.states())
     claims.runners()
@@ -250,7 +255,7 @@ def test_a_stub_of_a_store_is_not_written_over(content: bytes, tmp_path: Path) -
     path = put(tmp_path, content[:99])
     for must_exist in (True, False):
         with pytest.raises(InputError, match="no database, or cut"):
-            Store(path, must_exist=must_exist)
+            StudyStore(path, must_exist=must_exist)
     assert path.read_bytes() == content[:99]
 
 
@@ -277,13 +282,12 @@ def test_a_ranking_of_another_number_of_samples_is_refused(content: bytes, tmp_p
     ranking.save(tmp_path / "a.npz")
     payload = (tmp_path / "a.npz").read_bytes()
     write(path, "UPDATE experiments SET payload = ? WHERE kind = 'selection'", (payload,))
-    from proxysample_nas.study.grid.plan import Plan
-    from proxysample_nas.study.results.rows import read_configuration
+    from proxysample_nas.study.experiments.plan import Plan
 
     store = Study.open(tmp_path).store
     plan = Plan(*read_configuration(store), store)
     with pytest.raises(InputError, match="a ranking of 5 samples stands for one of 1,437"):
-        plan.search()
+        plan.stage("search")
 
 
 def test_keys_are_of_what_is_stored(content: bytes, tmp_path: Path) -> None:

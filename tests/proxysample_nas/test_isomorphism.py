@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from proxysample_nas.space.cell import Cell, all_cells, edges_of
+from proxysample_nas.space.operations import SearchSpace
+
+from .own_operations import MAX_POOL, registered
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randn(3, 2, 4, 4, generator=GENERATOR, dtype=torch.float64)
@@ -27,6 +30,8 @@ def apply(operation: str, features: torch.Tensor, label: int | None) -> torch.Te
         return features
     if operation == "avg_pool_3x3":
         return F.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+    if operation == "max_pool_3x3":
+        return F.max_pool2d(features, 3, 1, 1)
     weight = WEIGHTS[operation][label]
     convolved = F.conv2d(features.relu(), weight, padding=weight.shape[-1] // 2)
     return F.batch_norm(convolved, None, None, training=True)
@@ -74,6 +79,13 @@ def test_all_cells_of_three_nodes_are_told_apart_by_what_they_compute() -> None:
     by_form = partition(cells, Cell.unique_form)
     assert by_form == partition(cells, family)
     assert len(by_form) < len(cells)
+
+
+def test_a_pool_that_is_not_linear_is_told_apart_by_what_it_computes() -> None:
+    with registered(MAX_POOL):
+        space = SearchSpace.of("none+skip_connect+nor_conv_1x1+avg_pool_3x3+max_pool_3x3")
+        cells = list(all_cells(3, space))
+        assert partition(cells, Cell.unique_form) == partition(cells, family)
 
 
 def test_cells_of_four_nodes_are_told_apart_by_what_they_compute() -> None:

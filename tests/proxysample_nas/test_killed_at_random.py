@@ -5,7 +5,6 @@ A few kills by default; ``PROXYSAMPLE_SLOW=1`` adds fifty.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,39 +12,28 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxysample_nas.study import Study
-from proxysample_nas.study.running.run import run_study
+from proxysample_nas.study.run import run_study
+
+from ..forked import forkserver  # noqa: TID252  # tests are no package
 
 SEARCHER = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=12"
-
-# With what is otherwise imported by the first samplers, searches and trainings of each process.
-IMPORTED = ["proxysample_nas.study.running.run", "sklearn.datasets"]
-IMPORTED += ["proxysample_nas.searchers.darts", "torch._dynamo"]
 
 # Claims of those killed before stay until another runner has begun.
 CLAIMED = "SELECT key FROM claims JOIN runners ON runner = id WHERE pid = {}"
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Gives new processes that have imported everything: kills would only hit imports else."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    first = context.Process()
-    first.start()
-    first.join()
-    return context
-
-
-def create_study(tiny_settings: Any, n_search_seeds: int, folder: Path) -> Study:
+def create_study(
+    tiny_settings: Any, n_search_seeds: int, n_autoencoders: int, folder: Path
+) -> Study:
     settings = tiny_settings(
-        samplers=["rs", *(f"ae:epochs={epochs}" for epochs in (40, 41, 42))],
+        samplers=["rs", *(f"ae:epochs={40 + number}" for number in range(n_autoencoders))],
         searchers=[SEARCHER],
         search_seeds=list(range(n_search_seeds)),
         seeds=[777, 888],
@@ -54,8 +42,8 @@ def create_study(tiny_settings: Any, n_search_seeds: int, folder: Path) -> Study
     return Study(**settings, folder=folder)
 
 
-def start(study: Study, processes: ForkServerContext) -> ForkServerProcess:
-    process = processes.Process(
+def start(study: Study) -> ForkServerProcess:
+    process = forkserver().Process(
         target=run_study, args=(study.configuration, study.folder), kwargs={"progress": False}
     )
     process.start()
@@ -88,24 +76,22 @@ def table(study: Study) -> list[tuple[Any, ...]]:
     ]
 
 
-def seconds_of(study: Study, processes: ForkServerContext) -> float:
+def seconds_of(study: Study) -> float:
     """Run a study in a process, uninterrupted."""
     before = time.monotonic()
-    process = start(study, processes)
+    process = start(study)
     process.join()
     assert process.exitcode == 0
     return time.monotonic() - before
 
 
-def kill_at_random(
-    study: Study, processes: ForkServerContext, n_kills: int, most_seconds: float
-) -> list[set[str]]:
+def kill_at_random(study: Study, n_kills: int, most_seconds: float) -> list[set[str]]:
     """Start the study and kill it, so many times; give what it was at each time."""
     draw = random.Random(n_kills)
     at_kills = []
     for _ in range(n_kills):
         before = finished(study)
-        process = start(study, processes)
+        process = start(study)
         process.join(draw.uniform(0, most_seconds))
         process.kill()
         process.join()
@@ -118,12 +104,13 @@ def kill_at_random(
 
 
 @pytest.mark.parametrize(
-    ("n_kills", "n_search_seeds"),
+    ("n_kills", "n_search_seeds", "n_autoencoders"),
     [
-        (4, 1),
+        (4, 1, 1),
         pytest.param(
             50,
             8,
+            3,
             marks=pytest.mark.skipif(
                 os.environ.get("PROXYSAMPLE_SLOW") != "1", reason="minutes: PROXYSAMPLE_SLOW=1"
             ),
@@ -133,20 +120,20 @@ def kill_at_random(
 def test_no_finished_experiment_is_lost_and_the_table_is_the_same(
     n_kills: int,
     n_search_seeds: int,
-    processes: ForkServerContext,
+    n_autoencoders: int,
     tiny_settings: Any,
     tmp_path: Path,
 ) -> None:
-    whole = create_study(tiny_settings, n_search_seeds, tmp_path / "whole")
-    seconds = seconds_of(whole, processes)
+    whole = create_study(tiny_settings, n_search_seeds, n_autoencoders, tmp_path / "whole")
+    seconds = seconds_of(whole)
     # What every start takes before it goes on: nothing is left to do here.
-    seconds_to_begin = seconds_of(whole, processes)
-    killed = create_study(tiny_settings, n_search_seeds, tmp_path / "killed")
+    seconds_to_begin = seconds_of(whole)
+    killed = create_study(tiny_settings, n_search_seeds, n_autoencoders, tmp_path / "killed")
     # All starts together come through three quarters of the study, on average.
     most_seconds = 2 * (0.75 * seconds / n_kills + seconds_to_begin)
-    at_kills = kill_at_random(killed, processes, n_kills, most_seconds)
+    at_kills = kill_at_random(killed, n_kills, most_seconds)
     n_before = len(finished(killed))
-    seconds_of(killed, processes)
+    seconds_of(killed)
     assert table(killed) == table(whole)
     ended = dict(read(killed, "SELECT key, kind FROM experiments"))
     assert ended == dict(read(whole, "SELECT key, kind FROM experiments"))

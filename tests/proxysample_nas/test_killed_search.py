@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,13 @@ from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
+from ..forked import Forked  # noqa: TID252  # tests are no package
+from .prepared import SMALL_SEARCH
+
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
 
-COMMON: dict[str, Any] = {
-    "n_nodes": 3,
-    "channels": 2,
-    "cells_per_stage": 1,
-    "epochs": 3,
-    "batch_size": 16,
-    "random_state": 0,
-    "device": "cpu",
-    "progress": False,
-}
+COMMON = SMALL_SEARCH | {"epochs": 3, "batch_size": 16}
 OWN: dict[str, dict[str, Any]] = {
     "enas": {"controller_updates": 3, "controller_samples": 2, "n_candidates": 3},
     "random": {"n_samples": 3},
@@ -39,11 +32,12 @@ OWN: dict[str, dict[str, Any]] = {
 
 # Arguments: searcher, parameters, data, checkpoint, what kills, and after how many of it.
 SEARCH = """
-import json, os, signal, sys
+import json, os, signal, sys, warnings
 import tqdm
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import checkpoint, create_searcher
 
+warnings.simplefilter("ignore")
 name, parameters, data, path, event, left = sys.argv[1:]
 left = int(left)
 
@@ -83,12 +77,16 @@ def search(name: str, data: str, path: Path) -> SearchResult:
     return searcher.search(load_dataset(data).train, checkpoint=path)
 
 
-def killed(name: str, data: str, path: Path, event: str, after: int) -> None:
-    words = [name, json.dumps(parameters_of(name)), data, str(path), event, str(after)]
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SEARCH, *words], capture_output=True, text=True
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
+@pytest.fixture
+def killed(forked: Callable[..., Forked], data: str) -> Callable[..., None]:
+    """Search in a process that is killed."""
+
+    def run(name: str, path: Path, event: str, after: int) -> None:
+        words = [name, json.dumps(parameters_of(name)), data, str(path), event, str(after)]
+        process = forked(SEARCH, *words)
+        assert process.wait() == -signal.SIGKILL, process.stderr
+
+    return run
 
 
 def without_times(result: SearchResult) -> SearchResult:
@@ -110,7 +108,7 @@ def check_same_end(name: str, data: str, path: Path, whole_path: Path, whole: An
 
 @pytest.mark.parametrize("name", list_searchers())
 def test_a_search_killed_in_an_epoch_ends_with_the_same_bits(
-    name: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, data: str, killed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_updates = 0
 
@@ -123,7 +121,7 @@ def test_a_search_killed_in_an_epoch_ends_with_the_same_bits(
         whole = search(name, data, tmp_path / "whole.safetensors")
     path = tmp_path / "killed.safetensors"
     # In the middle of the second of three epochs.
-    killed(name, data, path, "update", n_updates // 2)
+    killed(name, path, "update", n_updates // 2)
     n_done = len(Checkpoint.load(path).history)
     assert 0 < n_done < len(whole.history)
     check_same_end(name, data, path, tmp_path / "whole.safetensors", whole)
@@ -131,10 +129,10 @@ def test_a_search_killed_in_an_epoch_ends_with_the_same_bits(
 
 @pytest.mark.parametrize("name", ["gdas"])
 def test_a_search_killed_while_it_writes_keeps_what_it_had(
-    name: str, data: str, tmp_path: Path
+    name: str, data: str, killed: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "killed.safetensors"
-    killed(name, data, path, "written", 1)
+    killed(name, path, "written", 1)
     assert len(Checkpoint.load(path).history) == 1
     assert list(tmp_path.glob("*.part"))
     whole = search(name, data, tmp_path / "whole.safetensors")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,9 +15,12 @@ from torch import nn
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellModule, CellNetwork
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.space.skeleton import ResidualReduction, Skeleton
 from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_supernet import ReferenceReduction
+
+from .own_operations import CONVOLUTION, MAX_POOL, SEPARABLE, registered
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|")
 
@@ -44,14 +50,21 @@ def test_count_adds_what_each_convolution_has(cell: Cell) -> None:
     assert n_parameters(CellNetwork(cell)) == 79_156 + inside
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.fixture(autouse=True)
+def own() -> Iterator[None]:
+    with registered(MAX_POOL, CONVOLUTION, SEPARABLE):
+        yield
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    indices=st.lists(st.integers(0, 4), min_size=6, max_size=6),
+    indices=st.lists(st.integers(0, 7), min_size=6, max_size=6),
     training=st.booleans(),
 )
 def test_cell_equals_its_definition(indices: list[int], training: bool) -> None:
     """Apply the operations edge by edge, with the weights read out of the wide convolutions."""
-    cell = Cell.from_indices(indices)
+    space = SearchSpace.of("nas-bench-201+max_pool_3x3+nor_conv_5x5+sep_conv_3x3")
+    cell = Cell.from_indices(indices, space)
     module = CellModule(cell, 3).double().train(training)
     images = torch.randn(4, 3, 5, 5, generator=seeded(), dtype=torch.float64)
     for tensor in module.state_dict().values():
@@ -66,6 +79,11 @@ def test_cell_equals_its_definition(indices: list[int], training: bool) -> None:
         elif operation == "avg_pool_3x3":
             pooled = F.avg_pool2d(node, 3, 1, 1, count_include_pad=False)
             nodes[target] = nodes[target] + pooled
+        elif operation == "max_pool_3x3":
+            nodes[target] = nodes[target] + F.max_pool2d(node, 3, 1, 1)
+        elif operation == "sep_conv_3x3":
+            own = module.edge_modules[f"{operation}~{source}~{target}"]
+            nodes[target] = nodes[target] + deepcopy(own)(node)
         elif operation != "none":
             key = f"{operation}~{source}"
             tensors = module.convolutions[key].group_tensors(taken.get(key, 0))
@@ -90,6 +108,44 @@ def test_training_moves_the_running_statistics_as_batch_norm_does() -> None:
     module(images)
     torch.testing.assert_close(wide.norm.running_mean, norm.running_mean)
     torch.testing.assert_close(wide.norm.running_var, norm.running_var)
+
+
+@pytest.mark.parametrize("side", [8, 64])
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("n_classes", [2, 120])
+def test_a_cell_makes_its_network_in_one_line(side: int, in_channels: int, n_classes: int) -> None:
+    for cell in (CELL, Cell.from_string("|max_pool_3x3~0|+|nor_conv_5x5~0|sep_conv_3x3~1|")):
+        network = cell.network(n_classes, channels=4, cells_per_stage=1, in_channels=in_channels)
+        logits = network(torch.zeros(2, in_channels, side, side))
+        assert logits.shape == (2, n_classes)
+        logits.sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_network_of_a_cell_is_that_of_its_class() -> None:
+    sizes = {"channels": 4, "cells_per_stage": 2, "in_channels": 1}
+    ours = CELL.network(n_classes=3, **sizes, generator=seeded())
+    theirs = CellNetwork(CELL, n_classes=3, **sizes, generator=seeded())
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match="n_classes must be a positive integer, not 0"):
+        CELL.network(0)
+
+
+def test_a_module_that_leads_nowhere_keeps_its_parameters_and_is_not_run() -> None:
+    cell = Cell.from_string("|sep_conv_3x3~0|+|sep_conv_3x3~0|none~1|")
+    module = CellModule(cell, 3)
+    module.edge_modules["sep_conv_3x3~0~1"].forward = None
+    output = module(torch.ones(2, 3, 4, 4))
+    output.sum().backward()
+    assert sum(parameter.numel() for parameter in module.parameters()) == 2 * (27 + 9 + 6)
+
+
+def test_a_network_names_an_operation_that_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = CellModule(CELL, 3)
+    monkeypatch.setitem(module._kinds, "skip_connect", "spiking")
+    with pytest.raises(InputError, match="cannot run the operation 'skip_connect' of kind 'spik"):
+        module(torch.zeros(2, 3, 4, 4))
 
 
 def test_a_disconnected_cell_answers_the_same_for_every_image() -> None:

@@ -12,9 +12,8 @@ from proxysample_nas.study import Transfer
 from proxysample_nas.study.reports.break_even import (
     break_even_table,
     break_evens,
-    break_evens_to_csv,
 )
-from proxysample_nas.study.reports.documents import all_documents
+from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.reports.transfer_table import (
     papers_transfer_table,
     transfer_table,
@@ -30,6 +29,11 @@ CELLS = {
 }
 ACCURACIES = {CELLS[1.0]: 70.0, CELLS[0.5]: 72.0, CELLS[0.25]: 20.0}
 GDAS = "gdas:n_nodes=4"
+
+
+def lines(section, table):
+    """What a reader sees of a section, line by line."""
+    return [[column.text(row) for column in table.shown] for row in section.rows]
 
 
 def timed(folder, seconds, scoring_seconds, **settings):
@@ -49,22 +53,24 @@ def test_scoring_pays_back_after_so_many_searches(tmp_path):
     assert (half.r, half.saved_seconds, half.net_seconds, half.n_searches) == (0.5, 40, -90, 4)
     assert (quarter.r, quarter.saved_seconds, quarter.net_seconds) == (0.25, 70, -60)
     assert quarter.n_searches == 2
-    (line, _) = csv.DictReader(io.StringIO(break_evens_to_csv(results)))
+    (line, _) = csv.DictReader(io.StringIO(all_documents(results)["break-even.csv"]))
     assert (line["saved_seconds"], line["searches_to_pay_back"]) == ("40.0", "4")
 
 
 def test_what_saves_nothing_never_pays_back(tmp_path):
     results = timed(tmp_path, {1.0: 100.0, 0.5: 100.0, 0.25: 101.0}, 0.0)
     assert [one.n_searches for one in break_evens(results)] == [None, None]
-    (section,) = break_even_table(results).sections
-    assert [line[-1] for line in section.lines] == ["never", "never"]
+    table = break_even_table(results)
+    (section,) = table.sections
+    assert [line[-1] for line in lines(section, table)] == ["never", "never"]
 
 
 def test_less_than_is_shown_has_no_sign(tmp_path):
     results = timed(tmp_path, {1.0: 100.0, 0.5: 100.01, 0.25: 100.01}, 0.01)
-    (section,) = break_even_table(results).sections
+    table = break_even_table(results)
+    (section,) = table.sections
     # Saved in seconds and percent, and the net of one search.
-    assert [line[-4:-1] for line in section.lines] == [["0.0", "0%", "0.0"]] * 2
+    assert [line[-4:-1] for line in lines(section, table)] == [["0.0", "0%", "0.0"]] * 2
 
 
 def test_scoring_that_costs_nothing_pays_back_at_once(tmp_path):
@@ -74,8 +80,9 @@ def test_scoring_that_costs_nothing_pays_back_at_once(tmp_path):
 
 def test_a_full_search_that_takes_no_time_is_no_error(tmp_path):
     results = timed(tmp_path, {1.0: 0.0, 0.5: 0.0, 0.25: 0.0}, 1.0)
-    (section,) = break_even_table(results).sections
-    assert {line[-1] for line in section.lines} == {"never"}
+    table = break_even_table(results)
+    (section,) = table.sections
+    assert {line[-1] for line in lines(section, table)} == {"never"}
 
 
 def test_without_a_baseline_nothing_is_weighed(tmp_path):
@@ -116,7 +123,7 @@ def transferred(tmp_path):
 
 def test_table_5_has_the_baseline_and_the_best_of_each_group(transferred):
     table = transfer_table(transferred)
-    assert [column.heading for column in table.columns] == [
+    assert [column.heading for column in table.shown] == [
         "r",
         "Method",
         "Model",
@@ -125,7 +132,9 @@ def test_table_5_has_the_baseline_and_the_best_of_each_group(transferred):
         "other, C=16",
         "cell",
     ]
-    assert [(s.heading, *(tuple(line[:6]) for line in s.lines)) for s in table.sections] == [
+    assert [
+        (s.heading, *(tuple(line[:6]) for line in lines(s, table))) for s in table.sections
+    ] == [
         ("Baseline", ("1", "Full DS", "GDAS", "0", "71.0 ± 1.4", "35.0")),
         ("Unsupervised", ("0.5", "RS", "GDAS", "0", "73.0 ± 1.4", "36.0")),
         ("Supervised", ("0.5", "CC-OR", "GDAS", "0", "73.0 ± 1.4", "36.0")),
@@ -138,8 +147,8 @@ def test_table_5_has_the_baseline_and_the_best_of_each_group(transferred):
 
 
 def test_table_5_as_csv_has_a_line_per_cell_and_dataset(transferred):
-    lines = list(csv.DictReader(io.StringIO(transfers_to_csv(transferred))))
-    assert [(line["method"], line["dataset"], line["accuracy_mean"]) for line in lines] == [
+    records = list(csv.DictReader(io.StringIO(transfers_to_csv(transferred))))
+    assert [(line["method"], line["dataset"], line["accuracy_mean"]) for line in records] == [
         (method, dataset, mean)
         for method, own, other in (
             ("Full DS", "71.0", "35.0"),
@@ -152,8 +161,8 @@ def test_table_5_as_csv_has_a_line_per_cell_and_dataset(transferred):
 
 def test_the_papers_table_5_is_a_table_of_its_own(transferred):
     table = papers_transfer_table(transferred)
-    assert [len(section.lines) for section in table.sections] == [4, 3, 3, 3]
-    assert table.sections[-1].lines[0] == ["0.5", "DARTS-V2", "75.7 ± 0.2", "54.2 ± 0.8"]
+    assert [len(section.rows) for section in table.sections] == [4, 3, 3, 3]
+    assert lines(table.sections[-1], table)[0] == ["0.5", "DARTS-V2", "75.7 ± 0.2", "54.2 ± 0.8"]
     names = all_documents(transferred)
     assert {"table-transfers.md", "table-transfers-paper.tex"} <= names.keys()
 

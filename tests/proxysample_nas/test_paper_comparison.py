@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
+from proxysample_nas.paper.comparison import compare_with_paper, is_cifar100
 from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.presets import preset
-from proxysample_nas.study.reports.comparison import compare_with_paper, is_cifar100
+from proxysample_nas.study.reports.results import setup_of
 
 from .written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
 
@@ -22,7 +23,7 @@ def compared(facts=HALF_OF_CIFAR100, **changed):
     }
     configuration = StudyConfiguration.build(**(settings | changed))
     study = StudyFacts({configuration.dataset: facts})
-    return compare_with_paper(configuration, study, configuration.searchers[0])
+    return compare_with_paper(setup_of(configuration, study, configuration.searchers[0]))
 
 
 def test_the_papers_setting_has_no_difference():
@@ -41,9 +42,19 @@ def test_the_papers_setting_has_no_difference():
         ),
         ({"searchers": ["gdas:protocol=paper,n_nodes=4"]}, ["search n_nodes 4 instead of 5"]),
         ({"searchers": ["gdas:protocol=paper,epochs=9"]}, ["search epochs 9 instead of 250"]),
+        (
+            {"searchers": ["gdas:protocol=paper,space=none+nor_conv_3x3"]},
+            ["search space none+nor_conv_3x3 instead of nas-bench-201"],
+        ),
+        ({"searchers": ["gdas:protocol=paper,space=nas-bench-201"]}, []),
         ({"recipe": "nas-bench-201"}, ["judging learning_rate 0.1 instead of 0.01"]),
         ({"training": {"epochs": 12}}, ["judging epochs 12 instead of 200"]),
         ({"training": {"epochs": 200}}, []),
+        (
+            {"searchers": ["gdas:protocol=paper,batch_size=32"]},
+            ["search batch_size 32 instead of 64"],
+        ),
+        ({"training": {"batch_size": 64}}, ["judging batch_size 64 instead of 256"]),
         ({"seeds": [777]}, ["judging seeds 777 instead of 777, 888, 999"]),
         # How fast and from which seed is no setting.
         ({"searchers": ["gdas:protocol=paper,progress=false"]}, []),
@@ -74,7 +85,7 @@ def test_the_paper_preset_is_the_papers_setting():
     configuration = preset("paper")
     study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
     for table, searcher in enumerate(configuration.searchers, start=1):
-        comparison = compare_with_paper(configuration, study, searcher)
+        comparison = compare_with_paper(setup_of(configuration, study, searcher))
         assert comparison.table == table
         assert comparison.is_same_protocol
         for label, differences in comparison.of_samplers.items():
@@ -108,6 +119,17 @@ def test_the_papers_number_of_clusters_is_never_taken_for_known(n_clusters):
 def test_methods_that_the_paper_does_not_tabulate_are_told():
     comparison = compared(samplers=["ae:protocol=paper", "ae:protocol=paper,keep=hard"])
     assert comparison.other_methods == {"AE (protocol=paper, keep=hard)"}
+
+
+def test_another_class_under_the_papers_id_is_not_the_papers_sampler():
+    configuration = preset("paper")
+    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    setup = setup_of(configuration, study, configuration.searchers[0])
+    label = next(iter(setup.samplers))
+    ours = dataclasses.replace(setup.samplers[label], is_built_in=False)
+    changed = dataclasses.replace(setup, samplers={**setup.samplers, label: ours})
+    assert label not in compare_with_paper(setup).other_methods
+    assert label in compare_with_paper(changed).other_methods
 
 
 @pytest.mark.parametrize(

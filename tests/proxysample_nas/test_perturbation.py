@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers import perturbation as perturbation_module
@@ -30,7 +29,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import DivergenceError
 
-from .prepared import prepared
+from .prepared import SMALL_SEARCH, prepared
 from .reference_darts import Network, Reference
 
 # So small a search may well end with a useless cell; that is not the subject here.
@@ -38,25 +37,23 @@ pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.Searc
 
 
 def small(**changes: Any) -> DARTS:
-    settings: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "epochs": 2,
-        "batch_size": 32,
+    own = {
         "architecture_learning_rate": 0.02,
         "selection": "perturbation",
         "perturbation_epochs": 2,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
     }
-    return DARTS(**(settings | changes))
+    return DARTS(**(SMALL_SEARCH | own | changes))
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Any:
-    return Subset(load_dataset("digits").train, range(200))
+def few(digits: Any) -> Any:
+    """Three batches where a validation set is given, two where half is held out for one."""
+    return Subset(digits.train, range(96))
+
+
+@pytest.fixture(scope="module")
+def validation(digits: Any) -> Any:
+    return Subset(digits.test, range(60))
 
 
 def begin(searcher: DARTS, proxy: Any) -> tuple[Any, Any]:
@@ -213,12 +210,11 @@ def without_times(result: SearchResult) -> SearchResult:
 @pytest.mark.parametrize("protocol", ["default", "paper"])
 @pytest.mark.parametrize("order", [1, 2])
 def test_a_search_keeps_its_history_and_tells_of_the_choice(
-    proxy: Any, order: int, protocol: str
+    few: Any, validation: Any, order: int, protocol: str
 ) -> None:
-    validation = Subset(load_dataset("digits").test, range(60))
     common = {"order": order, "protocol": protocol}
-    plain = small(selection="argmax", **common).search(proxy, validation)
-    result = small(**common).search(proxy, validation)
+    plain = small(selection="argmax", **common).search(few, validation)
+    result = small(**common).search(few, validation)
     assert plain.final_choice is None
     assert without_times(result).history == without_times(plain).history
     assert result.final_choice is not None
@@ -231,11 +227,11 @@ def test_a_search_keeps_its_history_and_tells_of_the_choice(
     assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
-def test_the_order_of_the_edges_comes_from_the_seed(proxy: Any) -> None:
+def test_the_order_of_the_edges_comes_from_the_seed(few: Any) -> None:
     orders = []
     for seed in (0, 0, 1, 2):
         searcher = small(epochs=1, perturbation_epochs=1, random_state=seed)
-        selection = searcher.search(proxy).final_choice
+        selection = searcher.search(few).final_choice
         assert selection is not None
         orders.append(tuple(one.edge for one in selection.decisions))
     assert orders[0] == orders[1]
@@ -266,13 +262,13 @@ class InterruptedSearchError(Exception):
 
 @pytest.mark.parametrize("protocol", ["default", "paper"])
 def test_an_interrupted_choice_ends_with_the_same_bits(
-    proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+    few: Any, validation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    validation = Subset(load_dataset("digits").test, range(60))
     searcher = small(protocol=protocol, gradient_clip=0.5)
     paths = [tmp_path / f"{name}.safetensors" for name in ("whole", "killed")]
-    whole = searcher.search(proxy, validation, checkpoint=paths[0])
-    left = 2 * 7 + (5 * 2 + 14) + 5 * 2 + 7
+    whole = searcher.search(few, validation, checkpoint=paths[0])
+    # The search, the first edge with two epochs after it, the second with one of its two.
+    left = 2 * 3 + (5 * 2 + 2 * 3) + 5 * 2 + 3
 
     def update(self: Any, n: int = 1) -> None:
         nonlocal left
@@ -283,11 +279,11 @@ def test_an_interrupted_choice_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(tqdm, "update", update)
         with pytest.raises(InterruptedSearchError):
-            searcher.search(proxy, validation, checkpoint=paths[1])
+            searcher.search(few, validation, checkpoint=paths[1])
     saved = Checkpoint.load(paths[1])
     assert len(saved.history) == 2
     assert len(saved.tensors["decisions"]) == 1
-    resumed = searcher.search(proxy, validation, checkpoint=paths[1])
+    resumed = searcher.search(few, validation, checkpoint=paths[1])
     assert without_times(resumed) == without_times(whole)
     tensors, expected = (Checkpoint.load(path).tensors for path in paths[::-1])
     assert tensors.keys() == expected.keys()
@@ -298,11 +294,11 @@ def test_an_interrupted_choice_ends_with_the_same_bits(
             compared = [rows[:, [0, 1, *range(3, 13)]] for rows in compared]
         assert torch.equal(*compared), name
     monkeypatch.setattr(tqdm, "update", update)
-    assert searcher.search(proxy, validation, checkpoint=paths[1]) == resumed
+    assert searcher.search(few, validation, checkpoint=paths[1]) == resumed
 
 
-def test_progress_is_shown_on_demand(proxy: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    small(epochs=1, perturbation_epochs=1, order=2, progress=True).search(proxy)
+def test_progress_is_shown_on_demand(few: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    small(epochs=1, perturbation_epochs=1, order=2, progress=True).search(few)
     shown = capsys.readouterr().err
     last = next(line for line in shown.split("\r")[::-1] if "choosing, darts-v2" in line)
     assert "100%" in last

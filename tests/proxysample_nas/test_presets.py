@@ -11,14 +11,16 @@ from proxysample_nas.study.grid.settings import settings_of
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_study_whose_settings_all_differ(name):
     configuration = preset(name)
-    labels = [(setting.label, setting.searcher.label) for setting in settings_of(configuration)]
+    labels = [
+        (setting.label, setting.searcher.label) for setting in settings_of(configuration, 50_000)
+    ]
     assert len(set(labels)) == len(labels)
     assert configuration == type(configuration).from_json(configuration.to_json())
 
 
 def test_the_papers_study_has_roughly_1400_experiments():
     configuration = preset("paper")
-    n_searches = len(settings_of(configuration))
+    n_searches = len(settings_of(configuration, 50_000))
     # Section 4.2: 11 sampling methods at 3 ratios, 4 searchers and a baseline for each.
     assert n_searches == 11 * 3 * 4 + 4
     n_trainings = len(configuration.channels) * len(configuration.seeds)

@@ -3,8 +3,12 @@ from __future__ import annotations
 import pytest
 
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.reports.protocol import describe_machines, protocol_notes
-from proxysample_nas.study.reports.summary import reading_rules, what_was_run
+from proxysample_nas.study.reports.notes import (
+    describe_machines,
+    protocol_notes,
+    reading_rules,
+    what_was_run,
+)
 
 from .written_store import CIFAR100, HALF_OF_CIFAR100, MACHINE, write_results
 

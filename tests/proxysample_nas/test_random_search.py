@@ -13,9 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers.seeds import stream
@@ -23,7 +21,7 @@ from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells, n
 from proxysample_nas.space.cell import Cell, all_cells
 from proxysample_nas.training.trainer import CellTrainer
 
-from .prepared import prepared
+from .prepared import SMALL_SEARCH, generator_of, prepared
 
 
 @pytest.mark.parametrize("connected_only", [True, False])
@@ -38,10 +36,6 @@ def test_as_many_cells_can_be_drawn_as_there_are(connected_only: bool) -> None:
 @pytest.mark.parametrize("connected_only", [True, False])
 def test_a_huge_cell_is_checked_at_once(connected_only: bool) -> None:
     check_n_cells(10**6, 2**60, connected_only=connected_only)
-
-
-def generator_of(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("n_nodes", [2, 3, 4])
@@ -78,29 +72,8 @@ def test_all_cells_are_equally_likely() -> None:
     np.testing.assert_allclose(shares, [0, 0.25, 0.25, 0.25, 0.25], atol=4 * 0.44 / math.sqrt(2000))
 
 
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
-
-
-@pytest.fixture(scope="module")
-def proxy(digits: Any) -> Any:
-    return Subset(digits.train, range(200))
-
-
 def small_search(**changes: Any) -> RandomSearch:
-    settings_: dict[str, Any] = {
-        "n_nodes": 3,
-        "channels": 2,
-        "cells_per_stage": 1,
-        "n_samples": 3,
-        "epochs": 2,
-        "batch_size": 32,
-        "random_state": 0,
-        "device": "cpu",
-        "progress": False,
-    }
-    return RandomSearch(**(settings_ | changes))
+    return RandomSearch(**(SMALL_SEARCH | {"n_samples": 3} | changes))
 
 
 def test_cells_are_judged_as_a_trainer_judges_them(proxy: Any) -> None:

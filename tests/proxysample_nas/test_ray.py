@@ -1,24 +1,20 @@
+"""A study on Ray: its data are shipped, and its results are the same to the bit."""
+
 from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import pytest
+import numpy as np
 import torch
 
-from proxysample import InputError, MissingDependencyError
+from proxysample.experiments.claims import Claims
 from proxysample_nas.study import Study
-from proxysample_nas.study.executors import create_executor, ray_cluster, ray_session
-from proxysample_nas.study.executors.ray_worker import RayWorker, versions
-from proxysample_nas.study.experiments.shipping import Shipment
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.running.unfinished import UnfinishedSearches
+from proxysample_nas.study.experiments.context import StudyContext
 
 
 def contents(study: Study) -> list[tuple[object, ...]]:
@@ -27,24 +23,6 @@ def contents(study: Study) -> list[tuple[object, ...]]:
         (row.method, [(str(one.cell), one.evaluations[4].accuracies) for one in row.found])
         for row in study.rows("darts-v1")
     ]
-
-
-def processes_of_ray() -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue  # it has ended
-        if "raylet" in words.split(" ")[0] or words.startswith("ray::"):
-            found.append(words)
-    return found
-
-
-def traces_of_ray() -> tuple[object, ...]:
-    variables = {name for name in os.environ if name.startswith("RAY_")}
-    debugger = os.environ.get("PYTHONBREAKPOINT")
-    return processes_of_ray(), signal.getsignal(signal.SIGTERM), variables, debugger
 
 
 def kill_one_at_work(folder: Path, killed: list[int]) -> None:
@@ -63,9 +41,6 @@ def kill_one_at_work(folder: Path, killed: list[int]) -> None:
 def test_a_local_ray_gives_the_bits_of_this_process_though_a_worker_is_killed(
     tiny_settings, tmp_path
 ):
-    import ray  # noqa: F401  # its import alone sets variables
-
-    before = traces_of_ray()
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
     settings = tiny_settings(
         samplers=["cc-or", "tl:epochs=1"],
@@ -82,93 +57,32 @@ def test_a_local_ray_gives_the_bits_of_this_process_though_a_worker_is_killed(
     assert len(killed) == 1
     assert contents(there) == contents(here)
     for study in (here, there):
-        with closing(sqlite3.connect(study.store.path)) as connection:
-            assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+        assert Claims(study.store.database).held() == []
         assert not list(study.folder.glob("unfinished/*"))
-    # Nothing is left of Ray, either.
-    assert traces_of_ray() == before
 
 
-def test_an_experiment_whose_ray_worker_dies_is_run_again_and_then_fails(tiny_settings, tmp_path):
-    import ray
-
-    long = tiny_settings(searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=9999"])
-    study = Study(**long, folder=tmp_path)
-    workbench = Workbench(study.configuration)
-    plan = Plan(study.configuration, workbench.facts(), study.store)
-    (task,) = plan.search().tasks
-    with create_executor(workbench, "ray", n_workers=1) as executor:
-        executor.submit(task)
-        for _ in range(2):
-            (worker,) = executor._busy
-            ray.get(executor._begun[worker])
-            assert executor.collect(0.5) == []
-            ray.kill(worker)
-            ended = executor.collect(30)
-        assert executor.has_room
-    ((one, outcome),) = ended
-    assert one is task
-    assert outcome.result is None
-    assert "2 workers have died" in outcome.error
-
-
-def test_a_missing_ray_names_the_command_that_brings_it(tiny_settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_session, "find_spec", lambda _: None)
-    study = Study(**tiny_settings(), folder=tmp_path)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'proxysample\[ray\]'"):
-        study.run(executor="ray", progress=False)
-
-
-def test_a_cluster_that_is_not_there_is_named(tiny_settings, tmp_path):
-    study = Study(**tiny_settings(), folder=tmp_path)
-    with pytest.raises(InputError, match="Ray cannot be reached at auto"):
-        study.run(executor="ray", address="auto", progress=False)
-
-
-@pytest.mark.parametrize(
-    ("n_workers", "n_most", "n_gpus", "message"),
-    [
-        (None, 0, 1.0, "no room for a worker of 2 CPUs and 1 GPUs"),
-        (3, 2, 0.0, "room for 2 workers of 2 CPUs each, not for 3"),
-    ],
-)
-def test_a_cluster_without_room_is_named(n_workers, n_most, n_gpus, message):
-    with pytest.raises(InputError, match=message):
-        ray_cluster.n_actors(n_workers, n_most, 2, n_gpus)
-
-
-@pytest.mark.parametrize(
-    ("resources", "n_gpus", "expected"),
-    [
-        ({"CPU": 5.0}, None, (0.0, 2)),
-        ({"CPU": 16.0, "GPU": 1.0}, None, (1.0, 1)),
-        ({"CPU": 16.0, "GPU": 1.0}, 0.1, (0.1, 8)),
-        ({"CPU": 64.0, "GPU": 3.0}, 0.1, (0.1, 30)),
-        ({"CPU": 16.0, "GPU": 1.0}, 0.0, (0.0, 8)),
-    ],
-)
-def test_room_is_counted_in_cores_and_fractions_of_gpus(resources, n_gpus, expected):
-    assert ray_cluster.room(resources, 2, n_gpus) == expected
-
-
-def test_a_worker_with_other_versions_is_refused(tiny_settings, tmp_path):
-    study = Study(**tiny_settings(), folder=tmp_path)
-    workbench = Workbench(study.configuration)
-    shipment = Shipment.of(workbench)
-    fitting = RayWorker(workbench.for_worker(1), shipment, 1, versions())
-    assert fitting.begin() is None
-    assert torch.equal(
-        fitting.workbench.data.train_images.images, workbench.data.train_images.images
+def test_shipped_data_are_those_that_were_read(tiny_settings, tmp_path, monkeypatch):
+    images, labels = np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8, 1), np.arange(8) % 2
+    parts = {"train_images": images, "train_labels": labels}
+    np.savez(tmp_path / "a.npz", **parts, test_images=images, test_labels=labels)
+    settings = tiny_settings(
+        architecture_data="test-half", transfers=[f"npz:{tmp_path / 'a.npz'},channels=4,n_best=1"]
     )
-    other = RayWorker(workbench.for_worker(1), shipment, 1, versions() | {"torch": "1.0"})
-    assert "torch" in other.begin().reason
-
-
-def test_a_worker_elsewhere_keeps_no_unfinished_searches(tiny_settings, tmp_path):
-    workbench = Workbench(
-        Study(**tiny_settings(), folder=tmp_path).configuration,
-        UnfinishedSearches(tmp_path / "not here", "a"),
-    )
-    worker = RayWorker(workbench, Shipment.of(workbench), 1, versions())
-    worker.begin()
-    assert worker.workbench.checkpoint("1f") is None
+    context = StudyContext(Study(**settings, folder=tmp_path).configuration)
+    info, packed = context.info(), context.ship()
+    monkeypatch.setattr("proxysample_nas.study.experiments.context.load_study_data", None)
+    other = context.for_worker(2)
+    other.unship(packed)
+    assert other.info() == info
+    (transfer,) = context.configuration.transfers
+    for ours, theirs in (
+        (context.data, other.data),
+        (context.transfer_data(transfer), other.transfer_data(transfer)),
+    ):
+        for name in ("train_images", "test_images", "architecture_images"):
+            one, shipped = getattr(ours, name), getattr(theirs, name)
+            if one is not None:
+                assert torch.equal(shipped.images, one.images)
+                assert torch.equal(shipped.labels, one.labels)
+                assert shipped.classes == one.classes
+    assert other.data.architecture_images is not None

@@ -9,17 +9,16 @@ from contextlib import contextmanager
 import pytest
 
 from proxysample import InputError
+from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.workbench import Workbench
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.evaluation import Training
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.forecast.durations import Durations, Seconds
-from proxysample_nas.study.forecast.experiments import cost_of, list_experiments
 from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.running.live_runner import LiveRunner
-from proxysample_nas.study.store.claims import Claims, RunnerRecord
-from proxysample_nas.study.store.process_identity import ProcessIdentity
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def study(tiny_settings, tmp_path):
     """A study of which nothing has been run; its store holds what a run writes first."""
     study = Study(**tiny_settings(samplers=["rs", "cc-rs"], seeds=[777, 888]), folder=tmp_path)
     store = study.store
-    store.set_fact("configuration", study.configuration.to_json())
-    store.set_fact("facts", Workbench(study.configuration).facts().to_json())
+    store.set_info("configuration", study.configuration.to_json())
+    store.set_info("facts", StudyContext(study.configuration).info().to_json())
     return study
 
 
@@ -36,17 +35,21 @@ def plan_of(study: Study) -> Plan:
     return Plan(*read_configuration(study.store), study.store)
 
 
+def durations(study: Study) -> Durations:
+    return Durations(plan_of(study).progress())
+
+
 def search(study: Study, cell: str = "|none~0|+|none~0|none~1|") -> None:
     """Keep made-up results of all searches."""
-    for task in plan_of(study).search().tasks:
+    for task in plan_of(study).stage("search").experiments:
         result = {"cell": cell, "seconds": 1.0, "n_kept": 60}
         study.store.put("search", task.specification, result)
 
 
 def select(study: Study) -> None:
-    workbench = Workbench(study.configuration)
-    for task in plan_of(study).selection().tasks:
-        outcome = task.run(workbench)
+    context = StudyContext(study.configuration)
+    for task in plan_of(study).stage("selection").experiments:
+        outcome = task.run(context)
         study.store.put(task.kind, task.specification, outcome.result, outcome.payload)
 
 
@@ -63,13 +66,13 @@ def test_a_study_that_begins_has_everything_left_at_most(study):
     assert counts(status) == {
         "selection": (0, 0, 0, 2),
         "search": (0, 0, 0, 3),
-        "judging": (0, 0, 0, 6),
+        "evaluation": (0, 0, 0, 6),
     }
     assert [stage.is_upper_bound for stage in status.stages] == [False, False, True]
     text = str(status)
     assert "at most 6" in text
     assert "No runner is at it" in text
-    assert "Not foretold" in text
+    assert "Not estimated" in text
     assert "To go" not in text
 
 
@@ -77,7 +80,7 @@ def test_equal_cells_bring_the_number_of_trainings_down(study):
     select(study)
     search(study)
     status = study.status()
-    assert counts(status)["judging"] == (0, 0, 0, 2)
+    assert counts(status)["evaluation"] == (0, 0, 0, 2)
     assert not any(stage.is_upper_bound for stage in status.stages)
 
 
@@ -85,7 +88,7 @@ def test_a_live_runner_is_shown_with_what_it_is_at(study):
     claims = Claims(study.store.database)
     gone = dataclasses.replace(ProcessIdentity.here(), process="1")
     claims.beat(RunnerRecord("b", gone, 1, time.time(), 0.0))
-    keys = [one.key for one in list_experiments(plan_of(study)) if one.stage == "selection"]
+    keys = [one.key for one in plan_of(study).stage("selection").experiments]
     claims.claim(keys[1], "b")
     with LiveRunner(claims, "a", 2) as live:
         live.claim(keys[0])
@@ -113,7 +116,7 @@ def no_room_at_the_end(runner: LiveRunner) -> Iterator[LiveRunner]:
 
 def test_a_runner_of_this_process_that_could_not_leave_is_gone(study):
     claims = Claims(study.store.database)
-    (key, *_) = [one.key for one in list_experiments(plan_of(study)) if one.stage == "selection"]
+    (key, *_) = [one.key for one in plan_of(study).stage("selection").experiments]
     runner = LiveRunner(claims, "a", 1)
     with pytest.raises(InputError, match="cannot write to"), no_room_at_the_end(runner) as live:
         live.claim(key)
@@ -135,7 +138,7 @@ def test_a_silent_runner_of_another_machine_is_gone_after_two_minutes(study):
 
 
 def test_failures_are_shown_and_what_needs_them_is_blocked(study):
-    for task in plan_of(study).selection().tasks[:1]:
+    for task in plan_of(study).stage("selection").experiments[:1]:
         study.store.put_failure(task.kind, task.specification, "InputError: no labels\nmore")
     status = study.status()
     assert counts(status)["selection"] == (0, 0, 1, 1)
@@ -151,38 +154,38 @@ def test_time_to_go_is_that_of_finished_experiments_of_the_kind(study):
     select(study)
     search(study)
     store = study.store
-    first, second = plan_of(study).judging().tasks
+    first, second = plan_of(study).stage("evaluation").experiments
     store.put("training", first.specification, {"seconds": 40.0, "n_train": 120})
     time_to_go = study.status().time_to_go
     assert time_to_go.seconds == Seconds(40.0, 40.0, 40.0)
     assert time_to_go.unknown == ()
     store.put("training", second.specification, {"seconds": 60.0, "n_train": 120})
     assert study.status().time_to_go.seconds == Seconds(0.0, 0.0, 0.0)
-    cost = cost_of("training", first.specification, 120)
-    found = Durations(store).of(cost)
+    cost = Training.cost_of(first.specification, 120)
+    found = durations(study).of(cost)
     assert (found.low, found.likely, found.high) == pytest.approx((40.0, 50.0, 60.0))
 
 
 def test_searches_take_as_long_as_their_samples_say(study):
-    task = plan_of(study).search().tasks[0]
-    cost = cost_of("search", task.specification, 120)
+    task = plan_of(study).stage("search").experiments[0]
+    cost = Search.cost_of(task.specification, 120)
     half = dataclasses.replace(cost, n_samples=60)
-    assert Durations(study.store).of(cost) is None
+    assert durations(study).of(cost) is None
     specification = task.specification
     study.store.put("search", specification, {"seconds": 12.0, "n_kept": 120})
-    assert Durations(study.store).of(half).likely == pytest.approx(6.0)
+    assert durations(study).of(half).likely == pytest.approx(6.0)
     # Another size tells that half of it does not depend on the samples.
     study.store.put("search", specification | {"r": 0.5}, {"seconds": 9.0, "n_kept": 60})
     quarter = dataclasses.replace(cost, n_samples=30)
-    assert Durations(study.store).of(quarter).likely == pytest.approx(7.5)
+    assert durations(study).of(quarter).likely == pytest.approx(7.5)
 
 
 def test_a_search_of_so_many_steps_takes_the_same_time_on_any_data(study):
-    task = plan_of(study).search().tasks[0]
+    task = plan_of(study).stage("search").experiments[0]
     parameters = task.specification["parameters"] | {"steps_per_epoch": 10}
     specification = task.specification | {"parameters": parameters}
     study.store.put("search", specification, {"seconds": 12.0, "n_kept": 120})
-    assert Durations(study.store).of(cost_of("search", specification, 30)).likely == 12.0
+    assert durations(study).of(Search.cost_of(specification, 30)).likely == 12.0
 
 
 def test_a_status_reads_no_data(study, monkeypatch):
@@ -193,6 +196,6 @@ def test_a_status_reads_no_data(study, monkeypatch):
 def test_the_status_of_nothing_is_refused(tiny_settings, tmp_path):
     with pytest.raises(InputError, match="run one first"):
         Study(**tiny_settings(), folder=tmp_path / "none").status()
-    Store(tmp_path / "study.sqlite")
+    StudyStore(tmp_path / "study.sqlite")
     with pytest.raises(InputError, match="no study was run"):
         Study(**tiny_settings(), folder=tmp_path).status()

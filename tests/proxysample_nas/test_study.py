@@ -63,6 +63,7 @@ def test_rows_stand_in_the_papers_order(study):
     assert all(len(row.found[0].evaluations[4].runs) == 2 for row in rows)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_side_by_side_gives_the_same_results(study, tmp_path):
     other = Study(**settings(), folder=tmp_path)
     assert other.run(n_workers=2, progress=False) == 0
@@ -94,17 +95,23 @@ def test_equal_cells_are_trained_once(study):
     assert n_trainings == 2 * len(cells)
 
 
+RUNNER = """
+from proxysample_nas.study import Study
+if __name__ == "__main__":
+    Study(**{settings!r}, folder={folder!r}).run(n_workers={n_workers}, progress=False)
+"""
+
+
 @pytest.mark.parametrize("n_workers", [1, 2])
-def test_a_killed_study_goes_on_and_ends_in_the_same_table(study, tmp_path, n_workers):
-    code = (
-        "if __name__ == '__main__':\n"
-        "    from proxysample_nas.study import Study\n"
-        f"    Study(**{settings()!r}, folder={str(tmp_path)!r})"
-        f".run(n_workers={n_workers}, progress=False)\n"
-    )
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    process = subprocess.Popen([sys.executable, script], start_new_session=True)
+def test_a_killed_study_goes_on_and_ends_in_the_same_table(study, forked, tmp_path, n_workers):
+    code = RUNNER.format(settings=settings(), folder=str(tmp_path), n_workers=n_workers)
+    if n_workers == 1:
+        process = forked("import os; os.setsid()" + code)
+    else:
+        # As a user runs it: each worker begins by the script.
+        script = tmp_path / "script.py"
+        script.write_text(code)
+        process = subprocess.Popen([sys.executable, script], start_new_session=True)
     halted = Study(**settings(), folder=tmp_path)
     while len(_finished(halted)) < 4:
         assert process.poll() is None, "the study ended before it could be killed"
@@ -138,22 +145,18 @@ def _wait_until_no_process_of(group: int) -> None:
     pytest.fail("worker processes outlived their killed parent")
 
 
-def test_a_search_killed_between_epochs_goes_on(tmp_path):
-    longer = TINY.replace("epochs=1", "epochs=40")
-    code = (
-        "from proxysample_nas.study import Study\n"
-        f"Study(**{settings(searchers=[longer])!r}, folder={str(tmp_path / 'killed')!r})"
-        ".run(progress=False)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
+def test_a_search_killed_between_epochs_goes_on(forked, tmp_path):
+    longer = settings(searchers=[TINY.replace("epochs=1", "epochs=10")], samplers=["rs"])
+    folder = str(tmp_path / "killed")
+    process = forked(RUNNER.format(settings=longer, folder=folder, n_workers=1))
     unfinished = tmp_path / "killed" / "unfinished"
     while not list(unfinished.glob("*.safetensors")):
         assert process.poll() is None, "the study ended before it could be killed"
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.kill()
     process.wait()
-    killed = Study(**settings(searchers=[longer]), folder=tmp_path / "killed")
-    whole = Study(**settings(searchers=[longer]), folder=tmp_path / "whole")
+    killed = Study(**longer, folder=tmp_path / "killed")
+    whole = Study(**longer, folder=tmp_path / "whole")
     for study in (killed, whole):
         assert study.run(progress=False) == 0
     assert what_was_found(killed) == what_was_found(whole)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 
+from proxysample.experiments.claims import Claims
 from proxysample_nas.cli import main
 from proxysample_nas.study import Study
-from proxysample_nas.study.store.claims import Claims
 
 WORDS = (
     "study run --dataset digits --n-train 120 --sampler rs -r 0.5 --channels 4 --seed 777 "
@@ -50,16 +48,15 @@ def test_an_unknown_executor_is_refused(command_line, tmp_path):
     assert "did you mean 'ray'" in err
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_says_how_to_go_on(forked, tmp_path):
     code = "from proxysample_nas.cli import main; main()"
-    command = [sys.executable, "-c", code, *words(tmp_path, "--workers", "1", epochs=5000)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = forked(code, *words(tmp_path, "--workers", "1", epochs=5000))
     while not list(tmp_path.glob("unfinished/*")):
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    err = process.stderr
     assert "ended by SIGINT: what had finished is kept, and the same command goes on" in err
     assert "Traceback" not in err
     assert Claims(Study.open(tmp_path).store.database).held() == []

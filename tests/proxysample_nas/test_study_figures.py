@@ -13,12 +13,12 @@ from proxysample import InputError
 from proxysample_nas.drawing import save_figure
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
-from proxysample_nas.study.reports.cell_figures import parameter_free_cells
-from proxysample_nas.study.reports.edge_distribution import (
+from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
+from proxysample_nas.study.reports.figures.cells import parameter_free_cells
+from proxysample_nas.study.reports.figures.edges import (
     edge_distributions,
     edge_distributions_to_csv,
 )
-from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
 
 from .written_store import write_results
 
@@ -239,20 +239,33 @@ def test_one_cut_cell_is_written_in_the_singular(tmp_path):
     assert caption.endswith("2 distinct cells. 1 of them has no such path at all.")
 
 
-def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """One searcher and one sampler, of which there is a cell for every figure."""
+    return write_results(
+        tmp_path_factory.mktemp("small"),
+        lambda setting, seed: (CONVOLUTIONS if setting.sampler else SKIPS, 1.0),
+        lambda *_: [50.0],
+        searchers=[GDAS],
+        seeds=[7],
+    )
+
+
+def test_files_are_the_same_bytes_for_the_same_results(small, results, tmp_path):
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
-        saved, missing = save_figures(results, folder)
+        saved, missing = save_figures(small, folder)
         assert list(saved) == list(FIGURES)
         assert not missing
     for first in folders[0].iterdir():
         assert first.read_bytes() == (folders[1] / first.name).read_bytes(), first.name
     # A layout that had not come to rest would move with each drawing.
     figure = draw_figure(results, "best-cells")
-    for name in ("best-cells.svg", "again.svg"):
-        save_figure(figure, folders[1] / name)
-        assert (folders[1] / name).read_bytes() == (folders[0] / "best-cells.svg").read_bytes()
+    drawn = [tmp_path / f"{number}.svg" for number in range(3)]
+    for path in drawn:
+        save_figure(figure, path)
+        assert path.read_bytes() == drawn[0].read_bytes()
     svg = (folders[0] / "edge-distribution.svg").read_text()
     assert all(operation.label in svg for operation in NAS_BENCH_201)
 

@@ -12,7 +12,7 @@ from proxysample import InputError, MissingDependencyError
 from proxysample_nas.cli import main
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.reports.page import to_html
+from proxysample_nas.study.reports.report import to_html
 
 from .written_store import write_results
 
@@ -129,7 +129,7 @@ def test_searches_of_other_settings_in_the_store_are_told(study, page, tmp_path)
     (tmp_path / "study.sqlite").write_bytes((study.folder / "study.sqlite").read_bytes())
     smaller = Study.open(tmp_path)
     configuration = dataclasses.replace(smaller.configuration, search_seeds=(0,))
-    smaller.store.set_fact("configuration", configuration.to_json())
+    smaller.store.set_info("configuration", configuration.to_json())
     assert f"3 searches {words}" in to_html(smaller.results(), {}, {})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxysample import CCOutlierRemoval, InputError
+from proxysample import InputError
 from proxysample_nas.study import Component, Study
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
         ({"searchers": ["gdas:device=gpu"]}, "device must be"),
         ({"training": {"device": "gpu"}}, "device must be"),
         # Names of other things.
-        ({"samplers": [CCOutlierRemoval()]}, "by their ids, such as 'cc-or'"),
+        ({"samplers": [3]}, "by their ids, such as 'cc-or', .* or takes classes .*, not 3"),
         ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"training": {"channels": 4}}, "channels has a setting of its own"),
         ({"training": {"seeds": [1]}}, "seeds has a setting of its own"),
@@ -66,11 +66,6 @@ SETTINGS: dict[str, Any] = {
 def test_a_wrong_setting_is_refused_by_name(changed, message, tmp_path):
     with pytest.raises(InputError, match=message):
         Study(**SETTINGS | changed, folder=tmp_path / "study")
-
-
-def test_a_dataset_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match="dataset='digits'"):
-        Study(samplers=["rs"], ratios=[0.5], searchers=["gdas"], folder=tmp_path)
 
 
 def test_settings_may_be_any_iterable(tmp_path):

@@ -12,7 +12,6 @@ from proxysample import InputError
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.space.cell import all_cells
 from proxysample_nas.study import Lookup, Study, Transfer
-from proxysample_nas.study.results.rows import read_rows, read_transfer
 
 RANDOM = "random:n_nodes=4,n_samples=1"
 
@@ -110,7 +109,7 @@ def test_the_best_cells_are_judged_on_another_dataset(tmp_path, other_digits):
     )
     study = Study(**settings(transfers=[transfer]), folder=tmp_path)
     assert study.run(progress=False) == 0
-    rows = read_rows(study.store)
+    rows = study.results().rows
     best = {}
     for row in rows:
         for one in row.found:
@@ -118,7 +117,7 @@ def test_the_best_cells_are_judged_on_another_dataset(tmp_path, other_digits):
     expected = {cell for _, cell in best.pop("Baseline")}
     expected |= {max(members, key=lambda member: member[0])[1] for members in best.values()}
     cells = list({one.cell for row in rows for one in row.found})
-    judged = read_transfer(study.store, transfer, cells)
+    judged = study.results().transferred(transfer, cells)
     assert set(judged) == expected
     for accuracy in judged.values():
         (run,) = accuracy.runs

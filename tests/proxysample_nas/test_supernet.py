@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell, n_edges
-from proxysample_nas.space.operations import NAS_BENCH_201
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet, sample_cell
 from tests.proxysample_nas.reference_supernet import (
     Pairs,
@@ -23,20 +25,30 @@ from tests.proxysample_nas.reference_supernet import (
     paired_statistics,
 )
 
+from .own_operations import CONVOLUTION, MAX_POOL, SEPARABLE, registered
+
 CHANNELS, N_CLASSES, BATCH, SIDE = 3, 5, 4, 8
 
 
-def pair(n_nodes: int = 4, **options: bool) -> tuple[Supernet, ReferenceSupernet]:
+@pytest.fixture(autouse=True)
+def own() -> Iterator[None]:
+    with registered(MAX_POOL, CONVOLUTION, SEPARABLE):
+        yield
+
+
+def pair(
+    n_nodes: int = 4, space: SearchSpace = NAS_BENCH_201, **options: bool
+) -> tuple[Supernet, ReferenceSupernet]:
     """Build both nets in float64 with the same random weights, scales, shifts and statistics."""
     generator = torch.Generator().manual_seed(n_nodes)
     sizes = {"channels": CHANNELS, "cells_per_stage": 1, "n_classes": N_CLASSES}
     options = {"affine": False, "track_running_stats": True, "conv_bias": True, **options}
-    supernet = Supernet(n_nodes, **sizes, **options, generator=generator).double()
+    supernet = Supernet(n_nodes, **sizes, **options, generator=generator, space=space).double()
     for tensor in itertools.chain(supernet.parameters(), supernet.buffers()):
         if tensor.ndim == 1:
             uniform = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
             tensor.data.copy_(0.5 + uniform)
-    reference = ReferenceSupernet(n_nodes, **sizes, **options).double()
+    reference = ReferenceSupernet(n_nodes, **sizes, **options, space=space).double()
     copy_weights(supernet, reference)
     return supernet, reference
 
@@ -47,9 +59,10 @@ def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randint(N_CLASSES, (BATCH,), generator=generator)
 
 
-def edge_weights(n_nodes: int, seed: int = 1) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.randn(n_edges(n_nodes), 5, generator=generator, dtype=torch.float64)
+def edge_weights(n_nodes: int, n_operations: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    size = n_edges(n_nodes), n_operations
+    weights = torch.randn(size, generator=generator, dtype=torch.float64)
     return torch.softmax(weights, dim=1).requires_grad_()
 
 
@@ -66,7 +79,7 @@ def assert_step_equal(
 ) -> None:
     """Compare logits, every gradient and the statistics that one step leaves behind."""
     images, labels = batch()
-    weights = [edge_weights(n_nodes), edge_weights(n_nodes)]
+    weights = [edge_weights(n_nodes, len(supernet.space)) for _ in range(2)]
     logits = []
     for net, weight in zip((supernet, reference), weights, strict=True):
         if run == "forward":
@@ -112,6 +125,66 @@ def test_sample_equals_the_plain_supernet(
     reference.train(training)
     operations = [3, 1, 2, 4, 0, 3, 3, 2, 4, 1][: n_edges(n_nodes)]
     assert_step_equal(supernet, reference, n_nodes, "sampled", operations, scalar_trick)
+
+
+SPACES = [
+    "nas-bench-201+max_pool_3x3+nor_conv_5x5+sep_conv_3x3",
+    # Each lacks something that the paper's space has.
+    "sep_conv_3x3+nor_conv_5x5",
+    "max_pool_3x3+skip_connect",
+    "nor_conv_3x3+none",
+    "nor_conv_1x1+nor_conv_5x5+nor_conv_3x3",
+]
+
+
+@pytest.mark.parametrize("operations", SPACES)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_the_mixture_of_another_space_equals_the_plain_supernet(
+    operations: str, training: bool, with_state: bool
+) -> None:
+    space = SearchSpace.of(operations)
+    supernet, reference = pair(4, space, affine=with_state, track_running_stats=with_state)
+    n_plain = sum(parameter.numel() for parameter in reference.parameters())
+    assert sum(parameter.numel() for parameter in supernet.parameters()) == n_plain
+    supernet.train(training)
+    reference.train(training)
+    assert_step_equal(supernet, reference, 4, "forward")
+
+
+@pytest.mark.parametrize("operations", SPACES)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("scalar_trick", [True, False])
+def test_a_sample_of_another_space_equals_the_plain_supernet(
+    operations: str, training: bool, scalar_trick: bool
+) -> None:
+    space = SearchSpace.of(operations)
+    generator = torch.Generator().manual_seed(len(operations))
+    for affine in (True, False):
+        supernet, reference = pair(4, space, affine=affine)
+        supernet.train(training)
+        reference.train(training)
+        chosen = torch.randint(len(space), (6,), generator=generator).tolist()
+        assert_step_equal(supernet, reference, 4, "sampled", chosen, scalar_trick)
+
+
+@pytest.mark.parametrize("operation", ["max_pool_3x3", "nor_conv_5x5", "sep_conv_3x3"])
+def test_every_edge_of_a_sample_runs_the_operation_it_was_given(operation: str) -> None:
+    space = SearchSpace.of(SPACES[0])
+    supernet, reference = pair(4, space)
+    chosen = [space.index(operation)] * 6
+    assert_step_equal(supernet, reference, 4, "sampled", chosen, False)
+
+
+def test_a_supernet_names_an_operation_that_it_cannot_run(monkeypatch: Any) -> None:
+    supernet, _ = pair(2)
+    for cell in itertools.chain(*supernet.stages):
+        monkeypatch.setitem(cell.kinds, "skip_connect", "spiking")
+    message = "a supernet cannot run the operation 'skip_connect' of kind 'spiking'"
+    with pytest.raises(InputError, match=message):
+        supernet(batch()[0], edge_weights(2))
+    with pytest.raises(InputError, match=message):
+        supernet.forward_sampled(batch()[0], [1])
 
 
 @settings(max_examples=40, deadline=None)
@@ -192,6 +265,20 @@ def test_edge_tensors_write_through() -> None:
         changed = name == "cell 1 edge 4 nor_conv_3x3 convolution.weight"
         assert bool((grouped == 7.0).all()) == changed
         assert torch.equal(grouped, plain) != changed
+
+
+def test_edge_tensors_of_a_module_write_through() -> None:
+    supernet, reference = pair(space=SearchSpace.of(SPACES[0]))
+    cell = supernet.stages[1][0]
+    cell.edge_tensors(4, "sep_conv_3x3")["1.weight"].fill_(7.0)
+    changed = [
+        name
+        for name, (grouped, _) in paired_parameters(supernet, reference).items()
+        if bool((grouped == 7.0).all())
+    ]
+    assert changed == ["cell 1 edge 4 sep_conv_3x3.1.weight"]
+    with pytest.raises(InputError, match="no parameters of an operation 'max_pool_3x3'"):
+        cell.edge_tensors(4, "max_pool_3x3")
 
 
 def test_functional_call_replaces_the_weights() -> None:

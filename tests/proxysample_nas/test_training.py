@@ -13,7 +13,6 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Subset
 
-from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import load_images
@@ -26,11 +25,6 @@ from proxysample_nas.training.optimization import DivergenceError, cosine_learni
 from proxysample_nas.training.trainer import CellTrainer
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|")
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_dataset("digits")
 
 
 def small_trainer(**overrides: Any) -> CellTrainer:

@@ -1,46 +1,37 @@
+"""A study that is taken over from a killed runner ends in the table of one that ran alone."""
+
 from __future__ import annotations
 
 import signal
-import sqlite3
-import subprocess
-import sys
 import time
 import warnings
-from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from proxysample.experiments.claims import Claims
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study import Study
-from proxysample_nas.study.store.claims import Claims
 
-# A store holds nothing but a study's tables, so each runner writes down itself what it claimed.
-LOGGING = """
-import sys
-from pathlib import Path
-from proxysample_nas.study.store.claims import Claims
+from ..forked import Forked  # noqa: TID252  # tests are no package
 
-def claim(self, key, runner, failed_at=None, original=Claims.claim):
-    has_claimed = original(self, key, runner, failed_at)
-    if has_claimed:
-        with Path(__file__).with_name("log").open("a") as log:
-            log.write(f"{key} {runner}\\n")
-    return has_claimed
+RUNNER = """
+from proxysample.experiments import runner
+from proxysample_nas.study import Study
 
-Claims.claim = claim
+runner.SECONDS_BETWEEN_LOOKS = 0.1
+raise SystemExit(Study(**{settings!r}, folder={folder!r}).run(progress=False))
 """
 
 
-def start(settings, folder, **options) -> subprocess.Popen[bytes]:
-    code = LOGGING + (
-        "if __name__ == '__main__':\n"
-        "    from proxysample_nas.study import Study\n"
-        f"    study = Study(**{settings!r}, folder={str(folder)!r})\n"
-        f"    raise SystemExit(study.run(**{options | {'progress': False}!r}))\n"
-    )
-    script = folder / "script.py"
-    script.write_text(code)
-    return subprocess.Popen([sys.executable, script])
+@pytest.fixture
+def start(forked, long_settings):
+    """Start a runner of a study in a folder."""
+
+    def run(folder: Path) -> Forked:
+        return forked(RUNNER.format(settings=long_settings, folder=str(folder)))
+
+    return run
 
 
 def found(study: Study) -> list[tuple[object, ...]]:
@@ -51,29 +42,24 @@ def found(study: Study) -> list[tuple[object, ...]]:
     ]
 
 
-def read(study: Study, query: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(study.folder / "study.sqlite")) as connection:
-        return connection.execute(query).fetchall()
-
-
-def wait_for_runners(study: Study, n_runners: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_runners(study: Study, n_runners: int, process: Forked) -> None:
     while len(Claims(study.store.database).runners()) < n_runners:
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
-def wait_for_a_search(study: Study, process: subprocess.Popen[bytes]) -> None:
+def wait_for_a_search(study: Study, process: Forked) -> None:
     """Wait until a search has been kept once."""
     while not list(study.folder.glob("unfinished/*.safetensors")):
         assert process.poll() is None, "the study ended before it could be met"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def long_settings(tiny_settings):
     return tiny_settings(
         samplers=["rs", "cc-rs"],
-        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=20"],
+        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=10"],
         seeds=[777, 888],
     )
 
@@ -88,37 +74,18 @@ def alone(long_settings, tmp_path_factory):
     return study
 
 
-def test_two_runners_end_in_the_table_of_one_and_run_nothing_twice(alone, long_settings, tmp_path):
-    study = Study(**long_settings, folder=tmp_path)
-    first = start(long_settings, tmp_path)
-    wait_for_a_search(study, first)
-    # The second has to find something left.
-    first.send_signal(signal.SIGSTOP)
-    second = start(long_settings, tmp_path)
-    wait_for_runners(study, 2, second)
-    first.send_signal(signal.SIGCONT)
-    runners = [first, second]
-    assert [runner.wait(timeout=300) for runner in runners] == [0, 0]
-    assert found(study) == found(alone)
-    log = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
-    assert len({key for key, _ in log}) == len(log)
-    assert {key for key, _ in log} == {key for (key,) in read(study, "SELECT key FROM experiments")}
-    assert len({runner for _, runner in log}) == 2
-    assert read(study, "SELECT * FROM claims") == read(study, "SELECT * FROM runners") == []
-
-
 def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
-    alone, long_settings, tmp_path
+    alone, long_settings, start, tmp_path
 ):
     study = Study(**long_settings, folder=tmp_path)
-    killed = start(long_settings, tmp_path)
+    killed = start(tmp_path)
     wait_for_a_search(study, killed)
     # A process that stands still lives, and keeps its claim.
     killed.send_signal(signal.SIGSTOP)
     (first_runner,) = (one.id for one in Claims(study.store.database).runners())
-    waiting = start(long_settings, tmp_path)
+    waiting = start(tmp_path)
     wait_for_runners(study, 2, waiting)
-    time.sleep(2)
+    time.sleep(0.5)
     assert waiting.poll() is None
     assert Claims(study.store.database).held()[0].runner == first_runner
     killed.kill()
@@ -126,31 +93,4 @@ def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(
     assert waiting.wait(timeout=300) == 0
     assert found(study) == found(alone)
     assert not list(study.folder.glob("unfinished/*"))
-    assert read(study, "SELECT * FROM runners") == []
-
-
-def test_what_a_runner_has_left_of_an_ended_search_is_removed(alone):
-    """It was killed after it had kept the result, and before it had removed the search's file."""
-    ((ended, *_),) = read(alone, "SELECT min(key) FROM experiments WHERE kind = 'search'")
-    unfinished = alone.folder / "unfinished"
-    (unfinished / f"{ended}-b0.safetensors.part").mkdir(parents=True)
-    for name in (f"{ended}-b0.safetensors", "1f-b0.safetensors"):
-        (unfinished / name).write_bytes(b"")
-    assert alone.run(progress=False) == 0
-    # Nothing is known of another study's.
-    assert [path.name for path in unfinished.iterdir()] == ["1f-b0.safetensors"]
-
-
-@pytest.mark.parametrize(
-    ("number", "options"),
-    [(signal.SIGINT, {}), (signal.SIGTERM, {"n_workers": 2})],
-)
-def test_a_signal_ends_a_study_in_order(long_settings, tmp_path, number, options):
-    study = Study(**long_settings, folder=tmp_path)
-    process = start(long_settings, tmp_path, **options)
-    wait_for_a_search(study, process)
-    process.send_signal(number)
-    assert process.wait(timeout=30) != 0
-    assert read(study, "SELECT * FROM claims") == read(study, "SELECT * FROM runners") == []
-    assert read(study, "SELECT count(*) FROM experiments WHERE status = 'failed'") == [(0,)]
-    assert list(study.folder.glob("unfinished/*.safetensors"))
+    assert Claims(study.store.database).runners() == []

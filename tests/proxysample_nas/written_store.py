@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.experiments.base import StudyExperiment
+from proxysample_nas.study.experiments.evaluation import Training, TransferTraining
 from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.scoring import Scoring
+from proxysample_nas.study.experiments.search import Search
+from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import Setting, Specifications, settings_of
+from proxysample_nas.study.grid.settings import Setting
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.store import StudyStore
 
 CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
 HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
@@ -39,7 +45,7 @@ def write_results(
     facts: DatasetFacts = DIGITS,
     transfer_facts: Mapping[str, DatasetFacts] | None = None,
     transferred: Callable[[Cell], list[float]] = lambda cell: [],
-    scoring_seconds: float = 2.0,
+    scoring_seconds: float | Callable[[Component], float] = 2.0,
     **settings: Any,
 ) -> StudyResults:
     """Write what each search found, and how each cell did at each width, seed by seed."""
@@ -47,34 +53,35 @@ def write_results(
         **({"dataset": "data", "samplers": ["rs"], "ratios": [0.5]} | settings)
     )
     datasets = {configuration.dataset: facts, **(transfer_facts or {})}
-    study = StudyFacts(datasets)
-    store = Store(folder / "study.sqlite")
-    store.set_fact("configuration", configuration.to_json())
-    store.set_fact("facts", study.to_json())
-    specifications = Specifications(configuration, study)
+    info = StudyFacts(datasets)
+    study = KnownStudy(configuration, info)
+    store = StudyStore(folder / "study.sqlite")
+    store.set_info("configuration", configuration.to_json())
+    store.set_info("facts", info.to_json())
+
+    def put(experiment: StudyExperiment, result: dict[str, Any]) -> None:
+        store.put(experiment.kind, experiment.specification, result)
+
     for sampler in configuration.samplers:
-        store.put("selection", specifications.selection(sampler), {"seconds": scoring_seconds})
+        scored = scoring_seconds(sampler) if callable(scoring_seconds) else scoring_seconds
+        put(Scoring.of(study, sampler), {"seconds": scored})
     cells = {}
-    for setting, seed in product(settings_of(configuration), configuration.search_seeds):
+    for setting, seed in product(study.settings, configuration.search_seeds):
         one = found(setting, seed)
         if one is not None:
             cells[one[0]] = None
-            specification = specifications.search(setting, seed)
-            store.put("search", specification, _search(setting, specification, facts, *one))
+            search = Search.of(study, setting, seed)
+            put(search, _search(setting, search.specification, facts, *one))
     for cell, channels in product(cells, configuration.channels):
         values = accuracies(cell, channels)
         for seed, value in zip(configuration.seeds, values, strict=False):
-            store.put(
-                "training",
-                specifications.training(cell, channels, seed),
-                _training(cell, seed, value, facts),
-            )
+            put(Training.of(study, cell, channels, seed), _training(cell, seed, value, facts))
     for transfer, cell in product(configuration.transfers, cells):
+        elsewhere = datasets[transfer.dataset]
         for seed, value in zip(configuration.seeds, transferred(cell), strict=False):
-            store.put(
-                "training",
-                specifications.transfer(transfer, cell, seed),
-                _training(cell, seed, value, datasets[transfer.dataset]),
+            put(
+                TransferTraining.on(study, transfer, cell, seed),
+                _training(cell, seed, value, elsewhere),
             )
     return StudyResults.read(store)
 

@@ -1,1 +1,1 @@
-"""What an experiment does, and what it works with."""
+"""Each kind of experiment as one class, the list of them, and what they work with."""

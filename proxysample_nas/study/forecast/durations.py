@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from proxysample.keeping import FloatArray
-from proxysample_nas.study.forecast.experiments import Cost, cost_of
-from proxysample_nas.study.store.store import Record, Store
+from proxysample.wording import format_duration
+from proxysample_nas.study.experiments.base import Cost, Progress
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,17 @@ class Seconds:
     --------
     >>> Seconds(1, 2, 4) + Seconds(1, 1, 1)
     Seconds(low=2, likely=3, high=5)
+    >>> str(Seconds(60, 90, 300)), str(Seconds(90, 90, 90))
+    ('90 s (60 s to 5.0 min)', '90 s')
     """
 
     low: float
     likely: float
     high: float
+
+    def __str__(self) -> str:
+        low, likely, high = map(format_duration, (self.low, self.likely, self.high))
+        return likely if low == high else f"{likely} ({low} to {high})"
 
     def __add__(self, other: Seconds) -> Seconds:
         return Seconds(self.low + other.low, self.likely + other.likely, self.high + other.high)
@@ -61,19 +66,9 @@ NO_TIME = Seconds(0.0, 0.0, 0.0)
 
 
 def share(work: Iterable[tuple[Seconds, float]], n_workers: int) -> Seconds:
-    """Foretell how long workers take who share experiments out.
+    """Estimate how long workers take who share experiments, given how long each is and its count.
 
     No number of workers shortens this below the longest experiment.
-
-    Parameters
-    ----------
-    work : iterable of (Seconds, float)
-        How long each experiment takes, and how many there are of it.
-    n_workers : int
-
-    Returns
-    -------
-    Seconds
 
     Examples
     --------
@@ -88,40 +83,28 @@ def share(work: Iterable[tuple[Seconds, float]], n_workers: int) -> Seconds:
 
 
 class Durations:
-    """Foretells seconds from those of finished experiments.
+    """Estimates seconds from those of finished experiments.
 
     Trainings at the same width, and scoring passes of the same sampler, take as long as those
     that are done did on the mean. A search by the same searcher takes a time that is linear in
     the samples kept, from two sizes on; from one size it is taken as proportional, or as
     constant where the searcher makes the same number of steps on any data. The range spans the
     finished ones that took shortest and longest, against what they should have taken.
-
-    Parameters
-    ----------
-    store : Store
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._measured: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-        for kind in ("selection", "search", "training"):
-            for record in store.results(kind):
-                cost, seconds = _measurement(record)
-                self._measured[kind, cost.parameters].append((cost.n_samples, seconds))
+        # Kinds that share a name share their results.
+        kinds = {kind.kind: kind for kind in progress.kinds if kind.takes_time}
+        for name, kind in kinds.items():
+            for record in progress.records(name).values():
+                result = record.result or {}
+                cost = kind.cost_of(record.specification, kind.samples_of(result))
+                measured = cost.n_samples, float(result["seconds"])
+                self._measured[cost.compared].append(measured)
 
     def of(self, cost: Cost) -> Seconds | None:
-        """Foretell how long an experiment takes.
-
-        Parameters
-        ----------
-        cost : Cost
-
-        Returns
-        -------
-        Seconds or None
-            None where no experiment of the kind is done.
-        """
-        if cost.kind == "lookup":
-            return Seconds(0.0, 0.0, 0.0)
+        """Estimate how long an experiment takes; None where none of the kind is done."""
         measured = self._measured.get(cost.compared)
         if not measured:
             return None
@@ -134,16 +117,9 @@ class Durations:
         )
 
 
-def _measurement(record: Record) -> tuple[Cost, float]:
-    result = record.result or {}
-    n_samples = {"search": "n_kept", "training": "n_train"}.get(record.kind)
-    size = int(result[n_samples]) if n_samples else 1
-    return cost_of(record.kind, record.specification, size), float(result["seconds"])
-
-
 def _line(cost: Cost, sizes: FloatArray, seconds: FloatArray) -> tuple[float, float]:
     """Give the seconds at no samples, and the seconds for each."""
-    if cost.kind != "search" or json.loads(cost.parameters)[0].get("steps_per_epoch"):
+    if not cost.grows:
         return float(seconds.mean()), 0.0
     if len(set(sizes.tolist())) < 2:
         return 0.0, float(seconds.mean() / sizes[0])

@@ -12,15 +12,16 @@ from typing import Any
 from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
-from proxysample_nas.study.executors import default_workers
-from proxysample_nas.study.executors.threads import fixed_threads
-from proxysample_nas.study.experiments.workbench import Workbench
-from proxysample_nas.study.forecast.calibration.calibration import Calibration
+from proxysample.experiments.executors import default_workers, fixed_threads
+from proxysample.wording import aligned, format_duration, plural, pluralize
+from proxysample_nas.study.experiments.base import StudyExperiment
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.evaluation import trial_cells
+from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.forecast.calibration import Calibration
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
-from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.store.store import Store, store_path
+from proxysample_nas.study.store import StudyStore, store_path
 
 SECONDS_EACH = 4.0
 """How long each sampler, searcher and width is timed, where its shortest run leaves a choice."""
@@ -33,7 +34,7 @@ class EstimatedGroup:
     Attributes
     ----------
     stage, label : str
-        See `Experiment`.
+        Of the experiments; see `Stage` and `StudyExperiment.group`.
     count : int
     is_upper_bound : bool
         Whether there may be fewer, since cells that are not found yet may turn out equal.
@@ -84,9 +85,7 @@ class StudyEstimate:
     calibration_seconds: float
 
     def __str__(self) -> str:
-        from proxysample_nas.study.forecast.estimate_text import describe_estimate
-
-        return describe_estimate(self)
+        return _describe(self)
 
     @property
     def n_experiments(self) -> int:
@@ -142,42 +141,43 @@ def estimate_study(
         If the data cannot be read.
     """
     start = time.perf_counter()
-    workbench = Workbench(configuration)
+    context = StudyContext(configuration)
     with tqdm(desc="timing", unit="kind", disable=None if progress else True) as bar:
         bar.set_postfix_str("reading the data")
-        facts = workbench.facts()
+        info = context.info()
         path = store_path(folder)
         with tempfile.TemporaryDirectory() as empty:
-            store = Store(path if path.is_file() else Path(empty) / path.name)
-            experiments = list_experiments(Plan(configuration, facts, store))
-            ended = store.states()
-        left = [one for one in experiments if one.key not in ended and not one.is_blocked]
-        calibration = Calibration(workbench, seconds_each)
+            store = StudyStore(path if path.is_file() else Path(empty) / path.name)
+            found = Plan(configuration, info, store).progress()
+            experiments = found.all_experiments()
+            ended = {one for one in experiments if one.is_named and one.key in found.states}
+        left = [one for one in experiments if one not in ended and not one.is_blocked]
+        calibration = Calibration(context, seconds_each)
         with fixed_threads(n_threads):
             failures = _time_kinds(left, calibration, bar)
     return StudyEstimate(
         tuple(_grouped(left, calibration, failures)),
-        n_ended=sum(one.key in ended for one in experiments),
+        n_ended=len(ended),
         n_workers=default_workers(n_threads) if n_workers is None else n_workers,
         n_threads=n_threads,
-        device=str(workbench.data.train_images.images.device),
-        n_cells=len(calibration.cells),
+        device=str(context.data.train_images.images.device),
+        n_cells=len(trial_cells(configuration)),
         calibration_seconds=time.perf_counter() - start,
     )
 
 
 def _time_kinds(
-    left: Sequence[Experiment], calibration: Calibration, bar: tqdm[Any]
+    left: Sequence[StudyExperiment], calibration: Calibration, bar: tqdm[Any]
 ) -> dict[tuple[str, str], str]:
     """Time one experiment of each kind; tell by kind why it could not be."""
-    kinds: dict[tuple[str, str], Experiment] = {}
+    kinds: dict[tuple[str, str], StudyExperiment] = {}
     for one in left:
-        if one.subject is not None:
+        if one.takes_time:
             kinds.setdefault(one.cost.compared, one)
     bar.total = len(kinds)
     failures = {}
     for kind, first in kinds.items():
-        bar.set_postfix_str(first.label)
+        bar.set_postfix_str(first.group)
         try:
             calibration.seconds_of(first)
         except ProxysampleError as error:
@@ -190,11 +190,13 @@ def _time_kinds(
 
 
 def _grouped(
-    left: Sequence[Experiment], calibration: Calibration, failures: Mapping[tuple[str, str], str]
+    left: Sequence[StudyExperiment],
+    calibration: Calibration,
+    failures: Mapping[tuple[str, str], str],
 ) -> list[EstimatedGroup]:
-    members: dict[tuple[str, str], list[Experiment]] = {}
+    members: dict[tuple[str, str], list[StudyExperiment]] = {}
     for one in left:
-        members.setdefault((one.stage, one.label), []).append(one)
+        members.setdefault((one.stage, one.group), []).append(one)
     return [
         _group(group, calibration, failures.get(group[0].cost.compared))
         for group in members.values()
@@ -202,14 +204,56 @@ def _grouped(
 
 
 def _group(
-    members: list[Experiment], calibration: Calibration, failure: str | None
+    members: list[StudyExperiment], calibration: Calibration, failure: str | None
 ) -> EstimatedGroup:
     first = members[0]
     return EstimatedGroup(
         first.stage,
-        first.label,
+        first.group,
         count=sum(one.count for one in members),
-        is_upper_bound=any(one.key is None for one in members),
+        is_upper_bound=any(not one.is_named for one in members),
         each=NO_TIME if failure is not None else calibration.seconds_of(first),
         failure=failure,
     )
+
+
+def _describe(estimate: StudyEstimate) -> str:
+    """Write an estimate for a terminal: what is left, how long each and all of it takes."""
+    lines = [["experiments left", "count", "each", "all"]]
+    for stage in dict.fromkeys(group.stage for group in estimate.groups):
+        for group in (one for one in estimate.groups if one.stage == stage):
+            at_most = "at most " if group.is_upper_bound else ""
+            times = [str(group.each), str(group.seconds)]
+            if group.failure is not None:
+                times = ["cannot be told", ""]
+            lines.append([group.label, f"{at_most}{group.count:,}", *times])
+        shared = str(estimate.stage_seconds(stage))
+        lines.append([f"  {plural(stage)}, shared among the workers", "", "", shared])
+    return "\n\n".join([aligned(lines), *_total_in_words(estimate)])
+
+
+def _total_in_words(estimate: StudyEstimate) -> list[str]:
+    at_most = "at most " if any(group.is_upper_bound for group in estimate.groups) else ""
+    workers = pluralize(estimate.n_workers, "worker")
+    threads = pluralize(estimate.n_threads, "thread")
+    total = (
+        f"In total {at_most}{pluralize(estimate.n_experiments, 'experiment')}, "
+        f"{at_most}{estimate.seconds} on {workers} of {threads} each, device "
+        f"{estimate.device}."
+    )
+    if estimate.n_ended:
+        total += f" {pluralize(estimate.n_ended, 'experiment')} of the study have ended already."
+    timed = (
+        f"Timed in {format_duration(estimate.calibration_seconds)}, reading the data included: a "
+        "few batches of each searcher, each sampler on a part of the images, and trainings of "
+        f"{pluralize(estimate.n_cells, 'random cell')}, whose spread is the range. One experiment "
+        "at a time was timed: side by side they slow one another down, which is not counted. "
+        "Cells that are not found yet may turn out equal, and searches may stop early, which "
+        "makes it less. Nothing was written."
+    )
+    untold = [
+        f"Cannot be told, and is not counted: {group.label}: {group.failure}"
+        for group in estimate.groups
+        if group.failure is not None
+    ]
+    return [total, *untold, timed]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
+from proxysample.experiments.store import Store
+from proxysample.wording import aligned, format_duration, plural, pluralize
+from proxysample_nas.study.experiments.base import StudyExperiment
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds, share
-from proxysample_nas.study.forecast.experiments import Experiment, list_experiments
-from proxysample_nas.study.grid.plan import Plan
-from proxysample_nas.study.results.rows import read_configuration
-from proxysample_nas.study.running.live_runner import is_gone
-from proxysample_nas.study.store.claims import Claim, Claims, RunnerRecord
-from proxysample_nas.study.store.store import Store
+
+MOST_FAILURES = 10
+"""So many failures are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,13 @@ class Running:
 
     Attributes
     ----------
-    experiment : Experiment
+    experiment : StudyExperiment
     runner : RunnerRecord
     since : float
         In seconds since 1970.
     """
 
-    experiment: Experiment
+    experiment: StudyExperiment
     runner: RunnerRecord
     since: float
 
@@ -38,11 +42,11 @@ class Failed:
 
     Attributes
     ----------
-    experiment : Experiment
+    experiment : StudyExperiment
     error : str
     """
 
-    experiment: Experiment
+    experiment: StudyExperiment
     error: str
 
 
@@ -53,13 +57,13 @@ class StageStatus:
     Attributes
     ----------
     name : str
-        See `proxysample_nas.study.grid.plan.Stage`.
+        See `proxysample.experiments.experiment.Stage`.
     n_done : int
     running : tuple of Running
     failed : tuple of Failed
     n_blocked : int
         Experiments that cannot run because what they need has failed.
-    left : tuple of Experiment
+    left : tuple of StudyExperiment
         The others.
     """
 
@@ -68,7 +72,7 @@ class StageStatus:
     running: tuple[Running, ...]
     failed: tuple[Failed, ...]
     n_blocked: int
-    left: tuple[Experiment, ...]
+    left: tuple[StudyExperiment, ...]
 
     @property
     def n_left(self) -> int:
@@ -78,7 +82,7 @@ class StageStatus:
     @property
     def is_upper_bound(self) -> bool:
         """Whether fewer may be left, since cells that are not found yet may turn out equal."""
-        return any(one.key is None for one in self.left)
+        return any(not one.is_named for one in self.left)
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,10 @@ class TimeToGo:
     Attributes
     ----------
     seconds : Seconds
-        Of what can be foretold, shared among the workers.
+        Of what can be estimated, shared among the workers.
     n_workers : int
         Of the live runners; 1 where there is none.
-    unknown : tuple of Experiment
+    unknown : tuple of StudyExperiment
         Nothing like these has finished yet, and so nothing is said of them.
     is_upper_bound : bool
         Whether `seconds` counts cells that may turn out equal.
@@ -99,7 +103,7 @@ class TimeToGo:
 
     seconds: Seconds
     n_workers: int
-    unknown: tuple[Experiment, ...]
+    unknown: tuple[StudyExperiment, ...]
     is_upper_bound: bool
 
 
@@ -123,9 +127,7 @@ class StudyStatus:
     now: float
 
     def __str__(self) -> str:
-        from proxysample_nas.study.forecast.status_text import describe_status
-
-        return describe_status(self)
+        return _describe(self)
 
     @classmethod
     def read(cls, store: Store) -> StudyStatus:
@@ -144,32 +146,37 @@ class StudyStatus:
         InputError
             If no study was run in the store.
         """
-        configuration, facts = read_configuration(store)
+        progress = progress_of(*read_configuration(store), store)
+        # First, since it reads all results there are.
+        durations = Durations(progress)
         now = time.time()
         claims = Claims(store.database)
         # One look cannot tell of clocks that differ.
         runners = tuple(one for one in claims.runners() if not is_gone(one, now - one.heartbeat))
         held = claims.held()
-        experiments = list_experiments(Plan(configuration, facts, store))
+        experiments = progress.all_experiments()
         errors = {record.key: record.error or "" for record in store.failures()}
-        done = {key for key, (status, _) in store.states().items() if status == "done"}
+        running = _running(experiments, held, runners)
         stages = tuple(
             _stage(
                 name,
                 [one for one in experiments if one.stage == name],
-                done,
+                progress.states,
                 errors,
-                _running(experiments, held, runners),
+                running,
             )
             for name in dict.fromkeys(one.stage for one in experiments)
         )
-        return cls(stages, runners, _time_to_go(stages, runners, Durations(store), now), now)
+        time_to_go = _time_to_go(stages, runners, durations, now)
+        return cls(stages, runners, time_to_go, now)
 
 
 def _running(
-    experiments: Sequence[Experiment], held: Sequence[Claim], runners: Sequence[RunnerRecord]
+    experiments: Sequence[StudyExperiment],
+    held: Sequence[Claim],
+    runners: Sequence[RunnerRecord],
 ) -> dict[str, Running]:
-    by_key = {one.key: one for one in experiments if one.key is not None}
+    by_key = {one.key: one for one in experiments if one.is_named}
     by_id = {runner.id: runner for runner in runners}
     return {
         claim.key: Running(by_key[claim.key], by_id[claim.runner], claim.since)
@@ -180,19 +187,24 @@ def _running(
 
 def _stage(
     name: str,
-    experiments: Sequence[Experiment],
-    done: set[str],
-    errors: dict[str, str],
-    running: dict[str, Running],
+    experiments: Sequence[StudyExperiment],
+    states: Mapping[str, str],
+    errors: Mapping[str, str],
+    running: Mapping[str, Running],
 ) -> StageStatus:
+    named = [one for one in experiments if one.is_named]
     # A failed experiment that is being tried again is running.
-    failed = [one for one in experiments if one.key in errors and one.key not in running]
-    rest = [one for one in experiments if one.key not in done | errors.keys() | running.keys()]
+    failed = [one for one in named if one.key in errors and one.key not in running]
+    rest = [
+        one
+        for one in experiments
+        if not (one.is_named and (one.key in states or one.key in running))
+    ]
     return StageStatus(
         name,
-        n_done=sum(one.key in done for one in experiments),
-        running=tuple(running[one.key] for one in experiments if one.key in running),
-        failed=tuple(Failed(one, errors[one.key]) for one in failed if one.key is not None),
+        n_done=sum(states.get(one.key) == "done" for one in named),
+        running=tuple(running[one.key] for one in named if one.key in running),
+        failed=tuple(Failed(one, errors[one.key]) for one in failed),
         n_blocked=sum(one.is_blocked for one in rest),
         left=tuple(one for one in rest if not one.is_blocked),
     )
@@ -214,11 +226,87 @@ def _time_to_go(
         todo = [(one, 0.0) for one in stage.left]
         todo += [(one.experiment, now - one.since) for one in stage.running]
         for experiment, elapsed in todo:
-            each = durations.of(experiment.cost)
+            each = durations.of(experiment.cost) if experiment.takes_time else NO_TIME
             if each is None:
                 unknown.append(experiment)
                 continue
-            is_upper_bound |= experiment.key is None
+            is_upper_bound |= not experiment.is_named
             work.append((each.less(elapsed), experiment.count))
         total += share(work, n_workers)
     return TimeToGo(total, n_workers, tuple(unknown), is_upper_bound)
+
+
+def _describe(status: StudyStatus) -> str:
+    """Write a status for a terminal, in several lines."""
+    parts = [
+        _table(status.stages),
+        "\n".join(_where_running(status)),
+        "\n".join(_failures(status.stages)),
+        "\n".join(_to_go(status.time_to_go, has_runners=bool(status.runners))),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(stages: Iterable[StageStatus]) -> str:
+    lines = [["", "done", "running", "failed", "left"]]
+    for stage in stages:
+        left = f"{stage.n_left:,}"
+        lines.append(
+            [
+                plural(stage.name),
+                f"{stage.n_done:,}",
+                f"{len(stage.running):,}",
+                f"{len(stage.failed):,}",
+                f"at most {left}" if stage.is_upper_bound else left,
+            ]
+        )
+    return aligned(lines)
+
+
+def _where_running(status: StudyStatus) -> Iterator[str]:
+    for stage in status.stages:
+        for one in stage.running:
+            yield f"running: {_where(one, status.now)}"
+    if not status.runners and any(stage.left for stage in status.stages):
+        yield "No runner is at it now."
+
+
+def _where(one: Running, now: float) -> str:
+    identity = one.runner.identity
+    return (
+        f"{one.experiment.group}, on {identity.host} (process {identity.pid}) for "
+        f"{format_duration(now - one.since)}, last heartbeat "
+        f"{format_duration(now - one.runner.heartbeat)} ago"
+    )
+
+
+def _failures(stages: Iterable[StageStatus]) -> Iterator[str]:
+    failures = [failed for stage in stages for failed in stage.failed]
+    for failed in failures[:MOST_FAILURES]:
+        first_line = (failed.error.splitlines() or [""])[0]
+        yield f"failed: {failed.experiment.group}: {first_line}"
+    if len(failures) > MOST_FAILURES:
+        yield f"and {len(failures) - MOST_FAILURES:,} more"
+    n_blocked = sum(stage.n_blocked for stage in stages)
+    if n_blocked:
+        blocked = pluralize(n_blocked, "search")
+        yield f"{blocked} cannot begin: the selection that is needed has failed."
+    if failures:
+        yield "--retry-failed runs what has failed again."
+
+
+def _to_go(time: TimeToGo, *, has_runners: bool) -> Iterator[str]:
+    unknown = Counter[str]()
+    for experiment in time.unknown:
+        unknown[experiment.group] += experiment.count
+    if time.seconds.high:
+        what = "To go, for what can be estimated" if unknown else "To go"
+        about = "at most" if time.is_upper_bound else "about"
+        workers = pluralize(time.n_workers, "worker")
+        shared = f"for {workers}" if has_runners else "were one worker at it"
+        yield f"{what}: {about} {time.seconds} {shared}."
+    if time.is_upper_bound:
+        yield "It is at most so long: cells that are not found yet may turn out equal."
+    if unknown:
+        names = "; ".join(f"{count:,} x {label}" for label, count in unknown.items())
+        yield f"Not estimated, since nothing like it has finished yet: {names}."

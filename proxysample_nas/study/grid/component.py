@@ -1,10 +1,13 @@
-"""A sampler or searcher by its id, with the parameters that a study gives it."""
+"""A sampler or searcher of a study, as its store and its reports know it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from joblib import wrap_non_picklable_objects
 
 from proxysample.errors import InputError
 from proxysample.words import parse_words
@@ -19,7 +22,15 @@ class Component:
     name : str
         Such as ``"km-or"``.
     parameters : mapping
-        Plain JSON values.
+        Plain JSON values; of arrays and the like, what `proxysample.digests.as_plain` gives.
+    resolved : mapping or None
+        All parameters that results are named by, where the class is none of ours or a parameter
+        is not plain: a study's results are read without the class. None where the id and
+        `parameters` say everything.
+    uses_labels : bool or None
+        Whether a sampler picks by the labels, where `resolved` is given.
+    given : Sampler, Searcher or None
+        What to run, where the id does not say it. It travels to workers, never to the store.
 
     Examples
     --------
@@ -31,10 +42,13 @@ class Component:
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    resolved: Mapping[str, Any] | None = None
+    uses_labels: bool | None = None
+    given: Any = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, given: str | Mapping[str, Any] | Component) -> Component:
-        """Read ``"name"``, ``"name:parameter=value,parameter=value"`` or what `asdict` wrote.
+        """Read ``"name"``, ``"name:parameter=value,parameter=value"`` or what `to_json` wrote.
 
         Parameters
         ----------
@@ -52,17 +66,54 @@ class Component:
         if isinstance(given, Component):
             return given
         if isinstance(given, Mapping) and {"name", "parameters"} <= given.keys():
-            return cls(given["name"], dict(given["parameters"]))
+            return cls(
+                given["name"],
+                dict(given["parameters"]),
+                given.get("resolved"),
+                given.get("uses_labels"),
+            )
         if not isinstance(given, str):
             raise InputError(
                 "a study names its samplers and searchers by their ids, such as 'cc-or' or "
-                f"'km-or:n_clusters=50', not {given!r:.80}"
+                f"'km-or:n_clusters=50', or takes classes and instances of them, not {given!r:.80}"
             )
         name, _, words = given.partition(":")
         return cls(name, parse_words(words))
+
+    def to_json(self) -> dict[str, Any]:
+        """Write as plain JSON values what reading a study's results needs."""
+        written: dict[str, Any] = {"name": self.name, "parameters": dict(self.parameters)}
+        if self.resolved is not None:
+            written["resolved"] = dict(self.resolved)
+        if self.uses_labels is not None:
+            written["uses_labels"] = self.uses_labels
+        return written
+
+    def __repr__(self) -> str:
+        words = [f"name={self.name!r}", f"parameters={dict(self.parameters)!r}"]
+        if self.resolved is not None:
+            words.append(f"resolved={dict(self.resolved)!r}")
+        return f"Component({', '.join(words)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Classes that a notebook or a script defines cannot be imported elsewhere: they travel
+        # with their code.
+        return vars(self) | {"given": wrap_non_picklable_objects(self.given, keep_wrapper=False)}
 
     @property
     def label(self) -> str:
         """Name as in the paper's tables, with parameters in brackets."""
         words = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
         return self.name.upper() + (f" ({words})" if words else "")
+
+    @property
+    def identity(self) -> str:
+        """What two components share that are the same."""
+        return json.dumps([self.name, self.resolved or self.parameters], sort_keys=True)
+
+    @property
+    def size(self) -> int | None:
+        """How many samples a ready set of indices holds; None for anything that is cut."""
+        if self.name != "indices" or self.resolved is None:
+            return None
+        return int(self.resolved["n_kept"])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
+import numpy.typing as npt
+
 from proxysample.checks import as_seeds, as_tuple
+from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
+from proxysample.ranking import Ranking
 from proxysample.records import (
     COUNT,
     MAPPING,
@@ -24,14 +28,26 @@ from proxysample.records import (
     read_json,
     require_values,
 )
-from proxysample.registry import create_sampler, takes_parameter
-from proxysample.sampler import Sampler
-from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample.registry import READY_MADE, register_again, registrations
+from proxysample.sampler import Sampler, plain_parameters
+from proxysample_nas.searchers import Searcher
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.described import (
+    SAMPLER_EXECUTION,
+    describe_sampler,
+    describe_searcher,
+    make_sampler,
+    make_searcher,
+)
 from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
 from proxysample_nas.training.trainer import CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
+SamplerLike = (
+    str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
+)
+SearcherLike = str | Component | Mapping[str, Any] | Searcher | type[Searcher]
 
 # What the published accuracies of NAS-Bench-201 are of.
 LOOKED_UP_CHANNELS = (16,)
@@ -40,14 +56,29 @@ LOOKED_UP_NODES = 4
 
 # What a store's configuration has to hold, and of what kind the rest is.
 WHERE = "the store's configuration"
-_COMPONENT = Kind(
-    "a name with parameters",
-    lambda value: (
+
+
+def _is_component(value: Any) -> bool:
+    return (
         MAPPING.accepts(value)
         and TEXT.accepts(value.get("name"))
         and MAPPING.accepts(value.get("parameters"))
-    ),
-)
+        and optional(MAPPING).accepts(value.get("resolved"))
+        and value.get("uses_labels") in (None, True, False)
+        and (value["name"] not in READY_MADE or _is_ready_made(value))
+    )
+
+
+def _is_ready_made(value: Any) -> bool:
+    # Its content is known, or a file would be read to open a store.
+    resolved = value.get("resolved")
+    needed = {"indices": TEXT, "n_kept": POSITIVE} if value["name"] == "indices" else {}
+    return resolved is not None and all(
+        kind.accepts(resolved.get(name)) for name, kind in needed.items()
+    )
+
+
+_COMPONENT = Kind("a name with parameters", _is_component)
 NEEDED = {
     "dataset": TEXT,
     "samplers": list_of(_COMPONENT),
@@ -139,30 +170,29 @@ class StudyConfiguration:
     def build(
         cls,
         *,
-        samplers: Iterable[str | Mapping[str, Any] | Component],
-        searchers: Iterable[str | Mapping[str, Any] | Component],
-        ratios: Iterable[float],
+        dataset: str,
+        samplers: Iterable[SamplerLike],
+        searchers: Iterable[SearcherLike],
+        ratios: Iterable[float] = (),
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
+        architecture_data: ArchitectureData = "held-out",
+        recipe: str = "paper",
+        training: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | None = None,
+        n_train: int | None = None,
+        random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
         lookup: Mapping[str, Any] | Lookup | None = None,
-        **settings: Any,
     ) -> Self:
-        """Create a configuration from ids, and check all of it.
+        """Create a configuration from what a user gives, and check all of it.
 
         Parameters
         ----------
-        samplers, searchers : iterable of str
-            Ids such as ``"cc-or"`` or ``"km-or:n_clusters=50"``.
-        ratios, channels, seeds, search_seeds : iterable
-            See the attributes.
-        transfers : iterable of str
-            Such as ``"cifar10:data,channels=16"``; see `Transfer.parse`.
-        lookup : mapping or Lookup, optional
-            See `Lookup`.
-        **settings
-            The other attributes.
+        dataset, samplers, searchers, ratios, channels, seeds, search_seeds, architecture_data,
+        recipe, training, augmentation, n_train, random_state, transfers, lookup
+            See `proxysample_nas.study.Study`.
 
         Returns
         -------
@@ -173,29 +203,44 @@ class StudyConfiguration:
         InputError
             If a name, a parameter or a value cannot be used.
         """
-        check_names("setting of a study", settings, cls.__dataclass_fields__)
-        if "dataset" not in settings:
-            raise InputError("a study needs a dataset, such as dataset='digits'")
         configuration = cls(
-            samplers=tuple(Component.parse(one) for one in as_tuple("samplers", samplers)),
-            searchers=tuple(Component.parse(one) for one in as_tuple("searchers", searchers)),
+            dataset=dataset,
+            samplers=(),
+            searchers=(),
             ratios=as_tuple("ratios", ratios),
             channels=as_tuple("channels", channels),
             seeds=as_seeds("seeds", seeds),
             search_seeds=as_seeds("search_seeds", search_seeds),
+            architecture_data=architecture_data,
+            recipe=recipe,
+            training={} if training is None else training,
+            augmentation={} if augmentation is None else augmentation,
+            n_train=n_train,
+            random_state=random_state,
             transfers=tuple(Transfer.parse(one) for one in as_tuple("transfers", transfers)),
             lookup=None if lookup is None else Lookup.parse(lookup),
-            **settings,
+        )
+        # What samplers and searchers are given by the study, they are created with.
+        check_kinds(vars(configuration), GIVEN)
+        common = configuration._common(configuration.search_seeds[0])
+        configuration = replace(
+            configuration,
+            samplers=tuple(
+                describe_sampler(one, random_state) for one in as_tuple("samplers", samplers)
+            ),
+            searchers=tuple(
+                describe_searcher(one, common) for one in as_tuple("searchers", searchers)
+            ),
         )
         configuration.check()
         return configuration
 
     def check(self) -> None:
         """Raise `InputError` for anything that would fail later."""
-        check_kinds(vars(self), GIVEN)
         self._check_axes()
         for component in self.samplers:
-            self.create_sampler(component).check_parameters()
+            if component.resolved is None:
+                self.create_sampler(component).check_parameters()
         for component in self.searchers:
             self._check_searcher(component)
         for channels in self.channels:
@@ -213,13 +258,14 @@ class StudyConfiguration:
         for r in self.ratios:
             if check_ratio(r) == 1:
                 raise InputError("r=1 is the baseline, which is always searched; leave it out")
-        for given, what in (
-            (self.samplers, "sampler"),
-            (self.searchers, "searcher"),
-            (self.ratios, "ratio"),
-            (self.channels, "number of channels"),
+        needs_ratio = any(one.size is None for one in self.samplers)
+        for given, what, is_needed in (
+            ([one.identity for one in self.samplers], "sampler", True),
+            ([one.identity for one in self.searchers], "searcher", True),
+            (self.ratios, "ratio", needs_ratio),
+            (self.channels, "number of channels", True),
         ):
-            if not given:
+            if is_needed and not given:
                 raise InputError(f"a study needs at least one {what}")
             if len(set(map(repr, given))) != len(given):
                 raise InputError(f"a study names a {what} twice")
@@ -232,9 +278,13 @@ class StudyConfiguration:
             raise InputError(
                 f"{component.name}: the seeds of a study's searches are given as search_seeds"
             )
-        searcher = self.create_searcher(component, self.search_seeds[0])
-        searcher.check_parameters()
-        parameters = searcher.get_params(deep=False)
+        parameters: Mapping[str, Any]
+        if component.resolved is None:
+            searcher = self.create_searcher(component, self.search_seeds[0])
+            searcher.check_parameters()
+            parameters = searcher.get_params(deep=False)
+        else:
+            parameters = component.resolved
         if parameters.get("protocol") == "paper" and self.architecture_data == "held-out":
             raise InputError(
                 f"{component.label} needs architecture data of its own, as the paper's code took "
@@ -245,26 +295,61 @@ class StudyConfiguration:
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
             )
+        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+        unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
+        if self.lookup is not None and unpublished:
+            raise InputError(
+                f"{component.label}: {unpublished[0]} is no operation of NAS-Bench-201, of which "
+                "the published accuracies are; leave it out of space, or leave lookup out"
+            )
+
+    def check_data(self, train: ArrayDataset) -> None:
+        """Raise `InputError` where ready indices or a ranking do not fit the training part."""
+        for component in self.samplers:
+            if component.name in READY_MADE:
+                self.create_sampler(component).fit(train)
+            if component.size == len(train):
+                raise InputError(
+                    f"{component.label} keeps all of the {len(train):,} training samples, which "
+                    "are the baseline: it is always searched; leave them out"
+                )
+
+    def check_runnable(self) -> None:
+        """Raise `InputError` for a sampler or searcher of which only the results are known."""
+        for component in self.samplers:
+            self.create_sampler(component)
+        for component in self.searchers:
+            self.create_searcher(component)
 
     def create_sampler(self, component: Component) -> Sampler:
         """Create a sampler, seeded by `random_state` where it draws."""
-        seed = (
-            {"random_state": self.random_state}
-            if takes_parameter(component.name, "random_state")
-            else {}
-        )
-        return create_sampler(component.name, **(seed | dict(component.parameters)))
+        return make_sampler(component, self.random_state)
 
     def create_searcher(
         self, component: Component, seed: int = 0, progress: bool = False
     ) -> Searcher:
         """Create a searcher, seeded by one of `search_seeds`."""
-        common = {
+        return make_searcher(component, self._common(seed, progress))
+
+    def _common(self, seed: int, progress: bool = False) -> dict[str, Any]:
+        return {
             "random_state": seed,
             "augmentation": create_augmentation(self.augmentation),
             "progress": progress,
         }
-        return create_searcher(component.name, **(common | dict(component.parameters)))
+
+    def sampler_parameters(self, component: Component) -> dict[str, Any]:
+        """Give what decides a sampler's scores, as plain JSON values."""
+        if component.resolved is not None:
+            return dict(component.resolved)
+        parameters = plain_parameters(self.create_sampler(component))
+        return {name: parameters[name] for name in parameters if name not in SAMPLER_EXECUTION}
+
+    def searcher_parameters(self, component: Component, seed: int = 0) -> dict[str, Any]:
+        """Give what decides the cell that a searcher finds, as plain JSON values."""
+        if component.resolved is not None:
+            return dict(component.resolved) | {"random_state": seed}
+        return self.create_searcher(component, seed).parameters_as_json()
 
     def create_trainer(self, channels: int, progress: bool = False) -> CellTrainer:
         """Create the trainer that judges cells at one width."""
@@ -273,8 +358,14 @@ class StudyConfiguration:
         )
 
     def to_json(self) -> str:
-        """Write the configuration as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Write the configuration as JSON; of classes of others, what reading results needs."""
+        written = {
+            name: [one.to_json() for one in value] if name in ("samplers", "searchers") else value
+            for name, value in vars(self).items()
+        }
+        written["transfers"] = [asdict(one) for one in self.transfers]
+        written["lookup"] = None if self.lookup is None else asdict(self.lookup)
+        return json.dumps(written, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -282,6 +373,7 @@ class StudyConfiguration:
         values = read_json(text, WHERE)
         require_values(values, NEEDED, WHERE)
         check_values(values, WRITTEN, WHERE)
+        check_names("setting of a study", values, cls.__dataclass_fields__)
         try:
             # NaN names no experiment.
             json.dumps(values, allow_nan=False)
@@ -289,3 +381,14 @@ class StudyConfiguration:
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise InputError(f"{WHERE} cannot be used: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process, which this goes to, knows nothing of what was registered here.
+        return vars(self) | {_REGISTERED: registrations()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        register_again(state.pop(_REGISTERED))
+        vars(self).update(state)
+
+
+_REGISTERED = "registered in the process that sent this"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxysample.errors import unknown_name
+from proxysample.errors import check_names, unknown_name
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 # A search far shorter than the paper's needs larger steps to decide anything.
@@ -119,4 +119,5 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
+    check_names("setting of a study", overrides, StudyConfiguration.__dataclass_fields__)
     return StudyConfiguration.build(**(PRESETS[name] | overrides))

@@ -1,117 +1,38 @@
-"""Tables 1 to 4: accuracies of the cells that one searcher found."""
+"""Tables 1 to 4: accuracies of the cells that one searcher found.
+
+What a table shows is a tuple of columns, such as `SEARCH_COLUMNS`: a new column is one entry there,
+and is in every form of the table. An entry is a `Column`, or a function that gives columns by what
+is compared, such as one for each width.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
+from proxysample.rendering import (
+    CODE,
+    NUMBER,
+    TEXT,
+    VERBATIM,
+    Column,
+    Kind,
+    Section,
+    Table,
+    seconds,
+)
+from proxysample_nas.paper.comparison import Comparison
+from proxysample_nas.paper.numbers import papers_row, papers_rows
+from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.reports.comparison import Comparison, compare_with_paper
-from proxysample_nas.study.reports.layout import Column, Layout, Section
-from proxysample_nas.study.reports.papers_numbers import papers_row, papers_rows
-from proxysample_nas.study.reports.protocol import protocol_notes
+from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.rows import GROUPS, Row
+from proxysample_nas.study.results import GROUPS, CellAccuracy, FoundCell, Row
 
-COST_COLUMNS = ("kept", "search s", "scoring s", "without parameters", "cell")
-"""Columns that the paper's tables do not have."""
-
-
-def accuracy_table(results: StudyResults, searcher: Component) -> Layout:
-    """Lay one searcher's table out, in the paper's form and order.
-
-    Parameters
-    ----------
-    results : StudyResults
-    searcher : Component
-        One of the study's.
-
-    Returns
-    -------
-    Layout
-        With one search seed, accuracies are mean ± std over the trainings of the found cell.
-        With several, they are mean ± std over the searches of their cells' mean accuracies,
-        with the lowest and the highest. The paper's numbers stand beside them where its table
-        is of the same data; see `proxysample_nas.study.reports.comparison`.
-    """
-    configuration = results.configuration
-    rows = results.rows_of(searcher)
-    comparison = compare_with_paper(configuration, results.facts, searcher)
-    several = len(configuration.search_seeds) > 1
-    writer = _Several(results) if several else _One(results)
-    published = [] if comparison is None else [c for c in configuration.channels if _has_paper(c)]
-    columns = (
-        Column("Method"),
-        Column("r", "number"),
-        Column("kept", "number"),
-        *(Column(f"A, C={c}", "number") for c in configuration.channels),
-        *(Column(f"{_heading(comparison)}, C={c}", "number", is_borrowed=True) for c in published),
-        *writer.columns,
-    )
-
-    def line(row: Row) -> list[str]:
-        return [
-            _marked(row, comparison),
-            f"{row.setting.r:g}",
-            "" if row.n_kept is None else f"{row.n_kept:,}",
-            *(writer.accuracy(row, c) for c in configuration.channels),
-            *(_published(row, c, comparison) for c in published),
-            *writer.rest(row),
-        ]
-
-    sections = tuple(
-        Section(group, [line(row) for row in rows if row.group == group])
-        for group in GROUPS
-        if any(row.group == group for row in rows)
-    )
-    title = f"Cell evaluation with {searcher.name.upper()}"
-    published_notes = tuple(_notes(comparison)) if published else ()
-    notes = (*published_notes, *protocol_notes(results, searcher))
-    return Layout(title, columns, sections, notes)
-
-
-class _One:
-    """Writes rows of one search each."""
-
-    columns = (Column("search s", "number"), Column("scoring s", "number"), Column("cell", "code"))
-
-    def __init__(self, results: StudyResults) -> None:
-        self.results = results
-
-    def accuracy(self, row: Row, channels: int) -> str:
-        if not row.found or channels not in row.found[0].evaluations:
-            return ""
-        return write_accuracy(row.found[0].evaluations[channels])
-
-    def rest(self, row: Row) -> list[str]:
-        cell = str(row.found[0].cell) if row.found else "not searched yet"
-        return [*_seconds(row), cell]
-
-
-class _Several:
-    """Writes rows of several searches each."""
-
-    columns = (
-        Column("searches", "number"),
-        Column("without parameters", "number"),
-        Column("search s", "number"),
-        Column("scoring s", "number"),
-    )
-
-    def __init__(self, results: StudyResults) -> None:
-        self.n_seeds = len(results.configuration.search_seeds)
-
-    def accuracy(self, row: Row, channels: int) -> str:
-        judged = row.accuracies(channels)
-        text = write_distribution(judged)
-        # Some searches' cells may still have to be judged.
-        return text if len(judged) == len(row.found) else f"{text} (n={len(judged)})".strip()
-
-    def rest(self, row: Row) -> list[str]:
-        free = sum(one.cell.is_parameter_free for one in row.found)
-        done = f"{len(row.found)} of {self.n_seeds}"
-        return [done, f"{free} of {len(row.found)}", *_seconds(row)]
+R = TypeVar("R")
+S = TypeVar("S")
 
 
 def write_accuracy(accuracy: CellAccuracy) -> str:
@@ -134,67 +55,378 @@ def write_accuracy(accuracy: CellAccuracy) -> str:
     return f"{accuracy.mean:.1f}{spread}"
 
 
-def write_distribution(means: list[float]) -> str:
-    """Write the accuracies of several searches.
+@dataclass(frozen=True)
+class Distribution:
+    """Mean accuracies of the cells of several searches, in percent.
 
-    Parameters
+    Attributes
     ----------
-    means : list of float
-        Percent.
-
-    Returns
-    -------
-    str
-        Mean, sample standard deviation, lowest and highest.
+    means : tuple of float
+        One for each search whose cell has been judged.
+    n_searches : int
+        That have ended.
 
     Examples
     --------
-    >>> write_distribution([70.0, 71.0, 75.0])
+    >>> Distribution((70.0, 71.0, 75.0), 3).text
     '72.0 ± 2.6 [70.0, 75.0]'
     """
-    if not means:
-        return ""
-    if len(means) == 1:
-        return f"{means[0]:.1f}"
-    mean, std = statistics.fmean(means), statistics.stdev(means)
-    return f"{mean:.1f} ± {std:.1f} [{min(means):.1f}, {max(means):.1f}]"
+
+    means: tuple[float, ...]
+    n_searches: int
+
+    @property
+    def mean(self) -> float | None:
+        """None where none has been judged."""
+        return statistics.fmean(self.means) if self.means else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation; None for fewer than two."""
+        return statistics.stdev(self.means) if len(self.means) > 1 else None
+
+    @property
+    def text(self) -> str:
+        """Mean, sample standard deviation, lowest and highest."""
+        text = "" if self.mean is None else f"{self.mean:.1f}"
+        if self.std is not None:
+            text += f" ± {self.std:.1f} [{min(self.means):.1f}, {max(self.means):.1f}]"
+        # Some searches' cells may still have to be judged.
+        counted = "" if len(self.means) == self.n_searches else f" (n={len(self.means)})"
+        return (text + counted).strip()
 
 
-def _seconds(row: Row) -> list[str]:
-    return [
-        "" if row.search_seconds is None else f"{row.search_seconds:,.1f}",
-        "" if row.scoring_seconds is None else f"{row.scoring_seconds:,.2f}",
-    ]
+# A * that marks cells without parameters and a † that points to a note are for readers.
+METHOD = Kind(str, parts={"": lambda name: name.removesuffix("†").rstrip("*")})
+ACCURACY = Kind(
+    write_accuracy,
+    is_number=True,
+    parts={
+        "accuracy_mean": lambda accuracy: accuracy.mean,
+        "accuracy_std": lambda accuracy: accuracy.std,
+        "n_seeds": lambda accuracy: len(accuracy.accuracies),
+    },
+)
+DISTRIBUTION = Kind(
+    lambda distribution: distribution.text,
+    is_number=True,
+    parts={
+        "mean": lambda distribution: distribution.mean,
+        "std": lambda distribution: distribution.std,
+        "lowest": lambda distribution: min(distribution.means, default=None),
+        "highest": lambda distribution: max(distribution.means, default=None),
+        "n_judged": lambda distribution: len(distribution.means),
+    },
+)
 
 
-def _has_paper(channels: int) -> bool:
-    return any(channels in row.accuracies for row in papers_rows())
+@dataclass(frozen=True)
+class Compared:
+    """What the accuracy table of one searcher compares."""
+
+    results: StudyResults
+    comparison: Comparison | None
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Widths at which cells are judged."""
+        return self.results.configuration.channels
+
+    @property
+    def n_searches(self) -> int:
+        """Searches of each setting."""
+        return len(self.results.configuration.search_seeds)
+
+    @property
+    def published(self) -> list[int]:
+        """Widths at which the paper's numbers may stand beside ours."""
+        if self.comparison is None:
+            return []
+        return [c for c in self.channels if any(c in row.accuracies for row in papers_rows())]
 
 
-def _heading(comparison: Comparison | None) -> str:
-    if comparison is not None and comparison.is_same_protocol:
-        return "paper's A"
-    return "paper's A (other protocol)"
+@dataclass(frozen=True)
+class Line:
+    """One line of an accuracy table: a setting and all its searches, or one of them.
+
+    Attributes
+    ----------
+    row : Row
+    found : tuple of FoundCell
+        One, or none where it has not ended; all in a table with a line for each setting.
+    compared : Compared
+    """
+
+    row: Row
+    found: tuple[FoundCell, ...]
+    compared: Compared
+
+    @property
+    def sampler(self) -> str | None:
+        """Its label; None for the full data."""
+        sampler = self.row.setting.sampler
+        return None if sampler is None else sampler.label
+
+    @property
+    def one(self) -> FoundCell | None:
+        """The search of a line for one; None where it has not ended."""
+        return self.found[0] if self.found else None
+
+    @property
+    def seed(self) -> int | None:
+        """Of the search of a line for one."""
+        return None if self.one is None else self.one.seed
+
+    @property
+    def cell(self) -> Cell | None:
+        """What the search of a line for one found."""
+        return None if self.one is None else self.one.cell
+
+    @property
+    def is_parameter_free(self) -> bool | None:
+        """Whether the search of a line for one found a cell without parameters."""
+        return None if self.cell is None else self.cell.is_parameter_free
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean wall-clock time of the searches."""
+        return statistics.fmean(one.seconds for one in self.found) if self.found else None
+
+    @property
+    def n_parameter_free(self) -> int:
+        """How many searches found a cell without parameters."""
+        return sum(one.cell.is_parameter_free for one in self.found)
+
+    def accuracy(self, channels: int) -> CellAccuracy | None:
+        """Give the accuracy of the cell that the search of a line for one found."""
+        return None if self.one is None else self.one.evaluations.get(channels)
+
+    def distribution(self, channels: int) -> Distribution:
+        """Give the accuracies of the cells of all its searches."""
+        return Distribution(tuple(self.row.accuracies(channels)), len(self.found))
 
 
-def _marked(row: Row, comparison: Comparison | None) -> str:
-    if comparison is None or not comparison.of_sampler(row.setting.sampler):
-        return row.method
-    return f"{row.method}†"
+Entry = Column[R] | Callable[[S], Iterable[Column[R]]]
 
 
-def _published(row: Row, channels: int, comparison: Comparison | None) -> str:
-    sampler = row.setting.sampler
-    if comparison is None or not comparison.has_paper(sampler):
-        return ""
-    name = None if sampler is None else sampler.name
-    found = papers_row(row.setting.searcher.name, name, row.setting.r)
+def _method(line: Line) -> str:
+    """Name the sampler, marked where a note tells it from the paper's."""
+    comparison = line.compared.comparison
+    is_told_apart = comparison is not None and comparison.of_sampler(line.sampler)
+    return f"{line.row.method}†" if is_told_apart else line.row.method
+
+
+def _accuracies(compared: Compared) -> Iterator[Column[Line]]:
+    for c in compared.channels:
+        yield Column(f"A, C={c}", ACCURACY, _at(Line.accuracy, c), csv_name=f"_c{c}")
+
+
+def _distributions(compared: Compared) -> Iterator[Column[Line]]:
+    for c in compared.channels:
+        yield Column(f"A, C={c}", DISTRIBUTION, _at(Line.distribution, c), csv_name=f"_c{c}")
+
+
+def _papers_accuracies(compared: Compared) -> Iterator[Column[Line]]:
+    comparison = compared.comparison
+    is_same = comparison is not None and comparison.is_same_protocol
+    heading = "paper's A" if is_same else "paper's A (other protocol)"
+    for c in compared.published:
+        value = _at(_papers_accuracy, c)
+        yield Column(f"{heading}, C={c}", VERBATIM, value, is_borrowed=True)
+
+
+def _at(value: Callable[[Line, int], R], channels: int) -> Callable[[Line], R]:
+    return lambda line: value(line, channels)
+
+
+def _papers_accuracy(line: Line, channels: int) -> str | None:
+    comparison = line.compared.comparison
+    if comparison is None or not comparison.has_paper(line.sampler):
+        return None
+    setting = line.row.setting
+    name = None if setting.sampler is None else setting.sampler.name
+    found = papers_row(setting.searcher.name, name, setting.r)
     if found is None or channels not in found.accuracies:
-        return ""
+        return None
     return found.accuracies[channels].printed + ("*" if found.is_marked else "")
 
 
-def _notes(comparison: Comparison | None) -> Iterator[str]:
+SEARCHER: Column[Line] = Column(
+    None, TEXT, lambda line: line.row.setting.searcher.label, csv_name="searcher"
+)
+GROUP: Column[Line] = Column(None, TEXT, lambda line: line.row.group, csv_name="group")
+METHOD_OF_ROW: Column[Line] = Column("Method", METHOD, _method, csv_name="method")
+RATIO: Column[Line] = Column("r", NUMBER, lambda line: line.row.setting.r, csv_name="r")
+KEPT: Column[Line] = Column(
+    "kept", NUMBER, lambda line: line.row.n_kept, csv_name="n_kept", in_latex=False
+)
+SCORING: Column[Line] = Column(
+    "scoring s",
+    seconds(2),
+    lambda line: line.row.scoring_seconds,
+    csv_name="scoring_seconds",
+    in_latex=False,
+)
+
+SEARCH_COLUMNS: tuple[Entry[Line, Compared], ...] = (
+    SEARCHER,
+    GROUP,
+    METHOD_OF_ROW,
+    RATIO,
+    Column(None, VERBATIM, lambda line: line.seed, csv_name="search_seed"),
+    KEPT,
+    _accuracies,
+    _papers_accuracies,
+    Column(
+        "search s",
+        seconds(1),
+        lambda line: line.seconds,
+        csv_name="search_seconds",
+        in_latex=False,
+    ),
+    SCORING,
+    Column(None, TEXT, lambda line: line.is_parameter_free, csv_name="parameter_free"),
+    Column(
+        "cell",
+        CODE,
+        lambda line: line.cell,
+        csv_name="cell",
+        missing="not searched yet",
+        in_latex=False,
+    ),
+)
+"""Of a table with a line for each search: what is read where a setting is searched once, and
+always as comma-separated values."""
+
+SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
+    SEARCHER,
+    GROUP,
+    METHOD_OF_ROW,
+    RATIO,
+    KEPT,
+    Column(None, NUMBER, lambda line: len(line.found), csv_name="n_searches"),
+    Column(None, NUMBER, lambda line: line.n_parameter_free, csv_name="n_parameter_free"),
+    _distributions,
+    _papers_accuracies,
+    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.compared.n_searches}"),
+    Column(
+        "without parameters",
+        VERBATIM,
+        lambda line: f"{line.n_parameter_free} of {len(line.found)}",
+        in_latex=False,
+    ),
+    Column(
+        "search s",
+        seconds(1),
+        lambda line: line.seconds,
+        csv_name="mean_search_seconds",
+        in_latex=False,
+    ),
+    SCORING,
+)
+"""Of a table with a line for each setting: how its searches are distributed."""
+
+
+def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
+    """Lay one searcher's table out with a line for each search.
+
+    Parameters
+    ----------
+    results : StudyResults
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Table
+        In the paper's form and order. Accuracies are mean ± std over the trainings of the found
+        cell. The paper's numbers stand beside them where its table is of the same data; see
+        `proxysample_nas.paper.comparison`. A setting that has not been searched has one line
+        without a cell.
+    """
+    compared = Compared(results, results.compare_with_paper(searcher))
+    lines = [
+        Line(row, found, compared)
+        for row in results.rows_of(searcher)
+        for found in _one_by_one(row)
+    ]
+    return _table(compared, searcher, SEARCH_COLUMNS, lines)
+
+
+def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
+    """Lay one searcher's table out with a line for each setting.
+
+    Parameters
+    ----------
+    results : StudyResults
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Table
+        Accuracies are mean ± std over the searches of their cells' mean accuracies, with the
+        lowest and the highest.
+    """
+    compared = Compared(results, results.compare_with_paper(searcher))
+    lines = [Line(row, row.found, compared) for row in results.rows_of(searcher)]
+    return _table(compared, searcher, SETTING_COLUMNS, lines)
+
+
+def accuracy_table(results: StudyResults, searcher: Component) -> Table[Line]:
+    """Lay one searcher's table out as it is read: by searches, or by settings of several each.
+
+    Parameters
+    ----------
+    results : StudyResults
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Table
+    """
+    several = len(results.configuration.search_seeds) > 1
+    return (setting_table if several else search_table)(results, searcher)
+
+
+def _one_by_one(row: Row) -> list[tuple[FoundCell, ...]]:
+    return [(one,) for one in row.found] or [()]
+
+
+def _table(
+    compared: Compared,
+    searcher: Component,
+    entries: tuple[Entry[Line, Compared], ...],
+    lines: list[Line],
+) -> Table[Line]:
+    published = tuple(_papers_notes(compared.comparison)) if compared.published else ()
+    return Table(
+        f"Cell evaluation with {searcher.name.upper()}",
+        tuple(columns_of(entries, compared)),
+        grouped(lines, lambda line: line.row.group),
+        (*published, *protocol_notes(compared.results, searcher)),
+    )
+
+
+def columns_of(entries: Iterable[Entry[R, S]], compared: S) -> Iterator[Column[R]]:
+    """Give the columns that a list of entries stands for."""
+    for entry in entries:
+        if isinstance(entry, Column):
+            yield entry
+        else:
+            yield from entry(compared)
+
+
+def grouped(lines: list[R], group_of: Callable[[R], str]) -> tuple[Section[R], ...]:
+    """Part lines into the groups of samplers, in their order."""
+    sections = (
+        Section(group, [one for one in lines if group_of(one) == group]) for group in GROUPS
+    )
+    return tuple(section for section in sections if section.rows)
+
+
+def _papers_notes(comparison: Comparison | None) -> Iterator[str]:
     if comparison is None:
         return
     marks = "A * there is its own mark, of the cell of skip connections alone."

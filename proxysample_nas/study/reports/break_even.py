@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from proxysample.rendering import NUMBER, PERCENT, TEXT, Column, Section, Table, seconds
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.reports.layout import Column, Layout, Section
-from proxysample_nas.study.reports.protocol import describe_machines
+from proxysample_nas.study.reports.notes import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.results.rows import Row
+from proxysample_nas.study.results import Row
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,13 @@ class BreakEven:
         return self.full_search_seconds - self.search_seconds
 
     @property
+    def saved_share(self) -> float | None:
+        """The same as a part of the search on the full data; None where that takes no time."""
+        if not self.full_search_seconds:
+            return None
+        return self.saved_seconds / self.full_search_seconds
+
+    @property
     def net_seconds(self) -> float:
         """What is saved if the proxy serves one search."""
         return self.saved_seconds - self.scoring_seconds
@@ -59,6 +64,31 @@ class BreakEven:
         if self.saved_seconds <= 0:
             return None
         return max(1, math.ceil(self.scoring_seconds / self.saved_seconds))
+
+
+BREAK_EVEN_COLUMNS: tuple[Column[BreakEven], ...] = (
+    Column(None, TEXT, lambda one: one.searcher.label, csv_name="searcher"),
+    Column("Method", TEXT, lambda one: one.sampler.label, csv_name="sampler"),
+    Column("r", NUMBER, lambda one: one.r, csv_name="r"),
+    Column("scoring s", seconds(2), lambda one: one.scoring_seconds, csv_name="scoring_seconds"),
+    Column("search s", seconds(1), lambda one: one.search_seconds, csv_name="search_seconds"),
+    Column(
+        "full search s",
+        seconds(1),
+        lambda one: one.full_search_seconds,
+        csv_name="full_search_seconds",
+    ),
+    Column("saved s", seconds(1), lambda one: one.saved_seconds, csv_name="saved_seconds"),
+    Column("saved", PERCENT, lambda one: one.saved_share),
+    Column("net s, one search", seconds(1), lambda one: one.net_seconds, csv_name="net_seconds"),
+    Column(
+        "searches to pay back",
+        NUMBER,
+        lambda one: "never" if one.n_searches is None else one.n_searches,
+        csv_name="searches_to_pay_back",
+    ),
+)
+"""Of the table of search cost and break-even."""
 
 
 def break_evens(results: StudyResults) -> list[BreakEven]:
@@ -76,12 +106,12 @@ def break_evens(results: StudyResults) -> list[BreakEven]:
     return [
         one
         for searcher in results.configuration.searchers
-        for one in _of_searcher(results.rows_of(searcher))
+        for one in _weigh(results.rows_of(searcher))
     ]
 
 
-def break_even_table(results: StudyResults) -> Layout | None:
-    """Lay out what proxies cost and saved.
+def break_even_table(results: StudyResults) -> Table[BreakEven] | None:
+    """Lay out what proxies cost and saved: seconds of scoring against seconds of searching.
 
     Parameters
     ----------
@@ -89,48 +119,25 @@ def break_even_table(results: StudyResults) -> Layout | None:
 
     Returns
     -------
-    Layout or None
+    Table or None
         None where there is nothing to weigh yet.
     """
     found = break_evens(results)
     if not found:
         return None
-    columns = (
-        Column("Method"),
-        Column("r", "number"),
-        Column("scoring s", "number"),
-        Column("search s", "number"),
-        Column("full search s", "number"),
-        Column("saved s", "number"),
-        Column("saved", "number"),
-        Column("net s, one search", "number"),
-        Column("searches to pay back", "number"),
-    )
-    sections = tuple(
-        Section(name.upper(), [_line(one) for one in found if one.searcher == searcher])
+    sections = (
+        Section(name.upper(), [one for one in found if one.searcher == searcher])
         for name, searcher in results.named_searchers
-        if any(one.searcher == searcher for one in found)
     )
-    return Layout("Search cost and break-even", columns, sections, tuple(_notes(results)))
+    return Table(
+        "Search cost and break-even",
+        BREAK_EVEN_COLUMNS,
+        tuple(section for section in sections if section.rows),
+        tuple(_break_even_notes(results)),
+    )
 
 
-def break_evens_to_csv(results: StudyResults) -> str:
-    """Write what proxies cost and saved, numbers unrounded.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
-    names = ["searcher", "sampler", "r", "scoring_seconds", "search_seconds"]
-    names += ["full_search_seconds", "saved_seconds", "net_seconds", "searches_to_pay_back"]
-    return write_csv(map(_record, break_evens(results)), names)
-
-
-def _of_searcher(rows: list[Row]) -> Iterator[BreakEven]:
+def _weigh(rows: list[Row]) -> Iterator[BreakEven]:
     full = [row.search_seconds for row in rows if row.setting.sampler is None]
     for row in rows:
         times = (row.scoring_seconds, row.search_seconds, full[0] if full else None)
@@ -141,35 +148,7 @@ def _of_searcher(rows: list[Row]) -> Iterator[BreakEven]:
         yield BreakEven(setting.searcher, row.setting.sampler, setting.r, scoring, search, whole)
 
 
-def _line(one: BreakEven) -> list[str]:
-    return [
-        one.sampler.label,
-        f"{one.r:g}",
-        f"{one.scoring_seconds:,.2f}",
-        f"{one.search_seconds:,.1f}",
-        f"{one.full_search_seconds:,.1f}",
-        f"{one.saved_seconds:z,.1f}",
-        f"{one.saved_seconds / one.full_search_seconds:z.0%}" if one.full_search_seconds else "",
-        f"{one.net_seconds:z,.1f}",
-        "never" if one.n_searches is None else f"{one.n_searches:,}",
-    ]
-
-
-def _record(one: BreakEven) -> dict[str, Any]:
-    return {
-        "searcher": one.searcher.label,
-        "sampler": one.sampler.label,
-        "r": one.r,
-        "scoring_seconds": one.scoring_seconds,
-        "search_seconds": one.search_seconds,
-        "full_search_seconds": one.full_search_seconds,
-        "saved_seconds": one.saved_seconds,
-        "net_seconds": one.net_seconds,
-        "searches_to_pay_back": "never" if one.n_searches is None else one.n_searches,
-    }
-
-
-def _notes(results: StudyResults) -> Iterator[str]:
+def _break_even_notes(results: StudyResults) -> Iterator[str]:
     n_seeds = len(results.configuration.search_seeds)
     measured = "of one search each" if n_seeds == 1 else f"means of up to {n_seeds} searches"
     yield (
@@ -180,5 +159,5 @@ def _notes(results: StudyResults) -> Iterator[str]:
         "Experiments that run side by side slow one another down, so a fair comparison needs the "
         "same load throughout."
     )
-    searches = [results.search(row, one) for row in results.rows for one in row.found]
+    searches = [one.search for row in results.rows for one in row.found]
     yield describe_machines([search["machine"] for search in searches])

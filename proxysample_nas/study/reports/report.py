@@ -1,15 +1,96 @@
-"""The whole report of a study, written into a folder."""
+"""The whole report of a study: its tables as documents, its figures, and one page with both."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from proxysample.files import check_writable, make_folder, replace_file
-from proxysample_nas.study.reports.documents import all_documents, save_documents
-from proxysample_nas.study.reports.edge_distribution import edge_distributions_to_csv
-from proxysample_nas.study.reports.figures import save_figures
-from proxysample_nas.study.reports.page import to_html
+from proxysample.rendering import Table, markdown_document, render_template, to_csv, to_latex
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.reports.accuracy_table import (
+    accuracy_table,
+    search_table,
+    setting_table,
+)
+from proxysample_nas.study.reports.break_even import break_even_table
+from proxysample_nas.study.reports.figures import FIGURES, save_figures
+from proxysample_nas.study.reports.figures.edges import edge_distributions_to_csv
+from proxysample_nas.study.reports.notes import (
+    describe_experiment,
+    how_far_it_got,
+    reading_rules,
+    what_was_run,
+)
 from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.reports.transfer_table import (
+    papers_transfer_table,
+    transfer_table,
+    transfers_to_csv,
+)
+
+
+def accuracy_documents(results: StudyResults, searcher: Component) -> dict[str, str]:
+    """Write a searcher's table as Markdown and CSV.
+
+    Parameters
+    ----------
+    results : StudyResults
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    dict
+        Texts by the names of their files.
+    """
+    stem = f"table-{results.name_of(searcher)}"
+    searches = search_table(results, searcher)
+    documents = {
+        f"{stem}.md": markdown_document(accuracy_table(results, searcher)),
+        f"{stem}.csv": to_csv(searches.columns, searches.rows),
+    }
+    if len(results.configuration.search_seeds) > 1:
+        settings = setting_table(results, searcher)
+        documents[f"{stem}-distribution.csv"] = to_csv(settings.columns, settings.rows)
+    return documents
+
+
+def all_documents(results: StudyResults) -> dict[str, str]:
+    """Write every table in every form.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    dict
+        Texts by the names of their files.
+    """
+    documents: dict[str, str] = {}
+    for name, searcher in results.named_searchers:
+        documents |= accuracy_documents(results, searcher)
+        table = accuracy_table(results, searcher)
+        documents[f"table-{name}.tex"] = to_latex(table, f"tab:{name}") + "\n"
+    for stem, other, text in _other_tables(results):
+        documents[f"{stem}.md"] = markdown_document(other)
+        documents[f"{stem}.tex"] = to_latex(other, f"tab:{stem}") + "\n"
+        if text is not None:
+            documents[f"{stem}.csv"] = text
+    return documents
+
+
+def save_documents(documents: dict[str, str], folder: Path) -> list[Path]:
+    """Write texts, by the names of their files, into a folder, and return the files."""
+    paths = []
+    for name, text in documents.items():
+        paths.append(folder / name)
+        with replace_file(paths[-1]) as stream:
+            stream.write(text.encode())
+    return paths
 
 
 def write_report(results: StudyResults, folder: Path, page: Path | None = None) -> list[Path]:
@@ -47,3 +128,73 @@ def write_report(results: StudyResults, folder: Path, page: Path | None = None) 
         drawn = {name: paths[0] for name, paths in figures.items()}
         stream.write(to_html(results, drawn, missing).encode())
     return [page, *saved, *(path for paths in figures.values() for path in paths)]
+
+
+def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, str]) -> str:
+    """Write a study's report as a page: no script, no other file.
+
+    Parameters
+    ----------
+    results : StudyResults
+    figures : dict
+        An SVG file of each figure, by its name.
+    missing : dict
+        Why a figure is not drawn, by its name.
+
+    Returns
+    -------
+    str
+        HTML with the figures inside.
+    """
+    return render_template(
+        "report.html.j2",
+        package=__package__,
+        title=f"Proxy datasets in architecture search: a study on {results.configuration.dataset}",
+        summary=[*what_was_run(results), *how_far_it_got(results)],
+        rules=list(reading_rules(results)),
+        tables=_tables(results),
+        figures=[_figure(results, name, figures.get(name), missing.get(name)) for name in FIGURES],
+        failures=[
+            (describe_experiment(record.kind, record.specification), record.error or "")
+            for record in results.store.failures()
+        ],
+        missing=results.missing_searches(),
+    )
+
+
+def _tables(results: StudyResults) -> dict[str, Table[Any]]:
+    """Lay every table out, by its anchor in the page."""
+    tables: dict[str, Table[Any] | None] = {
+        f"table-{name}": accuracy_table(results, searcher)
+        for name, searcher in results.named_searchers
+    }
+    tables["transfers"] = transfer_table(results)
+    tables["transfers-paper"] = papers_transfer_table(results)
+    tables["break-even"] = break_even_table(results)
+    return {anchor: table for anchor, table in tables.items() if table is not None}
+
+
+def _figure(
+    results: StudyResults, name: str, path: Path | None, reason: str | None
+) -> dict[str, str | None]:
+    kind = FIGURES[name]
+    found: dict[str, str | None] = {"name": name, "title": kind.title, "reason": reason or ""}
+    if path is None:
+        return found | {"picture": None}
+    picture = base64.b64encode(path.read_bytes()).decode()
+    return found | {
+        "picture": f"data:image/svg+xml;base64,{picture}",
+        "caption": kind.caption(results),
+    }
+
+
+def _other_tables(results: StudyResults) -> Iterator[tuple[str, Table[Any], str | None]]:
+    transfers = transfer_table(results)
+    if transfers is not None:
+        yield "table-transfers", transfers, transfers_to_csv(results)
+    published = papers_transfer_table(results)
+    if published is not None:
+        yield "table-transfers-paper", published, None
+    break_even = break_even_table(results)
+    if break_even is not None:
+        yield "break-even", break_even, to_csv(break_even.columns, break_even.rows)

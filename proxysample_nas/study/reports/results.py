@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
-from proxysample.errors import InputError
+from proxysample.experiments.store import Store
+from proxysample_nas.paper.comparison import (
+    Comparison,
+    SamplerSetup,
+    Setup,
+    compare_with_paper,
+)
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.experiments.base import Progress
+from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
+from proxysample_nas.study.experiments.plan import progress_of
+from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import Specifications
-from proxysample_nas.study.results.rows import FoundCell, Row, read_configuration, read_rows
-from proxysample_nas.study.store.store import Store
+from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.results import CellAccuracy, Row
 
 
 @dataclass(frozen=True)
@@ -21,25 +33,26 @@ class StudyResults:
 
     Attributes
     ----------
-    store : Store
     configuration : StudyConfiguration
-    facts : StudyFacts
+    progress : Progress
+        What was read of the store, with one query a kind of experiment.
     rows : tuple of Row
         Of all searchers, one after another, each in the order of the paper's tables.
     """
 
-    store: Store
     configuration: StudyConfiguration
-    facts: StudyFacts
+    progress: Progress
     rows: tuple[Row, ...]
 
     @classmethod
-    def read(cls, store: Store) -> Self:
+    def read(cls, store: Store, searcher: Component | None = None) -> Self:
         """Read a store.
 
         Parameters
         ----------
         store : Store
+        searcher : Component, optional
+            Whose results are read, of those that the study compares; all by default.
 
         Returns
         -------
@@ -50,8 +63,19 @@ class StudyResults:
         InputError
             If no study was run in it.
         """
-        configuration, facts = read_configuration(store)
-        return cls(store, configuration, facts, tuple(read_rows(store)))
+        configuration, info = read_configuration(store)
+        progress = progress_of(configuration, info, store, searcher)
+        return cls(configuration, progress, tuple(progress.rows))
+
+    @property
+    def store(self) -> Store:
+        """Where it was read."""
+        return self.progress.store
+
+    @property
+    def facts(self) -> StudyFacts:
+        """What is known of its data."""
+        return self.progress.study.info
 
     @property
     def widest(self) -> int:
@@ -72,13 +96,57 @@ class StudyResults:
         """Give the lines of one searcher's table."""
         return [row for row in self.rows if row.setting.searcher == searcher]
 
-    def search(self, row: Row, found: FoundCell) -> dict[str, Any]:
-        """Give all that the store holds of one search: its facts, history and machine."""
-        specifications = Specifications(self.configuration, self.facts)
-        record = self.store.get("search", specifications.search(row.setting, found.seed))
-        if record is None or record.result is None:
-            raise InputError(f"{self.store.path} has changed since it was read; read it again")
-        return record.result
+    def compare_with_paper(self, searcher: Component) -> Comparison | None:
+        """Tell how one searcher's table differs from the paper's; None where it has none."""
+        return compare_with_paper(setup_of(self.configuration, self.facts, searcher))
+
+    def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
+        """Tell how cells do on another dataset; one that was not trained there is left out."""
+        return read_transfer(self.progress, transfer, cells)
+
+    def missing_searches(self) -> list[str]:
+        """Name every search that has not ended well."""
+        done = self.progress.results(Search)
+        return [one.label for one in self.progress.experiments(Search) if one.key not in done]
+
+
+def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Component) -> Setup:
+    """Gather what a searcher's table depends on, to compare it with another's.
+
+    Parameters
+    ----------
+    configuration : StudyConfiguration
+    facts : StudyFacts
+    searcher : Component
+        One of the study's.
+
+    Returns
+    -------
+    Setup
+    """
+    training = None
+    if configuration.lookup is None:
+        trainer = configuration.create_trainer(configuration.channels[0])
+        # The width is a column of the table.
+        left_out = TRAINER_EXECUTION | {"channels"}
+        training = {k: v for k, v in asdict(trainer).items() if k not in left_out}
+    samplers = {
+        one.label: SamplerSetup(
+            one.name,
+            configuration.sampler_parameters(one),
+            is_built_in=one.resolved is None,
+        )
+        for one in configuration.samplers
+    }
+    return Setup(
+        data=facts.datasets[configuration.dataset],
+        architecture_data=configuration.architecture_data,
+        searcher=searcher.name,
+        search=configuration.searcher_parameters(searcher),
+        training=training,
+        seeds=configuration.seeds,
+        samplers=samplers,
+    )
 
 
 def short_names(searchers: tuple[Component, ...]) -> list[str]:

@@ -2,30 +2,75 @@
 
 from __future__ import annotations
 
-from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts
-from proxysample_nas.study.grid.judging import Transfer
-from proxysample_nas.study.reports.accuracy_table import write_accuracy
-from proxysample_nas.study.reports.comparison import is_cifar100
-from proxysample_nas.study.reports.layout import Column, Layout, Section
-from proxysample_nas.study.reports.papers_numbers import PapersTransferRow, papers_transfer_rows
-from proxysample_nas.study.reports.protocol import describe_training
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from proxysample.rendering import CODE, NUMBER, TEXT, VERBATIM, Column, Section, Table, to_csv
+from proxysample_nas.paper.comparison import is_cifar100, is_imagenet16_120
+from proxysample_nas.paper.numbers import PapersTransferRow, papers_transfer_rows
+from proxysample_nas.study.reports.accuracy_table import (
+    ACCURACY,
+    METHOD,
+    Entry,
+    columns_of,
+    grouped,
+)
+from proxysample_nas.study.reports.notes import describe_training
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.reports.spreadsheet import write_csv
-from proxysample_nas.study.results.accuracy import CellAccuracy
-from proxysample_nas.study.results.best import Champion, best_cells
-from proxysample_nas.study.results.rows import GROUPS, read_transfer
-
-PAPERS_GROUPS = {
-    "nas-bench-201": "NAS-Bench-201, as the paper cites it",
-    "baseline": "Baseline",
-    "ae": "AE",
-    "tl": "TL",
-}
+from proxysample_nas.study.results import CellAccuracy, Champion, Row, best_cells
 
 
-def transfer_table(results: StudyResults) -> Layout | None:
-    """Lay out how the best cells of each group do on other datasets.
+@dataclass(frozen=True)
+class Transferred:
+    """A cell, and how it did on some datasets.
+
+    Attributes
+    ----------
+    results : StudyResults
+    champion : Champion
+    accuracies : tuple of (str, int, CellAccuracy or None)
+        Dataset, width and accuracy; None where it has not been judged there.
+    """
+
+    results: StudyResults
+    champion: Champion
+    accuracies: tuple[tuple[str, int, CellAccuracy | None], ...]
+
+    @property
+    def row(self) -> Row:
+        """What the cell was found in."""
+        return self.champion.row
+
+
+def _by_dataset(results: StudyResults) -> Iterator[Column[Transferred]]:
+    for place, (dataset, channels) in enumerate(_datasets(results)):
+        yield Column(f"{dataset}, C={channels}", ACCURACY, _of_dataset(place))
+
+
+def _of_dataset(place: int) -> Callable[[Transferred], CellAccuracy | None]:
+    return lambda one: one.accuracies[place][2]
+
+
+TRANSFER_COLUMNS: tuple[Entry[Transferred, StudyResults], ...] = (
+    Column(None, TEXT, lambda one: one.row.group, csv_name="group"),
+    Column(None, METHOD, lambda one: one.row.method, csv_name="method"),
+    Column("r", NUMBER, lambda one: one.row.setting.r, csv_name="r"),
+    Column("Method", METHOD, lambda one: one.row.method),
+    Column("Model", TEXT, lambda one: one.results.name_of(one.row.setting.searcher).upper()),
+    Column(None, TEXT, lambda one: one.row.setting.searcher.label, csv_name="searcher"),
+    Column("search seed", VERBATIM, lambda one: one.champion.found.seed, csv_name="search_seed"),
+    _by_dataset,
+    # As comma-separated values each line is of one dataset.
+    Column(None, TEXT, lambda one: one.accuracies[0][0], csv_name="dataset"),
+    Column(None, NUMBER, lambda one: one.accuracies[0][1], csv_name="channels"),
+    Column(None, ACCURACY, lambda one: one.accuracies[0][2], csv_name=""),
+    Column("cell", CODE, lambda one: one.champion.found.cell, csv_name="cell", in_latex=False),
+)
+"""Of the table of cells on other datasets."""
+
+
+def transfer_table(results: StudyResults) -> Table[Transferred] | None:
+    """Lay out how the best cells of each group do on other datasets (Table 5).
 
     Parameters
     ----------
@@ -33,51 +78,22 @@ def transfer_table(results: StudyResults) -> Layout | None:
 
     Returns
     -------
-    Layout or None
+    Table or None
         None where the study has no other dataset.
     """
-    transfers = results.configuration.transfers
-    if not transfers:
+    if not results.configuration.transfers:
         return None
-    champions = _champions(results)
-    found = [_accuracies(results, transfer, champions) for transfer in transfers]
-
-    def line(one: Champion) -> list[str]:
-        own = one.found.evaluations.get(results.widest)
-        return [
-            f"{one.row.setting.r:g}",
-            one.row.method,
-            results.name_of(one.row.setting.searcher).upper(),
-            str(one.found.seed),
-            "" if own is None else write_accuracy(own),
-            *(_written(accuracies.get(one.found.cell)) for accuracies in found),
-            str(one.found.cell),
-        ]
-
-    columns = (
-        Column("r", "number"),
-        Column("Method"),
-        Column("Model"),
-        Column("search seed", "number"),
-        Column(f"{results.configuration.dataset}, C={results.widest}", "number"),
-        *(Column(f"{one.dataset}, C={one.channels}", "number") for one in transfers),
-        Column("cell", "code"),
-    )
-    sections = tuple(
-        Section(group, [line(one) for one in champions if one.row.group == group])
-        for group in GROUPS
-        if any(one.row.group == group for one in champions)
-    )
-    return Layout(
+    lines = _transferred(results)
+    return Table(
         "Best cells on other datasets",
-        columns,
-        sections,
-        (_selection(results), _how(results, found)),
+        tuple(columns_of(TRANSFER_COLUMNS, results)),
+        grouped(lines, lambda one: one.row.group),
+        (_how_chosen(results), _how_transferred(results, lines)),
     )
 
 
 def transfers_to_csv(results: StudyResults) -> str:
-    """Write the table with one line per cell and dataset, numbers unrounded.
+    """Write that table with one line per cell and dataset, numbers unrounded.
 
     Parameters
     ----------
@@ -86,44 +102,18 @@ def transfers_to_csv(results: StudyResults) -> str:
     Returns
     -------
     str
+        Where a cell has not been judged on a dataset, there is no line.
     """
-    names = ["group", "method", "r", "searcher", "search_seed", "dataset", "channels"]
-    names += ["accuracy_mean", "accuracy_std", "n_seeds", "cell"]
-    champions = _champions(results)
-    own = {
-        one.found.cell: one.found.evaluations[results.widest]
-        for one in champions
-        if results.widest in one.found.evaluations
-    }
-    judged = [(results.configuration.dataset, results.widest, own)]
-    judged += [
-        (transfer.dataset, transfer.channels, _accuracies(results, transfer, champions))
-        for transfer in results.configuration.transfers
-    ]
-    return write_csv(
-        (
-            {
-                "group": one.row.group,
-                "method": one.row.method.rstrip("*"),
-                "r": one.row.setting.r,
-                "searcher": one.row.setting.searcher.label,
-                "search_seed": one.found.seed,
-                "dataset": dataset,
-                "channels": channels,
-                "accuracy_mean": accuracies[one.found.cell].mean,
-                "accuracy_std": accuracies[one.found.cell].std,
-                "n_seeds": len(accuracies[one.found.cell].accuracies),
-                "cell": one.found.cell,
-            }
-            for one in champions
-            for dataset, channels, accuracies in judged
-            if one.found.cell in accuracies
-        ),
-        names,
+    lines = (
+        Transferred(results, line.champion, (accuracy,))
+        for line in _transferred(results)
+        for accuracy in line.accuracies
+        if accuracy[2] is not None
     )
+    return to_csv(columns_of(TRANSFER_COLUMNS, results), lines)
 
 
-def papers_transfer_table(results: StudyResults) -> Layout | None:
+def papers_transfer_table(results: StudyResults) -> Table[PapersTransferRow] | None:
     """Lay the paper's own Table 5 out, where ours is of the same datasets.
 
     Parameters
@@ -132,7 +122,7 @@ def papers_transfer_table(results: StudyResults) -> Layout | None:
 
     Returns
     -------
-    Layout or None
+    Table or None
         None where the study's dataset is not CIFAR-100 or none of its others ImageNet16-120.
     """
     datasets = results.facts.datasets
@@ -140,62 +130,57 @@ def papers_transfer_table(results: StudyResults) -> Layout | None:
     own = datasets[results.configuration.dataset]
     if not is_cifar100(own) or not any(map(is_imagenet16_120, others)):
         return None
-    rows = papers_transfer_rows()
-    return Layout(
-        "The paper's Table 5",
-        (
-            Column("r", "number"),
-            Column("Model"),
-            Column("CIFAR-100", "number"),
-            Column("ImageNet16-120", "number"),
-        ),
-        tuple(
-            Section(heading, [_papers_line(row) for row in rows if row.group == group])
-            for group, heading in PAPERS_GROUPS.items()
-        ),
-        (
-            'Numbers of "Less is More: Proxy Datasets in NAS approaches", whose cells are others '
-            "than ours: a table of its own, not a column to compare with. On CIFAR-100 they are "
-            "those of its Tables 1 to 4 at C=64.",
-        ),
+    columns: tuple[Column[PapersTransferRow], ...] = (
+        Column("r", NUMBER, lambda row: row.r),
+        Column("Model", TEXT, lambda row: row.model),
+        Column("CIFAR-100", VERBATIM, lambda row: row.accuracies["cifar100"].printed),
+        Column("ImageNet16-120", VERBATIM, lambda row: row.accuracies["imagenet16-120"].printed),
     )
+    headings = {
+        "nas-bench-201": "NAS-Bench-201, as the paper cites it",
+        "baseline": "Baseline",
+        "ae": "AE",
+        "tl": "TL",
+    }
+    sections = (
+        Section(heading, [row for row in papers_transfer_rows() if row.group == group])
+        for group, heading in headings.items()
+    )
+    note = (
+        'Numbers of "Less is More: Proxy Datasets in NAS approaches", whose cells are others '
+        "than ours: a table of its own, not a column to compare with. On CIFAR-100 they are "
+        "those of its Tables 1 to 4 at C=64."
+    )
+    return Table("The paper's Table 5", columns, tuple(sections), (note,))
 
 
-def is_imagenet16_120(data: DatasetFacts) -> bool:
-    """Tell ImageNet16-120 by what a store knows of the data.
-
-    Parameters
-    ----------
-    data : DatasetFacts
-
-    Returns
-    -------
-    bool
-    """
-    return data.image_shape == (16, 16, 3) and data.n_classes == 120 and data.n_test == 6_000
+def _datasets(results: StudyResults) -> list[tuple[str, int]]:
+    """List the study's dataset and its others, each with the width of the networks."""
+    transfers = results.configuration.transfers
+    return [
+        (results.configuration.dataset, results.widest),
+        *((transfer.dataset, transfer.channels) for transfer in transfers),
+    ]
 
 
-def _champions(results: StudyResults) -> list[Champion]:
-    n_best = max(transfer.n_best for transfer in results.configuration.transfers)
-    return best_cells(list(results.rows), results.widest, n_best)
+def _transferred(results: StudyResults) -> list[Transferred]:
+    transfers = results.configuration.transfers
+    n_best = max(transfer.n_best for transfer in transfers)
+    champions = best_cells(list(results.rows), results.widest, n_best)
+    cells = [one.found.cell for one in champions]
+    others = [results.transferred(transfer, cells) for transfer in transfers]
+    lines = []
+    for one in champions:
+        found = [one.found.evaluations.get(results.widest)]
+        found += [accuracies.get(one.found.cell) for accuracies in others]
+        named = zip(_datasets(results), found, strict=True)
+        lines.append(
+            Transferred(results, one, tuple((*name, accuracy) for name, accuracy in named))
+        )
+    return lines
 
 
-def _accuracies(
-    results: StudyResults, transfer: Transfer, champions: list[Champion]
-) -> dict[Cell, CellAccuracy]:
-    return read_transfer(results.store, transfer, [one.found.cell for one in champions])
-
-
-def _written(accuracy: CellAccuracy | None) -> str:
-    return "" if accuracy is None else write_accuracy(accuracy)
-
-
-def _papers_line(row: PapersTransferRow) -> list[str]:
-    accuracies = (row.accuracies["cifar100"], row.accuracies["imagenet16-120"])
-    return [f"{row.r:g}", row.model, *(accuracy.printed for accuracy in accuracies)]
-
-
-def _selection(results: StudyResults) -> str:
+def _how_chosen(results: StudyResults) -> str:
     return (
         "Of each group of samplers, the cells with the best accuracy on "
         f"{results.configuration.dataset} at C={results.widest}. They were chosen by the same test "
@@ -204,13 +189,14 @@ def _selection(results: StudyResults) -> str:
     )
 
 
-def _how(results: StudyResults, found: list[dict[Cell, CellAccuracy]]) -> str:
-    configuration = results.configuration
-    n_cells = len({one.found.cell for one in _champions(results)})
+def _how_transferred(results: StudyResults, lines: list[Transferred]) -> str:
+    # A cell that was found more than once has one line in each group, and one training.
+    cells = {line.champion.found.cell: line for line in lines}
+    n_all = len(cells) * len(results.configuration.seeds)
     described = []
-    for transfer, accuracies in zip(configuration.transfers, found, strict=True):
-        n_done = sum(len(accuracy.runs) for accuracy in accuracies.values())
-        n_all = n_cells * len(configuration.seeds)
+    for place, transfer in enumerate(results.configuration.transfers, start=1):
+        accuracies = [line.accuracies[place][2] for line in cells.values()]
+        n_done = sum(len(one.runs) for one in accuracies if one is not None)
         described.append(
             f"{transfer.dataset}: {describe_training(transfer)}, {n_done:,} of {n_all:,} trainings "
             "ended"

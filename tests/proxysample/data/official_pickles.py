@@ -9,9 +9,9 @@ import struct
 import numpy as np
 
 
-def python2_pickle(value) -> bytes:
+def python2_pickle(value, n_memoized: int = 0) -> bytes:
     """Pickle as Python 2 does at protocol 2: strings are bytes, and everything is memoized."""
-    return b"\x80\x02" + _Python2().dumps(value) + b"."
+    return b"\x80\x02" + _Python2(n_memoized).dumps(value) + b"."
 
 
 def python3_pickle(value, protocol: int) -> bytes:
@@ -26,8 +26,8 @@ def python3_pickle(value, protocol: int) -> bytes:
 
 
 class _Python2:
-    def __init__(self):
-        self.n_memoized = 0
+    def __init__(self, n_memoized: int):
+        self.n_memoized = n_memoized
 
     def memoize(self) -> bytes:
         self.n_memoized += 1

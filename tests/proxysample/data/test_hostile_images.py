@@ -136,14 +136,14 @@ def test_the_command_line_stops_at_a_broken_image(photos, command_line, tmp_path
     assert not indices.exists()
 
 
-def test_the_command_line_leaves_a_broken_image_out_on_request(photos, tmp_path):
+def test_the_command_line_leaves_a_broken_image_out_on_request(photos, forked, tmp_path):
     """A process of its own: what becomes of a warning is up to the program that it ends in."""
     indices = tmp_path / "indices.npy"
     words = ["select", "--dataset", f"folder-skip-broken:{photos[0].parents[1]}"]
     words += ["--sampler", "rs", "-r", "0.5", "-o", str(indices)]
     code = "from proxysample.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = forked(code, *words)
+    assert done.wait() == 0, done.stderr
     assert f"image 7: {photos[7]} does not decode" in done.stderr
     assert "keeps 10 of the 19 training samples" in done.stdout
     assert np.load(indices).max() < 19

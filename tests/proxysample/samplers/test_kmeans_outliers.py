@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -155,19 +154,24 @@ def scores_by_every_backend() -> list[str]:
     return digests
 
 
-def test_the_number_of_threads_changes_no_bit_of_the_scores():
+# All libraries that compute in threads are given two, wherever they are imported.
+TWO_THREADS = """
+import os, runpy, sys
+os.environ["OMP_NUM_THREADS"] = "2"
+import faiss, threadpoolctl, torch
+torch.set_num_threads(2)
+with threadpoolctl.threadpool_limits(2):
+    used = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+    assert used == {2}, threadpoolctl.threadpool_info()
+    scores_by_every_backend = runpy.run_path(sys.argv[1])["scores_by_every_backend"]
+    print("\\n".join(scores_by_every_backend()))
+"""
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_scores(forked):
     """One thread here, two in another process."""
     pytest.importorskip("faiss", reason="needs the extra 'faiss'")
     assert os.environ["OMP_NUM_THREADS"] == "1"
-    printed = subprocess.run(
-        [sys.executable, __file__],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert printed.splitlines() == scores_by_every_backend()
-
-
-if __name__ == "__main__":
-    sys.stdout.write("\n".join(scores_by_every_backend()))
+    process = forked(TWO_THREADS, __file__)
+    assert process.wait() == 0, process.stderr
+    assert process.stdout.splitlines() == scores_by_every_backend()

@@ -1,0 +1,493 @@
+r"""Tables as Markdown, LaTeX, comma-separated values and HTML, and pages from templates.
+
+A column is one object: its heading, the kind of its values, and the function that takes a value
+from a row. Every form of a table is written from the same columns, so that a new one is one entry
+in a list.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Row = TypeVar("Row")
+
+LINES_PER_PAGE = 50
+"""So many lines of a table fit a page in LaTeX, with notes."""
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the values of a column are written.
+
+    Attributes
+    ----------
+    text : callable
+        Writes a value as a reader sees it.
+    is_number : bool
+        Whether it stands to the right.
+    is_code : bool
+        Whether it is set in a fixed width.
+    parts : mapping of str to callable
+        What a value fills in comma-separated values, unrounded: one column each, by the first
+        part of its name.
+
+    Examples
+    --------
+    >>> percent = Kind(lambda value: f"{value:.1f} %", is_number=True)
+    >>> percent.text(12.345)
+    '12.3 %'
+    """
+
+    text: Callable[[Any], str]
+    is_number: bool = False
+    is_code: bool = False
+    parts: Mapping[str, Callable[[Any], Any]] = field(default_factory=lambda: {"": _itself})
+
+
+def _number(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def seconds(places: int) -> Kind:
+    """Make the kind of lengths of time, in seconds to so many places."""
+    return Kind(lambda value: f"{value:z,.{places}f}", is_number=True)
+
+
+TEXT = Kind(str)
+NUMBER = Kind(_number, is_number=True)
+VERBATIM = Kind(str, is_number=True)
+"""Of numbers that are written already, or as they are: a seed has no commas."""
+PERCENT = Kind(lambda value: f"{value:z.0%}", is_number=True)
+CODE = Kind(str, is_code=True)
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column.
+
+    Attributes
+    ----------
+    heading : str or None
+        None for a column of comma-separated values alone.
+    kind : Kind
+    value : callable
+        Takes the unrounded value from a row; None where there is none.
+    csv_name : str or None
+        In comma-separated values, behind the names of the kind's parts; None where the column
+        is not in them.
+    missing : str
+        What a reader sees in the place of None.
+    is_borrowed : bool
+        Whether its numbers are of others.
+    in_latex : bool
+        Whether it is in the table that a paper prints.
+
+    Examples
+    --------
+    >>> column = Column("cells", NUMBER, len, csv_name="n_cells")
+    >>> column.text(range(1234))
+    '1,234'
+    """
+
+    heading: str | None
+    kind: Kind
+    value: Callable[[Row], Any]
+    csv_name: str | None = None
+    missing: str = ""
+    is_borrowed: bool = False
+    in_latex: bool = True
+
+    def text(self, row: Row) -> str:
+        """Write a row's value as a reader sees it."""
+        value = self.value(row)
+        return self.missing if value is None else self.kind.text(value)
+
+    def is_code(self, row: Row) -> bool:
+        """Whether a row has code here, and not a word in its place."""
+        return self.kind.is_code and self.value(row) is not None
+
+    @property
+    def csv_names(self) -> list[str]:
+        """The names in comma-separated values."""
+        return [] if self.csv_name is None else [part + self.csv_name for part in self.kind.parts]
+
+    def csv_values(self, row: Row) -> list[Any]:
+        """Take what a row fills in comma-separated values."""
+        if self.csv_name is None:
+            return []
+        value = self.value(row)
+        return [None if value is None else part(value) for part in self.kind.parts.values()]
+
+
+@dataclass(frozen=True)
+class Section(Generic[Row]):
+    """Rows under one heading, such as "Unsupervised"; the heading is empty for none."""
+
+    heading: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """One table.
+
+    Attributes
+    ----------
+    title : str
+    columns : tuple of Column
+    sections : tuple of Section
+    notes : tuple of str
+        What has to be said beneath it.
+
+    Examples
+    --------
+    >>> columns = (Column("n", NUMBER, int), Column("square", NUMBER, lambda n: n * n))
+    >>> print(to_markdown(Table("Squares", columns, (Section("", [2, 40]),))))
+    | n  | square |
+    |----|--------|
+    | 2  | 4      |
+    | 40 | 1,600  |
+    """
+
+    title: str
+    columns: tuple[Column[Row], ...]
+    sections: tuple[Section[Row], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Column[Row], ...]:
+        """The columns that a reader sees."""
+        return tuple(column for column in self.columns if column.heading is not None)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all sections."""
+        return [row for section in self.sections for row in section.rows]
+
+
+def to_csv(columns: Iterable[Column[Row]], rows: Iterable[Row]) -> str:
+    r"""Write rows as comma-separated values, numbers unrounded.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+        Those without a `csv_name` are left out.
+    rows : iterable
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> half = Column("half", NUMBER, lambda n: n / 2, csv_name="half_of_n")
+    >>> to_csv([half], [1, 3])
+    'half_of_n\n0.5\n1.5\n'
+    """
+    columns = list(columns)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([name for column in columns for name in column.csv_names])
+    writer.writerows([v for column in columns for v in column.csv_values(row)] for row in rows)
+    return stream.getvalue()
+
+
+# What would end a line of a table, or of a list.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# Characters that would be markup: links, entities and underlines only where they would be read so.
+_MARKUP = re.compile(r"([\\*|`<]|\](?=\()|&(?=#?\w+;)|(?<!\w)_|_(?!\w))")
+
+
+def to_markdown(table: Table[Any]) -> str:
+    r"""Write a table in Markdown, its columns aligned for a reader of the source.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    str
+        Without title and notes.
+
+    Examples
+    --------
+    >>> table = Table("", (Column("cell", CODE, str),), (Section("", ["|none~0|"]),))
+    >>> print(to_markdown(table))
+    | cell         |
+    |--------------|
+    | `\|none~0\|` |
+    """
+    lines = [[escape_markdown(column.heading or "") for column in table.shown]]
+    for section in table.sections:
+        if section.heading:
+            blank = [""] * (len(table.shown) - 1)
+            lines.append([f"**{escape_markdown(section.heading)}**", *blank])
+        lines += [[_markdown_cell(column, row) for column in table.shown] for row in section.rows]
+    return _align(lines)
+
+
+def markdown_document(table: Table[Any]) -> str:
+    """Write a table in Markdown with its title and notes.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    str
+    """
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in table.notes)
+    parts = [f"## {escape_markdown(table.title)}", to_markdown(table), notes]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    r"""Let characters stand for themselves, on one line.
+
+    Examples
+    --------
+    >>> print(escape_markdown("RS* | a"))
+    RS\* \| a
+    """
+    return _MARKUP.sub(r"\\\1", _CONTROL.sub(" ", text))
+
+
+def _markdown_cell(column: Column[Row], row: Row) -> str:
+    text = column.text(row)
+    if not column.is_code(row) or "`" in text:
+        return escape_markdown(text)
+    # Within backticks only the bar is special: it would end the cell.
+    return "`" + _CONTROL.sub(" ", text).replace("|", r"\|") + "`"
+
+
+def _align(lines: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    written = [
+        "| "
+        + " | ".join(word.ljust(width) for word, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([written[0], rule, *written[1:]])
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": r"{[}",  # after \\ an open bracket would be its argument
+    "]": r"{]}",
+    "*": r"{*}",  # and so would a star
+    "±": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "†": r"\dag{}",
+}
+_LATEX_SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
+_NOT_IN_A_LABEL = re.compile(r"[^\w:.-]")
+
+
+def to_latex(table: Table[Any], label: str) -> str:
+    r"""Write a table as a ``table`` environment with rules of ``booktabs``.
+
+    Parameters
+    ----------
+    table : Table
+        Its columns that have ``in_latex=False`` are left out.
+    label : str
+        To refer to it.
+
+    Returns
+    -------
+    str
+        For documents that load ``booktabs`` and ``graphicx``. Its notes stand beneath the lines.
+        A table longer than a page is one environment for each section, numbered in its label.
+
+    Examples
+    --------
+    >>> columns = (Column("a_b", TEXT, str), Column("c", NUMBER, len))
+    >>> print(to_latex(Table("T", columns, (Section("", ["1 %"]),)), "tab:t"))
+    % needs \usepackage{booktabs,graphicx}
+    \begin{table}
+    \centering
+    \caption{T.}
+    \label{tab:t}
+    \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
+    \begin{tabular}{lr}
+    \toprule
+    a\_b & c \\
+    \midrule
+    1 \% & 3 \\
+    \bottomrule
+    \end{tabular}}
+    \end{table}
+    """
+    table = replace(table, columns=tuple(one for one in table.shown if one.in_latex))
+    parts = _split(table)
+    if len(parts) == 1:
+        return _environment_of(table, label)
+    return "\n\n".join(
+        _environment_of(part, f"{label}-{number}") for number, part in enumerate(parts, start=1)
+    )
+
+
+def escape_latex(text: str) -> str:
+    r"""Let characters stand for themselves, on one line.
+
+    Examples
+    --------
+    >>> print(escape_latex("50 % of a_b ± 1"))
+    50 \% of a\_b $\pm$ 1
+    """
+    return _LATEX_SPECIAL.sub(lambda found: _LATEX[found[0]], _CONTROL.sub(" ", text))
+
+
+def _split(table: Table[Row]) -> list[Table[Row]]:
+    """Take a table apart by its sections where it would be longer than a page."""
+    if len(table.rows) <= LINES_PER_PAGE:
+        return [table]
+    *first, last = (
+        replace(
+            table,
+            title=f"{table.title}: {section.heading}",
+            sections=(Section("", section.rows),),
+            notes=(),
+        )
+        for section in table.sections
+    )
+    return [*first, replace(last, notes=table.notes)]
+
+
+def _environment_of(table: Table[Any], label: str) -> str:
+    places = "".join("r" if column.kind.is_number else "l" for column in table.columns)
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,graphicx}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(table.title)}.}}",
+            rf"\label{{{_NOT_IN_A_LABEL.sub('-', label)}}}",
+            # Shrunk only where it is wider than the page.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{places}}}",
+            r"\toprule",
+            _latex_line(escape_latex(column.heading or "") for column in table.columns),
+            *_latex_body(table),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            *_latex_notes(table.notes),
+            r"\end{table}",
+        ]
+    )
+
+
+def _latex_body(table: Table[Any]) -> list[str]:
+    lines = []
+    for section in table.sections:
+        lines.append(r"\midrule")
+        if section.heading:
+            heading = rf"\textit{{{escape_latex(section.heading)}}}"
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
+        lines += [
+            _latex_line(_latex_cell(column, row) for column in table.columns)
+            for row in section.rows
+        ]
+    return lines
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_cell(column: Column[Row], row: Row) -> str:
+    text = escape_latex(column.text(row))
+    return rf"\texttt{{{text}}}" if column.is_code(row) else text
+
+
+def _latex_notes(notes: tuple[str, ...]) -> list[str]:
+    if not notes:
+        return []
+    return [r"\par\medskip\footnotesize\raggedright", *(escape_latex(n) + r"\par" for n in notes)]
+
+
+def to_html_table(table: Table[Any]) -> str:
+    """Write a table with its notes as a piece of HTML, such as a notebook shows.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    str
+        One ``div`` with its own style: the table is that of a page.
+
+    Examples
+    --------
+    >>> columns = (Column("name", TEXT, str),)
+    >>> text = to_html_table(Table("Names", columns, (Section("", ["<b>"]),)))
+    >>> "&lt;b&gt;" in text, "<b>" in text
+    (True, False)
+    """
+    return render_template("fragment.html.j2", table=table)
+
+
+def render_template(name: str, package: str = "proxysample", **values: Any) -> str:
+    """Fill a template, every value escaped.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in the folder ``templates`` of the package, or else of this one.
+    package : str
+        Such as ``"proxysample_nas.study.reports"``.
+    **values
+        What the template names; one that is not given is an error.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    return _templates(package).get_template(name).render(**values)
+
+
+@cache
+def _templates(package: str) -> Environment:
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("proxysample")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

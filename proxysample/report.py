@@ -1,0 +1,345 @@
+"""Reports: what a sampler kept, what it dropped, and what that cost."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.labels import encode_labels
+from proxysample.data.reading import Samples
+from proxysample.files import check_output, replace_file
+from proxysample.keeping import FloatArray, IntArray
+from proxysample.ranking import Ranking
+from proxysample.rendering import render_template
+
+N_BINS = 40
+N_EXAMPLES = 24
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many samples of a class there are, and how many are kept."""
+
+    name: str
+    n_samples: int
+    n_kept: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image to look at.
+
+    Attributes
+    ----------
+    index : int
+        Of the sample in the dataset.
+    image : ndarray of shape (h, w) or (h, w, c)
+    name : str
+        Its class; empty where there are no labels.
+    file : str
+        Where the dataset read it; empty where it does not tell by an attribute `files`.
+    """
+
+    index: int
+    image: npt.NDArray[Any]
+    name: str
+    file: str
+
+    @property
+    def caption(self) -> str:
+        """Index and class."""
+        return f"{self.index}: {self.name}" if self.name else f"{self.index}"
+
+    @property
+    def picture(self) -> str:
+        """The image as the address of a PNG that holds it."""
+        return f"data:image/png;base64,{base64.b64encode(_png(self.image)).decode()}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a ranking keeps of a dataset at one ratio.
+
+    Attributes
+    ----------
+    ranking : Ranking
+    r : float
+        Fraction kept.
+    indices : ndarray of shape (n_kept,), int64
+    classes : list of ClassCount
+        By class in sorted order; empty where there are no labels.
+    bin_edges : ndarray of shape (n_bins + 1,), float64
+        Of the scores' histogram.
+    kept_histogram, dropped_histogram : ndarray of shape (n_bins,), int64
+    examples : dict of list of Example
+        Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
+        where samples are no images.
+
+    Examples
+    --------
+    >>> from proxysample import CCOutlierRemoval, load_dataset
+    >>> report = CCOutlierRemoval().report(load_dataset("digits").train, r=0.25)
+    >>> print(str(report).splitlines()[0])
+    cc-or keeps 359 of 1,437 samples (r=0.25), drops 1,078
+    """
+
+    ranking: Ranking
+    r: float
+    indices: IntArray
+    classes: list[ClassCount]
+    bin_edges: FloatArray
+    kept_histogram: IntArray
+    dropped_histogram: IntArray
+    examples: dict[str, list[Example]]
+
+    @property
+    def title(self) -> str:
+        """One line that says what was done."""
+        n_samples, n_kept = len(self.ranking), len(self.indices)
+        name = self.ranking.provenance.get("sampler", "the ranking")
+        return (
+            f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
+            f"drops {n_samples - n_kept:,}"
+        )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a reader has to know of how the scores came about."""
+        provenance = self.ranking.provenance
+        facts = {
+            "keeps": f"{self.ranking.rule} samples, "
+            + ("class shares kept" if self.ranking.codes is not None else "overall"),
+            "rounding": {
+                "exact": "round(r * n) in all",
+                "floor": "int(n * r), as the paper's code",
+            }[self.ranking.rounding],
+        }
+        if "parameters" in provenance:
+            facts["parameters"] = ", ".join(
+                f"{name}={value!r}" for name, value in provenance["parameters"].items()
+            )
+        if "seconds" in provenance:
+            facts["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
+        if "versions" in provenance:
+            facts["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+        return facts
+
+    def __str__(self) -> str:
+        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.facts.items())]
+        if self.classes:
+            lines += ["", *self._class_lines()]
+        return "\n".join([*lines, "", *self._histogram_lines()])
+
+    def _class_lines(self) -> list[str]:
+        width = max(len("class"), *(len(count.name) for count in self.classes))
+        header = f"{'class':{width}}  {'kept':>8} {'of':>8}  share"
+        return [header] + [
+            f"{count.name:{width}}  {count.n_kept:8,} {count.n_samples:8,}  "
+            f"{count.n_kept / count.n_samples:5.1%}"
+            for count in self.classes
+        ]
+
+    def _histogram_lines(self, width: int = 40) -> list[str]:
+        highest = max(1, int((self.kept_histogram + self.dropped_histogram).max()))
+        lines = ["score     kept #, dropped ."]
+        for edge, kept, dropped in zip(
+            self.bin_edges[:-1], self.kept_histogram, self.dropped_histogram, strict=True
+        ):
+            n_kept = round(width * int(kept) / highest)
+            n_all = round(width * int(kept + dropped) / highest)
+            lines.append(f"{edge:9.4g} {'#' * n_kept}{'.' * (n_all - n_kept)}")
+        return lines
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as one HTML page that needs no other file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.html``.
+
+        Raises
+        ------
+        InputError
+            If the path ends otherwise, or its folder is missing or cannot be written to.
+        """
+        check_output(path, ".html", "a report is saved")
+        with replace_file(path) as stream:
+            stream.write(self._page().encode())
+
+    def _page(self) -> str:
+        return render_template(
+            "report.html.j2",
+            title=self.title,
+            report=self,
+            histogram=_histogram(self),
+            sheets=self.examples,
+        )
+
+    def _repr_html_(self) -> str:
+        return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
+
+
+def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
+    """Gather what a ranking keeps of a dataset at one ratio.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Of this dataset.
+    samples : Samples
+        The dataset; a few images of it are read.
+    r : float
+        Fraction to keep, in (0, 1].
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If `r` cannot be used.
+    """
+    indices = ranking.select(r)
+    is_kept = np.zeros(len(ranking), dtype=bool)
+    is_kept[indices] = True
+    edges = np.histogram_bin_edges(ranking.scores, N_BINS)
+    classes = _read_classes(samples)
+    return Report(
+        ranking=ranking,
+        r=r,
+        indices=indices,
+        classes=_count_classes(classes, is_kept),
+        bin_edges=edges,
+        kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
+        dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
+        examples=_find_examples(ranking, samples, is_kept, classes),
+    )
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """Names of classes in sorted order of their labels, and each sample's place among them."""
+
+    names: npt.NDArray[Any]
+    codes: IntArray
+
+
+def _read_classes(samples: Samples) -> _Classes | None:
+    labels = samples.cheap_labels
+    if labels is None:
+        return None
+    classes, codes = encode_labels(labels)
+    names = getattr(samples.dataset, "classes", None)
+    numbered = classes.dtype.kind == "i" and classes.min() >= 0
+    if names is not None and numbered and classes.max() < len(names):
+        classes = np.asarray(names)[classes]
+    return _Classes(classes, codes)
+
+
+def _count_classes(classes: _Classes | None, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+    if classes is None:
+        return []
+    sizes = np.bincount(classes.codes)
+    kept = np.bincount(classes.codes[is_kept], minlength=len(sizes))
+    return [
+        ClassCount(str(name), int(size), int(count))
+        for name, size, count in zip(classes.names, sizes, kept, strict=True)
+    ]
+
+
+def _find_examples(
+    ranking: Ranking,
+    samples: Samples,
+    is_kept: npt.NDArray[np.bool_],
+    classes: _Classes | None,
+) -> dict[str, list[Example]]:
+    order = ranking.order_of_rule(int(is_kept.sum()))
+    kept, dropped = order[is_kept[order]], order[~is_kept[order]]
+    chosen = {
+        "kept first": kept[:N_EXAMPLES],
+        "kept last": kept[-N_EXAMPLES:],
+        "dropped first": dropped[:N_EXAMPLES],
+        "dropped last": dropped[-N_EXAMPLES:],
+    }
+    examples = {
+        name: _read_examples(samples, rows, classes) for name, rows in chosen.items() if len(rows)
+    }
+    return {
+        name: found
+        for name, found in examples.items()
+        if all(example.image.ndim >= 2 for example in found)
+    }
+
+
+def _read_examples(samples: Samples, rows: IntArray, classes: _Classes | None) -> list[Example]:
+    files = getattr(samples.dataset, "files", None)
+    return [
+        Example(
+            index=int(row),
+            image=image,
+            name="" if classes is None else str(classes.names[classes.codes[row]]),
+            file="" if files is None else str(files[row]),
+        )
+        for row, image in zip(rows, samples.rows(rows), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One bar of the histogram, in the units of its drawing."""
+
+    kind: str
+    x: str
+    y: str
+    width: str
+    height: str
+
+
+@dataclass(frozen=True)
+class _Histogram:
+    width: int
+    height: int
+    bars: list[_Bar]
+    low: str
+    high: str
+
+
+def _histogram(report: Report, width: int = 720, height: int = 200) -> _Histogram:
+    kept, dropped = report.kept_histogram, report.dropped_histogram
+    highest = max(1, int((kept + dropped).max()))
+    step = width / len(kept)
+    bars = []
+    for place, (n_kept, n_dropped) in enumerate(zip(kept, dropped, strict=True)):
+        kept_height = height * int(n_kept) / highest
+        dropped_height = height * int(n_dropped) / highest
+        for kind, top, tall in (
+            ("kept", height - kept_height, kept_height),
+            ("dropped", height - kept_height - dropped_height, dropped_height),
+        ):
+            numbers = (place * step, top, step - 1, tall)
+            bars.append(_Bar(kind, *(f"{number:.1f}" for number in numbers)))
+    low, high = report.bin_edges[0], report.bin_edges[-1]
+    return _Histogram(width, height, bars, f"{low:.4g}", f"{high:.4g}")
+
+
+def _png(image: npt.NDArray[Any]) -> bytes:
+    from PIL import Image
+
+    pixels = image
+    if pixels.dtype != np.uint8:
+        # Floats may have been normalised: show them over their own range.
+        low, high = float(pixels.min()), float(pixels.max())
+        pixels = (255 * (pixels - low) / ((high - low) or 1)).round().astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        pixels = pixels[..., 0]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()

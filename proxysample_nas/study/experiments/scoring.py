@@ -1,0 +1,162 @@
+"""Score the training part by a sampler, once for all ratios."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import clone
+
+from proxysample.data.datasets import ArrayDataset
+from proxysample.errors import InputError
+from proxysample.experiments.experiment import Outcome
+from proxysample.experiments.store import Contents
+from proxysample.ranking import Ranking
+from proxysample.records import AMOUNT
+from proxysample.registry import READY_MADE
+from proxysample.sampler import Sampler
+from proxysample_nas.study.experiments.base import (
+    SPECIFICATION,
+    Counts,
+    Part,
+    Progress,
+    StudyExperiment,
+    Trial,
+)
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import draw_rows
+from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.results import Findings
+
+SMALLEST_PART = 128
+"""Samples that a sampler is timed on at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring(StudyExperiment):
+    """One pass of a sampler over the training part; its payload is the ranking."""
+
+    kind: ClassVar[str] = "selection"
+    stage: ClassVar[str] = "selection"
+    contents: ClassVar[Contents] = Contents({"seconds": AMOUNT}, SPECIFICATION)
+    compared: ClassVar[tuple[str, ...]] = ("sampler", "data")
+    fills_rows: ClassVar[bool] = True
+
+    sampler: Component
+
+    @classmethod
+    def of(cls, study: KnownStudy, sampler: Component) -> Self:
+        """Name the pass of a sampler."""
+        specification = {
+            "data": study.data.fingerprint,
+            "sampler": sampler.name,
+            "parameters": study.sampler_parameters(sampler),
+        }
+        return cls(specification, sampler, n_samples=study.data.n_train)
+
+    @classmethod
+    def list_all(cls, progress: Progress) -> Iterator[Self]:
+        """List one for each sampler."""
+        for sampler in progress.study.configuration.samplers:
+            yield cls.of(progress.study, sampler)
+
+    @property
+    def group(self) -> str:
+        """It is one of its own."""
+        return f"score by {self.sampler.label}"
+
+    @property
+    def label(self) -> str:
+        """Words for a progress bar, once it has ended."""
+        return f"scored by {self.sampler.label}"
+
+    @classmethod
+    def describe(cls, specification: Mapping[str, Any]) -> str:
+        """Name the sampler."""
+        return str(specification["sampler"])
+
+    def run(self, context: StudyContext) -> Outcome:
+        """Score."""
+        ranking = context.configuration.create_sampler(self.sampler).rank(context.data.train)
+        stream = io.BytesIO()
+        ranking.write(stream)
+        return Outcome({"seconds": ranking.provenance["seconds"]}, stream.getvalue())
+
+    def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
+        """Rows tell how long the scoring took."""
+        findings.add_scoring(self.sampler, float(result["seconds"]))
+
+    def ranking(self, progress: Progress) -> Ranking | None:
+        """Read the ranking that it has left; None where there is none."""
+        record = progress.store.get(self.kind, self.specification)
+        if record is None or record.payload is None:
+            return None
+        ranking = Ranking.read(io.BytesIO(record.payload), "the store's ranking")
+        if len(ranking) != self.n_samples:
+            raise InputError(
+                f"{progress.store.path} is damaged: a ranking of {len(ranking):,} samples stands "
+                f"for one of {self.n_samples:,}"
+            )
+        return ranking
+
+    def counts(self, context: StudyContext) -> Counts:
+        """Count the images that are scored, and those that train the scorer."""
+        return _counts(context.configuration.create_sampler(self.sampler), self.n_samples)
+
+    def trials(self, context: StudyContext) -> Sequence[Trial[Any]]:
+        """Score parts of the training data, with fewer epochs where the scorer is trained."""
+        return [
+            scoring_trial(context.configuration.create_sampler(self.sampler), context.data.train)
+        ]
+
+
+@dataclass(frozen=True)
+class _Run:
+    sampler: Sampler
+    n_samples: int
+
+
+def scoring_trial(sampler: Sampler, train: ArrayDataset) -> Trial[_Run]:
+    """Score few samples, or more of them, or with more epochs."""
+    parameters = sampler.get_params(deep=False)
+    # K-Means needs more samples than clusters, and others two of each class.
+    n_classes = len(np.unique(np.asarray(train.targets)))
+    smallest = max(SMALLEST_PART, 2 * parameters.get("n_clusters", 0), 4 * n_classes)
+    # What was picked or ranked elsewhere is of the whole training part.
+    smallest = len(train) if sampler.id in READY_MADE else min(len(train), smallest)
+    small = clone(sampler).set_params(epochs=1) if "epochs" in parameters else clone(sampler)
+    parts = [
+        Part[_Run](
+            lambda run, factor: replace(run, n_samples=factor * run.n_samples),
+            most=len(train) // smallest,
+        )
+    ]
+    if "epochs" in parameters:
+        parts.append(
+            Part[_Run](
+                lambda run, factor: replace(
+                    run, sampler=clone(run.sampler).set_params(epochs=factor)
+                ),
+                most=parameters["epochs"],
+            )
+        )
+
+    def run(one: _Run) -> tuple[Counts, float]:
+        rows = draw_rows(train, one.n_samples, 0)
+        part = ArrayDataset(train.images[rows], np.asarray(train.targets)[rows], train.classes)
+        start = time.perf_counter()
+        one.sampler.rank(part)
+        return _counts(one.sampler, one.n_samples), time.perf_counter() - start
+
+    return Trial(_Run(small, smallest), parts, run)
+
+
+def _counts(sampler: Sampler, n_samples: int) -> Counts:
+    epochs = sampler.get_params(deep=False).get("epochs", 0)
+    counts = {"score": float(n_samples)}
+    return counts | ({"train": float(epochs * n_samples)} if epochs else {})

@@ -1,1 +1,0 @@
-"""Time a little of each kind of experiment, to foretell how long all of it takes here."""

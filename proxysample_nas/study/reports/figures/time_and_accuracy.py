@@ -1,0 +1,346 @@
+"""Figure 2: what searching on less data takes, and what it finds, over r."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from proxysample.errors import InputError
+from proxysample_nas.drawing import create_figure, settle_layout
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.results import FoundCell, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+UNITS = {"s": 1, "min": 60, "h": 3600}
+"""Seconds of each unit of time."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe & Ito (2008); with another number of markers, so that both together tell many samplers
+apart."""
+INK = "#1c2733"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One search.
+
+    Attributes
+    ----------
+    sampler : str or None
+        Its label; None for the full data.
+    seed : int
+        Of the search.
+    r : float
+    value : float
+    """
+
+    sampler: str | None
+    seed: int
+    r: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The searches on all proxies of one size.
+
+    Attributes
+    ----------
+    r : float
+    mean : float
+    std : float or None
+        Sample standard deviation; None for fewer than two searches.
+    n : int
+    """
+
+    r: float
+    mean: float
+    std: float | None
+    n: int
+
+
+def seconds_points(rows: list[Row]) -> list[Point]:
+    """Give the wall-clock time of each search, in seconds.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of one searcher.
+
+    Returns
+    -------
+    list of Point
+    """
+    return [_point(row, one, one.seconds) for row in rows for one in row.found]
+
+
+def time_unit(longest: float) -> str:
+    """Choose the unit of an axis of times.
+
+    Parameters
+    ----------
+    longest : float
+        Seconds.
+
+    Returns
+    -------
+    {"s", "min", "h"}
+
+    Examples
+    --------
+    >>> time_unit(90), time_unit(900), time_unit(90_000)
+    ('s', 'min', 'h')
+    """
+    return max(
+        (unit for unit in UNITS if 2 * UNITS[unit] <= longest), key=UNITS.__getitem__, default="s"
+    )
+
+
+def relative_points(rows: list[Row]) -> list[Point]:
+    """Give the time of each search in percent of the mean search on the full data.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of one searcher.
+
+    Returns
+    -------
+    list of Point
+        Empty where the full data have not been searched, or that took no time: a random search
+        of a single cell has nothing to do.
+    """
+    points = seconds_points(rows)
+    full = [point.value for point in points if point.sampler is None]
+    whole = statistics.fmean(full) if full else 0.0
+    if not whole:
+        return []
+    return [replace(one, value=100 * one.value / whole) for one in points]
+
+
+def accuracy_points(rows: list[Row], channels: int) -> list[Point]:
+    """Give the accuracy of the cell of each search, in percent.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of one searcher.
+    channels : int
+        Width at which cells were judged.
+
+    Returns
+    -------
+    list of Point
+        Means over the trainings of a cell.
+    """
+    return [
+        _point(row, one, one.evaluations[channels].mean)
+        for row in rows
+        for one in row.found
+        if channels in one.evaluations
+    ]
+
+
+def spreads(points: list[Point]) -> list[Spread]:
+    """Summarise points over the samplers, for each r.
+
+    Parameters
+    ----------
+    points : list of Point
+
+    Returns
+    -------
+    list of Spread
+        Ascending in r; the full data stand at r=1.
+
+    Examples
+    --------
+    >>> spreads([Point("RS", 0, 0.5, 70.0), Point("AE", 0, 0.5, 74.0), Point(None, 0, 1.0, 75.0)])
+    [Spread(r=0.5, mean=72.0, std=2.8284271247461903, n=2), Spread(r=1.0, mean=75.0, std=None, n=1)]
+    """
+    values: dict[float, list[float]] = {}
+    for point in sorted(points, key=lambda point: point.r):
+        values.setdefault(point.r, []).append(point.value)
+    return [
+        Spread(r, statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, len(v))
+        for r, v in values.items()
+    ]
+
+
+def in_unit(points: list[Point], unit: str) -> list[Point]:
+    """Give times in another unit than seconds."""
+    return [replace(point, value=point.value / UNITS[unit]) for point in points]
+
+
+def _point(row: Row, found: FoundCell, value: float) -> Point:
+    sampler = row.setting.sampler
+    return Point(None if sampler is None else sampler.label, found.seed, row.setting.r, value)
+
+
+def draw_time_and_accuracy(results: StudyResults) -> Figure:
+    """Draw search time and accuracy over r, a column for each searcher.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Every search is a point. The line joins the means over all samplers and search seeds of
+        an r, its bars are sample standard deviations.
+
+    Raises
+    ------
+    InputError
+        If no search has ended.
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    searchers = [
+        (name, searcher)
+        for name, searcher in results.named_searchers
+        if any(row.found for row in results.rows_of(searcher))
+    ]
+    if not searchers:
+        raise InputError("no search of this study has ended, so there is nothing to draw")
+    unit = time_unit(max(point.value for point in seconds_points(list(results.rows))))
+    panels: list[tuple[str, Callable[[list[Row]], list[Point]]]] = [
+        ("search time,\n% of the full data's", relative_points),
+        (f"search time, {unit}", lambda rows: in_unit(seconds_points(rows), unit)),
+        (
+            f"test accuracy, %\nC={results.widest}",
+            lambda rows: accuracy_points(rows, results.widest),
+        ),
+    ]
+    figure = create_figure(2.4 + 2.9 * len(searchers), 8.4)
+    grid = figure.subplots(len(panels), len(searchers), squeeze=False, sharex=True)
+    for column, (name, searcher) in enumerate(searchers):
+        rows = results.rows_of(searcher)
+        for place, (label, points_of) in enumerate(panels):
+            axes = grid[place, column]
+            _draw_points(axes, points_of(rows), results)
+            if column == 0:
+                axes.set_ylabel(label)
+        for axes in grid[:2, column]:
+            axes.set_ylim(bottom=0)
+        grid[0, column].set_title(name.upper())
+        _draw_proportional(grid[0, column])
+        grid[-1, column].set_xlabel("r, part of the training data")
+    handles, labels = _legend(results)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=_n_legend_columns(labels, figure.get_figwidth()),
+        frameon=False,
+    )
+    settle_layout(figure)
+    return figure
+
+
+def _draw_points(axes: Axes, points: list[Point], results: StudyResults) -> None:
+    # Ready indices have a ratio of their own.
+    ratios = sorted({row.setting.r for row in results.rows})
+    for sampler in _labels(results):
+        own = [point for point in points if point.sampler == sampler]
+        color, marker = _style(sampler, results)
+        axes.scatter(
+            [one.r + _shift(one, results) for one in own],
+            [one.value for one in own],
+            s=26,
+            color=color,
+            marker=marker,
+        )
+    summary = spreads(points)
+    axes.errorbar(
+        [one.r for one in summary],
+        [one.mean for one in summary],
+        [0.0 if one.std is None else one.std for one in summary],
+        color=INK,
+        linewidth=1.2,
+        capsize=3,
+        zorder=1,
+    )
+    axes.set_xticks(ratios, [f"{r:g}" for r in ratios])
+    axes.grid(axis="y", color="#d5dbe1", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.08)
+
+
+def _draw_proportional(axes: Axes) -> None:
+    low = min(axes.get_xticks())
+    axes.plot([low, 1], [100 * low, 100], color=INK, linewidth=1, linestyle=":", zorder=0)
+
+
+def _labels(results: StudyResults) -> list[str | None]:
+    return [None, *(sampler.label for sampler in results.configuration.samplers)]
+
+
+def _shift(point: Point, results: StudyResults) -> float:
+    """Move points sideways by sampler, then by search seed, so that none hides another."""
+    ratios = sorted({*results.configuration.ratios, 1.0})
+    room = 0.6 * min((high - low for low, high in pairwise(ratios)), default=0.25)
+    samplers, seeds = _labels(results)[1:], results.configuration.search_seeds
+    slot = room / len(samplers)
+    by_sampler = slot * _centred(samplers, point.sampler) if point.sampler else 0.0
+    return by_sampler + 0.6 * slot * _centred(seeds, point.seed) / len(seeds)
+
+
+def _centred(values: Sequence[object], value: object) -> float:
+    return values.index(value) - (len(values) - 1) / 2
+
+
+def _style(sampler: str | None, results: StudyResults) -> tuple[str, str]:
+    if sampler is None:
+        return INK, "o"
+    place = _labels(results).index(sampler) - 1
+    return HUES[place % len(HUES)], MARKERS[place % len(MARKERS)]
+
+
+def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
+    from matplotlib.lines import Line2D
+
+    labels = _labels(results)
+    styles = [_style(label, results) for label in labels]
+    handles = [Line2D([], [], linestyle="", color=c, marker=marker) for c, marker in styles]
+    handles.append(Line2D([], [], color=INK, linewidth=1.2))
+    handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
+    named = [*(label or "full data" for label in labels), "mean and std", "proportional to r"]
+    return handles, named
+
+
+def _n_legend_columns(labels: list[str], width: float) -> int:
+    """Say how many columns of labels a figure of a width in inches has room for."""
+    # A letter is about 0.085 inches wide, a handle with its margins 0.65.
+    column = 0.65 + 0.085 * max(map(len, labels))
+    return max(1, min(len(labels), int(width / column)))
+
+
+def caption(results: StudyResults) -> str:
+    """Say what the figure shows.
+
+    Parameters
+    ----------
+    results : StudyResults
+
+    Returns
+    -------
+    str
+    """
+    n_seeds = len(results.configuration.search_seeds)
+    return (
+        "Every point is one search, moved a little sideways so that none hides another. The line "
+        "joins the means over all samplers of an r"
+        + (f" and their {n_seeds} search seeds" if n_seeds > 1 else "")
+        + "; bars are sample standard deviations over these searches, not over trainings. "
+        f"Accuracies are means over the trainings of a cell at C={results.widest}."
+    )

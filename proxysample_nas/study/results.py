@@ -1,0 +1,265 @@
+"""Results of a study as rows: one per setting, one cell per search, its accuracy by width."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from proxysample.registry import sampler_class
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.settings import Setting
+from proxysample_nas.training.evaluation import TrainingRun
+
+GROUPS = ("Baseline", "Unsupervised", "Supervised")
+PAPERS_ORDER = ("rs", "km-or", "ae", "cc-rs", "cc-or", "tl")
+
+
+@dataclass(frozen=True)
+class CellAccuracy:
+    """Accuracy of one cell at one width, in percent.
+
+    Attributes
+    ----------
+    accuracies : tuple of float
+        One per training seed; a single one where it was looked up.
+    runs : tuple of TrainingRun
+        Those trainings; empty where it was looked up.
+
+    Examples
+    --------
+    >>> CellAccuracy.looked_up(70.5).mean
+    70.5
+    """
+
+    accuracies: tuple[float, ...]
+    runs: tuple[TrainingRun, ...] = ()
+
+    @classmethod
+    def trained(cls, runs: Sequence[TrainingRun]) -> Self:
+        """Summarise trainings of one cell from different seeds, at least one."""
+        return cls(tuple(run.accuracy for run in runs), tuple(runs))
+
+    @classmethod
+    def looked_up(cls, accuracy: float) -> Self:
+        """Take a published accuracy."""
+        return cls((accuracy,))
+
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether nothing was trained."""
+        return not self.runs
+
+    @property
+    def mean(self) -> float:
+        """Mean over the training seeds, in percent."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the training seeds; None for fewer than two."""
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all trainings."""
+        return sum(run.seconds for run in self.runs)
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Of the cell's network; None where it was looked up."""
+        return self.runs[0].n_parameters if self.runs else None
+
+
+@dataclass(frozen=True)
+class FoundCell:
+    """What one search found.
+
+    Attributes
+    ----------
+    seed : int
+        Of the search.
+    cell : Cell
+    n_kept : int
+        Samples that were searched on.
+    seconds : float
+        Wall-clock time of the search.
+    evaluations : dict
+        Accuracy by number of channels; a width that has not been evaluated is left out.
+    search : mapping
+        All that the store holds of the search: its facts, history and machine.
+    """
+
+    seed: int
+    cell: Cell
+    n_kept: int
+    seconds: float
+    evaluations: dict[int, CellAccuracy]
+    search: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a setting, and every search of it.
+
+    Attributes
+    ----------
+    setting : Setting
+    group : str
+        One of `GROUPS`.
+    found : tuple of FoundCell
+        In the order of the search seeds; a search that is missing is left out.
+    scoring_seconds : float or None
+        Wall-clock time of the sampler's one pass for all ratios.
+    """
+
+    setting: Setting
+    group: str
+    found: tuple[FoundCell, ...]
+    scoring_seconds: float | None
+
+    @property
+    def method(self) -> str:
+        """The sampler as in the paper, with a * where every cell found has no parameters."""
+        name = "Full DS" if self.setting.sampler is None else self.setting.sampler.label
+        free = bool(self.found) and all(one.cell.is_parameter_free for one in self.found)
+        return name + ("*" if free else "")
+
+    @property
+    def n_kept(self) -> int | None:
+        """Samples searched on; None where no search has ended."""
+        return self.found[0].n_kept if self.found else None
+
+    @property
+    def search_seconds(self) -> float | None:
+        """Mean wall-clock time of a search; None where none has ended."""
+        return statistics.fmean(one.seconds for one in self.found) if self.found else None
+
+    def accuracies(self, channels: int) -> list[float]:
+        """Give the mean accuracy of each search's cell that was evaluated at a width."""
+        known = [one.evaluations[channels] for one in self.found if channels in one.evaluations]
+        return [accuracy.mean for accuracy in known]
+
+
+class Findings:
+    """What experiments have found; each kind adds its own, and rows are made of it."""
+
+    def __init__(self) -> None:
+        self._scoring_seconds: dict[str, float] = {}
+        self._searches: dict[str, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
+        self._evaluations: dict[Cell, dict[int, CellAccuracy]] = defaultdict(dict)
+
+    def add_scoring(self, sampler: Component, seconds: float) -> None:
+        """Add how long a sampler's pass took."""
+        self._scoring_seconds[repr(sampler)] = seconds
+
+    def add_search(self, setting: Setting, seed: int, result: Mapping[str, Any]) -> None:
+        """Add the result of a search as the store holds it."""
+        self._searches[repr(setting)].append((seed, result))
+
+    def add_training(self, cell: Cell, channels: int, run: TrainingRun) -> None:
+        """Add one more training of a cell at a width."""
+        before = self._evaluations[cell].get(channels)
+        runs = (run,) if before is None else (*before.runs, run)
+        self._evaluations[cell][channels] = CellAccuracy.trained(runs)
+
+    def add_published(self, cell: Cell, channels: int, accuracy: float) -> None:
+        """Add a published accuracy of a cell."""
+        self._evaluations[cell][channels] = CellAccuracy.looked_up(accuracy)
+
+    def rows(self, settings: Sequence[Setting]) -> list[Row]:
+        """Make a row of each setting, searcher by searcher in the order of the paper's tables."""
+        searchers = list({repr(one.searcher): one.searcher for one in settings}.values())
+        rows = [self._row(setting) for setting in settings]
+        # Sorting is stable: variants of a sampler stay in the order that the study names them in.
+        return sorted(rows, key=lambda row: (searchers.index(row.setting.searcher), _place(row)))
+
+    def _row(self, setting: Setting) -> Row:
+        sampler = setting.sampler
+        found = tuple(self._found(*one) for one in self._searches.get(repr(setting), ()))
+        seconds = None if sampler is None else self._scoring_seconds.get(repr(sampler))
+        return Row(setting, _group(sampler), found, seconds)
+
+    def _found(self, seed: int, result: Mapping[str, Any]) -> FoundCell:
+        cell = Cell.from_string(result["cell"])
+        evaluations = dict(self._evaluations.get(cell, {}))
+        return FoundCell(seed, cell, result["n_kept"], result["seconds"], evaluations, result)
+
+
+def _place(row: Row) -> tuple[int, int]:
+    sampler = row.setting.sampler
+    name = "" if sampler is None else sampler.name
+    known = PAPERS_ORDER.index(name) if name in PAPERS_ORDER else len(PAPERS_ORDER)
+    return GROUPS.index(row.group), known
+
+
+def _group(sampler: Component | None) -> str:
+    if sampler is None:
+        return "Baseline"
+    uses_labels = sampler.uses_labels
+    if uses_labels is None:
+        uses_labels = sampler_class(sampler.name).needs_labels
+    return "Supervised" if uses_labels else "Unsupervised"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A cell, and the row that it was found in.
+
+    Attributes
+    ----------
+    row : Row
+    found : FoundCell
+    """
+
+    row: Row
+    found: FoundCell
+
+
+def best_cells(rows: Sequence[Row], channels: int, n_best: int) -> list[Champion]:
+    """Choose the baselines' cells, and the best of each group of samplers.
+
+    These are what the paper draws in Figure 3 and evaluates again in Table 5. The choice is by
+    the same test accuracy that a table shows, so the accuracy of a chosen cell on that dataset
+    is optimistic; on another dataset it is not.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Of all searchers.
+    channels : int
+        Width at which cells are compared.
+    n_best : int
+        So many distinct cells of each group; of equal ones the first.
+
+    Returns
+    -------
+    list of Champion
+        Baselines in their order, then each group, best first. A cell that has not been
+        evaluated at that width is left out of the groups.
+    """
+    baselines = [
+        Champion(row, found) for row in rows if row.group == GROUPS[0] for found in row.found
+    ]
+    chosen = _distinct(baselines)
+    for group in GROUPS[1:]:
+        members = [
+            Champion(row, found)
+            for row in rows
+            if row.group == group
+            for found in row.found
+            if channels in found.evaluations
+        ]
+        members.sort(key=lambda one: -one.found.evaluations[channels].mean)
+        chosen += _distinct(members)[:n_best]
+    return chosen
+
+
+def _distinct(champions: list[Champion]) -> list[Champion]:
+    first: dict[tuple[str, Cell], Champion] = {}
+    for one in champions:
+        first.setdefault((one.row.group, one.found.cell), one)
+    return list(first.values())

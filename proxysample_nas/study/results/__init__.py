@@ -1,1 +1,0 @@
-"""Results as rows, read from the store alone."""

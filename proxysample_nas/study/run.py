@@ -1,0 +1,80 @@
+"""Run a study, on the data that it began with or not at all."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proxysample.errors import InputError
+from proxysample.experiments.runner import run_experiments
+from proxysample.experiments.store import Store
+from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.store import StudyStore, store_path
+
+
+def run_study(
+    configuration: StudyConfiguration, folder: Path, *, progress: bool = True, **options: Any
+) -> int:
+    """Run what a study's folder lacks; see `proxysample_nas.study.Study.run`.
+
+    Options are those of `run_experiments`. Data that have changed since the study began are an
+    `InputError`.
+    """
+    configuration.check_runnable()
+    context = StudyContext(configuration, progress=progress)
+    return run_experiments(
+        context,
+        folder,
+        partial(_open_store, folder, context),
+        partial(_begin, context),
+        progress=progress,
+        **options,
+    )
+
+
+def _open_store(folder: Path, context: StudyContext) -> Store:
+    context.configuration.check_data(context.data.train)
+    store = StudyStore(store_path(folder))
+    refuse_changed_data(store, context.configuration, context.info())
+    return store
+
+
+def _begin(context: StudyContext, store: Store) -> Plan:
+    info = context.info()
+    store.set_info("configuration", context.configuration.to_json())
+    store.set_info("facts", info.to_json())
+    return Plan(context.configuration, info, store)
+
+
+def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyFacts) -> None:
+    """Refuse data that have changed under the same name since a study's last run.
+
+    What had finished on the old data would be left out of every table from then on, since
+    experiments are named by what is in the data: hours of work, lost without a word.
+    """
+    if store.info("configuration") is None or store.info("facts") is None:
+        return
+    earlier, known = read_configuration(store)
+    for name, now in info.datasets.items():
+        before = known.datasets.get(name)
+        if before is None or not _is_cut_alike(name, earlier, configuration):
+            continue
+        if before.fingerprint != now.fingerprint:
+            raise InputError(
+                f"the data of {name!r} have changed since this study's last run (fingerprint "
+                f"{before.fingerprint[:12]} before, {now.fingerprint[:12]} now), and results on "
+                "the two cannot stand in one table: bring the old data back, or run the study in "
+                "another folder"
+            )
+
+
+def _is_cut_alike(name: str, earlier: StudyConfiguration, now: StudyConfiguration) -> bool:
+    if earlier.dataset != name or now.dataset != name:
+        # Other datasets are read whole, where neither study cuts them.
+        return name not in (earlier.dataset, now.dataset)
+    return (earlier.n_train, earlier.random_state) == (now.n_train, now.random_state)

@@ -1,1 +1,0 @@
-"""Run what the store lacks, beside other runners."""

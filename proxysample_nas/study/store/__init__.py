@@ -1,1 +1,0 @@
-"""What has ended, and who is at what: one SQLite file."""

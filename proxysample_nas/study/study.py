@@ -1,0 +1,426 @@
+"""What a user holds of a study: set up, run, estimated, reported."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from proxysample.errors import InputError, unknown_name
+from proxysample.experiments.executors import ExecutorName
+from proxysample.rendering import markdown_document, to_html_table
+from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.plan import read_rows
+from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
+from proxysample_nas.study.forecast.status import StudyStatus
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.configuration import (
+    ArchitectureData,
+    SamplerLike,
+    SearcherLike,
+    StudyConfiguration,
+)
+from proxysample_nas.study.grid.judging import Lookup, Transfer
+from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.figures import draw_figure
+from proxysample_nas.study.reports.frame import results_frame
+from proxysample_nas.study.reports.report import (
+    accuracy_documents,
+    save_documents,
+    write_report,
+)
+from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.results import Row
+from proxysample_nas.study.run import run_study
+from proxysample_nas.study.store import StudyStore, store_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+class Study:
+    """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
+
+    Each sampler scores the training part once, each searcher searches on each cut and on the
+    full data, and each distinct cell is trained from scratch on the full data and judged on the
+    test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
+    goes on where it stopped, and ends in the same table.
+
+    Parameters
+    ----------
+    dataset : str
+        See `proxysample.load_dataset`; it needs a test part.
+    samplers : iterable
+        Each is an id such as ``"cc-or"`` or ``"km-or:n_clusters=50"``, a `Sampler` or a class of
+        them, or what was picked elsewhere: an array of indices or ``"indices:path=FILE.npy"``,
+        which are searched as they are, or a `Ranking` or ``"ranking:path=FILE.npz"``, which is
+        cut at every ratio.
+    searchers : iterable
+        Each is an id such as ``"darts-v1:epochs=10"``, a `Searcher` or a class of them.
+    ratios : iterable of float
+        Fractions to keep, each below 1. The full data are always searched as the baseline.
+    folder : str or Path
+        Made where it does not exist. Holds the store and the tables.
+    channels : iterable of int
+        Widths at which each found cell is evaluated.
+    seeds : iterable of int
+        Of the trainings that evaluate a cell.
+    search_seeds : iterable of int
+        Each setting is searched once for each; several show how much a search varies.
+    architecture_data : {"held-out", "test-half"}
+        What trains the architecture: samples held out of the training data given to the search,
+        or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
+        the test part.
+    recipe : str
+        See `proxysample_nas.training.trainer.RECIPES`.
+    training : mapping, optional
+        Parameters of `CellTrainer` that win over the recipe.
+    augmentation : mapping, optional
+        Parameters of `Augmentation`, for searching and evaluating.
+    n_train : int, optional
+        Use only so many training images, class shares kept, drawn by `random_state`. Indices and
+        rankings are of these.
+    random_state : int
+        Seed of what is drawn of the data, and of the samplers that draw and have none of their
+        own.
+    transfers : iterable of str, mapping or Transfer
+        Other datasets on which the best cells are evaluated, such as
+        ``"cifar10:data,channels=16"``.
+    lookup : mapping or Lookup, optional
+        Published accuracies in place of training on the study's own dataset.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used; nothing has been run by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> study = Study(
+    ...     dataset="digits", n_train=100, samplers=["rs"], ratios=[0.5],
+    ...     searchers=["darts-v1:n_nodes=2,channels=4,cells_per_stage=1,epochs=1"], channels=[4],
+    ...     seeds=[777], training={"epochs": 1, "cells_per_stage": 1}, folder=tempfile.mkdtemp(),
+    ... )
+    >>> study.run(progress=False)
+    0
+    >>> [(row.method.rstrip("*"), row.n_kept) for row in study.rows("darts-v1")]
+    [('Full DS', 100), ('RS', 50)]
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        samplers: Iterable[SamplerLike],
+        searchers: Iterable[SearcherLike],
+        ratios: Iterable[float] = (),
+        folder: str | Path = "results/study",
+        channels: Iterable[int] = (16,),
+        seeds: Iterable[int] = (777, 888, 999),
+        search_seeds: Iterable[int] = (0,),
+        architecture_data: ArchitectureData = "held-out",
+        recipe: str = "paper",
+        training: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | None = None,
+        n_train: int | None = None,
+        random_state: int = 0,
+        transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
+        lookup: Mapping[str, Any] | Lookup | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.configuration = StudyConfiguration.build(
+            dataset=dataset,
+            samplers=samplers,
+            searchers=searchers,
+            ratios=ratios,
+            channels=channels,
+            seeds=seeds,
+            search_seeds=search_seeds,
+            architecture_data=architecture_data,
+            recipe=recipe,
+            training=training,
+            augmentation=augmentation,
+            n_train=n_train,
+            random_state=random_state,
+            transfers=transfers,
+            lookup=lookup,
+        )
+
+    @classmethod
+    def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
+        """Create a study from a configuration, such as a preset's."""
+        study = cls.__new__(cls)
+        study.folder, study.configuration = Path(folder), configuration
+        return study
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a study that was run before, for its tables.
+
+        Parameters
+        ----------
+        folder : str or Path
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        store = StudyStore(store_path(Path(folder)), must_exist=True)
+        return cls.from_configuration(folder, read_configuration(store)[0])
+
+    @property
+    def store(self) -> StudyStore:
+        """The finished experiments."""
+        return StudyStore(store_path(self.folder))
+
+    def run(
+        self,
+        *,
+        executor: ExecutorName | None = None,
+        n_workers: int | None = 1,
+        n_threads: int = 1,
+        n_gpus: float | None = None,
+        address: str | None = None,
+        progress: bool = True,
+        retry_failed: bool = False,
+    ) -> int:
+        """Run what the store lacks, beside others that may be running the same study.
+
+        Parameters
+        ----------
+        executor : {"in-process", "processes", "ray"}, optional
+            Where experiments run; the results do not depend on it. By default in this process
+            where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
+        n_workers : int, optional
+            How many run side by side. None is one for each `n_threads` cores, or one where
+            there is a GPU; on Ray, as many as the cluster has room for. Several processes need
+            a script with ``if __name__ == "__main__":``, as all of Python's processes do.
+        n_threads : int
+            Threads of each experiment on a CPU.
+        n_gpus : float, optional
+            On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
+        address : str, optional
+            Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
+        progress : bool
+            Show progress bars.
+        retry_failed : bool
+            Run experiments again that failed before.
+
+        Returns
+        -------
+        int
+            How many experiments have failed; their errors are in ``store.failures()``.
+
+        Raises
+        ------
+        InputError
+            If the data cannot be read, or an option cannot be used.
+        RunInterrupted
+            On Ctrl-C or SIGTERM; it is a `KeyboardInterrupt`. What had finished is kept, and
+            the next run goes on from there.
+        """
+        return run_study(
+            self.configuration,
+            self.folder,
+            executor=executor,
+            n_workers=n_workers,
+            n_threads=n_threads,
+            n_gpus=n_gpus,
+            address=address,
+            progress=progress,
+            retry_failed=retry_failed,
+        )
+
+    def estimate(
+        self,
+        *,
+        n_workers: int | None = 1,
+        n_threads: int = 1,
+        seconds_each: float = 4.0,
+        progress: bool = True,
+    ) -> StudyEstimate:
+        """Foretell how long the rest takes on this machine, by timing a little; write nothing.
+
+        Parameters
+        ----------
+        n_workers, n_threads : int
+            See `run`.
+        seconds_each : float
+            How long each sampler, searcher and width is timed, where its shortest run leaves a
+            choice.
+        progress : bool
+            Whether a bar shows at a terminal.
+
+        Returns
+        -------
+        StudyEstimate
+
+        Raises
+        ------
+        InputError
+            If the data cannot be read.
+        """
+        return estimate_study(
+            self.configuration,
+            self.folder,
+            n_workers=n_workers,
+            n_threads=n_threads,
+            seconds_each=seconds_each,
+            progress=progress,
+        )
+
+    def status(self) -> StudyStatus:
+        """Read from the store alone how far the study has come.
+
+        Returns
+        -------
+        StudyStatus
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        """
+        return StudyStatus.read(StudyStore(store_path(self.folder), must_exist=True))
+
+    def rows(self, searcher: str) -> list[Row]:
+        """Read the lines of one searcher's table; see `proxysample_nas.study.results.Row`."""
+        return read_rows(self.store, self._searcher(searcher))
+
+    def _searcher(self, name: str) -> Component:
+        found = [c for c in self.configuration.searchers if name in (c.name, c.label)]
+        if not found:
+            raise unknown_name(
+                "searcher of this study", name, [c.name for c in self.configuration.searchers]
+            )
+        return found[0]
+
+    def table(self, searcher: str | None = None) -> str:
+        """Write one searcher's table, and how it came about, as Markdown.
+
+        Parameters
+        ----------
+        searcher : str, optional
+            Its id; the study's first by default.
+
+        Returns
+        -------
+        str
+        """
+        component = self._searcher(searcher or self.configuration.searchers[0].name)
+        store = StudyStore(store_path(self.folder), must_exist=True)
+        return markdown_document(accuracy_table(StudyResults.read(store, component), component))
+
+    def save_tables(self) -> list[Path]:
+        """Write every searcher's table as CSV and Markdown into the study's folder.
+
+        Returns
+        -------
+        list of Path
+            The files.
+        """
+        results = self.results()
+        documents: dict[str, str] = {}
+        for component in results.configuration.searchers:
+            documents |= accuracy_documents(results, component)
+        return save_documents(documents, self.folder)
+
+    def results(self) -> StudyResults:
+        """Read all that a report shows from the store."""
+        return StudyResults.read(StudyStore(store_path(self.folder), must_exist=True))
+
+    def to_frame(self) -> DataFrame:
+        """Give everything that was found as a pandas frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One line for each evaluation, and for each search whose cell has none yet. Columns:
+            ``searcher``, ``searcher_parameters``, ``group``, ``method``, ``sampler``,
+            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``cell``,
+            ``is_parameter_free``, ``search_seconds``, ``scoring_seconds``, ``channels``,
+            ``evaluation_seed``, ``accuracy`` (in percent), ``n_parameters`` and
+            ``evaluation_seconds``; missing where a result has no such value.
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        MissingDependencyError
+            If pandas is not installed (extra ``pandas``).
+        """
+        return results_frame(self.results())
+
+    def _repr_html_(self) -> str:
+        """Show the tables in a notebook, or what is compared where there are none yet."""
+        try:
+            results = self.results()
+        except InputError as error:
+            return f"<pre>{html.escape(f'{self!r}: {error}')}</pre>"
+        tables = [accuracy_table(results, one) for one in results.configuration.searchers]
+        return "\n".join(map(to_html_table, tables))
+
+    def __repr__(self) -> str:
+        configuration = self.configuration
+        samplers, searchers = (
+            ", ".join(one.label for one in given)
+            for given in (configuration.samplers, configuration.searchers)
+        )
+        return (
+            f"Study of {configuration.dataset} in {self.folder}: {samplers} at r = "
+            f"{', '.join(f'{r:g}' for r in configuration.ratios)}; {searchers}"
+        )
+
+    def figure(self, name: str) -> Figure:
+        """Draw one of the paper's figures.
+
+        Parameters
+        ----------
+        name : {"time-and-accuracy", "best-cells", "parameter-free-cells", "edge-distribution"}
+            See `proxysample_nas.study.reports.figures.FIGURES`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not known to pyplot, so nothing has to be closed.
+
+        Raises
+        ------
+        InputError
+            If there is no such figure, or nothing to draw yet.
+        MissingDependencyError
+            If matplotlib is not installed (extra ``plots``).
+        """
+        return draw_figure(self.results(), name)
+
+    def report(self, page: str | Path | None = None) -> list[Path]:
+        """Write every table and figure, and one page with all of them, from the store alone.
+
+        Parameters
+        ----------
+        page : str or Path, optional
+            Of the page; ``report/report.html`` in the study's folder by default.
+
+        Returns
+        -------
+        list of Path
+            The files, the page first; all others are in ``report/`` in the study's folder.
+
+        Raises
+        ------
+        InputError
+            If no study was run in the folder, or a file cannot be written.
+        MissingDependencyError
+            If matplotlib is not installed (extra ``plots``).
+        """
+        return write_report(
+            self.results(), self.folder / "report", None if page is None else Path(page)
+        )
