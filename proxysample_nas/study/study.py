@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
-from proxysample.rendering import markdown_document, to_html_table
+from proxysample.rendering import Column, markdown_document, to_html_table
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -22,7 +22,7 @@ from proxysample_nas.study.grid.configuration import (
     StudyConfiguration,
 )
 from proxysample_nas.study.grid.judging import Lookup, Transfer
-from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.frame import results_frame
 from proxysample_nas.study.reports.report import (
@@ -303,13 +303,16 @@ class Study:
             )
         return found[0]
 
-    def table(self, searcher: str | None = None) -> str:
+    def table(self, searcher: str | None = None, columns: Sequence[Column[Line]] = ()) -> str:
         """Write one searcher's table, and how it came about, as Markdown.
 
         Parameters
         ----------
         searcher : str, optional
             Its id; the study's first by default.
+        columns : sequence of Column
+            More columns, behind the table's own; see `proxysample.rendering.Column`. They take
+            their values from a `proxysample_nas.study.reports.accuracy_table.Line`.
 
         Returns
         -------
@@ -317,7 +320,8 @@ class Study:
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
         store = StudyStore(store_path(self.folder), must_exist=True)
-        return markdown_document(accuracy_table(StudyResults.read(store, component), component))
+        results = StudyResults.read(store, component)
+        return markdown_document(accuracy_table(results, component, columns))
 
     def save_tables(self) -> list[Path]:
         """Write every searcher's table as CSV and Markdown into the study's folder.

@@ -8,7 +8,7 @@ is compared, such as one for each width.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -327,7 +327,9 @@ SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
 """Of a table with a line for each setting: how its searches are distributed."""
 
 
-def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def search_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out with a line for each search.
 
     Parameters
@@ -335,6 +337,8 @@ def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
@@ -350,10 +354,12 @@ def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
         for row in results.rows_of(searcher)
         for found in _one_by_one(row)
     ]
-    return _table(compared, searcher, SEARCH_COLUMNS, lines)
+    return _table(compared, searcher, (*SEARCH_COLUMNS, *columns), lines)
 
 
-def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def setting_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out with a line for each setting.
 
     Parameters
@@ -361,6 +367,8 @@ def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
@@ -370,10 +378,12 @@ def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
     """
     compared = Compared(results, results.compare_with_paper(searcher))
     lines = [Line(row, row.found, compared) for row in results.rows_of(searcher)]
-    return _table(compared, searcher, SETTING_COLUMNS, lines)
+    return _table(compared, searcher, (*SETTING_COLUMNS, *columns), lines)
 
 
-def accuracy_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def accuracy_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out as it is read: by searches, or by settings of several each.
 
     Parameters
@@ -381,13 +391,15 @@ def accuracy_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
     Table
     """
     several = len(results.configuration.search_seeds) > 1
-    return (setting_table if several else search_table)(results, searcher)
+    return (setting_table if several else search_table)(results, searcher, columns)
 
 
 def _one_by_one(row: Row) -> list[tuple[FoundCell, ...]]:
