@@ -39,7 +39,7 @@ from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.precision import PRECISION, Precision
+from proxysample_nas.space.skeleton import PRECISION, Precision
 from proxysample_nas.training.optimization import check_momentum
 
 

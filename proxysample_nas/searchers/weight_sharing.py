@@ -18,7 +18,7 @@ from proxysample.errors import InputError
 from proxysample.sampler import PROTOCOLS, Protocol
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import BatchesT, StateT, TrainingSearcher
-from proxysample_nas.space.precision import autocast_dtype
+from proxysample_nas.space.skeleton import autocast_dtype
 from proxysample_nas.space.supernet import Supernet
 
 

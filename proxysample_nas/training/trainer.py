@@ -32,7 +32,7 @@ from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.progress import counted
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
-from proxysample_nas.space.precision import PRECISION, Precision, autocast_dtype
+from proxysample_nas.space.skeleton import PRECISION, Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import (
     check_loss,
