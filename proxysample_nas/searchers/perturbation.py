@@ -23,7 +23,7 @@ from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.progress import counted
 from proxysample_nas.searchers.bilevel import outcome
-from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.data import PairedBatches
 from proxysample_nas.searchers.result import EdgeDecision, FinalChoice
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import Cell

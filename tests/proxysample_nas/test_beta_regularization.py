@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from proxysample.errors import InputError
 from proxysample_nas.searchers import Searcher
-from proxysample_nas.searchers.darts_updates import darts_step
+from proxysample_nas.searchers.darts import darts_step
 from proxysample_nas.searchers.gdas import gdas_step
 from proxysample_nas.searchers.remedies import beta_gradient, beta_strength
 from proxysample_nas.searchers.state import SearchState

@@ -15,7 +15,7 @@ from proxysample_nas.searchers.bilevel import (
     update_architecture_unrolled,
     update_weights,
 )
-from proxysample_nas.searchers.darts_updates import darts_step
+from proxysample_nas.searchers.darts import darts_step
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.supernet import Supernet
 

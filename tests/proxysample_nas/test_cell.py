@@ -60,6 +60,7 @@ def test_notation_is_that_of_the_benchmark() -> None:
 def test_edge_order_ascends_in_target_then_source() -> None:
     assert edges_of(4) == ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
     assert [n_edges(n_nodes) for n_nodes in (2, 3, 4, 5, 6)] == [1, 3, 6, 10, 15]
+    assert n_edges(np.int64(4)) == 6
 
 
 def test_enumeration_is_complete_ordered_and_lazy() -> None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxysample_nas.searchers.controller import Controller, Walk
-from proxysample_nas.searchers.reinforcement import (
+from proxysample_nas.searchers.controller import (
+    Controller,
+    Walk,
     moving_average,
     policy_loss,
     policy_loss_of_the_authors,

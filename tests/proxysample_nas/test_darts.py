@@ -19,7 +19,7 @@ from proxysample_nas.searchers import (
     SearchCollapseWarning,
     SearchResult,
 )
-from proxysample_nas.searchers import gradient as gradient_module
+from proxysample_nas.searchers import weight_sharing as weight_sharing_module
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.training.optimization import DivergenceError
 
@@ -80,13 +80,13 @@ def test_the_protocols_differ_in_what_they_draw(
     digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs: list[Any] = []
-    original = gradient_module.PairedBatches
+    original = weight_sharing_module.PairedBatches
 
     def record(*args: Any, **options: Any) -> Any:
         pairs.append(original(*args, **options))
         return pairs[-1]
 
-    monkeypatch.setattr(gradient_module, "PairedBatches", record)
+    monkeypatch.setattr(weight_sharing_module, "PairedBatches", record)
     for protocol in ("default", "paper"):
         searcher = small_search(protocol=protocol, epochs=1, augmentation=None)
         searcher.search(proxy, Subset(digits.test, range(100)))

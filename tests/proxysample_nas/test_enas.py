@@ -14,8 +14,7 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import (
     ENAS,
     SearchCollapseWarning,
-    enas_epochs,
-    enas_selection,
+    enas,
     enas_updates,
 )
 from proxysample_nas.searchers.controller import Controller
@@ -191,7 +190,7 @@ def test_the_controller_learns_what_is_rewarded(
     proxy: Any, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     monkeypatch.setattr(enas_updates, "judge", rewarding("avg_pool_3x3"))
-    monkeypatch.setattr(enas_selection, "judge", rewarding("avg_pool_3x3"))
+    monkeypatch.setattr(enas, "judge", rewarding("avg_pool_3x3"))
     searcher = small_search(
         protocol=protocol, controller_updates=15, controller_samples=10, epochs=3,
         controller_learning_rate=0.03, batch_size=64,
@@ -236,7 +235,7 @@ def test_the_authors_baseline_is_carried_from_epoch_to_epoch(
         carried.append(baseline)
         return update_controller(state, own, baseline, **options)
 
-    monkeypatch.setattr(enas_epochs, "update_controller", record)
+    monkeypatch.setattr(enas_updates, "update_controller", record)
     for protocol in ("paper", "default"):
         result = small_search(protocol=protocol).search(proxy, proxy)
         first, second = (record.details["baseline"] for record in result.history)
@@ -260,7 +259,7 @@ def test_the_final_choice_judges_on_all_architecture_data(
         judged.append(operations)
         return judge(supernet, batch, operations)
 
-    monkeypatch.setattr(enas_selection, "judge", record)
+    monkeypatch.setattr(enas, "judge", record)
     result = small_search(n_candidates=30, epochs=1).search(proxy)
     selection = result.final_choice
     assert selection is not None
@@ -290,7 +289,7 @@ def test_candidates_are_not_augmented_in_the_default(
         seen.append(batch[0])
         return judge(supernet, batch, operations)
 
-    monkeypatch.setattr(enas_selection, "judge", record)
+    monkeypatch.setattr(enas, "judge", record)
     small_search(n_candidates=2, epochs=1, random_state=1).search(proxy, proxy)
     whole = torch.cat(seen[:7])
     assert whole.shape == (200, 1, 8, 8)
@@ -308,7 +307,7 @@ def test_shared_weights_learn(digits: Any) -> None:
 
 
 def test_a_collapse_is_warned_of_at_the_end(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enas_selection, "judge", rewarding("skip_connect"))
+    monkeypatch.setattr(enas, "judge", rewarding("skip_connect"))
     with pytest.warns(SearchCollapseWarning, match="after epoch 2, 3 of 3 edges") as caught:
         small_search(n_candidates=500).search(proxy)
     assert len(caught) == 1
@@ -318,7 +317,7 @@ def test_a_collapse_is_warned_of_at_the_end(proxy: Any, monkeypatch: pytest.Monk
 def test_the_warning_names_the_cure_of_the_paper_s_protocol(
     digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enas_selection, "judge", rewarding("skip_connect"))
+    monkeypatch.setattr(enas, "judge", rewarding("skip_connect"))
     with pytest.warns(SearchCollapseWarning, match="Remedies .*: track_running_stats=False, few"):
         small_search(n_candidates=500, protocol="paper").search(proxy, digits.test)
 

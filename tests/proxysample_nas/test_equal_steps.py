@@ -13,9 +13,7 @@ from proxysample.errors import InputError
 from proxysample_nas.data.images import load_images
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import EpochRecord, Searcher
-from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.pairs import PairedBatches
-from proxysample_nas.searchers.separate_batches import SeparateBatches
+from proxysample_nas.searchers.data import PairedBatches, SearchData, SeparateBatches
 
 from .prepared import small_search
 

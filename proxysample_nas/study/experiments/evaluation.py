@@ -14,7 +14,7 @@ from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
 from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
-from proxysample_nas.searchers.uniform_cells import draw_cells
+from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.experiments.base import (
