@@ -19,7 +19,6 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
-from proxysample_nas.progress import counted
 from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
@@ -37,6 +36,7 @@ from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
+    counted,
     set_learning_rate,
 )
 

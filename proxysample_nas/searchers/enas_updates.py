@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.progress import counted
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.controller import (
     Controller,
@@ -26,6 +25,7 @@ from proxysample_nas.searchers.controller import (
 from proxysample_nas.searchers.data import SeparateBatches
 from proxysample_nas.searchers.state import Parts, kept_statistics
 from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.training.optimization import counted
 
 
 @dataclass

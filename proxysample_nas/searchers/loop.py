@@ -23,7 +23,7 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.device import resolve_device
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.checkpoint import Resumable, Resumption
@@ -38,8 +38,8 @@ from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchFac
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
+from proxysample_nas.space.network import PRECISION, Precision
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.skeleton import PRECISION, Precision
 from proxysample_nas.training.optimization import check_momentum
 
 

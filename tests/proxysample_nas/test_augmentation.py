@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation, Draws
+from proxysample_nas.data.loader import Augmentation, Draws
 
 
 def window(image: Tensor, padding: int, top: int, left: int, flip: bool) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Subset
 
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import (
     DARTS,

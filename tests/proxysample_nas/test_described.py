@@ -28,13 +28,13 @@ from proxysample import (
 from proxysample.registry import RULES, SAMPLERS
 from proxysample.samplers import GivenIndices, GivenRanking
 from proxysample.testing import small_digits
-from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.searchers import DARTS, GDAS, RandomSearch
 from proxysample_nas.study import Component, Study, StudyConfiguration
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
 RANDOM = "random:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1"
 

@@ -9,7 +9,7 @@ import pytest
 from proxysample import InputError, MissingDependencyError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.reports.frame import COLUMNS
+from proxysample_nas.study.reports.results import COLUMNS
 
 from .written_store import write_results
 

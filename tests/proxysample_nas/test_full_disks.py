@@ -12,7 +12,7 @@ import pytest
 
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-from ..forked import Forked  # noqa: TID252  # tests are no package
+from ..forked import Forked
 
 # A name space of this process's own, in which it may mount a disk of a size.
 MOUNT = """
@@ -47,7 +47,7 @@ import numpy as np
 from proxysample import InputError, Ranking
 from proxysample.files import replace_file
 from proxysample_nas.searchers.checkpoint import Checkpoint
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
 warnings.simplefilter("ignore")
 folder = Path(sys.argv[1])

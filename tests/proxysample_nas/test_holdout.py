@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
-from proxysample_nas.data.holdout import stratified_holdout
+from proxysample_nas.data.images import stratified_holdout
 
 
 def split(sizes: list[int], fraction: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

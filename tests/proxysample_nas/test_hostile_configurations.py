@@ -15,11 +15,11 @@ import pytest
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.data import StudyFacts
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.report import all_documents
 
-from ..mutations import changed_values, mutations  # noqa: TID252  # tests are no package
+from ..mutations import changed_values, mutations
 from .written_store import CIFAR100, IMAGENET16, write_results
 
 CELL = Cell.filled("nor_conv_1x1", n_nodes=4)

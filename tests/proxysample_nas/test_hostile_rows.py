@@ -14,7 +14,7 @@ from proxysample.errors import InputError
 from proxysample.experiments.claims import Claims
 from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
 from .written_store import write_results
 

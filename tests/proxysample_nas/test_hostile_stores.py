@@ -19,9 +19,9 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.reports.report import all_documents
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
-from ..mutations import LEFT_OUT, changed_values, mutations  # noqa: TID252  # tests are no package
+from ..mutations import LEFT_OUT, changed_values, mutations
 from .written_store import write_results
 
 CELL = Cell.filled("nor_conv_1x1", n_nodes=2)

@@ -10,9 +10,8 @@ import torch
 
 from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import LabelledImages, load_images
-from proxysample_nas.data.loader import Loader, shuffled, with_replacement
+from proxysample_nas.data.loader import Augmentation, Loader, shuffled, with_replacement
 from proxysample_nas.data.normalization import Normalization
 
 

@@ -14,9 +14,8 @@ from torch import nn
 
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.network import CellModule, CellNetwork
+from proxysample_nas.space.network import CellModule, CellNetwork, ResidualReduction, Skeleton
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.skeleton import ResidualReduction, Skeleton
 from proxysample_nas.space.supernet import Supernet
 from tests.proxysample_nas.reference_supernet import ReferenceReduction
 

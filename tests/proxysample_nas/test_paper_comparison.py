@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from proxysample_nas.paper.comparison import compare_with_paper, is_cifar100
-from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.data import StudyFacts
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.presets import preset
 from proxysample_nas.study.reports.results import setup_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Lookup, Transfer
-from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.data import StudyFacts
 from proxysample_nas.study.experiments.plan import Plan
 
 from .written_store import DIGITS, IMAGENET16, write_results

@@ -5,7 +5,7 @@ import pytest
 from proxysample import InputError, list_samplers
 from proxysample_nas.searchers import list_searchers
 from proxysample_nas.study import PRESETS, preset
-from proxysample_nas.study.grid.settings import settings_of
+from proxysample_nas.study.grid.configuration import settings_of
 
 
 @pytest.mark.parametrize("name", PRESETS)

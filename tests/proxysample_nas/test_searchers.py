@@ -14,7 +14,7 @@ import torch
 from sklearn.base import clone
 
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.searchers import (
     DARTS,
     EpochRecord,

@@ -18,7 +18,7 @@ from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.forecast.durations import Durations, Seconds
 from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.study import StudyStore
-from proxysample_nas.study.store import store_path
+from proxysample_nas.study.run import store_path
 
 # As the first release wrote them.
 TABLES = """

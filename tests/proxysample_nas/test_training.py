@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from torch.utils.data import Subset
 
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.data.images import load_images
-from proxysample_nas.data.loader import Loader, shuffled
+from proxysample_nas.data.loader import Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork

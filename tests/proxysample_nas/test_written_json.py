@@ -8,7 +8,7 @@ import math
 from proxysample_nas.searchers import EpochRecord, SearchFacts, SearchResult
 from proxysample_nas.searchers.result import Candidate, EdgeDecision, FinalChoice
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 
 FIRST = Cell.from_string("|nor_conv_3x3~0|+|none~0|skip_connect~1|")

@@ -9,16 +9,15 @@ from typing import Any
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import StudyExperiment
+from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
 from proxysample_nas.study.experiments.evaluation import Training, TransferTraining
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.settings import Setting
+from proxysample_nas.study.grid.configuration import Setting, StudyConfiguration
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.store import StudyStore
+from proxysample_nas.study.run import StudyStore
 
 CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
 HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")

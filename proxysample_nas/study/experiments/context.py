@@ -15,11 +15,15 @@ from proxysample.data.datasets import ArrayDataset
 from proxysample.device import resolve_device
 from proxysample.experiments.experiment import Checkpoints, Context
 from proxysample_nas.data.images import LabelledImages
-from proxysample_nas.study.experiments.data import StudyData, load_study_data
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import (
+    DatasetFacts,
+    StudyData,
+    StudyFacts,
+    load_study_data,
+)
 from proxysample_nas.study.experiments.published import PublishedAccuracies
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.grid.evaluation import Transfer
 
 
 class StudyContext(Context):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,9 +14,57 @@ from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import encode_labels
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray, interleave_classes
-from proxysample_nas.data.holdout import stratified_holdout
-from proxysample_nas.data.images import LabelledImages, load_images
-from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample.records import REQUIRED, Positive, Record, one_of
+from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
+
+WHERE = "what the store knows of the data"
+
+
+@dataclass(frozen=True)
+class DatasetFacts(Record, title=WHERE):
+    """What a report has to state about a dataset.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Changes with any pixel or label.
+    n_train, n_test : int
+        Images that train, and that judge.
+    n_classes : int
+    image_shape : tuple of int
+        Height, width and channels.
+    split : {"test", "test half"}
+        Whether cells are judged on the whole test part.
+    """
+
+    fingerprint: str
+    n_train: Positive
+    n_test: Positive
+    n_classes: Positive
+    image_shape: tuple[Positive, Positive, Positive]
+    split: Annotated[str, one_of("test", "test half")]
+
+
+@dataclass(frozen=True)
+class StudyFacts(Record, title=WHERE):
+    """What is known of everything that a study reads.
+
+    Attributes
+    ----------
+    datasets : mapping of str to DatasetFacts
+        The study's dataset and those of its transfers, by name.
+    lookup_fingerprint : str or None
+        Of the file of published accuracies.
+
+    Examples
+    --------
+    >>> facts = StudyFacts({"digits": DatasetFacts("ab", 100, 360, 10, (8, 8, 1), "test")})
+    >>> StudyFacts.from_json(facts.to_json()) == facts
+    True
+    """
+
+    datasets: Mapping[str, DatasetFacts]
+    lookup_fingerprint: Annotated[str | None, REQUIRED] = None
 
 
 @dataclass(frozen=True)

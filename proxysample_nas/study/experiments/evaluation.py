@@ -30,7 +30,7 @@ from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.study.results import CellAccuracy, Findings, best_cells
 from proxysample_nas.training.evaluation import TrainingRun
 from proxysample_nas.training.trainer import CellTrainer

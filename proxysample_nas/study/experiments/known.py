@@ -8,11 +8,10 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
-from proxysample_nas.study.grid.settings import settings_of
+from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
+from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer
 
 # Parameters that decide how an experiment is run, not what comes of it.

@@ -13,12 +13,12 @@ from functools import partial
 from proxysample.experiments.experiment import Stage
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.base import Progress, StudyExperiment
+from proxysample_nas.study.experiments.data import StudyFacts
 from proxysample_nas.study.experiments.evaluation import (
     Lookup,
     Training,
     TransferTraining,
 )
-from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy, read_configuration
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search

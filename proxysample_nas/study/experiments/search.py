@@ -31,7 +31,7 @@ from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.grid.settings import Setting
+from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.study.results import Findings
 
 CONTENTS = Contents(

@@ -1,4 +1,4 @@
-"""What a study compares: datasets, samplers, ratios, searchers and how cells are judged."""
+"""What a study compares: datasets, samplers, ratios, searchers and how cells are evaluated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,12 @@ from proxysample_nas.study.grid.described import (
     make_sampler,
     make_searcher,
 )
-from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
+from proxysample_nas.study.grid.evaluation import (
+    Lookup,
+    Transfer,
+    create_augmentation,
+    create_trainer,
+)
 from proxysample_nas.training.trainer import CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
@@ -392,3 +397,40 @@ class StudyConfiguration:
 
 
 _REGISTERED = "registered in the process that sent this"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of a study: what a searcher searched on.
+
+    Attributes
+    ----------
+    searcher : Component
+    sampler : Component or None
+        None for the baseline, the full data.
+    r : float
+        1 for the baseline.
+    """
+
+    searcher: Component
+    sampler: Component | None
+    r: float
+
+    @property
+    def label(self) -> str:
+        """Words for a progress bar."""
+        data = "full data" if self.sampler is None else f"{self.sampler.label} r={self.r:g}"
+        return f"{self.searcher.name} on {data}"
+
+
+def settings_of(configuration: StudyConfiguration, n_train: int) -> list[Setting]:
+    """List what is searched, baselines first; ready indices have the one ratio that they are."""
+    settings = [Setting(searcher, None, 1.0) for searcher in configuration.searchers]
+    ratios = sorted(configuration.ratios, reverse=True)
+    settings += [
+        Setting(searcher, sampler, r)
+        for searcher in configuration.searchers
+        for sampler in configuration.samplers
+        for r in (ratios if sampler.size is None else [sampler.size / n_train])
+    ]
+    return settings

@@ -11,11 +11,11 @@ from typing import Any
 
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.experiments.data import DatasetFacts
 from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer, create_trainer
+from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row
 

@@ -1,4 +1,4 @@
-"""Other ways to judge found cells: on another dataset, or by published accuracies."""
+"""Other ways to evaluate found cells: on another dataset, or by published accuracies."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from proxysample.errors import InputError, check_names
-from proxysample.words import parse_words
-from proxysample_nas.data.augmentation import Augmentation
+from proxysample.wording import parse_words
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.training.trainer import CellTrainer
 
 
