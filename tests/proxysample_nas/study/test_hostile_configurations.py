@@ -19,7 +19,7 @@ from proxysample_nas.study.experiments.data import StudyFacts
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.report import all_documents
 
-from ..mutations import changed_values, mutations
+from ...mutations import changed_values, mutations
 from .written_store import CIFAR100, IMAGENET16, write_results
 
 CELL = Cell.filled("nor_conv_1x1", n_nodes=4)

@@ -16,7 +16,7 @@ from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet, sample_cell
-from tests.proxysample_nas.reference_supernet import (
+from tests.proxysample_nas.space.reference_supernet import (
     Pairs,
     ReferenceSupernet,
     copy_weights,

@@ -15,7 +15,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from proxysample_nas.searchers.controller import Controller
-from tests.proxysample_nas.reference_supernet import ReferenceSupernet
+from tests.proxysample_nas.space.reference_supernet import ReferenceSupernet
 
 Batch = tuple[Tensor, Tensor]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from proxysample import register
 from proxysample_nas.space.operations import OPERATIONS, Operation
-from tests.proxysample_nas.reference_supernet import separable_convolution
+from tests.proxysample_nas.space.reference_supernet import separable_convolution
 
 
 def max_pool(_channels: int, _affine: bool, _track_running_stats: bool) -> nn.Module:

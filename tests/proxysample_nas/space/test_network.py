@@ -17,7 +17,7 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellModule, CellNetwork, ResidualReduction, Skeleton
 from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.space.supernet import Supernet
-from tests.proxysample_nas.reference_supernet import ReferenceReduction
+from tests.proxysample_nas.space.reference_supernet import ReferenceReduction
 
 from .own_operations import CONVOLUTION, MAX_POOL, SEPARABLE, registered
 

@@ -21,7 +21,7 @@ from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.run import StudyStore
 
-from ..mutations import LEFT_OUT, changed_values, mutations
+from ...mutations import LEFT_OUT, changed_values, mutations
 from .written_store import write_results
 
 CELL = Cell.filled("nor_conv_1x1", n_nodes=2)

@@ -13,7 +13,7 @@ from proxysample.experiments.claims import Claims
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.study import Study
 
-from ..forked import Forked
+from ...forked import Forked
 
 RUNNER = """
 from proxysample.experiments import runner

@@ -18,7 +18,7 @@ from proxysample.data.datasets import load_dataset
 from proxysample_nas.searchers import SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-from ..forked import Forked
+from ...forked import Forked
 from .prepared import SMALL_SEARCH
 
 # So small a search may well end with a useless cell; that is not the subject here.

@@ -21,7 +21,7 @@ from proxysample.errors import InputError, ProxysampleError
 from proxysample_nas.searchers import SearchResult, create_searcher
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-from ..mutations import changed_values, mutations
+from ...mutations import changed_values, mutations
 
 SETTINGS: dict[str, Any] = {
     "n_nodes": 2,

@@ -30,7 +30,7 @@ def test_channel_statistics_are_those_of_numpy() -> None:
     np.testing.assert_allclose(Normalization.of(floats).std, measured.std, rtol=1e-6)
 
 
-CIFAR100 = Path(__file__).parents[2] / ".data" / "cifar100.npz"
+CIFAR100 = Path(__file__).parents[3] / ".data" / "cifar100.npz"
 
 
 @pytest.mark.skipif(not CIFAR100.exists(), reason="CIFAR-100 is not in .data/cifar100.npz")

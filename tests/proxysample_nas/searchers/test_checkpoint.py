@@ -18,7 +18,7 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchResult, checkpoint
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-from ..forked import Forked
+from ...forked import Forked
 from .prepared import SMALL_SEARCH
 
 # So small a search may well collapse; that is not the subject here.

@@ -10,7 +10,7 @@ from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.presets import preset
 from proxysample_nas.study.reports.results import setup_of
 
-from .written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
+from ..study.written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
 
 
 def compared(facts=HALF_OF_CIFAR100, **changed):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.proxysample_nas.reference_supernet import ReferenceSupernet
+from tests.proxysample_nas.space.reference_supernet import ReferenceSupernet
 
 Batch = tuple[Tensor, Tensor]
 

@@ -19,14 +19,14 @@ from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import DivergenceError
 
-from .prepared import SMALL_SEARCH, generator_of
-from .reference_gdas import Reference
-from .reference_supernet import (
+from ..space.reference_supernet import (
     ReferenceSupernet,
     copy_weights,
     paired_parameters,
     paired_statistics,
 )
+from .prepared import SMALL_SEARCH, generator_of
+from .reference_gdas import Reference
 
 Batch = tuple[Tensor, Tensor]
 LEARNING_RATE = 0.025

@@ -25,8 +25,8 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
 from proxysample_nas.training import CellTrainer, TrainedCell
 
-from ..mutations import changed_values, mutations
-from ..simulated_gpu import simulated_gpu
+from ...mutations import changed_values, mutations
+from ...simulated_gpu import simulated_gpu
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|")
 

@@ -12,7 +12,7 @@ import pytest
 
 from proxysample_nas.searchers.checkpoint import Checkpoint
 
-from ..forked import Forked
+from ...forked import Forked
 
 # A name space of this process's own, in which it may mount a disk of a size.
 MOUNT = """

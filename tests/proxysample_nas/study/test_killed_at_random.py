@@ -21,7 +21,7 @@ import pytest
 from proxysample_nas.study import Study
 from proxysample_nas.study.run import run_study
 
-from ..forked import forkserver
+from ...forked import forkserver
 
 SEARCHER = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=12"
 

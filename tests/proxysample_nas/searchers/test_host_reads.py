@@ -17,8 +17,8 @@ from proxysample_nas.searchers import SearchResult, create_searcher
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
-from ..real_gpu import count_waits
-from ..simulated_gpu import Kind, Record, simulated_gpu
+from ...real_gpu import count_waits
+from ...simulated_gpu import Kind, Record, simulated_gpu
 from .prepared import prepared
 
 # So small a search may well end with a useless cell; that is not the subject here.
