@@ -67,11 +67,11 @@ def study_run(
         str | None, typer.Option("--architecture-data", help="held-out, or test-half as the paper.")
     ] = None,
     channels: Annotated[
-        list[int] | None, typer.Option("--channels", help="Width of judging. Repeat.")
+        list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of judging. Repeat.")] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Of judging: paper or nas-bench-201.")
+        str | None, typer.Option("--recipe", help="Of evaluation: paper or nas-bench-201.")
     ] = None,
     train: Annotated[
         list[str] | None,
@@ -88,7 +88,7 @@ def study_run(
         list[str] | None,
         typer.Option(
             "--transfer",
-            help="Judge the best cells on another dataset too, such as cifar10:DIR,channels=16; "
+            help="Evaluate the best cells on another dataset too, such as cifar10:DIR,channels=16; "
             "none takes a preset's away. Repeat.",
         ),
     ] = None,
@@ -242,7 +242,7 @@ def _report(study: Study) -> None:
 
 
 app = typer.Typer(
-    help="Search cells on proxy datasets, and judge what was found.",
+    help="Search cells on proxy datasets, and evaluate what was found.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -344,13 +344,13 @@ def evaluate(
         typer.Option("--save-network", help="The network, as .safetensors; NAME-SEED if several."),
     ] = None,
 ) -> None:
-    """Train a cell's network from scratch on the training part and judge it on the test part."""
+    """Train a cell's network from scratch on the training part and evaluate it on the test part."""
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.training.trained import check_network_paths
     from proxysample_nas.training.trainer import CellTrainer
 
-    judged = Cell.from_string(cell)
+    evaluated = Cell.from_string(cell)
     parameters = parse_parameters(param or ())
     check_names("parameter of CellTrainer", parameters, [one.name for one in fields(CellTrainer)])
     try:
@@ -359,7 +359,9 @@ def evaluate(
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)
     splits = load_dataset(dataset)
-    result = trainer.evaluate(judged, splits.train, splits.require_test(), keep_network=bool(paths))
+    result = trainer.evaluate(
+        evaluated, splits.train, splits.require_test(), keep_network=bool(paths)
+    )
     seeds = ", ".join(
         f"{accuracy:.2f} (seed {seed})"
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)

@@ -90,7 +90,7 @@ class FoundCell:
     evaluations : dict
         Accuracy by number of channels; a width that has not been evaluated is left out.
     search : mapping
-        All that the store holds of the search: its facts, history and machine.
+        All that the store holds of the search: its info, history and machine.
     """
 
     seed: int

@@ -11,7 +11,7 @@ from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments import plan
 from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -77,7 +77,7 @@ def _begin(context: StudyContext, store: Store) -> Plan:
     return Plan(context.configuration, info, store)
 
 
-def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyFacts) -> None:
+def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:
     """Refuse data that have changed under the same name since a study's last run.
 
     What had finished on the old data would be left out of every table from then on, since

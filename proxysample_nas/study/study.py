@@ -42,7 +42,7 @@ class Study:
     """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
 
     Each sampler scores the training part once, each searcher searches on each cut and on the
-    full data, and each distinct cell is trained from scratch on the full data and judged on the
+    full data, and each distinct cell is trained from scratch on the full data and evaluated on the
     test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
     goes on where it stopped, and ends in the same table.
 

@@ -1,4 +1,4 @@
-"""Judge a cell: train its network from scratch and measure the accuracy."""
+"""Evaluate a cell: train its network from scratch and measure the accuracy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "nas-bench-201": {"learning_rate": 0.1},
     "paper-imagenet16-120": {"learning_rate": 0.1, "epochs": 400, "weight_decay": 1e-3},
 }
-"""Published ways to judge a cell, as changes to the defaults of `CellTrainer`.
+"""Published ways to evaluate a cell, as changes to the defaults of `CellTrainer`.
 
 ``"nas-bench-201"`` is Dong & Yang (2020), section 2.2. ``"paper"`` is what the authors of
 "Less is More" ran on CIFAR-100: the same but for a tenth of the learning rate.

@@ -21,7 +21,7 @@ WHERE = "what the store knows of the data"
 
 
 @dataclass(frozen=True)
-class DatasetFacts(Record, title=WHERE):
+class DatasetInfo(Record, title=WHERE):
     """What a report has to state about a dataset.
 
     Attributes
@@ -29,12 +29,12 @@ class DatasetFacts(Record, title=WHERE):
     fingerprint : str
         Changes with any pixel or label.
     n_train, n_test : int
-        Images that train, and that judge.
+        Images that train, and that evaluate.
     n_classes : int
     image_shape : tuple of int
         Height, width and channels.
     split : {"test", "test half"}
-        Whether cells are judged on the whole test part.
+        Whether cells are evaluated on the whole test part.
     """
 
     fingerprint: str
@@ -46,24 +46,24 @@ class DatasetFacts(Record, title=WHERE):
 
 
 @dataclass(frozen=True)
-class StudyFacts(Record, title=WHERE):
+class StudyInfo(Record, title=WHERE):
     """What is known of everything that a study reads.
 
     Attributes
     ----------
-    datasets : mapping of str to DatasetFacts
+    datasets : mapping of str to DatasetInfo
         The study's dataset and those of its transfers, by name.
     lookup_fingerprint : str or None
         Of the file of published accuracies.
 
     Examples
     --------
-    >>> facts = StudyFacts({"digits": DatasetFacts("ab", 100, 360, 10, (8, 8, 1), "test")})
-    >>> StudyFacts.from_json(facts.to_json()) == facts
+    >>> info = StudyInfo({"digits": DatasetInfo("ab", 100, 360, 10, (8, 8, 1), "test")})
+    >>> StudyInfo.from_json(info.to_json()) == info
     True
     """
 
-    datasets: Mapping[str, DatasetFacts]
+    datasets: Mapping[str, DatasetInfo]
     lookup_fingerprint: Annotated[str | None, REQUIRED] = None
 
 
@@ -79,14 +79,14 @@ class StudyData:
         As searchers and trainers read them, on the device.
     architecture_images : LabelledImages or None
         What trains the architecture, where the study takes it from the test part.
-    facts : DatasetFacts
+    info : DatasetInfo
     """
 
     train: ArrayDataset
     train_images: LabelledImages
     test_images: LabelledImages
     architecture_images: LabelledImages | None
-    facts: DatasetFacts
+    info: DatasetInfo
 
 
 def load_study_data(
@@ -134,16 +134,16 @@ def load_study_data(
     architecture_images = None
     if architecture_data == "test-half":
         generator = torch.Generator().manual_seed(random_state)
-        judging, architecture = stratified_holdout(test_images.labels, 0.5, generator)
+        evaluation, architecture = stratified_holdout(test_images.labels, 0.5, generator)
         architecture_images = test_images.take(architecture)
-        test_images = test_images.take(judging)
+        test_images = test_images.take(evaluation)
     height, width = train_images.image_size
     return StudyData(
         train,
         train_images,
         test_images,
         architecture_images,
-        DatasetFacts(
+        DatasetInfo(
             fingerprint=_fingerprint(train, test),
             n_train=len(train_images),
             n_test=len(test_images),

@@ -104,7 +104,7 @@ class Training(StudyExperiment):
             raise ValueError("a cell that is not found yet cannot be trained")
         data = self._data(context)
         run = self._trainer(context.configuration, context.progress).train_once(
-            self.cell, data.train_images, data.test_images, self.seed, split=data.facts.split
+            self.cell, data.train_images, data.test_images, self.seed, split=data.info.split
         )
         return Outcome(run.to_dict() | {"machine": context.machine()})
 
@@ -126,7 +126,7 @@ class Training(StudyExperiment):
 
     def counts(self, context: StudyContext) -> Counts:
         """Count the images that go through the network."""
-        info = self._data(context).facts
+        info = self._data(context).info
         return _counts(self._trainer(context.configuration, False), info.n_train, info.n_test)
 
     def trials(self, context: StudyContext) -> Sequence[Trial[Any]]:

@@ -123,27 +123,27 @@ class StudyConfiguration:
     ratios : tuple of float
         Fractions to keep, each below 1. The full data are always searched as the baseline.
     channels : tuple of int
-        Widths at which each found cell is judged.
+        Widths at which each found cell is evaluated.
     seeds : tuple of int
-        Of the trainings that judge a cell.
+        Of the trainings that evaluate a cell.
     search_seeds : tuple of int
         Each setting is searched once for each; several show how much a search varies.
     architecture_data : {"held-out", "test-half"}
         What trains the architecture: samples held out of the training data given to the search,
-        or, as in the paper's code, half of the test part. Cells are judged on what is left of
+        or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
         the test part.
     recipe : str
         See `proxysample_nas.training.trainer.RECIPES`.
     training : mapping
         Parameters of `CellTrainer` that win over the recipe.
     augmentation : mapping
-        Parameters of `Augmentation`, for searching and judging.
+        Parameters of `Augmentation`, for searching and evaluating.
     n_train : int or None
         Use only so many training images, class shares kept, drawn by `random_state`.
     random_state : int
         Seed of the samplers, and of what is drawn of the data.
     transfers : tuple of Transfer
-        Other datasets on which the best cells are judged.
+        Other datasets on which the best cells are evaluated.
     lookup : Lookup or None
         Published accuracies in place of training on the study's own dataset.
 
@@ -357,7 +357,7 @@ class StudyConfiguration:
         return self.create_searcher(component, seed).parameters_as_json()
 
     def create_trainer(self, channels: int, progress: bool = False) -> CellTrainer:
-        """Create the trainer that judges cells at one width."""
+        """Create the trainer that evaluates cells at one width."""
         return create_trainer(
             self.recipe, channels, self.seeds, self.training, self.augmentation, progress
         )

@@ -14,14 +14,14 @@ from proxysample_nas.training.trainer import CellTrainer
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """A second dataset, on which the best found cells are judged too (paper, Table 5).
+    """A second dataset, on which the best found cells are evaluated too (paper, Table 5).
 
     Attributes
     ----------
     dataset : str
         See `proxysample.data.datasets.load_dataset`; it needs a test part.
     n_best : int
-        So many cells of each group of samplers (unsupervised, supervised), those that judged
+        So many cells of each group of samplers (unsupervised, supervised), those that evaluated
         best on the study's own dataset at its widest network; the baselines' cells always.
     channels : int
         Width of the networks.
@@ -86,7 +86,7 @@ class Transfer:
         self.create_trainer((0,))
 
     def create_trainer(self, seeds: tuple[int, ...], progress: bool = False) -> CellTrainer:
-        """Create the trainer that judges cells on this dataset."""
+        """Create the trainer that evaluates cells on this dataset."""
         return create_trainer(
             self.recipe, self.channels, seeds, self.training, self.augmentation, progress
         )

@@ -17,7 +17,7 @@ from proxysample_nas.paper.comparison import (
 )
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import Progress
-from proxysample_nas.study.experiments.data import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
@@ -77,13 +77,13 @@ class StudyResults:
         return self.progress.store
 
     @property
-    def facts(self) -> StudyFacts:
+    def info(self) -> StudyInfo:
         """What is known of its data."""
         return self.progress.study.info
 
     @property
     def widest(self) -> int:
-        """The largest number of channels at which cells were judged."""
+        """The largest number of channels at which cells were evaluated."""
         return max(self.configuration.channels)
 
     @property
@@ -102,7 +102,7 @@ class StudyResults:
 
     def compare_with_paper(self, searcher: Component) -> Comparison | None:
         """Tell how one searcher's table differs from the paper's; None where it has none."""
-        return compare_with_paper(setup_of(self.configuration, self.facts, searcher))
+        return compare_with_paper(setup_of(self.configuration, self.info, searcher))
 
     def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
         """Tell how cells do on another dataset; one that was not trained there is left out."""
@@ -114,13 +114,13 @@ class StudyResults:
         return [one.label for one in self.progress.experiments(Search) if one.key not in done]
 
 
-def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Component) -> Setup:
+def setup_of(configuration: StudyConfiguration, info: StudyInfo, searcher: Component) -> Setup:
     """Gather what a searcher's table depends on, to compare it with another's.
 
     Parameters
     ----------
     configuration : StudyConfiguration
-    facts : StudyFacts
+    info : StudyInfo
     searcher : Component
         One of the study's.
 
@@ -143,7 +143,7 @@ def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Com
         for one in configuration.samplers
     }
     return Setup(
-        data=facts.datasets[configuration.dataset],
+        data=info.datasets[configuration.dataset],
         architecture_data=configuration.architecture_data,
         searcher=searcher.name,
         search=configuration.searcher_parameters(searcher),

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from proxysample_nas.paper.comparison import compare_with_paper, is_cifar100
-from proxysample_nas.study.experiments.data import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.presets import preset
 from proxysample_nas.study.reports.results import setup_of
@@ -13,7 +13,7 @@ from proxysample_nas.study.reports.results import setup_of
 from ..study.written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
 
 
-def compared(facts=HALF_OF_CIFAR100, **changed):
+def compared(info=HALF_OF_CIFAR100, **changed):
     settings = {
         "dataset": "data",
         "samplers": ["rs:protocol=paper", "tl:protocol=paper,backbone=resnet18.tv_in1k"],
@@ -22,7 +22,7 @@ def compared(facts=HALF_OF_CIFAR100, **changed):
         "architecture_data": "test-half",
     }
     configuration = StudyConfiguration.build(**(settings | changed))
-    study = StudyFacts({configuration.dataset: facts})
+    study = StudyInfo({configuration.dataset: info})
     return compare_with_paper(setup_of(configuration, study, configuration.searchers[0]))
 
 
@@ -37,7 +37,7 @@ def test_the_papers_setting_has_no_difference():
     ("changed", "differences"),
     [
         (
-            {"facts": dataclasses.replace(HALF_OF_CIFAR100, n_train=10_000)},
+            {"info": dataclasses.replace(HALF_OF_CIFAR100, n_train=10_000)},
             ["10,000 training images instead of 50,000"],
         ),
         ({"searchers": ["gdas:protocol=paper,n_nodes=4"]}, ["search n_nodes 4 instead of 5"]),
@@ -47,15 +47,15 @@ def test_the_papers_setting_has_no_difference():
             ["search space none+nor_conv_3x3 instead of nas-bench-201"],
         ),
         ({"searchers": ["gdas:protocol=paper,space=nas-bench-201"]}, []),
-        ({"recipe": "nas-bench-201"}, ["judging learning_rate 0.1 instead of 0.01"]),
-        ({"training": {"epochs": 12}}, ["judging epochs 12 instead of 200"]),
+        ({"recipe": "nas-bench-201"}, ["evaluation learning_rate 0.1 instead of 0.01"]),
+        ({"training": {"epochs": 12}}, ["evaluation epochs 12 instead of 200"]),
         ({"training": {"epochs": 200}}, []),
         (
             {"searchers": ["gdas:protocol=paper,batch_size=32"]},
             ["search batch_size 32 instead of 64"],
         ),
-        ({"training": {"batch_size": 64}}, ["judging batch_size 64 instead of 256"]),
-        ({"seeds": [777]}, ["judging seeds 777 instead of 777, 888, 999"]),
+        ({"training": {"batch_size": 64}}, ["evaluation batch_size 64 instead of 256"]),
+        ({"seeds": [777]}, ["evaluation seeds 777 instead of 777, 888, 999"]),
         # How fast and from which seed is no setting.
         ({"searchers": ["gdas:protocol=paper,progress=false"]}, []),
         ({"search_seeds": [3, 4]}, []),
@@ -67,7 +67,7 @@ def test_every_difference_is_named(changed, differences):
 
 def test_the_default_protocol_differs_in_search_and_data():
     comparison = compared(
-        facts=CIFAR100, searchers=["gdas"], samplers=["ae"], architecture_data="held-out"
+        info=CIFAR100, searchers=["gdas"], samplers=["ae"], architecture_data="held-out"
     )
     assert comparison.common == (
         "architecture data held out of the training images instead of half of the test part",
@@ -83,7 +83,7 @@ def test_rounding_is_no_difference_where_nothing_is_rounded(sampler):
 
 def test_the_paper_preset_is_the_papers_setting():
     configuration = preset("paper")
-    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    study = StudyInfo({configuration.dataset: HALF_OF_CIFAR100})
     for table, searcher in enumerate(configuration.searchers, start=1):
         comparison = compare_with_paper(setup_of(configuration, study, searcher))
         assert comparison.table == table
@@ -94,11 +94,11 @@ def test_the_paper_preset_is_the_papers_setting():
         assert all("keep=hard" in label for label in comparison.other_methods)
 
 
-def test_mirrored_images_that_are_left_out_count_for_search_and_judging():
+def test_mirrored_images_that_are_left_out_count_for_search_and_evaluation():
     common = compared(augmentation={"flip": False}).common
     assert [difference.split()[:2] for difference in common] == [
         ["search", "augmentation"],
-        ["judging", "augmentation"],
+        ["evaluation", "augmentation"],
     ]
 
 
@@ -123,7 +123,7 @@ def test_methods_that_the_paper_does_not_tabulate_are_told():
 
 def test_another_class_under_the_papers_id_is_not_the_papers_sampler():
     configuration = preset("paper")
-    study = StudyFacts({configuration.dataset: HALF_OF_CIFAR100})
+    study = StudyInfo({configuration.dataset: HALF_OF_CIFAR100})
     setup = setup_of(configuration, study, configuration.searchers[0])
     label = next(iter(setup.samplers))
     ours = dataclasses.replace(setup.samplers[label], is_built_in=False)
@@ -148,10 +148,10 @@ def test_cifar100_is_told_by_its_shape(changed, expected):
     assert is_cifar100(dataclasses.replace(CIFAR100, **changed)) is expected
 
 
-@pytest.mark.parametrize("facts", [DIGITS, IMAGENET16])
-def test_other_data_are_not_compared(facts):
-    assert compared(facts=facts) is None
+@pytest.mark.parametrize("info", [DIGITS, IMAGENET16])
+def test_other_data_are_not_compared(info):
+    assert compared(info=info) is None
 
 
 def test_random_search_is_not_in_the_paper():
-    assert compared(facts=CIFAR100, searchers=["random"]) is None
+    assert compared(info=CIFAR100, searchers=["random"]) is None

@@ -87,7 +87,7 @@ def test_a_fresh_seed_is_kept(digits: Any, tmp_path: Path) -> None:
     path = tmp_path / "fresh.safetensors"
     result = search(digits, path, epochs=1, random_state=None)
     assert search(digits, path, epochs=1, random_state=None) == result
-    assert Checkpoint.load(path).seed == result.facts.seed
+    assert Checkpoint.load(path).seed == result.info.seed
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
         order=order, epochs=4, channels=4, learning_rate=0.1, architecture_learning_rate=0.01
     )
     result = searcher.search(Subset(digits.train, range(601)))
-    facts = result.facts
-    assert facts.searcher == f"darts-v{order}"
-    assert (facts.n_weight_samples, facts.n_architecture_samples) == (301, 300)
-    assert facts.architecture_source == "held out"
-    assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
-    assert facts.steps_per_epoch == math.ceil(301 / 32)
+    info = result.info
+    assert info.searcher == f"darts-v{order}"
+    assert (info.n_weight_samples, info.n_architecture_samples) == (301, 300)
+    assert info.architecture_source == "held out"
+    assert (info.n_classes, info.image_shape, info.seed) == (10, (1, 8, 8), 0)
+    assert info.steps_per_epoch == math.ceil(301 / 32)
     assert result.n_steps == 4 * 10
     assert len(result.history) == 4
     for record in result.history:

@@ -103,7 +103,7 @@ def test_a_search_that_never_meets_its_rules_keeps_its_bits(name: str, proxy: An
     watched = small(name, stop_at_skips=4, stop_when_stable=4).search(proxy)
     assert without_times(watched.history) == without_times(plain.history)
     assert len(watched.history) == 4
-    assert watched.facts.stopped_early is None
+    assert watched.info.stopped_early is None
 
 
 @every_gradient_searcher
@@ -113,8 +113,8 @@ def test_a_search_ends_when_its_ranking_is_stable(name: str, proxy: Any) -> None
     stopped = small(name, **frozen, stop_when_stable=2).search(proxy)
     assert without_times(stopped.history) == without_times(whole.history[:3])
     assert stopped.cell == whole.history[2].cell
-    assert stopped.n_steps == 3 * stopped.facts.steps_per_epoch
-    assert "after epoch 3, 2 epochs" in str(stopped.facts.stopped_early)
+    assert stopped.n_steps == 3 * stopped.info.steps_per_epoch
+    assert "after epoch 3, 2 epochs" in str(stopped.info.stopped_early)
     assert SearchResult.from_dict(json.loads(json.dumps(stopped.to_dict()))) == stopped
 
 
@@ -130,7 +130,7 @@ def test_a_search_that_stopped_does_not_go_on(
     path = tmp_path / "search.safetensors"
     result = small(name, stop_at_skips=3).search(proxy, checkpoint=path)
     assert len(result.history) == 1
-    assert "after epoch 1, 3 of 3 edges are skip" in str(result.facts.stopped_early)
+    assert "after epoch 1, 3 of 3 edges are skip" in str(result.info.stopped_early)
 
     def no_step(*args: Any, **options: Any) -> None:
         raise AssertionError("a step was taken")
@@ -145,7 +145,7 @@ def test_a_search_that_stopped_does_not_go_on(
 def test_the_last_epoch_stops_nothing_early(proxy: Any) -> None:
     result = small("darts-v1", architecture_learning_rate=0.0, stop_when_stable=3).search(proxy)
     assert len(result.history) == 4
-    assert result.facts.stopped_early is None
+    assert result.info.stopped_early is None
 
 
 @pytest.mark.parametrize("name", ["stop_at_skips", "stop_when_stable"])

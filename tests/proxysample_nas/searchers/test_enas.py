@@ -1,4 +1,4 @@
-"""The updates of ENAS against plain ones, what judges a cell, and whole searches."""
+"""The updates of ENAS against plain ones, what evaluates a cell, and whole searches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxysample_nas.searchers import (
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.enas_updates import (
     ControllerState,
-    judge,
+    evaluate,
     measuring,
     update_controller,
     update_shared_weights,
@@ -145,22 +145,22 @@ def spoil_statistics(supernet: Supernet) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "reads"), [("default", False), ("paper", True)])
-def test_what_normalises_a_cell_that_is_judged(protocol: str, reads: bool) -> None:
+def test_what_normalises_a_cell_that_is_evaluated(protocol: str, reads: bool) -> None:
     state, _ = small_state()
     [batch] = batches(1)
     operations = [3, 1, 2, 4, 1, 3]
 
-    def judged() -> float:
+    def evaluated() -> float:
         with measuring(state.supernet, protocol):
-            return float(judge(state.supernet, batch, operations)[0])
+            return float(evaluate(state.supernet, batch, operations)[0])
 
     before = [buffer.clone() for buffer in state.supernet.buffers()]
-    first = judged()
+    first = evaluated()
     for buffer, value in zip(state.supernet.buffers(), before, strict=True):
         assert torch.equal(buffer, value)
     assert state.supernet.training
     spoil_statistics(state.supernet)
-    assert (judged() != first) == reads
+    assert (evaluated() != first) == reads
 
 
 def small_search(**changes: Any) -> ENAS:
@@ -176,7 +176,7 @@ def test_the_learning_rate_oscillates(proxy: Any) -> None:
 
 
 def rewarding(operation: str) -> Any:
-    """Make a judge by whom the share of an operation among the edges is the accuracy."""
+    """Make an evaluation in which the share of an operation among the edges is the accuracy."""
 
     def stand_in(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
         share = Cell.from_indices(operations).operations.count(operation) / len(operations)
@@ -189,8 +189,8 @@ def rewarding(operation: str) -> Any:
 def test_the_controller_learns_what_is_rewarded(
     proxy: Any, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    monkeypatch.setattr(enas_updates, "judge", rewarding("avg_pool_3x3"))
-    monkeypatch.setattr(enas, "judge", rewarding("avg_pool_3x3"))
+    monkeypatch.setattr(enas_updates, "evaluate", rewarding("avg_pool_3x3"))
+    monkeypatch.setattr(enas, "evaluate", rewarding("avg_pool_3x3"))
     searcher = small_search(
         protocol=protocol, controller_updates=15, controller_samples=10, epochs=3,
         controller_learning_rate=0.03, batch_size=64,
@@ -215,7 +215,7 @@ def test_the_history_tells_of_the_sampled_cells(
         n_samples = len(batch[1])
         return torch.tensor([2.0 * n_samples, next(right) * n_samples], dtype=torch.float64)
 
-    monkeypatch.setattr(enas_updates, "judge", stand_in)
+    monkeypatch.setattr(enas_updates, "evaluate", stand_in)
     result = small_search(epochs=1, entropy_weight=0.0, baseline_decay=0.5).search(proxy)
     [record] = result.history
     assert record.architecture_loss == pytest.approx(2.0)
@@ -253,21 +253,21 @@ def test_the_authors_baseline_is_carried_from_epoch_to_epoch(
 def test_the_final_choice_judges_on_all_architecture_data(
     proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: list[Sequence[int]] = []
+    evaluated: list[Sequence[int]] = []
 
     def record(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
-        judged.append(operations)
-        return judge(supernet, batch, operations)
+        evaluated.append(operations)
+        return evaluate(supernet, batch, operations)
 
-    monkeypatch.setattr(enas, "judge", record)
+    monkeypatch.setattr(enas, "evaluate", record)
     result = small_search(n_candidates=30, epochs=1).search(proxy)
     selection = result.final_choice
     assert selection is not None
     assert {one.n_samples for one in selection.candidates} == {100}
     cells = [one.cell for one in selection.candidates]
-    # Of 125 cells some of 30 samples come twice; they are judged once.
+    # Of 125 cells some of 30 samples come twice; they are evaluated once.
     assert len(set(cells)) == len(cells) < 30
-    assert judged == [cell.indices for cell in cells for _ in range(4)]
+    assert evaluated == [cell.indices for cell in cells for _ in range(4)]
     best = max(one.accuracy for one in selection.candidates)
     assert result.cell == next(one.cell for one in selection.candidates if one.accuracy == best)
     assert result.seconds > sum(record.seconds for record in result.history)
@@ -287,9 +287,9 @@ def test_candidates_are_not_augmented_in_the_default(
 
     def record(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
         seen.append(batch[0])
-        return judge(supernet, batch, operations)
+        return evaluate(supernet, batch, operations)
 
-    monkeypatch.setattr(enas, "judge", record)
+    monkeypatch.setattr(enas, "evaluate", record)
     small_search(n_candidates=2, epochs=1, random_state=1).search(proxy, proxy)
     whole = torch.cat(seen[:7])
     assert whole.shape == (200, 1, 8, 8)
@@ -307,7 +307,7 @@ def test_shared_weights_learn(digits: Any) -> None:
 
 
 def test_a_collapse_is_warned_of_at_the_end(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enas, "judge", rewarding("skip_connect"))
+    monkeypatch.setattr(enas, "evaluate", rewarding("skip_connect"))
     with pytest.warns(SearchCollapseWarning, match="after epoch 2, 3 of 3 edges") as caught:
         small_search(n_candidates=500).search(proxy)
     assert len(caught) == 1
@@ -317,7 +317,7 @@ def test_a_collapse_is_warned_of_at_the_end(proxy: Any, monkeypatch: pytest.Monk
 def test_the_warning_names_the_cure_of_the_paper_s_protocol(
     digits: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enas, "judge", rewarding("skip_connect"))
+    monkeypatch.setattr(enas, "evaluate", rewarding("skip_connect"))
     with pytest.warns(SearchCollapseWarning, match="Remedies .*: track_running_stats=False, few"):
         small_search(n_candidates=500, protocol="paper").search(proxy, digits.test)
 

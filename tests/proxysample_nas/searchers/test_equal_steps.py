@@ -107,7 +107,7 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 @every_weight_sharing_searcher
 def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: Any) -> None:
     plain = small(name).search(proxy)
-    assert plain.facts.steps_per_epoch == 5
+    assert plain.info.steps_per_epoch == 5
     told = small(name, steps_per_epoch=5).search(proxy)
     assert without_times(told.history) == without_times(plain.history)
 
@@ -115,8 +115,8 @@ def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: An
 @every_weight_sharing_searcher
 def test_a_search_makes_and_tells_that_many_updates(name: str, proxy: Any) -> None:
     result = small(name, steps_per_epoch=13).search(proxy)
-    assert result.facts.steps_per_epoch == 13
-    assert result.facts.n_weight_samples == 100
+    assert result.info.steps_per_epoch == 13
+    assert result.info.n_weight_samples == 100
     assert result.n_steps == 26
 
 

@@ -84,9 +84,9 @@ def test_a_class_that_the_proxy_lacks_is_known(name: str, digits: Any) -> None:
     targets = np.asarray(digits.train.targets)
     without_nine = Subset(digits.train, np.flatnonzero(targets != 9)[:100].tolist())
     searcher = small(name, epochs=1)
-    assert searcher.search(without_nine).facts.n_classes == 9
-    assert searcher.search(without_nine, digits.test).facts.n_classes == 10
-    assert searcher.search(without_nine, classes=range(10)).facts.n_classes == 10
+    assert searcher.search(without_nine).info.n_classes == 9
+    assert searcher.search(without_nine, digits.test).info.n_classes == 10
+    assert searcher.search(without_nine, classes=range(10)).info.n_classes == 10
 
 
 @pytest.mark.parametrize("check", searcher_checks(), ids=lambda check: check.__name__)

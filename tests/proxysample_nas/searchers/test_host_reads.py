@@ -1,4 +1,4 @@
-"""Searching and judging do not wait for a GPU at every step, and run on one at all."""
+"""Searching and evaluation do not wait for a GPU at every step, and run on one at all."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_search_on_the_gpu_finds_what_one_on_the_cpu_finds(
     name, own = SEARCHES[search]
     on_gpu, _ = simulated(search, 2 * N_STEPS)
     on_cpu = run_search(digits, name, 2 * N_STEPS, device="cpu", **own)
-    assert on_gpu.facts.device == "cuda:0"
+    assert on_gpu.info.device == "cuda:0"
     assert on_gpu.cell == on_cpu.cell
     for told, expected in zip(on_gpu.history, on_cpu.history, strict=True):
         # Pooling takes another kernel there.

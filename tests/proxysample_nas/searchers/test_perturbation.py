@@ -222,7 +222,7 @@ def test_a_search_keeps_its_history_and_tells_of_the_choice(
     for one in result.final_choice.decisions:
         assert result.cell.operations[one.edge] == one.operation
     # Two epochs, and two after either of the first two edges.
-    assert result.n_steps == (2 + 2 * 2) * result.facts.steps_per_epoch
+    assert result.n_steps == (2 + 2 * 2) * result.info.steps_per_epoch
     assert result.seconds > sum(record.seconds for record in result.history)
     assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 

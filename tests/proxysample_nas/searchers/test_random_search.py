@@ -1,4 +1,4 @@
-"""Cells are drawn uniformly and judged as a trainer judges them."""
+"""Cells are drawn uniformly and evaluated as a trainer evaluates them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def small_search(**changes: Any) -> RandomSearch:
     return RandomSearch(**(SMALL_SEARCH | {"n_samples": 3} | changes))
 
 
-def test_cells_are_judged_as_a_trainer_judges_them(proxy: Any) -> None:
+def test_cells_are_evaluated_as_a_trainer_evaluates_them(proxy: Any) -> None:
     result = small_search().search(proxy)
     data = prepared(proxy)
     trainer = CellTrainer(
@@ -94,11 +94,11 @@ def test_cells_are_judged_as_a_trainer_judges_them(proxy: Any) -> None:
             run.train_accuracy,
         )
         assert record.architecture_loss is None
-    assert result.facts.steps_per_epoch == 2 * math.ceil(100 / 32)
+    assert result.info.steps_per_epoch == 2 * math.ceil(100 / 32)
     assert len(set(seeds)) == 3
 
 
-def judged_by(monkeypatch: pytest.MonkeyPatch, accuracies: dict[str, float]) -> None:
+def evaluated_by(monkeypatch: pytest.MonkeyPatch, accuracies: dict[str, float]) -> None:
     """Have the trainer report given accuracies for cells of one edge."""
     original = CellTrainer.train_once
 
@@ -112,7 +112,7 @@ def judged_by(monkeypatch: pytest.MonkeyPatch, accuracies: dict[str, float]) -> 
 def test_the_most_accurate_cell_wins_and_is_no_collapse(
     proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged_by(
+    evaluated_by(
         monkeypatch,
         {"skip_connect": 60.0, "nor_conv_1x1": 50.0, "nor_conv_3x3": 40.0, "avg_pool_3x3": 30.0},
     )
@@ -125,7 +125,7 @@ def test_the_most_accurate_cell_wins_and_is_no_collapse(
 
 
 def test_the_first_of_equals_wins(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged_by(
+    evaluated_by(
         monkeypatch, dict.fromkeys(("skip_connect", "nor_conv_1x1", "nor_conv_3x3"), 50.0)
         | {"avg_pool_3x3": 50.0},
     )  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_disconnected_cell_is_drawn_only_on_demand(
     proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-    judged_by(monkeypatch, dict.fromkeys(names, 10.0) | {"none": 20.0})
+    evaluated_by(monkeypatch, dict.fromkeys(names, 10.0) | {"none": 20.0})
     with pytest.warns(SearchCollapseWarning, match="no path from its input"):
         result = small_search(n_nodes=2, n_samples=5, epochs=1, connected_only=False).search(proxy)
     assert result.cell == Cell(("none",))

@@ -19,7 +19,7 @@ from proxysample_nas.searchers import (
     DARTS,
     EpochRecord,
     SearchCollapseWarning,
-    SearchFacts,
+    SearchInfo,
     SearchResult,
     create_searcher,
     list_searchers,
@@ -104,10 +104,8 @@ def result_of_two_epochs() -> SearchResult:
         EpochRecord(epoch, cell, rows, 0.1 / (epoch + 1), 2 / 3, 50.0, 1.1, 100 / 3, 1.25)
         for epoch, cell in enumerate(cells)
     )
-    facts = SearchFacts(
-        "darts-v1", {"epochs": 2}, 7, 70, 30, "held out", 10, (3, 32, 32), 18, "cpu"
-    )
-    return SearchResult(history, facts)
+    info = SearchInfo("darts-v1", {"epochs": 2}, 7, 70, 30, "held out", 10, (3, 32, 32), 18, "cpu")
+    return SearchResult(history, info)
 
 
 def test_the_result_is_that_of_the_last_epoch() -> None:

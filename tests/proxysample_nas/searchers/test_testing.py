@@ -194,7 +194,7 @@ class Lying(Guess):
         result = super().search(*given, **named)
         if self.random_state is not None:
             return result
-        return replace(result, facts=replace(result.facts, seed=result.facts.seed + 1))
+        return replace(result, info=replace(result.info, seed=result.info.seed + 1))
 
 
 class Miscounting(Guess):
@@ -238,7 +238,7 @@ class Ordering(Guess):
         result = super().search(train, validation, y, **named)
         if y is None:
             return result
-        return replace(result, facts=replace(result.facts, n_classes=1))
+        return replace(result, info=replace(result.info, n_classes=1))
 
 
 class Loud(Guess):

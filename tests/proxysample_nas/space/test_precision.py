@@ -121,7 +121,7 @@ def test_every_supernet_is_searched_in_bfloat16(name):
     losses = [result.history[0].train_loss for result in results]
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
-    assert results[1].facts.parameters["precision"] == "bfloat16"
+    assert results[1].info.parameters["precision"] == "bfloat16"
 
 
 def test_a_trainer_trains_in_bfloat16():

@@ -16,7 +16,7 @@ from .written_store import CIFAR100, HALF_OF_CIFAR100, write_results
 CONVOLUTION = Cell.filled("nor_conv_3x3", n_nodes=5)
 SKIPS = Cell.filled("skip_connect", n_nodes=5)
 PAPERS = {
-    "facts": HALF_OF_CIFAR100,
+    "info": HALF_OF_CIFAR100,
     "architecture_data": "test-half",
     "searchers": ["darts-v1:protocol=paper"],
     "samplers": ["cc-or:protocol=paper", "km-or:protocol=paper"],
@@ -90,11 +90,15 @@ def test_several_searches_are_a_distribution(tmp_path):
     assert per_search[1]["cell"] == str(SKIPS)
     (line, _) = csv.DictReader(io.StringIO(documents["table-gdas-distribution.csv"]))
     assert float(line["std_c16"]) == pytest.approx(30.924, abs=1e-3)
-    assert (line["lowest_c16"], line["highest_c16"], line["n_judged_c16"]) == ("20.0", "75.0", "3")
+    assert (line["lowest_c16"], line["highest_c16"], line["n_evaluated_c16"]) == (
+        "20.0",
+        "75.0",
+        "3",
+    )
     assert (line["n_searches"], line["n_parameter_free"]) == ("3", "1")
 
 
-def test_a_search_whose_cell_is_not_judged_yet_is_not_counted(tmp_path):
+def test_a_search_whose_cell_is_not_evaluated_yet_is_not_counted(tmp_path):
     results = write_results(
         tmp_path,
         lambda setting, seed: ((CONVOLUTION, SKIPS)[seed], 1.0),
@@ -140,7 +144,7 @@ def test_the_papers_own_mark_of_the_local_optimum_is_kept(tmp_path):
 
 
 def test_numbers_of_another_protocol_are_called_so(tmp_path):
-    results = one_search(tmp_path, facts=CIFAR100, searchers=["darts-v1:n_nodes=4,epochs=10"])
+    results = one_search(tmp_path, info=CIFAR100, searchers=["darts-v1:n_nodes=4,epochs=10"])
     (searcher,) = results.configuration.searchers
     table = accuracy_table(results, searcher)
     assert lines(table, "paper's A (other protocol), C=16")[0] == ("32.6 ± 0.7",)
@@ -149,7 +153,7 @@ def test_numbers_of_another_protocol_are_called_so(tmp_path):
         assert words in table.notes[0]
 
 
-@pytest.mark.parametrize("changed", [{}, {"facts": CIFAR100, "searchers": ["random"]}])
+@pytest.mark.parametrize("changed", [{}, {"info": CIFAR100, "searchers": ["random"]}])
 def test_other_data_and_searchers_have_no_papers_numbers(tmp_path, changed):
     results = one_search(tmp_path, **changed)
     (searcher,) = results.configuration.searchers

@@ -31,7 +31,7 @@ from proxysample.testing import small_digits
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.searchers import DARTS, GDAS, RandomSearch
 from proxysample_nas.study import Component, Study, StudyConfiguration
-from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.run import StudyStore
@@ -299,7 +299,7 @@ def test_a_study_runs_with_all_that_can_be_given(study, picked):
     search = next(
         one
         for one in Plan(
-            study.configuration, StudyFacts.from_json(study.store.info("facts")), study.store
+            study.configuration, StudyInfo.from_json(study.store.info("facts")), study.store
         )
         .stage("search")
         .experiments
@@ -481,7 +481,7 @@ def test_old_configurations_are_read_and_written_as_they_were(tiny_settings):
         {"name": "rs", "parameters": {}},
     ]
     assert written["searchers"][0].keys() == {"name", "parameters"}
-    info = StudyFacts({"digits": DatasetFacts("ab", 120, 360, 10, (8, 8, 1), "test")})
+    info = StudyInfo({"digits": DatasetInfo("ab", 120, 360, 10, (8, 8, 1), "test")})
     study = KnownStudy(configuration, info)
     # Of all parameters, as before there was anything but ids.
     assert study.sampler_parameters(Component("rs")) == {"protocol": "default", "random_state": 0}

@@ -201,7 +201,7 @@ def test_a_search_takes_about_as_long_as_estimated(context, name):
     data = context.data
     rates = time_trial(search_trial(searcher, data), seconds=1.0)
     result = searcher.search(data.train_images)
-    sizes = result.facts.n_weight_samples, result.facts.n_architecture_samples
+    sizes = result.info.n_weight_samples, result.info.n_architecture_samples
     estimated = rates.estimate(searcher.work(*sizes))
     # Other processes may take the machine away for a while; a wrong count is off by more.
     assert estimated / 4 < result.seconds < estimated * 4

@@ -15,7 +15,7 @@ import pytest
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.data import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.report import all_documents
 
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
         tmp_path,
         lambda *_: (CELL, 3.0),
         lambda *_: [70.0, 71.0],
-        facts=CIFAR100,
+        info=CIFAR100,
         transfer_facts={"imagenet16-120:data": IMAGENET16},
         transferred=lambda _: [40.0, 41.0],
         **SETTINGS | small,
@@ -123,14 +123,14 @@ def test_a_changed_configuration_is_read_or_refused(settings: dict[str, Any]) ->
 
 def test_changed_facts_are_read_or_refused(folder: Path) -> None:
     text = fact(folder, "facts")
-    assert StudyFacts.from_json(text).to_json() == text
+    assert StudyInfo.from_json(text).to_json() == text
     texts = texts_like(text)
-    assert 50 < len(readable(StudyFacts.from_json, texts)) < len(texts) / 3
+    assert 50 < len(readable(StudyInfo.from_json, texts)) < len(texts) / 3
 
 
 @pytest.mark.parametrize(
     ("name", "read"),
-    [("configuration", StudyConfiguration.from_json), ("facts", StudyFacts.from_json)],
+    [("configuration", StudyConfiguration.from_json), ("facts", StudyInfo.from_json)],
 )
 def test_a_folder_with_changed_facts_is_reported_or_refused(
     folder: Path, name: str, read: Callable[[str], Any]
@@ -196,6 +196,6 @@ def test_each_thing_that_is_wrong_with_facts_is_named(
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", "3", "{", '{"a": 1'])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
-    for read in (StudyConfiguration.from_json, StudyFacts.from_json):
+    for read in (StudyConfiguration.from_json, StudyInfo.from_json):
         with pytest.raises(InputError, match="is damaged"):
             read(text)

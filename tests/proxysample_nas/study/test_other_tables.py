@@ -1,4 +1,4 @@
-"""Break-even, and cells judged on other datasets (Table 5)."""
+"""Break-even, and cells evaluated on other datasets (Table 5)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def transferred(tmp_path):
         tmp_path,
         lambda setting, seed: (CELLS[setting.r], 1.0),
         lambda cell, channels: [ACCURACIES[cell], ACCURACIES[cell] + 2],
-        facts=CIFAR100,
+        info=CIFAR100,
         transfer_facts={"other": IMAGENET16},
         transferred=lambda cell: [ACCURACIES[cell] / 2],
         searchers=[GDAS],
@@ -168,6 +168,6 @@ def test_the_papers_table_5_is_a_table_of_its_own(transferred):
 
 
 def test_the_papers_table_5_needs_its_datasets(tmp_path):
-    results = timed(tmp_path, dict.fromkeys(CELLS, 1.0), 1.0, facts=CIFAR100)
+    results = timed(tmp_path, dict.fromkeys(CELLS, 1.0), 1.0, info=CIFAR100)
     assert transfer_table(results) is None
     assert papers_transfer_table(results) is None

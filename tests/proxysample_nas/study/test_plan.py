@@ -7,7 +7,7 @@ from typing import Any
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Lookup, Transfer
-from proxysample_nas.study.experiments.data import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.plan import Plan
 
 from .written_store import DIGITS, IMAGENET16, write_results
@@ -82,7 +82,7 @@ def test_every_kind_keeps_the_keys_that_stores_were_written_with(tmp_path: Path)
         transfer_facts={"other": IMAGENET16},
         **settings(),
     )
-    assert keys(Plan(results.configuration, results.facts, results.store)) == KEYS
+    assert keys(Plan(results.configuration, results.info, results.store)) == KEYS
 
 
 def test_published_accuracies_keep_their_keys(tmp_path: Path) -> None:
@@ -93,5 +93,5 @@ def test_published_accuracies_keep_their_keys(tmp_path: Path) -> None:
         searchers=["random:n_samples=3,n_nodes=4"],
         lookup=Lookup(path="published.csv", dataset="cifar100"),
     )
-    known = StudyFacts({"data": DIGITS}, "f" * 32)
+    known = StudyInfo({"data": DIGITS}, "f" * 32)
     assert keys(Plan(results.configuration, known, results.store)) == KEYS_OF_A_LOOKUP

@@ -23,7 +23,7 @@ def notes(folder, **settings):
     return results, " ".join(protocol_notes(results, results.configuration.searchers[0]))
 
 
-def test_a_table_states_data_search_machine_judging_and_cost(tmp_path):
+def test_a_table_states_data_search_machine_evaluation_and_cost(tmp_path):
     _, text = notes(tmp_path)
     for words in (
         "data, 1,437 training and 360 test images, fingerprint d1d1d1d1d1d1.",
@@ -34,7 +34,7 @@ def test_a_table_states_data_search_machine_judging_and_cost(tmp_path):
         "200 epochs, batches of 256, learning rate 0.01 (recipe 'paper' with nothing changed)",
         "mean ± sample standard deviation over seeds 7, 8",
         # Two searches, one cell that both found.
-        "2.0 s scoring, 4.0 s searching, 6.0 s judging 2 trainings",
+        "2.0 s scoring, 4.0 s searching, 6.0 s evaluating 2 trainings",
         "One search per row",
     ):
         assert words in text, words
@@ -55,7 +55,7 @@ def test_whether_less_data_also_means_fewer_updates_is_said(tmp_path, searcher, 
 def test_the_papers_split_is_named(tmp_path):
     results, text = notes(
         tmp_path,
-        facts=HALF_OF_CIFAR100,
+        info=HALF_OF_CIFAR100,
         architecture_data="test-half",
         searchers=["gdas:n_nodes=4,protocol=paper"],
     )
@@ -67,7 +67,7 @@ def test_the_papers_split_is_named(tmp_path):
 def test_what_was_changed_of_a_search_is_named(tmp_path):
     _, text = notes(
         tmp_path,
-        facts=HALF_OF_CIFAR100,
+        info=HALF_OF_CIFAR100,
         architecture_data="test-half",
         searchers=["gdas:n_nodes=4,protocol=paper,learning_rate=0.05"],
         augmentation={"flip": False},
@@ -88,7 +88,7 @@ def test_published_accuracies_have_no_spread_over_trainings(tmp_path, seeds):
         tmp_path, search_seeds=seeds, lookup={"path": "published.csv", "dataset": "cifar100"}
     )
     text += " ".join([*what_was_run(results), *reading_rules(results)])
-    assert "judged at C = 16 by the published accuracies of cifar100." in text
+    assert "evaluated at C = 16 by the published accuracies of cifar100." in text
     for words in ("seeds that train", "over its trainings", "over the trainings", "seeds 7"):
         assert words not in text, words
 
@@ -110,7 +110,7 @@ def test_searches_on_several_machines_call_for_caution():
 def test_the_summary_names_everything_that_was_compared(tmp_path):
     results, _ = notes(
         tmp_path,
-        facts=CIFAR100,
+        info=CIFAR100,
         samplers=["rs", "km-or:n_clusters=50"],
         ratios=[0.5, 0.25],
         search_seeds=[3],
@@ -121,7 +121,7 @@ def test_the_summary_names_everything_that_was_compared(tmp_path):
         "RS, KM-OR (n_clusters=50)",
         "r = 0.5, 0.25",
         "GDAS (n_nodes=4)",
-        "Searched from seed 3; judged at C = 16 from seeds 7, 8",
+        "Searched from seed 3; evaluated at C = 16 from seeds 7, 8",
     ):
         assert words in text
     assert not any("none of its tables fits" in rule for rule in reading_rules(results))

@@ -35,7 +35,7 @@ def one_search_beside_the_paper(folder):
         folder,
         found,
         lambda cell, channels: [60.0, 61.0, 65.0] if cell == CONVOLUTION else [15.0 + channels],
-        facts=HALF_OF_CIFAR100,
+        info=HALF_OF_CIFAR100,
         architecture_data="test-half",
         searchers=["darts-v1:n_nodes=4,protocol=paper", "gdas:n_nodes=4"],
         samplers=["cc-or:protocol=paper", "km-or:protocol=paper", "ae:protocol=paper,keep=hard"],
@@ -45,7 +45,7 @@ def one_search_beside_the_paper(folder):
 
 
 def several_searches(folder):
-    """Not every found cell is judged yet, and not every search has ended."""
+    """Not every found cell is evaluated yet, and not every search has ended."""
     cells = (CONVOLUTION, SKIPS, SMALL)
     means = {CONVOLUTION: [70.0, 74.0], SKIPS: [20.0], SMALL: []}
 
@@ -71,7 +71,7 @@ def other_datasets(folder):
         folder,
         lambda setting, seed: (cells[setting.r], {1.0: 100.0, 0.5: 60.0, 0.25: 101.0}[setting.r]),
         lambda cell, channels: [accuracies[cell], accuracies[cell] + 2],
-        facts=CIFAR100,
+        info=CIFAR100,
         transfer_facts={"other": IMAGENET16},
         transferred=lambda cell: [accuracies[cell] / 2],
         searchers=["gdas:n_nodes=4"],
@@ -168,7 +168,7 @@ def test_the_published_csv_files_are_what_their_results_give(tmp_path):
         look_up,
         lambda cell, channels: [accuracies[cell]],
         scoring_seconds=lambda sampler: scoring[sampler.label],
-        facts=CIFAR100,
+        info=CIFAR100,
         searchers=[words_of(label) for label in dict.fromkeys(one["searcher"] for one in records)],
         samplers=[words_of(label) for label in scoring if label != "Full DS"],
         ratios=sorted({r for *_, r, _ in found} - {1.0}),

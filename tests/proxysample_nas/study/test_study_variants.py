@@ -99,7 +99,7 @@ def test_halves_of_the_test_part_are_apart():
     assert sorted(map(bytes, together)) == sorted(map(bytes, expected))
 
 
-def test_the_best_cells_are_judged_on_another_dataset(tmp_path, other_digits):
+def test_the_best_cells_are_evaluated_on_another_dataset(tmp_path, other_digits):
     transfer = Transfer(
         dataset=other_digits,
         n_best=1,
@@ -117,9 +117,9 @@ def test_the_best_cells_are_judged_on_another_dataset(tmp_path, other_digits):
     expected = {cell for _, cell in best.pop("Baseline")}
     expected |= {max(members, key=lambda member: member[0])[1] for members in best.values()}
     cells = list({one.cell for row in rows for one in row.found})
-    judged = study.results().transferred(transfer, cells)
-    assert set(judged) == expected
-    for accuracy in judged.values():
+    evaluated = study.results().transferred(transfer, cells)
+    assert set(evaluated) == expected
+    for accuracy in evaluated.values():
         (run,) = accuracy.runs
         assert (run.n_train, run.n_test, run.split) == (100, 360, "test")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import StudyExperiment
-from proxysample_nas.study.experiments.data import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.evaluation import Training, TransferTraining
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
@@ -19,10 +19,10 @@ from proxysample_nas.study.grid.configuration import Setting, StudyConfiguration
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.run import StudyStore
 
-CIFAR100 = DatasetFacts("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
-HALF_OF_CIFAR100 = DatasetFacts("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
-IMAGENET16 = DatasetFacts("e1" * 16, 151_700, 6_000, 120, (16, 16, 3), "test")
-DIGITS = DatasetFacts("d1" * 16, 1_437, 360, 10, (8, 8, 1), "test")
+CIFAR100 = DatasetInfo("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
+HALF_OF_CIFAR100 = DatasetInfo("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
+IMAGENET16 = DatasetInfo("e1" * 16, 151_700, 6_000, 120, (16, 16, 3), "test")
+DIGITS = DatasetInfo("d1" * 16, 1_437, 360, 10, (8, 8, 1), "test")
 MACHINE = {
     "processor": "a processor",
     "n_cores": 2,
@@ -41,8 +41,8 @@ def write_results(
     found: Callable[[Setting, int], Found | None],
     accuracies: Callable[[Cell, int], list[float]],
     *,
-    facts: DatasetFacts = DIGITS,
-    transfer_facts: Mapping[str, DatasetFacts] | None = None,
+    info: DatasetInfo = DIGITS,
+    transfer_facts: Mapping[str, DatasetInfo] | None = None,
     transferred: Callable[[Cell], list[float]] = lambda cell: [],
     scoring_seconds: float | Callable[[Component], float] = 2.0,
     **settings: Any,
@@ -51,8 +51,8 @@ def write_results(
     configuration = StudyConfiguration.build(
         **({"dataset": "data", "samplers": ["rs"], "ratios": [0.5]} | settings)
     )
-    datasets = {configuration.dataset: facts, **(transfer_facts or {})}
-    info = StudyFacts(datasets)
+    datasets = {configuration.dataset: info, **(transfer_facts or {})}
+    info = StudyInfo(datasets)
     study = KnownStudy(configuration, info)
     store = StudyStore(folder / "study.sqlite")
     store.set_info("configuration", configuration.to_json())
@@ -70,11 +70,11 @@ def write_results(
         if one is not None:
             cells[one[0]] = None
             search = Search.of(study, setting, seed)
-            put(search, _search(setting, search.specification, facts, *one))
+            put(search, _search(setting, search.specification, info, *one))
     for cell, channels in product(cells, configuration.channels):
         values = accuracies(cell, channels)
         for seed, value in zip(configuration.seeds, values, strict=False):
-            put(Training.of(study, cell, channels, seed), _training(cell, seed, value, facts))
+            put(Training.of(study, cell, channels, seed), _training(cell, seed, value, info))
     for transfer, cell in product(configuration.transfers, cells):
         elsewhere = datasets[transfer.dataset]
         for seed, value in zip(configuration.seeds, transferred(cell), strict=False):
@@ -88,11 +88,11 @@ def write_results(
 def _search(
     setting: Setting,
     specification: dict[str, Any],
-    facts: DatasetFacts,
+    info: DatasetInfo,
     cell: Cell,
     seconds: float,
 ) -> dict[str, Any]:
-    n_kept = round(setting.r * facts.n_train)
+    n_kept = round(setting.r * info.n_train)
     return {
         "cell": str(cell),
         "seconds": seconds,
@@ -107,17 +107,17 @@ def _search(
     }
 
 
-def _training(cell: Cell, seed: int, accuracy: float, facts: DatasetFacts) -> dict[str, Any]:
+def _training(cell: Cell, seed: int, accuracy: float, info: DatasetInfo) -> dict[str, Any]:
     return {
         "cell": str(cell),
         "seed": seed,
         "accuracy": accuracy,
-        "split": facts.split,
+        "split": info.split,
         "train_losses": [1.0],
         "train_accuracy": 50.0,
         "n_parameters": 1_000,
-        "n_train": facts.n_train,
-        "n_test": facts.n_test,
+        "n_train": info.n_train,
+        "n_test": info.n_test,
         "seconds": 3.0,
         "device": "cpu",
         "machine": MACHINE,

@@ -1,4 +1,4 @@
-"""Judging a cell: the recipe, step by step, and the accuracy that comes out."""
+"""Evaluating a cell: the recipe, step by step, and the accuracy that comes out."""
 
 from __future__ import annotations
 
