@@ -18,7 +18,7 @@ def words(folder, *others: str, epochs: int = 1) -> list[str]:
     return [*WORDS.format(epochs=epochs).split(), str(folder), *others]
 
 
-def test_a_dry_run_foretells_and_writes_nothing(command_line, tmp_path):
+def test_a_dry_run_estimates_and_writes_nothing(command_line, tmp_path):
     folder = tmp_path / "study"
     options = ["--dry-run", "--workers", "2", "--calibration-seconds", "0"]
     code, out, _ = command_line(main, *words(folder, *options))
