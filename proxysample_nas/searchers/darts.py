@@ -131,7 +131,7 @@ class DARTS(GradientSearcher):
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
         under ``protocol="paper"`` alone. Doing without is NATS-Bench's recipe against collapse
-        (Dong, Liu, Musial & Gabrys 2021). It helps searches that judge cells in evaluation mode,
+        (Dong, Liu, Musial & Gabrys 2021). It helps searches that evaluate cells in evaluation mode,
         such as `ENAS`; a DARTS search runs in training mode, never reads the statistics, and
         finds the same cell either way.
     protocol : {"default", "paper"}
@@ -164,7 +164,7 @@ class DARTS(GradientSearcher):
     ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, random_state=0, progress=False
     ... )
     >>> result = searcher.search(digits)
-    >>> result.cell.n_nodes, result.facts.n_weight_samples, result.facts.n_architecture_samples
+    >>> result.cell.n_nodes, result.info.n_weight_samples, result.info.n_architecture_samples
     (3, 719, 718)
     """
 

@@ -11,10 +11,8 @@ from typing import Any
 import torch
 
 from proxysample.errors import InputError
-from proxysample_nas.data.augmentation import Augmentation
-from proxysample_nas.data.holdout import stratified_holdout
-from proxysample_nas.data.images import LabelledImages, classes_of, load_images
-from proxysample_nas.data.loader import Batch, Loader, shuffled, with_replacement
+from proxysample_nas.data.images import LabelledImages, classes_of, load_images, stratified_holdout
+from proxysample_nas.data.loader import Augmentation, Batch, Loader, shuffled, with_replacement
 from proxysample_nas.data.normalization import Normalization
 
 

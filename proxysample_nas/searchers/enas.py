@@ -19,13 +19,12 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
-from proxysample_nas.progress import counted
 from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
 from proxysample_nas.searchers.enas_updates import (
     ControllerState,
-    judge,
+    evaluate,
     measuring,
     train_controller,
     train_shared_weights,
@@ -37,6 +36,7 @@ from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
+    counted,
     set_learning_rate,
 )
 
@@ -44,7 +44,7 @@ from proxysample_nas.training.optimization import (
 def select_by_all(
     state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
 ) -> FinalChoice:
-    """Judge every candidate on all architecture data, without augmentation.
+    """Evaluate every candidate on all architecture data, without augmentation.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def select_by_all(
         The supernet must be inside `proxysample_nas.searchers.enas_updates.measuring`.
     batches : SeparateBatches
     n_candidates : int
-        Number of samples; a cell that is sampled again is judged once.
+        Number of samples; a cell that is sampled again is evaluated once.
     bar : tqdm
         Advanced once per sample.
 
@@ -63,17 +63,17 @@ def select_by_all(
     start = time.perf_counter()
     n_samples = len(batches.data.architecture)
     space = state.supernet.space
-    judged: dict[Cell, Tensor] = {}
+    evaluated: dict[Cell, Tensor] = {}
     for cell in counted(_sample(state, n_candidates), bar):
-        if cell not in judged:
+        if cell not in evaluated:
             outcomes = [
-                judge(state.supernet, batch, space.indices_of(cell))
+                evaluate(state.supernet, batch, space.indices_of(cell))
                 for batch in batches.all_architecture()
             ]
-            judged[cell] = torch.stack(outcomes).sum(dim=0)
+            evaluated[cell] = torch.stack(outcomes).sum(dim=0)
     candidates = [
         Candidate(cell, 100 * right / n_samples, n_samples)
-        for cell, (_, right) in zip(judged, _read(judged.values()), strict=True)
+        for cell, (_, right) in zip(evaluated, _read(evaluated.values()), strict=True)
     ]
     return best_of(candidates, time.perf_counter() - start)
 
@@ -81,7 +81,7 @@ def select_by_all(
 def select_by_one_batch_each(
     state: ControllerState, batches: SeparateBatches, n_candidates: int, bar: tqdm[Any]
 ) -> FinalChoice:
-    """Judge every candidate on one batch, each on another, as the authors' code does.
+    """Evaluate every candidate on one batch, each on another, as the authors' code does.
 
     With 128 images a batch the standard error of an accuracy is three to four percentage points.
 
@@ -106,7 +106,7 @@ def select_by_one_batch_each(
     cells = _sample(state, n_candidates)
     outcomes, sizes = [], []
     for cell, batch in zip(counted(cells, bar), own, strict=True):
-        outcomes.append(judge(state.supernet, batch, state.supernet.space.indices_of(cell)))
+        outcomes.append(evaluate(state.supernet, batch, state.supernet.space.indices_of(cell)))
         sizes.append(len(batch[1]))
     candidates = [
         Candidate(cell, 100 * right / n_samples, n_samples)
@@ -183,12 +183,12 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         Of all batches but those of the final choice in the default protocol.
     protocol : {"default", "paper"}
         ``"default"``: the baseline is a moving average over all rewards, the entropy is a bonus,
-        BatchNorm normalises each batch by its own statistics whenever a cell is judged, and the
-        final choice judges every candidate on all architecture data. ``"paper"`` follows the
-        authors' code, quirks included: cells are judged by running statistics, which are
+        BatchNorm normalises each batch by its own statistics whenever a cell is evaluated, and the
+        final choice evaluates every candidate on all architecture data. ``"paper"`` follows the
+        authors' code, quirks included: cells are evaluated by running statistics, which are
         averages over all cells; the baseline is carried from epoch to epoch; the entropy's
         gradient has the wrong sign (for both see `proxysample_nas.searchers.controller`);
-        the final choice judges each candidate on one batch of its own; and the user must give
+        the final choice evaluates each candidate on one batch of its own; and the user must give
         the validation data. Its convolution biases before BatchNorm are left out, since
         BatchNorm cancels them in training, and so is the choice among ten cells that the
         authors' code logs after each epoch.

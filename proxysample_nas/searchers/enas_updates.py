@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.progress import counted
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.controller import (
     Controller,
@@ -26,6 +25,7 @@ from proxysample_nas.searchers.controller import (
 from proxysample_nas.searchers.data import SeparateBatches
 from proxysample_nas.searchers.state import Parts, kept_statistics
 from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.training.optimization import counted
 
 
 @dataclass
@@ -148,7 +148,7 @@ def update_controller(
     state : ControllerState
         The controller is changed in place; the supernet must be inside `measuring`.
     batches : sequence of Batch
-        Of architecture data; each judges one cell.
+        Of architecture data; each evaluates one cell.
     carried : float or None
         The baseline: in the default protocol the state's, in the authors' what the epoch before
         left.
@@ -167,7 +167,7 @@ def update_controller(
     walk = state.controller.sample(len(batches), state.generators["operations"])
     cells = walk.operations.tolist()
     outcomes = torch.stack(
-        [judge(state.supernet, batch, cell) for batch, cell in zip(batches, cells, strict=True)]
+        [evaluate(state.supernet, batch, cell) for batch, cell in zip(batches, cells, strict=True)]
     ).cpu()
     sizes = torch.tensor([len(labels) for _, labels in batches])
     accuracies = (outcomes[:, 1] / sizes).to(walk.log_probabilities.dtype)
@@ -182,7 +182,7 @@ def update_controller(
 
 
 @torch.no_grad()
-def judge(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
+def evaluate(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
     """Run one cell with the shared weights.
 
     Parameters
@@ -203,7 +203,7 @@ def judge(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor
 
 @contextmanager
 def measuring(supernet: Supernet, protocol: Protocol) -> Iterator[None]:
-    """Have BatchNorm normalise as the protocol judges cells.
+    """Have BatchNorm normalise as the protocol evaluates cells.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def train_controller(
     generator = state.generators["architecture batches"]
     stock = counted(batches.architecture_batches(n_updates * n_samples, generator), bar)
     baseline = carried = state.baseline
-    outcomes, rewards, entropies, n_judged = [], [], [], 0
+    outcomes, rewards, entropies, n_evaluated = [], [], [], 0
     with measuring(state.supernet, protocol):
         for _ in range(n_updates):
             own = list(itertools.islice(stock, n_samples))
@@ -335,9 +335,9 @@ def train_controller(
             outcomes.append(outcome)
             rewards.append(result.rewards)
             entropies.append(result.entropies)
-            n_judged += sum(len(labels) for _, labels in own)
+            n_evaluated += sum(len(labels) for _, labels in own)
     state.baseline = result.baseline
-    loss, right = (torch.cat(outcomes).sum(dim=0) / n_judged).tolist()
+    loss, right = (torch.cat(outcomes).sum(dim=0) / n_evaluated).tolist()
     return ControllerEpoch(
         loss=loss,
         accuracy=100 * right,
