@@ -198,10 +198,6 @@ def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
     r : float
         Fraction to keep, in (0, 1].
 
-    Returns
-    -------
-    Report
-
     Raises
     ------
     InputError
