@@ -124,6 +124,7 @@ class Report:
             facts["parameters"] = ", ".join(
                 f"{name}={value!r}" for name, value in provenance["parameters"].items()
             )
+        facts |= provenance.get("details", {})
         if "seconds" in provenance:
             facts["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:

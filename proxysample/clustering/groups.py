@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.rows import Array, Rows, Workers, lengths
 from proxysample.keeping import FloatArray, IntArray
 
 
@@ -101,25 +101,3 @@ def distances_to_own(
     for _ in workers.map(measure, rows.blocks()):
         pass
     return distances
-
-
-# Of a sum of squares: below it, squares may have vanished.
-LEAST_SQUARES = 1e-200
-
-
-def lengths(vectors: FloatArray) -> FloatArray:
-    """Give the Euclidean length of each row, however short.
-
-    Examples
-    --------
-    >>> lengths(np.array([[3.0, 4.0], [3e-200, 4e-200], [0.0, 0.0]])).tolist()
-    [5.0, 5e-200, 0.0]
-    """
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    found: FloatArray = np.sqrt(squares)
-    short = np.flatnonzero(squares < LEAST_SQUARES)
-    if len(short):
-        largest = np.abs(vectors[short]).max(axis=1, initial=0)
-        scaled = vectors[short] / np.where(largest > 0, largest, 1)[:, np.newaxis]
-        found[short] = largest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
-    return found

@@ -11,8 +11,8 @@ import numpy as np
 from proxysample.clustering.backends import Backend, Refine, best_random_start, find_backend
 from proxysample.clustering.engines import Refined, nearest_centers, on_sphere
 from proxysample.clustering.groups import distances_to_own, group_means
-from proxysample.features.precision import Widened, measure
 from proxysample.features.gram import coordinates, gram_matrix, gram_pays
+from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Rows, Workers
 from proxysample.features.sources import principal_components
 from proxysample.keeping import FloatArray, IntArray

@@ -1,4 +1,4 @@
-"""Rows of many features by their scalar products: what lies between them has n dimensions, not d."""
+"""Few rows of many features, by their scalar products: n rows span n dimensions, not d."""
 
 from __future__ import annotations
 

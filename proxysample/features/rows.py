@@ -116,7 +116,7 @@ class RowSource(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Count the rows."""
         ...
 
     def __getitem__(self, rows: slice | IntArray) -> Array:
@@ -339,3 +339,25 @@ class Mapped:
         if isinstance(chosen, slice):
             return self.function(self.rows.read(chosen, np.float64))
         return self.function(self.rows.at(chosen).read(slice(0, len(chosen)), np.float64))
+
+
+# Of a sum of squares: below it, squares may have vanished.
+LEAST_SQUARES = 1e-200
+
+
+def lengths(vectors: FloatArray) -> FloatArray:
+    """Give the Euclidean length of each row, however short.
+
+    Examples
+    --------
+    >>> lengths(np.array([[3.0, 4.0], [3e-200, 4e-200], [0.0, 0.0]])).tolist()
+    [5.0, 5e-200, 0.0]
+    """
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    found: FloatArray = np.sqrt(squares)
+    short = np.flatnonzero(squares < LEAST_SQUARES)
+    if len(short):
+        largest = np.abs(vectors[short]).max(axis=1, initial=0)
+        scaled = vectors[short] / np.where(largest > 0, largest, 1)[:, np.newaxis]
+        found[short] = largest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from proxysample.data.reading import Samples, is_tensor
 from proxysample.errors import InputError
 from proxysample.features.gram import gram_matrix, gram_pays
 from proxysample.features.precision import Widened, measure
-from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
 from proxysample.keeping import FloatArray
 
 
@@ -179,9 +179,7 @@ def exact_components(rows: Rows, n_components: int, workers: Workers) -> FloatAr
 LEAST_VARIANCE = 1e-4
 
 
-def _components(
-    rows: Rows, n_components: int, workers: Workers
-) -> tuple[FloatArray, FloatArray]:
+def _components(rows: Rows, n_components: int, workers: Workers) -> tuple[FloatArray, FloatArray]:
     """Give principal components, and the sum of squares along each, the largest first."""
     if gram_pays(len(rows), rows.n_features):
         return _components_by_products(rows, n_components, workers)
@@ -225,8 +223,8 @@ def _times_scatter(rows: Rows, basis: FloatArray, workers: Workers) -> FloatArra
 
     def multiply(block: slice) -> FloatArray:
         features = rows.read(block)
-        product = (features.T @ (features @ narrow)).astype(np.float64, copy=False)
-        return product
+        product: FloatArray = features.T @ (features @ narrow)
+        return product.astype(np.float64, copy=False)
 
     total = np.zeros(basis.shape)
     for product in workers.map(multiply, rows.blocks()):
@@ -266,6 +264,7 @@ def feature_rows(
     features: Any,
     *,
     n_components: int | None = None,
+    centred: bool = True,
     device: Any = "auto",
     progress: bool = False,
     workers: Workers,
@@ -286,6 +285,8 @@ def feature_rows(
         and gives a row of features for each.
     n_components : int, optional
         Project on so many principal components.
+    centred : bool
+        Whether features other than pixels are taken about their mean.
     device : str or torch.device
         Where a module or a timm model runs.
     progress : bool
@@ -319,8 +320,7 @@ def feature_rows(
         rows = Rows(samples.images, shift=mean, scale=scale)
     else:
         source = Rows(_checked(_computed(samples, features, device, progress), len(samples)))
-        mean, _ = mean_and_scale(source, workers)
-        rows = Rows(source.source, shift=mean)
+        rows = replace(source, shift=mean_and_scale(source, workers)[0]) if centred else source
     if n_components is None:
         return rows
     if n_components > min(len(rows), rows.n_features):
@@ -329,6 +329,49 @@ def feature_rows(
             f"it can be {min(len(rows), rows.n_features)} at most"
         )
     return rows.projected(exact_components(rows, n_components, workers))
+
+
+def directions(rows: Rows, workers: Workers) -> Rows:
+    """Scale each row to unit length, which is what the cosine compares.
+
+    Parameters
+    ----------
+    rows : Rows
+    workers : Workers
+
+    Returns
+    -------
+    Rows
+        Read anew for each pass, as the given ones are.
+
+    Raises
+    ------
+    InputError
+        If a row is all zero.
+
+    Examples
+    --------
+    >>> with Workers() as workers:
+    ...     rows = directions(Rows(np.array([[3.0, 4.0], [0.0, -2.0]])), workers)
+    >>> rows.read(slice(0, 2), np.float64).tolist()
+    [[0.6, 0.8], [0.0, -1.0]]
+    """
+
+    def find_zero(block: slice) -> int | None:
+        zero = np.flatnonzero(lengths(rows.read(block, np.float64)) == 0)
+        return block.start + int(zero[0]) if len(zero) else None
+
+    for index in workers.map(find_zero, rows.blocks()):
+        if index is not None:
+            raise InputError(
+                f"the features of sample {index} are all zero and have no direction; drop it, or "
+                "take metric='euclidean'"
+            )
+    return Rows(Mapped(rows, _unit))
+
+
+def _unit(features: FloatArray) -> FloatArray:
+    return features / lengths(features)[:, np.newaxis]
 
 
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
