@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from proxysample.clustering.engines import (
@@ -118,9 +119,13 @@ def best_random_start(
 def _fit(features: Array, n_clusters: int, movement_share: float, **parameters: Any) -> Refined:
     from sklearn.cluster import KMeans
 
+    tol = TOL if features.dtype == np.float32 else TOL_IN_FLOAT64
+    if features.dtype == np.float64:
+        # Of dense features it takes the mean off, and with a huge value's share in it the digits
+        # of all others; sparse ones it leaves as they are.
+        features = sparse.csr_array(features)
     # On several threads scikit-learn adds up centers in parts, one a thread, so their last bits
     # would depend on how many there are. The limit holds for the calling thread alone.
-    tol = TOL if features.dtype == np.float32 else TOL_IN_FLOAT64
     with threadpool_limits(limits=1, user_api="openmp"):
         fitted = KMeans(n_clusters, n_init=1, tol=tol * movement_share, **parameters).fit(features)
     return Refined(

@@ -181,8 +181,7 @@ def compare_counts(
     counts = []
     for n_clusters in sorted(set(candidates)):
         tried = [
-            _try(some, run(n_clusters), min_cluster_size, spherical, workers)
-            for _ in range(n_seeds)
+            _try(run(n_clusters), min_cluster_size, spherical, workers) for _ in range(n_seeds)
         ]
         inertia = float(np.mean([one.inertia for one in tried]))
         counts.append(
@@ -206,7 +205,6 @@ class _Tried:
 
 
 def _try(
-    rows: Rows,
     clustering: Clustering,
     min_cluster_size: int | None,
     spherical: bool,
@@ -214,9 +212,7 @@ def _try(
 ) -> _Tried:
     squares = clustering.distances if spherical else np.square(clustering.distances)
     sizes = count_clusters(clustering, squares, min_cluster_size)
-    _, scores = measure_to_counted(
-        rows, clustering, sizes.counted, spherical=spherical, workers=workers
-    )
+    _, scores = measure_to_counted(clustering, sizes.counted, spherical=spherical, workers=workers)
     return _Tried(clustering.inertia, sizes.n_small, sizes.n_samples_in_small, scores)
 
 

@@ -94,6 +94,23 @@ TOL = 1e-5
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Where distances were measured: rows and centers moved and scaled alike.
+
+    Attributes
+    ----------
+    rows : Rows
+    centers : ndarray of shape (n_clusters, d), float64
+    unit : float
+        Of the distances between them.
+    """
+
+    rows: Rows
+    centers: FloatArray
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Result of K-Means.
 
@@ -111,6 +128,8 @@ class Clustering:
         Passes over all rows and features that the best run took.
     precision : {"float32", "float64"}
         What the passes were computed in.
+    frame : Frame
+        Where the distances were measured.
     """
 
     centers: FloatArray
@@ -119,6 +138,7 @@ class Clustering:
     inertia: float
     n_iter: int
     precision: str
+    frame: Frame
 
 
 def cluster(
@@ -292,12 +312,7 @@ def _in_enough_precision(
     start = None if centers is None else widened.inside(centers)
     refined = attempt(widened.rows, start, share)
     found = _settle(widened.rows, refined, workers)
-    return replace(
-        found,
-        centers=widened.outside(found.centers),
-        distances=found.distances * widened.unit,
-        inertia=found.inertia * widened.unit**2,
-    )
+    return _outside(found, widened.outside(found.centers), widened.unit)
 
 
 def _in_few_dimensions(
@@ -314,12 +329,18 @@ def _in_few_dimensions(
     means = _means(exact, found.labels, n_clusters, spherical, workers)
     settled = _settle(exact, Refined(means, found.inertia, found.n_iter), workers)
     centers = _means(widened.rows, found.labels, n_clusters, spherical, workers)
+    outside = _outside(settled, widened.outside(centers), widened.unit)
+    return replace(outside, precision=found.precision)
+
+
+def _outside(found: Clustering, centers: FloatArray, unit: float) -> Clustering:
+    """Give what was found in another unit, about another middle."""
     return replace(
-        settled,
-        centers=widened.outside(centers),
-        distances=settled.distances * widened.unit,
-        inertia=settled.inertia * widened.unit**2,
-        precision=found.precision,
+        found,
+        centers=centers,
+        distances=found.distances * unit,
+        inertia=found.inertia * unit**2,
+        frame=replace(found.frame, unit=unit),
     )
 
 
@@ -345,4 +366,5 @@ def _settle(rows: Rows, refined: Refined, workers: Workers) -> Clustering:
         float(np.square(distances).sum()),
         refined.n_iter,
         np.dtype(rows.precision).name,
+        Frame(rows, refined.centers),
     )

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from proxysample.clustering.engines import nearest_centers
 from proxysample.clustering.groups import distances_to_own
 from proxysample.clustering.kmeans import Clustering
-from proxysample.features.precision import Widened
-from proxysample.features.rows import Rows, Workers
+from proxysample.features.rows import Workers
 from proxysample.keeping import FloatArray, IntArray
 
 # By default a cluster has to hold so many samples, and so large a share of the mean size n / K.
@@ -21,6 +20,9 @@ SHARE_OF_MEAN = 0.25
 # The samples of a cluster are copies of one where their mean squared distance to its centroid is
 # this share of what is typical, or less.
 COPIES = 1e-6
+
+# Of the centroids' squared norms: what rounding alone makes of a squared distance of 0.
+ROUNDING = {"float32": 1e-13, "float64": 1e-20}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,11 @@ def count_clusters(
     Examples
     --------
     >>> labels = np.array([0] * 9 + [1] * 8 + [2, 2, 3])
-    >>> clustering = Clustering(np.zeros((4, 1)), labels, np.ones(20), 20.0, 1, "float32")
+    >>> from proxysample.clustering.kmeans import Frame
+    >>> from proxysample.features.rows import Rows
+    >>> centers, ones = np.zeros((4, 1)), np.ones(20)
+    >>> frame = Frame(Rows(np.ones((20, 1))), centers)
+    >>> clustering = Clustering(centers, labels, ones, 20.0, 1, "float32", frame)
     >>> count_clusters(clustering, clustering.distances, None).counted.tolist()
     [True, True, False, False]
     """
@@ -102,7 +108,9 @@ def count_clusters(
     means = sums / np.maximum(sizes, 1)
     several = sizes[clustering.labels] > 1
     typical = np.median(means[clustering.labels[several]]) if several.any() else 0.0
-    distinct = np.where((sizes > 1) & (means <= COPIES * typical), 1, sizes)
+    largest = np.square(clustering.frame.unit * np.linalg.norm(clustering.frame.centers, axis=1))
+    nothing = max(COPIES * typical, ROUNDING[clustering.precision] * largest.max())
+    distinct = np.where((sizes > 1) & (means <= nothing), 1, sizes)
     least = min_cluster_size
     if least is None:
         least = max(LEAST_SAMPLES, int(np.ceil(SHARE_OF_MEAN * n_samples / n_clusters)))
@@ -113,7 +121,6 @@ def count_clusters(
 
 
 def measure_to_counted(
-    rows: Rows,
     clustering: Clustering,
     counted: npt.NDArray[np.bool_],
     *,
@@ -124,8 +131,6 @@ def measure_to_counted(
 
     Parameters
     ----------
-    rows : Rows
-        What was clustered.
     clustering : Clustering
     counted : ndarray of shape (n_clusters,), bool
     spherical : bool
@@ -143,12 +148,10 @@ def measure_to_counted(
     moved = np.flatnonzero(~counted[labels])
     if not len(moved):
         return labels, distances
-    known = np.flatnonzero(counted)
-    some, centers = rows.at(moved), clustering.centers[known]
-    widened = Widened.of(some, workers, movable=True)
-    inside = widened.inside(centers)
-    nearest = nearest_centers(widened.rows, inside, workers)
+    frame, known = clustering.frame, np.flatnonzero(counted)
+    some, centers = frame.rows.at(moved), frame.centers[known]
+    nearest = nearest_centers(some, centers, workers)
     labels[moved] = known[nearest]
-    found = widened.unit * distances_to_own(widened.rows, nearest, inside, workers)
+    found = frame.unit * distances_to_own(some, nearest, centers, workers)
     distances[moved] = np.square(found) / 2 if spherical else found
     return labels, distances

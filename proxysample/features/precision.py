@@ -79,7 +79,7 @@ class Widened:
     rows : Rows
         What they were, less `origin`, divided by `unit`.
     origin : ndarray of shape (d,), float64
-        About the median: a mean would move with the very values that single precision cannot
+        About the median. A mean would move with the very values that single precision cannot
         hold, and take the digits of all others with it.
     unit : float
         A power of two, which changes no digit.
@@ -92,7 +92,10 @@ class Widened:
     @classmethod
     def of(cls, rows: Rows, workers: Workers, *, movable: bool) -> Widened:
         """Bring rows into double precision; those that are not `movable` stay about zero."""
-        wide = replace(rows, precision=np.float64)
+        wide, shift = replace(rows, precision=np.float64), np.zeros(rows.n_features)
+        if movable and rows.shift is not None and rows.scale is None and rows.components is None:
+            # Taken off, a mean that a huge value has moved would take the others' digits with it.
+            wide, shift = replace(wide, shift=None), rows.shift
         origin = _medians(wide) if movable else np.zeros(rows.n_features)
         centred = Rows(Mapped(wide, lambda block: block - origin), precision=np.float64)
         largest = measure(centred, workers).largest
@@ -100,7 +103,7 @@ class Widened:
         if largest and not SMALLEST_IN_FLOAT64 < largest < LARGEST_IN_FLOAT64:
             unit = 2.0 ** int(np.log2(largest))
         scaled = Rows(Mapped(wide, lambda block: (block - origin) / unit), precision=np.float64)
-        return cls(scaled.cached(workers), origin, unit)
+        return cls(scaled.cached(workers), origin - shift, unit)
 
     def inside(self, centers: FloatArray) -> FloatArray:
         """Give centers of the rows that were as centers of these."""

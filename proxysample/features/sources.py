@@ -181,7 +181,7 @@ LEAST_VARIANCE = 1e-4
 
 def _components(rows: Rows, n_components: int, workers: Workers) -> tuple[FloatArray, FloatArray]:
     """Give principal components, and the sum of squares along each, the largest first."""
-    if gram_pays(len(rows), rows.n_features):
+    if n_components <= len(rows) and gram_pays(len(rows), rows.n_features):
         return _components_by_products(rows, n_components, workers)
     n_features = rows.n_features
     n_columns = min(n_components + OVERSAMPLING, n_features)
@@ -426,7 +426,8 @@ def _called(samples: Samples, function: Callable[[Array], Any]) -> Array:
 
 def _checked(features: Any, n_samples: int) -> Array:
     array = _as_array(features)
-    if array.ndim != 2 or len(array) != n_samples or array.dtype.kind not in "fiub":
+    fits = array.ndim == 2 and len(array) == n_samples and array.shape[1] > 0
+    if not fits or array.dtype.kind not in "fiub":
         raise InputError(
             f"features have shape {array.shape} and type {array.dtype}; needed: a row of numbers "
             f"for each of the {n_samples} samples"

@@ -301,11 +301,10 @@ class KMeansOutlierRemoval(Sampler):
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         self._check_size(len(samples))
         with Workers() as workers:
-            rows = self._rows(samples, workers)
-            clustering = self._cluster(rows, workers)
+            clustering = self._cluster(self._rows(samples, workers), workers)
             sizes = self._sizes(clustering)
             labels, scores = measure_to_counted(
-                rows, clustering, sizes.counted, spherical=self.metric == "cosine", workers=workers
+                clustering, sizes.counted, spherical=self.metric == "cosine", workers=workers
             )
         self.cluster_centers_ = clustering.centers
         self.cluster_labels_ = clustering.labels
