@@ -36,6 +36,7 @@ PROVENANCE = {
     "versions": mapping_to(TEXT),
     "seconds": AMOUNT,
     "dataset": MAPPING,
+    "details": mapping_to(TEXT),
 }
 FINGERPRINT = {"n_samples": COUNT, "labels": optional(TEXT), "pixels": optional(TEXT)}
 
