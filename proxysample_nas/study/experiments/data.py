@@ -12,7 +12,8 @@ import torch
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import encode_labels
 from proxysample.errors import InputError
-from proxysample.keeping import IntArray, interleave_classes
+from proxysample.keeping import IntArray
+from proxysample.shares import interleave_classes
 from proxysample_nas.data.holdout import stratified_holdout
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.study.experiments.facts import DatasetFacts
