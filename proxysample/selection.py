@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ Balance = Literal["none", "proportional", "equal"]
 BALANCES: tuple[Balance, ...] = ("none", "proportional", "equal")
 
 BoolArray = npt.NDArray[np.bool_]
+
+PACKAGES = ("proxysample", "proxysample.samplers")
 
 # So many classes are named where some are lost.
 N_NAMED = 10
@@ -294,7 +297,7 @@ class FittedCut:
             return np.concatenate([interleave(order[kept], groups), order[~kept]])
         return interleave(order, groups, certain=certain, equal=self.balance == "equal")
 
-    def warn_of_lost_classes(self, kept: IntArray, name: str, stacklevel: int = 3) -> None:
+    def warn_of_lost_classes(self, kept: IntArray, name: str) -> None:
         """Warn, naming them, where classes with samples to keep have none that is kept."""
         if self.classes is None:
             return
@@ -313,8 +316,16 @@ class FittedCut:
             f"{n_classes:,} classes: {listed}{more}; balance='proportional' keeps class shares, "
             "'equal' as many of each, min_per_class=1 at least one (--balance, --min-per-class)",
             LostClassesWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=_level_of_caller(),
         )
+
+
+def _level_of_caller() -> int:
+    """Count the frames up to the line of a user's that asked for a set."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") in PACKAGES:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def interleave(
