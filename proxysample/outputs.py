@@ -204,6 +204,8 @@ def spread(pattern: str, cuts: Sequence[Cut]) -> list[str]:
         asked = cut.r if cut.r is not None else cut.n
         word = "counts" if asked is None else str(asked)
         paths.append(pattern.replace("{r}", word).replace("{n}", word))
+    if pattern == STANDARD_OUTPUT and len(cuts) > 1:
+        raise InputError("standard output takes one kept set; write several to files, by {r}")
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -246,11 +246,16 @@ class Ranking:
             Kept indices by ratio or number.
         """
         cuts = as_cuts(ratios, n, rules)
-        fitted = {key: cut.fit_to(len(self), self.classes, self.rounding) for key, cut in cuts}
-        kept = {key: self.kept_by(cut, fitted[key]) for key, cut in cuts}
-        # Once: what the smallest set has, larger ones have too.
+        kept = self.cut_many([cut for _, cut in cuts])
+        return {key: indices for (key, _), indices in zip(cuts, kept, strict=True)}
+
+    def cut_many(self, cuts: Sequence[Cut]) -> list[IntArray]:
+        """Give what each of some cuts keeps; classes that are lost are told of once."""
+        fitted = [cut.fit_to(len(self), self.classes, self.rounding) for cut in cuts]
+        kept = [self.kept_by(cut, one) for cut, one in zip(cuts, fitted, strict=True)]
+        # What the smallest set has, larger ones have too.
         if kept:
-            smallest = min(kept, key=lambda key: len(kept[key]))
+            smallest = min(range(len(kept)), key=lambda place: len(kept[place]))
             fitted[smallest].warn_of_lost_classes(kept[smallest], self._name)
         return kept
 

@@ -8,19 +8,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import list_entries, run_app
+from proxysample.cli_support import VersionOption, list_entries, make_app, run_app
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS
 from proxysample.words import parse_parameters
 from proxysample_nas.cli_study import study_app
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
-app = typer.Typer(
-    help="Search cells on proxy datasets, and judge what was found.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = make_app("Search cells on proxy datasets, and judge what was found.")
 app.add_typer(study_app, name="study")
 
 DatasetOption = Annotated[
@@ -36,6 +31,11 @@ DatasetOption = Annotated[
 def main() -> NoReturn:
     """Run the command line."""
     run_app(app)
+
+
+@app.callback()
+def about(version: VersionOption = False) -> None:
+    """Search cells on proxy datasets, and judge what was found."""
 
 
 @app.command()

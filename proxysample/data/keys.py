@@ -63,7 +63,7 @@ def keys_of(dataset: Any) -> Keys | None:
     >>> keys_of(Photos()).values
     ('a.png', 'b.png')
     """
-    if isinstance(dataset, np.ndarray | list | tuple):
+    if dataset is None or isinstance(dataset, np.ndarray | list | tuple):
         return None
     if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
         whole = keys_of(dataset.dataset)
