@@ -214,7 +214,7 @@ class Ranking:
             ratio = check_ratio(cut.r)
             at_most = int(ratio * len(self))
             return floor_per_class(self.order_of_rule(at_most), self.codes, ratio)
-        order = self.order if cut.is_plain and self.nested else self.order_by(fitted)
+        order = self.order if self.nested and not cut.has_rules else self.order_by(fitted)
         return np.sort(order[: fitted.n_kept])
 
     def order_by(self, fitted: FittedCut) -> IntArray:

@@ -115,8 +115,13 @@ class Cut:
     @property
     def is_plain(self) -> bool:
         """Whether it is a fraction of all samples and nothing else."""
-        given = (self.n, self.balance, self.must_keep, self.exclude)
-        return all(value is None for value in given) and not self.min_per_class
+        return self.n is None and not self.has_rules
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything but the number of samples is asked for."""
+        given = (self.balance, self.must_keep, self.exclude)
+        return any(value is not None for value in given) or self.min_per_class > 0
 
     def fit_to(
         self, n_samples: int, classes: Classes | None, rounding: Rounding = "exact"
@@ -344,11 +349,14 @@ def interleave(
     equal : bool
         Keep as many of each group, in place of its share.
     """
-    found, codes = np.unique(groups[order], return_inverse=True)
-    weights = np.ones(len(found), dtype=np.int64) if equal else None
+    # Groups of which nothing is left take no part.
+    is_there = np.bincount(groups[order]) > 0
+    codes = (np.cumsum(is_there) - 1)[groups[order]]
+    n_groups = int(is_there.sum())
+    weights = np.ones(n_groups, dtype=np.int64) if equal else None
     at_least = None
     if certain is not None and certain.any():
-        at_least = np.bincount(codes[certain[order]], minlength=len(found))
+        at_least = np.bincount(codes[certain[order]], minlength=n_groups)
     places = interleave_classes(np.arange(len(order)), codes, weights, at_least)
     return order[places]
 
