@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxysample.errors import InputError
@@ -17,46 +17,48 @@ class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(np.array
 @st.composite
 def weighted_classes(draw):
     """Sizes, weights, and how many places each class has from the beginning."""
-    sizes = draw(st.lists(st.integers(1, 25), min_size=1, max_size=6))
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5))
     weights = [draw(st.integers(1, 9)) for _ in sizes]
     at_least = [draw(st.integers(0, size)) for size in sizes]
     return sizes, weights, at_least
 
 
-def shares_of(place, sizes, weights, at_least):
-    """The shares of a level, found by going through the levels at which a class starts or stops."""
+def shares_of(sizes, weights, at_least):
+    """The shares at every number of places, by the levels at which a class starts or stops."""
 
     def at(level):
-        return [
-            min(max(level * w, Fraction(least)), Fraction(size))
-            for size, w, least in zip(sizes, weights, at_least, strict=True)
-        ]
+        bounds = zip(sizes, weights, at_least, strict=True)
+        return [min(max(level * w, Fraction(least)), Fraction(size)) for size, w, least in bounds]
 
     levels = sorted(
-        Fraction(bound, w)
-        for bounds in (sizes, at_least)
-        for bound, w in zip(bounds, weights, strict=True)
+        {Fraction(0)}
+        | {
+            Fraction(bound, w)
+            for bounds in (sizes, at_least)
+            for bound, w in zip(bounds, weights, strict=True)
+        }
     )
-    low = max(level for level in [Fraction(0), *levels] if sum(at(level)) <= place)
-    high = min((level for level in levels if sum(at(level)) >= place), default=low)
-    below, above = sum(at(low)), sum(at(high))
-    part = Fraction(0) if above == below else (place - below) / (above - below)
-    return at(low + (high - low) * part)
+    places = [sum(at(level)) for level in levels]
+    for place in range(sum(at_least), sum(sizes) + 1):
+        low = max(k for k, reached in enumerate(places) if reached <= place)
+        if places[low] == place:
+            yield place, at(levels[low])
+            continue
+        part = (place - places[low]) / (places[low + 1] - places[low])
+        yield place, at(levels[low] + (levels[low + 1] - levels[low]) * part)
 
 
+@settings(deadline=None)
 @given(weighted_classes())
 def test_every_prefix_is_within_one_of_weighted_shares(classes):
-    sizes, weights, at_least = classes
+    sizes, _weights, at_least = classes
     sequence = class_sequence(*(np.array(values) for values in classes))
-    held = [0] * len(sizes)
-    for place, label in enumerate(sequence.tolist(), start=1):
-        held[label] += 1
-        if place >= sum(at_least):
-            shares = shares_of(place, sizes, weights, at_least)
-            assert all(abs(h - share) < 1 for h, share in zip(held, shares, strict=True))
+    for place, shares in shares_of(*classes):
+        held = np.bincount(sequence[:place], minlength=len(sizes)).tolist()
+        assert all(abs(h - share) < 1 for h, share in zip(held, shares, strict=True))
         if place == sum(at_least):
             assert held == at_least
-    assert held == sizes
+    assert np.bincount(sequence).tolist() == sizes
 
 
 @given(class_sizes)
