@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npz, read_npz_stream
 from proxysample.data.classes import Classes
 from proxysample.data.reading import Samples, check_fingerprint
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     FloatArray,
     IntArray,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxysample.array_files import read_npy
 from proxysample.errors import InputError
+from proxysample.files import read_npy
 
 
 def read_sample_list(path: str | Path) -> list[int] | list[str]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npz
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.huggingface import read_huggingface
 from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
@@ -20,6 +19,7 @@ from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagen
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_images
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import read_npz
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]

@@ -72,7 +72,7 @@ def read_huggingface(name: str) -> Parts:
     if "train" not in splits:
         raise InputError(
             f"huggingface:{name} has the splits {', '.join(map(str, splits))}; needed: train, and "
-            f"{' or '.join(TEST_SPLITS[:2])} to judge accuracies"
+            f"{' or '.join(TEST_SPLITS[:2])} to evaluate accuracies"
         )
     test = next((splits[split] for split in TEST_SPLITS if split in splits), None)
     read = [_read_part(split, name) for split in (splits["train"], test) if split is not None]
