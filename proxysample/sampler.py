@@ -304,7 +304,7 @@ class Sampler(BaseEstimator, abc.ABC):
             return self.rank(dataset, y)
         samples = self._read(dataset, y)
         needed = any(cut.needs_classes for cut in cuts)
-        classes = required_classes(samples) if needed else None
+        classes = required_classes(samples) if needed else read_classes(samples)
         for cut in cuts:
             cut.fit_to(len(samples), classes, self._rounding())
         ranking = self.rank(dataset, y)
