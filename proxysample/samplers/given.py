@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.classes import read_classes
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
@@ -183,6 +184,8 @@ class GivenRanking(Sampler):
         self.check_parameters()
         ranking = self.read()
         ranking.check_dataset(dataset, y)
+        if ranking.classes is None:
+            ranking = replace(ranking, classes=read_classes(Samples(dataset, y)))
         # Reports and studies state what a scoring took.
         self.ranking_ = replace(ranking, provenance={"seconds": 0.0, **ranking.provenance})
         self.scores_ = ranking.scores

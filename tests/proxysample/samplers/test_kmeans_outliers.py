@@ -12,7 +12,7 @@ from proxysample import InputError, KMeansOutlierRemoval, MissingDependencyError
 from proxysample.data.labels import encode_labels
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import mean_and_scale
-from proxysample.keeping import class_sequence
+from proxysample.shares import class_sequence
 
 
 @pytest.fixture(scope="module")
