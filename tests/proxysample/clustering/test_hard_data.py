@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 
 from proxysample import CCOutlierRemoval, InputError, KMeansOutlierRemoval
 from proxysample.clustering import BACKENDS, cluster, cluster_from_random_starts
+from proxysample.clustering.backends import refine_by_scikit_learn
 from proxysample.features.rows import Rows, Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -189,7 +190,9 @@ def test_standardised_features_do_not_depend_on_the_unit(unit):
 
 @pytest.mark.parametrize("unit", [1e-200, 1.0, 1e60])
 def test_principal_components_do_not_depend_on_the_unit(unit):
-    features = np.random.default_rng(0).normal(size=(80, 6)) * [1e6, 1e6, 1, 1, 1e-3, 1e-3]
+    features = np.random.default_rng(0).normal(size=(80, 6)) * [1e8, 1e8, 1, 1, 1e-3, 1e-3]
+    # Turned, so that each feature holds some of all of them.
+    features = features @ np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
     centred = features - features.mean(axis=0)
     sampler = KMeansOutlierRemoval(
         n_clusters=1, features=features * unit, n_components=4, min_cluster_size=1
@@ -205,7 +208,7 @@ def test_principal_components_do_not_depend_on_the_unit(unit):
 
         rows = sampler._rows(Samples(IMAGES), workers)
         projected = rows.read(slice(0, 80), np.float64) / unit
-    # The third and fourth components are a millionth of the first two.
+    # The third and fourth components are far below the digits of the first two.
     assert np.linalg.svd(projected, compute_uv=False) == pytest.approx(values, rel=1e-3)
 
 
@@ -262,3 +265,33 @@ def test_random_starts_of_few_rows_are_those_of_all_features():
         for seed in seeds
     )
     assert found.inertia == pytest.approx(expected, rel=1e-9)
+
+
+def test_scikit_learn_goes_by_the_share_of_its_tolerance():
+    features = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    with Workers(1) as workers:
+        strict, loose = (
+            refine_by_scikit_learn(
+                Rows(features),
+                features[:9].astype(np.float64),
+                max_iter=300,
+                movement_share=share,
+                workers=workers,
+            ).n_iter
+            for share in (1.0, 1e6)
+        )
+    assert loose < 3 < strict
+
+
+def test_the_share_of_the_tolerance_is_that_of_the_features_that_are_left(monkeypatch):
+    shares = []
+
+    def spy(rows, n_clusters, *, movement_share, **parameters):
+        shares.append((movement_share, rows.n_features))
+        raise InterruptedError
+
+    monkeypatch.setattr("proxysample.clustering.kmeans.best_random_start", spy)
+    with Workers(1) as workers, pytest.raises(InterruptedError):
+        cluster_from_random_starts(Rows(np.eye(30, 3000)), 3, n_init=1, workers=workers)
+    assert shares == [(shares[0][1] / 3000, shares[0][1])]
+    assert shares[0][1] <= 30
