@@ -8,12 +8,14 @@ from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.data.fields import FieldView
     from proxysample.data.image_folder import BrokenImageWarning
     from proxysample.data.reading import Samples
 
 __all__ = [
     "ArrayDataset",
     "BrokenImageWarning",
+    "FieldView",
     "Samples",
     "Splits",
     "load_dataset",
@@ -24,6 +26,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.data.fields": ["FieldView"],
             "proxysample.data.image_folder": ["BrokenImageWarning"],
             "proxysample.data.reading": ["Samples"],
         },

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npz
+from proxysample.array_files import npz_names, read_npz
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.huggingface import read_huggingface
 from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
 from proxysample.data.labels import check_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
-from proxysample.data.reading import check_images
+from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, unknown_name
 from proxysample.registry import READERS
 
@@ -37,18 +37,18 @@ class ArrayDataset:
     ----------
     images : ndarray of shape (n, h, w), (n, h, w, c) or (n, d)
         uint8, or floating point. Channels last.
-    targets : array-like of shape (n,), optional
-        Integers or strings.
+    targets : array-like of shape (n, ...), optional
+        Integers or strings for who needs classes; of any kind, such as boxes or masks, for others.
     classes : sequence of str, optional
-        Names of the integer classes, in order.
+        Names of the integer classes, in order. Not each needs samples.
     files : sequence of Path, optional
         The file of each image, so that an index leads to it.
 
     Raises
     ------
     InputError
-        If shapes, types or values cannot be used, channels come first, or a named class has no
-        samples.
+        If shapes or types cannot be used, or channels come first. Values of images and labels
+        are checked by who reads them.
 
     Examples
     --------
@@ -66,16 +66,14 @@ class ArrayDataset:
         *,
         files: Sequence[Path] | None = None,
     ) -> None:
-        self.images = check_images(np.asarray(images))
+        self.images = check_layout(np.asarray(images))
         if self.images.ndim == 4:
             check_channels_last(self.images)
-        self.targets = None if targets is None else check_labels(targets, len(self.images))
+        self.targets = None if targets is None else _kept_labels(targets, len(self.images))
         self.classes = None if classes is None else [str(name) for name in classes]
         self.files = None if files is None else tuple(files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
-        if self.classes is not None and self.targets is not None:
-            _check_named_classes(self.targets, self.classes)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -95,44 +93,77 @@ class ArrayDataset:
         return tensor, label.item() if isinstance(label, np.generic) else label
 
     def __repr__(self) -> str:
-        kinds = "no labels" if self.targets is None else f"{len(np.unique(self.targets))} classes"
         shape = "x".join(map(str, self.images.shape[1:]))
-        return f"ArrayDataset({len(self):,} samples of {shape}, {kinds})"
+        return f"ArrayDataset({len(self):,} samples of {shape}, {_kind_of_labels(self.targets)})"
 
 
-def _check_named_classes(targets: Array, classes: list[str]) -> None:
-    if targets.dtype.kind != "i":
-        return
-    if targets.min() < 0 or targets.max() >= len(classes):
-        raise InputError(
-            f"labels run from {targets.min()} to {targets.max()}, but {len(classes)} classes "
-            "are named; labels count from 0"
-        )
-    empty = np.setdiff1d(np.arange(len(classes)), targets)
-    if len(empty):
-        raise InputError(
-            f"class {classes[empty[0]]!r} has no samples ({len(empty)} empty of "
-            f"{len(classes)}); leave its name out, or add samples"
-        )
+def _kept_labels(targets: Any, n_samples: int) -> Any:
+    """Give classes as one array; what cannot be classes is kept as it was given."""
+    try:
+        return check_labels(targets, n_samples)
+    except InputError:
+        if len(targets) != n_samples:
+            raise
+        return targets
 
 
-@dataclass(frozen=True)
+def _kind_of_labels(targets: Any) -> str:
+    if targets is None:
+        return "no labels"
+    try:
+        n_classes = len(np.unique(check_labels(targets, len(targets))))
+    except InputError:
+        return "labels that are no classes"
+    return f"{n_classes} classes"
+
+
 class Splits:
     """A dataset's training part, and its test part where it has one.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Where it came from.
     train : ArrayDataset
-    test : ArrayDataset or None
+        Or another map-style dataset.
+    test : ArrayDataset, optional
+        Or another map-style dataset.
+    read_test : callable, optional
+        Gives the test part, in place of `test`. It is called when that is first asked for, so
+        that who selects from the training part neither waits for the test part nor hears of what
+        is wrong with it.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> splits = Splits("mine", digits.train, read_test=lambda: digits.test)
+    >>> len(splits.test)
+    360
     """
 
-    name: str
-    train: ArrayDataset
-    test: ArrayDataset | None
+    def __init__(
+        self,
+        name: str,
+        train: Any,
+        test: Any = None,
+        *,
+        read_test: Callable[[], Any] | None = None,
+    ) -> None:
+        if test is not None and read_test is not None:
+            raise InputError(f"{name}: give the test part or what reads it, not both")
+        self.name = name
+        self.train = train
+        self._read_test: Callable[[], Any] = read_test or (lambda: test)
 
-    def require_test(self) -> ArrayDataset:
+    @cached_property
+    def test(self) -> Any:
+        """The test part, or None where there is none."""
+        return self._read_test()
+
+    def __repr__(self) -> str:
+        return f"Splits({self.name!r}, {self.train!r})"
+
+    def require_test(self) -> Any:
         """Give the test part, or an `InputError` that says how to add one."""
         if self.test is None:
             raise InputError(
@@ -232,28 +263,28 @@ def read_digits() -> Splits:
 
 def read_npz_dataset(path: str) -> Splits:
     """Read an .npz file of images and labels."""
-    name = f"npz:{path}"
-    arrays = read_npz(path)
-    train = _take(arrays, TRAIN_KEYS + WHOLE_KEYS)
+    names = npz_names(path)
+    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
     if train is None:
         raise InputError(
-            f"{name} holds {', '.join(arrays) or 'nothing'}; needed: images and labels, or "
+            f"npz:{path} holds {', '.join(names) or 'nothing'}; needed: images and labels, or "
             "train_images and train_labels"
         )
-    test = _take(arrays, TEST_KEYS)
-    classes = arrays.get("classes")
     return Splits(
-        name,
-        ArrayDataset(*train, classes),
-        None if test is None else ArrayDataset(*test, classes),
+        f"npz:{path}",
+        _read_npz_part(path, train),
+        read_test=None if test is None else partial(_read_npz_part, path, test),
     )
 
 
-def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[Any, Any] | None:
-    for images, labels in keys:
-        if images in arrays:
-            return arrays[images], arrays.get(labels)
-    return None
+def _keys_of(names: list[str], keys: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+    return next(((images, labels) for images, labels in keys if images in names), None)
+
+
+def _read_npz_part(path: str, keys: tuple[str, str]) -> ArrayDataset:
+    images, labels = keys
+    arrays = read_npz(path, {images, labels, "classes"})
+    return ArrayDataset(arrays[images], arrays.get(labels), arrays.get("classes"))
 
 
 def read_folder(path: str) -> Splits:
@@ -274,11 +305,17 @@ def _read_folder(path: str, on_error: OnError) -> Splits:
         raise InputError(f"{name}: no such folder")
     has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
     train = read_image_folder(root / "train" if has_train else root, on_error)
-    test = read_image_folder(root / "test", on_error) if has_train and has_test else None
-    if test is not None and test.classes != train.classes:
-        unlike = sorted(set(train.classes) ^ set(test.classes))
-        raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-    return Splits(name, _folder_part(train), None if test is None else _folder_part(test))
+
+    def read_test() -> ArrayDataset:
+        test = read_image_folder(root / "test", on_error)
+        if test.classes != train.classes:
+            unlike = sorted(set(train.classes) ^ set(test.classes))
+            raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
+        return _folder_part(test)
+
+    return Splits(
+        name, _folder_part(train), read_test=read_test if has_train and has_test else None
+    )
 
 
 def _folder_part(read: ImageFolder) -> ArrayDataset:
@@ -286,12 +323,12 @@ def _folder_part(read: ImageFolder) -> ArrayDataset:
 
 
 def _splits(name: str, parts: Parts) -> Splits:
-    train, test = parts.train, parts.test
-    return Splits(
-        name,
-        ArrayDataset(train.images, train.labels, parts.classes),
-        None if test is None else ArrayDataset(test.images, test.labels, parts.classes),
-    )
+    def read_test() -> ArrayDataset | None:
+        test = parts.test
+        return None if test is None else ArrayDataset(test.images, test.labels, parts.classes)
+
+    train = ArrayDataset(parts.train.images, parts.train.labels, parts.classes)
+    return Splits(name, train, read_test=read_test)
 
 
 def read_cifar10(path: str) -> Splits:

@@ -161,7 +161,7 @@ def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
     except Exception as error:
         raise InputError(
             f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with torch.utils.data.Subset"
+            "it out with broken='skip'"
         ) from error
 
 

@@ -6,10 +6,9 @@ import importlib
 import inspect
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from proxysample.data.parts import Part, Parts
 from proxysample.data.reading import Samples
@@ -46,8 +45,8 @@ def read_huggingface(name: str) -> Parts:
     Returns
     -------
     Parts
-        Split ``train``, and ``test`` or else ``validation``. Classes are named where the label
-        column names them and each has samples in every split that is read.
+        Split ``train``, and ``test`` or else ``validation``, which is decoded only when it is
+        asked for. Classes are named where the label column names them.
 
     Raises
     ------
@@ -60,6 +59,7 @@ def read_huggingface(name: str) -> Parts:
     Examples
     --------
     >>> import datasets, tempfile
+    >>> import numpy as np
     >>> datasets.disable_progress_bars()
     >>> columns = {"image": np.zeros((2, 8, 8), dtype=np.uint8), "label": [3, 5]}
     >>> folder = f"{tempfile.mkdtemp()}/digits"
@@ -75,11 +75,10 @@ def read_huggingface(name: str) -> Parts:
             f"{' or '.join(TEST_SPLITS[:2])} to judge accuracies"
         )
     test = next((splits[split] for split in TEST_SPLITS if split in splits), None)
-    read = [_read_part(split, name) for split in (splits["train"], test) if split is not None]
     return Parts(
-        train=read[0],
-        test=read[1] if len(read) > 1 else None,
-        classes=_class_names(splits["train"], read),
+        train=_read_part(splits["train"], name),
+        read_test=None if test is None else partial(_read_part, test, name),
+        classes=_class_names(splits["train"]),
     )
 
 
@@ -133,11 +132,7 @@ def _read_part(split: Any, name: str) -> Part:
         raise InputError(f"huggingface:{name} is damaged: {str(error)[:500]}") from None
 
 
-def _class_names(split: Any, parts: list[Part]) -> list[str] | None:
+def _class_names(split: Any) -> list[str] | None:
     column = next((name for name in LABEL_COLUMNS if name in split.column_names), None)
     names = getattr(split.features[column], "names", None) if column is not None else None
-    if names is None:
-        return None
-    every = np.arange(len(names))
-    complete = all(np.array_equal(np.unique(np.asarray(p.labels)), every) for p in parts)
-    return [str(one) for one in names] if complete else None
+    return None if names is None else [str(one) for one in names]

@@ -8,11 +8,11 @@ import numpy as np
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class TransferLoss(Sampler):
     """
 
     id: ClassVar[str] = "tl"
+    reads: ClassVar[Reads] = "features"
     needs_labels: ClassVar[bool] = True
     _constraints: ClassVar[Constraints] = {
         "epochs": POSITIVE_INTEGER,
@@ -179,7 +180,7 @@ class TransferLoss(Sampler):
     def _load_backbone(self, samples: Samples) -> Backbone | None:
         from proxysample.features.backbones import as_backbone
 
-        array = find_array(samples.dataset)
+        array = samples.array
         if array is not None and array.ndim == 2:
             return None
         backbone = as_backbone(self.backbone, self.weights, self.input_size)

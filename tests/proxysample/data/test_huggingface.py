@@ -84,10 +84,10 @@ def test_a_selection_is_read_in_its_order(tmp_path):
     assert np.array_equal(load_dataset(saved(tmp_path / "d", chosen)).train.images, PIXELS[[3, 1]])
 
 
-def test_classes_without_samples_stay_unnamed(tmp_path):
+def test_classes_without_samples_are_named(tmp_path):
     parts = DatasetDict({"train": table([0, 1]), "test": table([1, 1])})
     splits = load_dataset(saved(tmp_path / "d", parts))
-    assert splits.train.classes is None
+    assert splits.test.classes == splits.train.classes == NAMES
     assert splits.train.targets.tolist() == [0, 1]
 
 
