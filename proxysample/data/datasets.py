@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from proxysample.array_files import npz_names, read_npz
 from proxysample.data.decoding import check_channels_last
+from proxysample.data.fields import Broken, Field, FieldView, check_broken
 from proxysample.data.huggingface import read_huggingface
 from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
 from proxysample.data.labels import check_labels
@@ -163,6 +164,14 @@ class Splits:
     def __repr__(self) -> str:
         return f"Splits({self.name!r}, {self.train!r})"
 
+    def viewed(self, **fields: Any) -> Splits:
+        """Give the same parts with their fields named; see `FieldView`."""
+
+        def read_test() -> FieldView | None:
+            return None if self.test is None else FieldView(self.test, **fields)
+
+        return Splits(self.name, FieldView(self.train, **fields), read_test=read_test)
+
     def require_test(self) -> Any:
         """Give the test part, or an `InputError` that says how to add one."""
         if self.test is None:
@@ -174,7 +183,14 @@ class Splits:
         return self.test
 
 
-def load_dataset(spec: str) -> Splits:
+def load_dataset(
+    spec: str,
+    *,
+    image: Field | None = None,
+    label: Field | None = None,
+    features: Any = None,
+    broken: Broken = "stop",
+) -> Splits:
     """Load a dataset by name.
 
     Parameters
@@ -195,6 +211,13 @@ def load_dataset(spec: str) -> Splits:
         Other names are those of readers that were registered (`proxysample.register`) or come
         with a plug-in: a reader takes the text after the colon and gives `Splits`; one whose
         parameter has a default can do without, and one without parameters takes none.
+    image, label, features : optional
+        Where these are in a sample: a key, a column or a position; see `Samples`. In an ``.npz``,
+        the name of an array. A reader with parameters of these names gets them, and otherwise
+        the parts are views that say so.
+    broken : {"stop", "skip"}
+        What to do about images that do not decode, where the reader decodes them itself; samplers
+        are told by the parameter of the same name.
 
     Returns
     -------
@@ -219,18 +242,25 @@ def load_dataset(spec: str) -> Splits:
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
     reader = READERS.get(kind)
-    taken = list(signature(reader).parameters.values())
-    if colon and not taken:
+    taken = signature(reader).parameters
+    places = [one for one in taken.values() if one.kind is not Parameter.KEYWORD_ONLY]
+    if colon and not places:
         raise InputError(f"dataset {spec!r}: {kind} takes no path")
-    if not path and taken and taken[0].default is Parameter.empty:
+    if not path and places and places[0].default is Parameter.empty:
         raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
-    splits = reader(path) if path else reader()
+    check_broken(broken)
+    fields = {"image": image, "label": label, "features": features}
+    given = {name: field for name, field in fields.items() if field is not None}
+    taken_fields = {name: given.pop(name) for name in list(given) if name in taken}
+    if "broken" in taken:
+        taken_fields["broken"] = broken
+    splits = reader(path, **taken_fields) if path else reader(**taken_fields)
     if not isinstance(splits, Splits):
         raise InputError(
             f"dataset {spec!r}: the reader {kind!r} gives a {type(splits).__name__}; needed: "
             "proxysample.data.Splits(name, train, test)"
         )
-    return splits
+    return splits.viewed(**given) if given else splits
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
@@ -261,10 +291,19 @@ def read_digits() -> Splits:
     )
 
 
-def read_npz_dataset(path: str) -> Splits:
-    """Read an .npz file of images and labels."""
+def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
+    """Read an .npz file of images and labels, each by the name of its array if that is given."""
     names = npz_names(path)
+    for role, name in {"image": image, "label": label}.items():
+        if name is not None and name not in names:
+            raise unknown_name(f"array for {role}=", name, names)
     train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
+    if train is not None or image is not None:
+        images, labels = train or (image, "labels")
+        train = image or images, label or labels
+    if image is not None or label is not None:
+        # Other arrays than these would be another dataset's.
+        test = None
     if train is None:
         raise InputError(
             f"npz:{path} holds {', '.join(names) or 'nothing'}; needed: images and labels, or "

@@ -191,7 +191,7 @@ class GivenRanking(Sampler):
             fields.get("label"),
             fields.get("features"),
         )
-        if not image is label is features is None:
+        if any(field is not None for field in (image, label, features)):
             dataset = FieldView(dataset, image=image, label=label, features=features)
         ranking.check_dataset(dataset, y)
         # Reports and studies state what a scoring took.
