@@ -196,16 +196,16 @@ def _training_part(
     from proxysample.data.datasets import load_dataset
     from proxysample.data.fields import check_broken
 
-    check_broken(broken)
+    checked = check_broken(broken)
     columns = None if not features else as_field(features[0]) if len(features) == 1 else features
     train = load_dataset(
         dataset,
         image=None if image is None else as_field(image),
         label=None if label is None else as_field(label),
         features=columns,
-        broken=broken,
+        broken=checked,
     ).train
-    return train, {"broken": broken, "distinct_labels": distinct_labels}  # type: ignore[typeddict-item]
+    return train, {"broken": checked, "distinct_labels": distinct_labels}
 
 
 def as_field(word: str) -> str | int:

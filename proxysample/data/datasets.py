@@ -15,8 +15,9 @@ from proxysample.array_files import npz_names, read_npz
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_broken
 from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
-from proxysample.data.labels import check_labels
+from proxysample.data.image_files import ImageFiles
+from proxysample.data.image_folder import OnError, read_image_folder
+from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
@@ -70,7 +71,7 @@ class ArrayDataset:
         self.images = check_layout(np.asarray(images))
         if self.images.ndim == 4:
             check_channels_last(self.images)
-        self.targets = None if targets is None else _kept_labels(targets, len(self.images))
+        self.targets = None if targets is None else kept_labels(targets, len(self.images))
         self.classes = None if classes is None else [str(name) for name in classes]
         self.files = None if files is None else tuple(files)
         if self.files is not None and len(self.files) != len(self.images):
@@ -95,27 +96,7 @@ class ArrayDataset:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
-        return f"ArrayDataset({len(self):,} samples of {shape}, {_kind_of_labels(self.targets)})"
-
-
-def _kept_labels(targets: Any, n_samples: int) -> Any:
-    """Give classes as one array; what cannot be classes is kept as it was given."""
-    try:
-        return check_labels(targets, n_samples)
-    except InputError:
-        if len(targets) != n_samples:
-            raise
-        return targets
-
-
-def _kind_of_labels(targets: Any) -> str:
-    if targets is None:
-        return "no labels"
-    try:
-        n_classes = len(np.unique(check_labels(targets, len(targets))))
-    except InputError:
-        return "labels that are no classes"
-    return f"{n_classes} classes"
+        return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
 
 
 class Splits:
@@ -345,20 +326,14 @@ def _read_folder(path: str, on_error: OnError) -> Splits:
     has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
     train = read_image_folder(root / "train" if has_train else root, on_error)
 
-    def read_test() -> ArrayDataset:
+    def read_test() -> ImageFiles:
         test = read_image_folder(root / "test", on_error)
         if test.classes != train.classes:
-            unlike = sorted(set(train.classes) ^ set(test.classes))
+            unlike = sorted({*(train.classes or ())} ^ {*(test.classes or ())})
             raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-        return _folder_part(test)
+        return test
 
-    return Splits(
-        name, _folder_part(train), read_test=read_test if has_train and has_test else None
-    )
-
-
-def _folder_part(read: ImageFolder) -> ArrayDataset:
-    return ArrayDataset(read.images, read.labels, read.classes, files=read.files)
+    return Splits(name, train, read_test=read_test if has_train and has_test else None)
 
 
 def _splits(name: str, parts: Parts) -> Splits:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
-from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
+from proxysample.data.image_files import raw_item
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
 from proxysample.errors import InputError, unknown_name
 
 Field = str | int | Callable[[Any], Any]
@@ -325,7 +327,7 @@ class Pairs:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.fields.pair(self.dataset[index], index)
+        return self.fields.pair(raw_item(self.dataset, index), index)
 
     def label(self, index: int) -> Any:
         """Give the label of a sample, whatever its image is; see `Fields.label_of`."""
@@ -370,10 +372,12 @@ class FieldView:
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Give the image and the label of a sample."""
-        from proxysample.data.tables import positional
-
-        image, label = self.fields.pair(positional(self.dataset)[index], index)
+        image, label = self._pairs[index]
         return image, None if isinstance(label, Unsure) else label
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        return Pairs(positional(self.dataset), self.fields)
 
     def __repr__(self) -> str:
         named = ((name, getattr(self.fields, name)) for name in ("image", "label", "features"))
@@ -381,7 +385,10 @@ class FieldView:
         return f"FieldView({self.dataset!r:.80}, {words})"
 
 
-def check_broken(broken: object) -> None:
-    """Refuse another way to treat broken samples than there is."""
-    if broken not in get_args(Broken):
-        raise unknown_name("way to treat broken samples", broken, get_args(Broken))
+def check_broken(broken: object) -> Broken:
+    """Give a way to treat broken samples, or an `InputError` that names those that there are."""
+    for known in get_args(Broken):
+        if isinstance(broken, str) and broken == known:
+            found: Broken = known
+            return found
+    raise unknown_name("way to treat broken samples", broken, get_args(Broken))

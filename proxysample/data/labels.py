@@ -217,3 +217,24 @@ def check_not_all_different(labels: Array) -> None:
             "targets of a regression, ids or file names are; give classes by label= or y=, or "
             "confirm that each sample is a class of its own by distinct_labels=True"
         )
+
+
+def kept_labels(targets: Any, n_samples: int) -> Any:
+    """Give classes as one array; what cannot be classes is kept as it was given."""
+    try:
+        return check_labels(targets, n_samples)
+    except InputError:
+        if len(targets) != n_samples:
+            raise
+        return targets
+
+
+def kind_of_labels(targets: Any) -> str:
+    """Say how many classes a dataset's labels have, in words."""
+    if targets is None:
+        return "no labels"
+    try:
+        n_classes = len(np.unique(check_labels(targets, len(targets))))
+    except InputError:
+        return "labels that are no classes"
+    return f"{n_classes} classes"

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.agreement import number_alike, probes_of, same_label
-from proxysample.data.decoding import decode_item, decode_items
+from proxysample.data.decoding import (
+    Decoder,
+    Form,
+    check_channels_last,
+    read_sample,
+    reads_files,
+)
 from proxysample.data.fields import (
     Broken,
     Field,
@@ -22,7 +28,9 @@ from proxysample.data.fields import (
     Unsure,
     check_broken,
 )
+from proxysample.data.images import Fitting
 from proxysample.data.labels import as_label_array, check_labels, check_not_all_different
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.scanning import find_broken, read_labels_of
 from proxysample.data.shortcuts import (
     FoundLabels,
@@ -127,12 +135,19 @@ class Samples:
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many
+        a side. By default images stay as they are where all are of one size; where they are of
+        several, that is told, and they come out at `proxysample.data.decoding.DEFAULT_SIZE`.
+    cache : bool or path
+        Where decoded images are kept for several passes; see
+        `proxysample.data.pixel_cache.reserve_pixels`.
 
     Raises
     ------
     InputError
-        If the dataset is empty or not map-style; on reading, if shapes differ, a value is not
-        finite or a transform is random.
+        If the dataset is empty or not map-style; on reading, if samples do not go together, a
+        value is not finite, a transform is random or there is no room.
 
     Examples
     --------
@@ -154,6 +169,8 @@ class Samples:
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self._size = n_samples(dataset)
         self._view = isinstance(dataset, FieldView)
@@ -165,14 +182,16 @@ class Samples:
         given = Fields(image, label, features)
         self.fields = _merged(dataset.fields, given) if self._view else given
         self._y = y
-        check_broken(broken)
-        self.broken: Broken = broken
+        self.broken = check_broken(broken)
         self.distinct_labels = distinct_labels
         self._options: dict[str, Any] = {
             "batch_size": batch_size,
             "num_workers": num_workers,
             "progress": progress,
         }
+        self.image_size = image_size
+        self._cache = cache
+        self._streamed_labels: list[Any] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -189,12 +208,10 @@ class Samples:
 
     @cached_property
     def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
-        labels = None
         if self.array is not None:
-            images = check_images(self.array)
+            images, labels = self._of_image_size(check_images(self.array)), None
         else:
-            decoded, labels = decode_items(self.pairs, **self._options)
-            images = check_images(decoded)
+            images, labels, _ = self._decoder.kept(self.form(), self._cache)
         if len(images) != len(self):
             raise InputError(f"features= has {len(images)} rows for {len(self)} samples")
         if self.fields.features is not None and images.ndim != 2:
@@ -204,10 +221,72 @@ class Samples:
             )
         return images, labels
 
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.pairs, **self._options)
+
+    @property
+    def _fitting(self) -> Fitting | None:
+        return None if self.image_size is None else Fitting(self.image_size)
+
+    def _of_image_size(self, images: Array) -> Array:
+        fitting = self._fitting
+        if images.ndim != 4 or fitting is None or fitting.leaves(*images.shape[1:3]):
+            return images
+        check_channels_last(images)
+        decoder = Decoder(images, **self._options)
+        kept: Array = decoder.kept(decoder.form(fitting), self._cache)[0]
+        return kept
+
+    @property
+    def is_held(self) -> bool:
+        """Whether images or features can be read in any order without decoding."""
+        return "_pixels_and_labels" in vars(self) or self.array is not None
+
+    def form(self, otherwise: Fitting | None = None) -> Form:
+        """Find what samples that have to be decoded can come out as.
+
+        Parameters
+        ----------
+        otherwise : Fitting, optional
+            How images of several sizes come to one, where no `image_size` was given.
+
+        Returns
+        -------
+        Form
+        """
+        return self._decoder.form(self._fitting, otherwise)
+
+    def decoded(self, form: Form, description: str = "decoding") -> Iterator[Array]:
+        """Decode all samples once, in order, and keep none.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str
+            What the progress bar says.
+
+        Yields
+        ------
+        ndarray of shape (rows, ...)
+            A few at a time.
+
+        Raises
+        ------
+        FormChangedError
+            If they have to come out as something else: decode them anew in its form.
+        """
+        labels: list[Any] = []
+        for samples, some in self._decoder.batches(form, description):
+            labels += some
+            yield samples
+        self._streamed_labels = labels
+
     @property
     def is_decoded(self) -> bool:
         """Whether the images have been asked for."""
-        return "_pixels_and_labels" in vars(self)
+        return "_pixels_and_labels" in vars(self) or self._streamed_labels is not None
 
     def rows(self, indices: npt.NDArray[np.int64]) -> list[Array]:
         """Read a few samples without reading the others.
@@ -219,27 +298,20 @@ class Samples:
         Returns
         -------
         list of ndarray
-            One a sample, channels last.
+            One a sample, channels last, of the size that it has in the dataset.
         """
-        array = self.images if self.is_decoded else self.array
-        if array is not None:
-            return [np.asarray(array[index]) for index in indices]
-        return [self._row(int(index)) for index in indices]
-
-    def _row(self, index: int) -> Array:
-        try:
-            return decode_item(self.pairs[index], index)[0]
-        except InputError:
-            raise
-        # Whatever a dataset of anyone's raises.
-        except Exception as error:
-            raise InputError(
-                f"sample {index} cannot be read: {type(error).__name__}: {error}"
-            ) from error
+        if self.array is not None:
+            images = self.array[..., np.newaxis] if self.array.ndim == 3 else self.array
+            return [np.asarray(images[index]) for index in indices]
+        return [read_sample(self.pairs, int(index)) for index in indices]
 
     @property
     def images(self) -> Array:
-        """Pixels or features: (n, height, width, channels) or (n, n_features), as given."""
+        """Pixels or features: (n, height, width, channels) or (n, n_features).
+
+        As given where the dataset holds an array. Decoded samples that take much memory are a
+        `CachedPixels`, which is read by rows.
+        """
         return self._pixels_and_labels[0]
 
     @cached_property
@@ -277,7 +349,11 @@ class Samples:
     def _labels_of_items(self) -> Array | None:
         if self.array is not None and self.fields.label is None and _is_array(self.dataset):
             return None
-        given = self._pixels_and_labels[1] if self.is_decoded else None
+        given = self._streamed_labels
+        if "_pixels_and_labels" in vars(self):
+            given = self._pixels_and_labels[1]
+        if given is None and self._has_no_label():
+            return None
         labels = read_labels_of(self.pairs, **self._options) if given is None else given
         if all(label is None for label in labels):
             return None
@@ -285,6 +361,17 @@ class Samples:
         if unsure is not None:
             raise InputError(unsure.reason)
         return check_labels(labels, len(self))
+
+    def _has_no_label(self) -> bool:
+        """Tell by the first item that there are no labels, or refuse what cannot be told."""
+        try:
+            label = self.pairs.label(0)
+        # That an item cannot be read is for the pass over all of them to say, or to skip.
+        except Exception:
+            return False
+        if isinstance(label, Unsure):
+            raise InputError(label.reason)
+        return label is None
 
     def _numbered_alike(self, labels: Array | None) -> Array | None:
         """Tell classes of joined parts apart by name where the parts number them differently."""
@@ -318,9 +405,9 @@ class Samples:
             If one differs; the message names both.
         """
         found = self._found_labels
-        if found is None or found.values is None or self._y is not None or self.array is not None:
-            return
-        self._confirm_labels(found)
+        is_ours = self._y is not None or self.array is not None or reads_files(self.dataset)
+        if found is not None and found.values is not None and not is_ours:
+            self._confirm_labels(found)
 
     @property
     def required_labels(self) -> Array:
@@ -393,7 +480,13 @@ class _Taken(Samples):
         self, samples: Samples, indices: npt.NDArray[np.int64], labels: list[Any] | None
     ) -> None:
         rows = _Rows(samples.pairs, indices) if samples.array is None else samples.array[indices]
-        super().__init__(rows, distinct_labels=samples.distinct_labels, **samples._options)
+        super().__init__(
+            rows,
+            distinct_labels=samples.distinct_labels,
+            image_size=samples.image_size,
+            cache=samples._cache,
+            **samples._options,
+        )
         self._all = samples
         self._taken = indices
         self._labels_read = labels

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proxysample.data.decoding import decode_item
+from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class _Scanned:
         try:
             return None, self.read(self.pairs, index)
         except InputError as error:
-            return str(error), None
+            # What to do about it was said by `broken`.
+            return str(error).partition("; repair")[0], None
         # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
         except Exception as error:
             return f"{type(error).__name__}: {error}", None
@@ -127,7 +129,10 @@ def _loaded(
     scanned: _Scanned, batch_size: int, num_workers: int
 ) -> Iterator[tuple[str | None, Any]]:
     if not num_workers:
-        yield from map(partial(_Scanned.__getitem__, scanned), range(len(scanned)))
+        read = partial(_Scanned.__getitem__, scanned)
+        indices = range(len(scanned))
+        of_files = holds_files(scanned.pairs.dataset)
+        yield from on_threads(read, indices) if of_files else map(read, indices)
         return
     import torch
     from torch.utils.data import DataLoader

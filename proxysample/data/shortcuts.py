@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.fields import Fields, Unsure
+from proxysample.data.fields import Fields, FieldView, Unsure
 from proxysample.data.labels import as_label_array, check_labels
 from proxysample.data.tables import (
     column_names,
@@ -30,6 +30,7 @@ from proxysample.errors import InputError
 Array = npt.NDArray[Any]
 
 ARRAYS = "proxysample.data.datasets.ArrayDataset"
+FILES = "proxysample.data.image_files.ImageFiles"
 TENSORS = "torch.utils.data.dataset.TensorDataset"
 SUBSET = "torch.utils.data.dataset.Subset"
 JOINED = "torch.utils.data.dataset.ConcatDataset"
@@ -58,7 +59,7 @@ _TORCHVISION: Mapping[str, str] = {
     "sun397.SUN397": "_labels",
 }
 _ATTRIBUTES = {f"torchvision.datasets.{name}": place for name, place in _TORCHVISION.items()}
-KNOWN = frozenset({ARRAYS, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
+KNOWN = frozenset({ARRAYS, FILES, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +134,8 @@ def find_array(dataset: Any, fields: Fields | None = None) -> Array | None:
     fields = fields or Fields()
     if fields.has_array:
         return _whole_array(fields.features)
+    if isinstance(dataset, FieldView):
+        return find_array(dataset.dataset, dataset.fields) if fields.pixels is None else None
     if column_names(dataset):
         return None if has_transform(dataset) else _table_features(dataset, fields)
     if callable(fields.pixels):
@@ -223,6 +226,8 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
     ([1, 0, 1], 'Photos.targets', False)
     """
     fields = fields or Fields()
+    if isinstance(dataset, FieldView):
+        return find_labels(dataset.dataset, dataset.fields) if fields.label is None else None
     if callable(fields.label) or isinstance(dataset, np.ndarray | list | tuple):
         return None
     if column_names(dataset):
@@ -234,7 +239,7 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
         return _labels_of_joined(dataset, fields)
     if kind == TENSORS:
         return _labels_of_tensors(dataset, fields)
-    if kind == ARRAYS or kind in _ATTRIBUTES:
+    if kind in (ARRAYS, FILES) or kind in _ATTRIBUTES:
         return _labels_of_pairs(dataset, kind) if fields.label in (None, 1, -1) else None
     if fields.label is None and not derives_from_known(dataset):
         return _labels_by_custom(dataset)
@@ -295,11 +300,11 @@ def _labels_of_tensors(dataset: Any, fields: Fields) -> FoundLabels | None:
 
 
 def _labels_of_pairs(dataset: Any, kind: str) -> FoundLabels | None:
-    place = "targets" if kind == ARRAYS else _ATTRIBUTES[kind]
+    place = _ATTRIBUTES.get(kind, "targets")
     values = getattr(dataset, place, None)
     if values is None:
-        return NO_LABELS if kind == ARRAYS else None
-    if kind == ARRAYS and dataset.classes is not None:
+        return None if kind in _ATTRIBUTES else NO_LABELS
+    if kind not in _ATTRIBUTES and dataset.classes is not None:
         _check_named_classes(values, dataset.classes)
     if place.endswith("samples"):
         values = [pair[1] for pair in values]
@@ -323,14 +328,14 @@ def _transformed(dataset: Any, values: Any) -> Any:
 def _labels_by_custom(dataset: Any) -> FoundLabels | None:
     """Find what may be labels by the name of an attribute; the items are to confirm it."""
     for name in ("targets", "labels", "y"):
-        values = getattr(dataset, name, None)
-        if _may_be_labels(values, dataset):
-            try:
-                values = _transformed(dataset, values)
-            # Whatever anyone's function raises: the items tell.
-            except Exception:
-                return None
-            return FoundLabels(values, f"{type(dataset).__name__}.{name}", is_sure=False)
+        try:
+            values = getattr(dataset, name, None)
+            if _may_be_labels(values, dataset):
+                source = f"{type(dataset).__name__}.{name}"
+                return FoundLabels(_transformed(dataset, values), source, is_sure=False)
+        # Whatever anyone's property or function raises: the items tell.
+        except Exception:
+            return None
     return None
 
 
