@@ -29,7 +29,12 @@ from proxysample.data.fields import (
     check_broken,
 )
 from proxysample.data.images import Fitting
-from proxysample.data.labels import as_label_array, check_labels, check_not_all_different
+from proxysample.data.labels import (
+    as_label_array,
+    check_labels,
+    check_not_all_different,
+    plain_label,
+)
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.scanning import find_broken, read_labels_of
 from proxysample.data.shortcuts import (
@@ -392,7 +397,8 @@ class Samples:
                 continue
             raise InputError(
                 f"the labels of {type(self.dataset).__name__} are not sure: {found.source} has "
-                f"{values[index]!r:.80} for sample {index}, and the item itself {label!r:.80}; "
+                f"{plain_label(values[index])!r:.80} for sample {index}, and the item itself "
+                f"{plain_label(label)!r:.80}; "
                 "pass the right ones by y= or label="
             )
 
