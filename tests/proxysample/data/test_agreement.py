@@ -57,7 +57,7 @@ def test_items_are_told_apart_as_well():
 def test_what_cannot_be_told_apart_is_refused():
     bare = TensorDataset(torch.zeros(2, 1, 2, 2), torch.tensor([1, 0]))
     joined = ConcatDataset([part(["cat", "dog"]), part(["dog", "cat"]), bare])
-    with pytest.raises(InputError, match="number their classes differently, and some .* no names"):
+    with pytest.raises(InputError, match=r"number their classes differently, .* no names"):
         Samples(joined).labels  # noqa: B018
     assert Samples(joined, [0] * 10).labels.tolist() == [0] * 10
     assert Samples(joined, label=lambda item: item[1]).labels.tolist() == [0, 1] * 4 + [1, 0]
