@@ -246,10 +246,10 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     if isinstance(backbone, str):
         from proxysample.features.backbones import load_backbone
 
-        network = load_backbone(backbone)
+        network = load_backbone(backbone, input_size=samples.image_size)
     else:
         network = Backbone(backbone)
-    images = ImageTensors(samples, resolve_device(device))
+    images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
 
 
