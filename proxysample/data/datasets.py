@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.array_files import read_npz
+from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
-from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_folder import OnError, read_image_folder
 from proxysample.data.labels import check_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
@@ -66,7 +66,9 @@ class ArrayDataset:
         *,
         files: Sequence[Path] | None = None,
     ) -> None:
-        self.images = check_images(np.asarray(images))
+        # What is not in memory is checked when it is read.
+        is_block = isinstance(images, BlockArray)
+        self.images = images if is_block else check_images(np.asarray(images))
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets = None if targets is None else check_labels(targets, len(self.images))
@@ -116,21 +118,51 @@ def _check_named_classes(targets: Array, classes: list[str]) -> None:
         )
 
 
-@dataclass(frozen=True)
 class Splits:
     """A dataset's training part, and its test part where it has one.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Where it came from.
-    train : ArrayDataset or ImageFiles
-    test : ArrayDataset, ImageFiles or None
+    train : ArrayDataset
+        Or another map-style dataset.
+    test : ArrayDataset, optional
+        Or another map-style dataset.
+    read_test : callable, optional
+        Gives the test part, in place of `test`. It is called when that is first asked for, so
+        that who selects from the training part neither waits for the test part nor hears of what
+        is wrong with it.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> splits = Splits("mine", digits.train, read_test=lambda: digits.test)
+    >>> len(splits.test)
+    360
     """
 
-    name: str
-    train: Any
-    test: Any
+    def __init__(
+        self,
+        name: str,
+        train: Any,
+        test: Any = None,
+        *,
+        read_test: Callable[[], Any] | None = None,
+    ) -> None:
+        if test is not None and read_test is not None:
+            raise InputError(f"{name}: give the test part or what reads it, not both")
+        self.name = name
+        self.train = train
+        self._read_test: Callable[[], Any] = read_test or (lambda: test)
+
+    @cached_property
+    def test(self) -> Any:
+        """The test part, or None where there is none."""
+        return self._read_test()
+
+    def __repr__(self) -> str:
+        return f"Splits({self.name!r}, {self.train!r})"
 
     def require_test(self) -> Any:
         """Give the test part, or an `InputError` that says how to add one."""
@@ -185,6 +217,7 @@ def load_dataset(spec: str) -> Splits:
     if not isinstance(spec, str):
         raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
     kind, colon, path = spec.partition(":")
+    path = os.path.expanduser(path)  # noqa: PTH111  # a Path would lose a trailing slash
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
     reader = READERS.get(kind)
@@ -256,31 +289,6 @@ def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[
     return None
 
 
-def read_folder(path: str) -> Splits:
-    """Read a folder of images; one that does not decode ends the reading."""
-    return _read_folder(path, "stop")
-
-
-def read_folder_skip_broken(path: str) -> Splits:
-    """Read a folder of images; those that do not decode are left out, with a warning."""
-    return _read_folder(path, "skip")
-
-
-def _read_folder(path: str, on_error: OnError) -> Splits:
-    kind = "folder" if on_error == "stop" else "folder-skip-broken"
-    name = f"{kind}:{path}"
-    root = Path(path)
-    if not root.is_dir():
-        raise InputError(f"{name}: no such folder")
-    has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
-    train = read_image_folder(root / "train" if has_train else root, on_error)
-    test = read_image_folder(root / "test", on_error) if has_train and has_test else None
-    if test is not None and test.classes != train.classes:
-        unlike = sorted({*(train.classes or ())} ^ {*(test.classes or ())})
-        raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-    return Splits(name, train, test)
-
-
 def _splits(name: str, parts: Parts) -> Splits:
     train, test = parts.train, parts.test
     return Splits(
@@ -303,8 +311,3 @@ def read_cifar100(path: str) -> Splits:
 def read_imagenet16_120(path: str) -> Splits:
     """Read the official batches of ImageNet16, the first 120 classes."""
     return _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path)))
-
-
-def read_huggingface_dataset(name: str) -> Splits:
-    """Read a dataset of HuggingFace, from a folder or the hub."""
-    return _splits(f"huggingface:{name}", read_huggingface(name))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.adapters import adapted
 from proxysample.data.decoding import (
     Decoder,
     Form,
@@ -76,7 +77,7 @@ def _way_to_items(dataset: Any) -> str:
         return "pass the dataset that it reads, its attribute dataset"
     if hasattr(dataset, "require_test"):
         return "pass one of its parts, such as its attribute train"
-    return "an iterable dataset has to be read into one first"
+    return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
 def _is_pair_of_images_and_labels(dataset: Any) -> bool:
@@ -142,6 +143,10 @@ class Samples:
         image_size: int | None = None,
         cache: Cache = True,
     ) -> None:
+        named = y if isinstance(y, str) else None
+        dataset, _, label = adapted(dataset, label=named)
+        if named is not None and label is None:
+            y = None
         self._size = n_samples(dataset)
         self._labels = read_labels(dataset, y)
         self._given = dataset

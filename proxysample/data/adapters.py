@@ -1,0 +1,96 @@
+"""What people have, as a dataset that samplers read: lists of files, frames, arrays on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxysample.data.blocks import BlockArray, is_block_source
+from proxysample.data.path_tables import (
+    as_pandas,
+    is_list_of_paths,
+    is_table,
+    path_column,
+    read_paths,
+)
+from proxysample.data.tables import is_foreign
+from proxysample.errors import InputError
+
+
+def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, Any, Any]:
+    """Turn what is neither an array in memory nor a map-style dataset into one of these.
+
+    Lists of image files and frames with a column of them become `ImageFiles`; frames of polars
+    and pyarrow those of pandas; what has a shape and slices (HDF5, zarr, scipy's sparse
+    matrices) an `ArrayDataset` of a `BlockArray`. Others come back as they are. Nothing is read.
+
+    Parameters
+    ----------
+    dataset : object
+        Anything.
+    image, label : object, optional
+        Names of columns, where a frame has these.
+
+    Returns
+    -------
+    dataset : object
+    image, label : object
+        None where they were used up.
+
+    Raises
+    ------
+    InputError
+        If it can only be read from its beginning, or which column holds the paths is not sure.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> dataset, _, _ = adapted(csr_array([[0, 1], [2, 0]]))
+    >>> dataset.images.shape
+    (2, 2)
+    """
+    if isinstance(dataset, BlockArray) or is_block_source(dataset):
+        from proxysample.data.datasets import ArrayDataset
+
+        block = dataset if isinstance(dataset, BlockArray) else BlockArray(dataset)
+        return ArrayDataset(block), image, label
+    if is_foreign(dataset):
+        dataset = as_pandas(dataset)
+    if is_table(dataset):
+        return _adapted_frame(dataset, image, label)
+    if is_list_of_paths(dataset):
+        return read_paths(dataset), image, label
+    if is_stream(dataset):
+        raise InputError(
+            f"{type(dataset).__name__} can only be read from its beginning, and samplers need more "
+            "than one pass: read it once with proxysample.data.read_stream(dataset, FOLDER), and "
+            "pass what that gives; shards of WebDataset are read by "
+            "proxysample.load_dataset('webdataset:PATTERN')"
+        )
+    return dataset, image, label
+
+
+def _adapted_frame(frame: Any, image: Any, label: Any) -> tuple[Any, Any, Any]:
+    columns = {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
+    if callable(image) or callable(label):
+        return frame, image, label
+    if image is None:
+        path = path_column(columns)
+    else:
+        path = path_column({image: columns[image]}) if image in columns else None
+    if path is None or (label is not None and label not in columns):
+        return frame, image, label
+    return read_paths(frame, path=path, label=label), None, None
+
+
+def is_stream(dataset: Any) -> bool:
+    """Tell whether a dataset has to be read from its beginning: it has no length and indices.
+
+    Examples
+    --------
+    >>> is_stream(iter([1])), is_stream([1]), is_stream("digits")
+    (True, False, False)
+    """
+    # torch's IterableDataset inherits an indexing that always raises.
+    has_length = hasattr(type(dataset), "__len__") and hasattr(type(dataset), "__getitem__")
+    return hasattr(dataset, "__iter__") and not has_length and not isinstance(dataset, Mapping)
