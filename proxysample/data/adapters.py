@@ -62,8 +62,8 @@ def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, An
         return read_paths(dataset), image, label
     if is_stream(dataset):
         raise InputError(
-            f"{type(dataset).__name__} can only be read from its beginning, and samplers need more "
-            "than one pass: read it once with proxysample.data.read_stream(dataset, FOLDER), and "
+            f"{type(dataset).__name__} is not a map-style dataset: it can only be read from its "
+            "beginning, and samplers need more than one pass. Read it once with proxysample.data.read_stream(dataset, FOLDER), and "
             "pass what that gives; shards of WebDataset are read by "
             "proxysample.load_dataset('webdataset:PATTERN')"
         )
@@ -93,4 +93,7 @@ def is_stream(dataset: Any) -> bool:
     """
     # torch's IterableDataset inherits an indexing that always raises.
     has_length = hasattr(type(dataset), "__len__") and hasattr(type(dataset), "__getitem__")
-    return hasattr(dataset, "__iter__") and not has_length and not isinstance(dataset, Mapping)
+    # A DataLoader reads a dataset that can be had from it.
+    is_loader = hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset")
+    is_other = isinstance(dataset, Mapping | set | frozenset) or has_length or is_loader
+    return hasattr(dataset, "__iter__") and not is_other

@@ -21,10 +21,15 @@ class Sliceable(Protocol):
     """What has a shape, a type and slices."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The rows first."""
+
     @property
-    def dtype(self) -> Any: ...
-    def __getitem__(self, key: Any) -> Any: ...
+    def dtype(self) -> Any:
+        """As numpy's, or what numpy makes one of."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """Give rows for a slice of them."""
 
 
 class BlockArray:
@@ -187,7 +192,7 @@ def is_block_source(value: Any) -> bool:
     >>> is_block_source(csr_array([[1]])), is_block_source(np.zeros(3)), is_block_source([1])
     (True, False, False)
     """
-    if isinstance(value, np.ndarray | BlockArray) or isinstance(value, type):
+    if isinstance(value, np.ndarray | BlockArray | type):
         return False
     # Tensors are read elsewhere; frames have columns.
     if hasattr(value, "detach") or hasattr(value, "iloc") or hasattr(value, "columns"):

@@ -1,4 +1,4 @@
-"""Folders of images: the files and the order of torchvision's ImageFolder, and some more layouts."""
+"""Folders of images: files and order of torchvision's ImageFolder, and some more layouts."""
 
 from __future__ import annotations
 

@@ -206,22 +206,28 @@ class _Vectors:
 
     def __init__(self, split: Any, columns: list[str]) -> None:
         self._columns = columns
-        self._split = split.with_format("numpy", columns=columns)
+        # Arrow's own, since numpy's format makes float32 of float64.
+        self._split = split.with_format("arrow", columns=columns)
         first = self[0:1]
         self.shape = (len(split), *first.shape[1:])
         self.dtype = first.dtype
 
     def __getitem__(self, rows: slice) -> Array:
-        batch = self._split[rows]
+        table = self._split[rows]
         if len(self._columns) > 1:
-            return np.column_stack([batch[name] for name in self._columns])
-        try:
-            values = np.stack(list(batch[self._columns[0]]))
-        except ValueError:
-            raise InputError(
-                f"column {self._columns[0]!r} holds vectors of several lengths"
-            ) from None
-        return values if values.ndim > 1 else values[:, np.newaxis]
+            return np.column_stack([_plain(table[name]) for name in self._columns])
+        column = table[self._columns[0]].combine_chunks()
+        if not hasattr(column, "flatten") or not hasattr(column.type, "value_type"):
+            return _plain(column)[:, np.newaxis]
+        if column.null_count or len(set(column.value_lengths().to_pylist())) > 1:
+            raise InputError(f"column {self._columns[0]!r} holds vectors of several lengths")
+        return _plain(column.flatten()).reshape(len(column), -1)
+
+
+def _plain(column: Any) -> Array:
+    if column.null_count:
+        raise InputError("values are missing")
+    return np.asarray(column.to_numpy())
 
 
 class HuggingFaceImages:

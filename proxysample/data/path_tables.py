@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,8 @@ CLASS_COLUMNS = (*LABEL_COLUMNS, "class", "class_name", "category")
 
 # No line of a list of files is longer; one that is would be read into memory whole.
 MOST_CHARACTERS_PER_FIELD = 1 << 17
+
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def read_paths(
@@ -61,7 +64,17 @@ def read_paths(
         paths, labels = _chosen_columns(columns, path, label)
     else:
         paths, labels = _pairs(table)
-    return ImageFiles(_files(paths, root), labels)
+    return _labelled(_files(paths, root), labels)
+
+
+def _labelled(files: list[Path], labels: list[Any] | None) -> ImageFiles:
+    try:
+        return ImageFiles(files, labels)
+    except InputError:
+        # What is no class is for those who need classes to refuse; others do not look at it.
+        dataset = ImageFiles(files)
+        dataset.targets = labels  # type: ignore[assignment]
+        return dataset
 
 
 def read_csv(file: str | Path, root: str | Path | None = None) -> ImageFiles:
@@ -107,9 +120,22 @@ def read_csv(file: str | Path, root: str | Path | None = None) -> ImageFiles:
         raise InputError(f"{file} names a column twice: {', '.join(header)}")
     try:
         paths, labels = _chosen_columns(columns, None, None)
-        return ImageFiles(_files(paths, root), labels)
+        return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+
+
+def as_numbers(labels: list[str]) -> list[int] | list[str]:
+    """Turn texts into integers, where all are such as these are written.
+
+    Examples
+    --------
+    >>> as_numbers(["0", "10"]), as_numbers(["0", "007"])
+    ([0, 10], ['0', '007'])
+    """
+    if all(_INTEGER.fullmatch(label) for label in labels):
+        return [int(label) for label in labels]
+    return labels
 
 
 def _csv_rows(file: Path) -> list[list[str]]:

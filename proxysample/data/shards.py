@@ -17,6 +17,7 @@ import numpy.typing as npt
 from proxysample.data.folders import SUFFIXES, is_clutter
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.images import read_image
+from proxysample.data.path_tables import as_numbers
 from proxysample.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -136,14 +137,8 @@ def read_shards(pattern: str) -> TarImages:
         [sample.images[0][1] for _, sample in samples],
         [shard / sample.images[0][0] for shard, sample in samples],
         [sample.key for _, sample in samples],
-        None if None in labels else _as_numbers([str(label) for label in labels]),
+        None if None in labels else as_numbers([str(label) for label in labels]),
     )
-
-
-def _as_numbers(labels: list[str]) -> list[int] | list[str]:
-    if all(re.fullmatch(r"-?\d{1,18}", label) for label in labels):
-        return [int(label) for label in labels]
-    return labels
 
 
 def expand(pattern: str) -> list[Path]:
@@ -180,7 +175,7 @@ def expand(pattern: str) -> list[Path]:
         return files
     files = []
     for name in _unbraced(str(path)):
-        found = sorted(glob(name)) if has_magic(name) else [name]
+        found = sorted(glob(name)) if has_magic(name) else [name]  # noqa: PTH207  # of any root
         files += [Path(file) for file in found]
     if not files:
         raise InputError(f"no file is named {pattern}")
