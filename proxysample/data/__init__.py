@@ -9,6 +9,7 @@ from proxysample.lazy import lazy_exports
 if TYPE_CHECKING:
     from proxysample.data.blocks import BlockArray
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.data.fields import FieldView
     from proxysample.data.folders import SkippedFilesWarning
     from proxysample.data.image_files import ImageFiles
     from proxysample.data.image_folder import BrokenImageWarning
@@ -20,6 +21,7 @@ __all__ = [
     "ArrayDataset",
     "BlockArray",
     "BrokenImageWarning",
+    "FieldView",
     "ImageFiles",
     "Samples",
     "SkippedFilesWarning",
@@ -36,6 +38,7 @@ if not TYPE_CHECKING:
         {
             "proxysample.data.blocks": ["BlockArray"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.data.fields": ["FieldView"],
             "proxysample.data.folders": ["SkippedFilesWarning"],
             "proxysample.data.image_files": ["ImageFiles"],
             "proxysample.data.image_folder": ["BrokenImageWarning"],

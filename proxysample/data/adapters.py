@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxysample.data.blocks import BlockArray, is_block_source
+from proxysample.data.fields import Fields
 from proxysample.data.path_tables import (
     as_pandas,
+    frame_columns,
     is_list_of_paths,
     is_table,
     path_column,
     read_paths,
 )
-from proxysample.data.tables import is_foreign
+from proxysample.data.tables import is_foreign, named_column
 from proxysample.errors import InputError
 
 
-def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, Any, Any]:
+def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
     """Turn what is neither an array in memory nor a map-style dataset into one of these.
 
     Lists of image files and frames with a column of them become `ImageFiles`; frames of polars
@@ -28,14 +30,14 @@ def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, An
     ----------
     dataset : object
         Anything.
-    image, label : object, optional
-        Names of columns, where a frame has these.
+    fields : Fields
+        Where images and labels are.
 
     Returns
     -------
     dataset : object
-    image, label : object
-        None where they were used up.
+    fields : Fields
+        Without the columns that were used up.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, An
     Examples
     --------
     >>> from scipy.sparse import csr_array
-    >>> dataset, _, _ = adapted(csr_array([[0, 1], [2, 0]]))
+    >>> dataset, _ = adapted(csr_array([[0, 1], [2, 0]]), Fields())
     >>> dataset.images.shape
     (2, 2)
     """
@@ -53,34 +55,36 @@ def adapted(dataset: Any, image: Any = None, label: Any = None) -> tuple[Any, An
         from proxysample.data.datasets import ArrayDataset
 
         block = dataset if isinstance(dataset, BlockArray) else BlockArray(dataset)
-        return ArrayDataset(block), image, label
+        return ArrayDataset(block), fields
     if is_foreign(dataset):
         dataset = as_pandas(dataset)
     if is_table(dataset):
-        return _adapted_frame(dataset, image, label)
-    if is_list_of_paths(dataset):
-        return read_paths(dataset), image, label
+        return _adapted_frame(dataset, fields)
+    has_usual_fields = fields.image in (None, 0) and fields.label in (None, 1)
+    if is_list_of_paths(dataset) and has_usual_fields and fields.features is None:
+        return read_paths(dataset), Fields()
     if is_stream(dataset):
         raise InputError(
             f"{type(dataset).__name__} is not a map-style dataset: it can only be read from its "
-            "beginning, and samplers need more than one pass. Read it once with proxysample.data.read_stream(dataset, FOLDER), and "
-            "pass what that gives; shards of WebDataset are read by "
-            "proxysample.load_dataset('webdataset:PATTERN')"
+            "beginning, and samplers need more than one pass. Read it once with "
+            "proxysample.data.read_stream(dataset, FOLDER), and pass what that gives; shards of "
+            "WebDataset are read by proxysample.load_dataset('webdataset:PATTERN')"
         )
-    return dataset, image, label
+    return dataset, fields
 
 
-def _adapted_frame(frame: Any, image: Any, label: Any) -> tuple[Any, Any, Any]:
-    columns = {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
-    if callable(image) or callable(label):
-        return frame, image, label
-    if image is None:
-        path = path_column(columns)
-    else:
-        path = path_column({image: columns[image]}) if image in columns else None
-    if path is None or (label is not None and label not in columns):
-        return frame, image, label
-    return read_paths(frame, path=path, label=label), None, None
+def _adapted_frame(frame: Any, fields: Fields) -> tuple[Any, Fields]:
+    if callable(fields.image) or callable(fields.label) or fields.features is not None:
+        return frame, fields
+    columns = frame_columns(frame)
+    image, label = (
+        None if field is None else named_column(frame, field)
+        for field in (fields.image, fields.label)
+    )
+    path = path_column(columns if image is None else {image: columns[image]})
+    if path is None:
+        return frame, fields
+    return read_paths(frame, path=path, label=label), Fields()
 
 
 def is_stream(dataset: Any) -> bool:

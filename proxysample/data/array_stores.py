@@ -132,7 +132,8 @@ def _imported(package: str, extra: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise MissingDependencyError(
-            f"a dataset {extra}:PATH needs the package {package}: pip install 'proxysample[{extra}]'"
+            f"a dataset {extra}:PATH needs the package {package}: "
+            f"pip install 'proxysample[{extra}]'"
         ) from error
 
 

@@ -180,7 +180,8 @@ def _numeric(dtype: Any, name: str) -> np.dtype[Any]:
         kind = None
     if kind is None or kind.kind not in "fiub":
         raise InputError(f"{name} has type {dtype}; needed: uint8 or floating point")
-    return kind.newbyteorder("=")
+    native: np.dtype[Any] = kind.newbyteorder("=")
+    return native
 
 
 def is_block_source(value: Any) -> bool:

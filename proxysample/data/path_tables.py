@@ -60,24 +60,20 @@ def read_paths(
     ((PosixPath('photos/a.png'), PosixPath('photos/b.png')), ['cat', 'dog'])
     """
     if is_table(table):
-        columns = _columns(table)
+        columns = frame_columns(table)
         paths, labels = _chosen_columns(columns, path, label)
     else:
         paths, labels = _pairs(table)
-    return _labelled(_files(paths, root), labels)
+    return ImageFiles(_files(paths, root), labels)
 
 
-def _labelled(files: list[Path], labels: list[Any] | None) -> ImageFiles:
-    try:
-        return ImageFiles(files, labels)
-    except InputError:
-        # What is no class is for those who need classes to refuse; others do not look at it.
-        dataset = ImageFiles(files)
-        dataset.targets = labels  # type: ignore[assignment]
-        return dataset
-
-
-def read_csv(file: str | Path, root: str | Path | None = None) -> ImageFiles:
+def read_csv(
+    file: str | Path,
+    root: str | Path | None = None,
+    *,
+    path: str | None = None,
+    label: str | None = None,
+) -> ImageFiles:
     """Read a CSV file of paths and labels, with a header or of these two columns alone.
 
     Parameters
@@ -87,6 +83,8 @@ def read_csv(file: str | Path, root: str | Path | None = None) -> ImageFiles:
     root : path, optional
         What paths are relative to, and must not leave; by default the folder of the file. ``"/"``
         lets them lead anywhere.
+    path, label : str, optional
+        The columns; by default those whose names leave no doubt.
 
     Returns
     -------
@@ -119,7 +117,7 @@ def read_csv(file: str | Path, root: str | Path | None = None) -> ImageFiles:
     if len(columns) < len(header):
         raise InputError(f"{file} names a column twice: {', '.join(header)}")
     try:
-        paths, labels = _chosen_columns(columns, None, None)
+        paths, labels = _chosen_columns(columns, path, label)
         return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
@@ -206,7 +204,8 @@ def _plain_column(column: Any) -> Any:
     return column.to_numpy() if plain else column.to_list()
 
 
-def _columns(table: Any) -> Mapping[str, Any]:
+def frame_columns(table: Any) -> Mapping[str, Any]:
+    """Give the columns of a frame by name."""
     frame = as_pandas(table) if is_foreign(table) else table
     return {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
 
@@ -232,7 +231,7 @@ def path_column(columns: Mapping[str, Any]) -> str | None:
     if len(found) > 1:
         raise InputError(
             f"the columns {' and '.join(found)} may each be the paths: pass "
-            f"path={found[0]!r} to proxysample.data.read_paths, or leave one out"
+            f"image={found[0]!r} (or path= to read_paths and read_csv), or leave one out"
         )
     return found[0] if found else None
 
@@ -268,7 +267,7 @@ def _chosen_columns(
         if len(found) > 1:
             raise InputError(
                 f"the columns {' and '.join(found)} may each be the labels: pass "
-                f"label={found[0]!r} to proxysample.data.read_paths, or leave one out"
+                f"label={found[0]!r}, or leave one out"
             )
         label = found[0] if found else None
     return list(columns[path]), None if label is None else list(columns[label])

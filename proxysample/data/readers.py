@@ -50,9 +50,9 @@ def _folder_part(folder: Path, on_error: OnError, known: Any = ()) -> ImageFiles
     return without_broken(folder, files) if on_error == "skip" else files
 
 
-def read_csv_dataset(path: str) -> Splits:
+def read_csv_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
     """Read a CSV file of paths and labels; paths are relative to its folder."""
-    return Splits(f"csv:{path}", read_csv(path))
+    return Splits(f"csv:{path}", read_csv(path, path=image, label=label))
 
 
 def read_npy_dataset(path: str) -> Splits:

@@ -115,7 +115,7 @@ def load_images(
         labels = np.asarray(dataset.classes)[dataset.labels.cpu().numpy()]
         known = dataset.classes if classes is None else _class_names(classes)
     else:
-        samples = Samples(dataset, y)
+        samples = Samples(dataset, y, distinct_labels=True)
         images = _pixels(samples)
         labels = samples.required_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
