@@ -51,15 +51,15 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
     >>> dataset.images.shape
     (2, 2)
     """
+    if is_foreign(dataset):
+        dataset = as_pandas(dataset)
+    if is_table(dataset):
+        return _adapted_frame(dataset, fields)
     if isinstance(dataset, BlockArray) or is_block_source(dataset):
         from proxysample.data.datasets import ArrayDataset
 
         block = dataset if isinstance(dataset, BlockArray) else BlockArray(dataset)
         return ArrayDataset(block), fields
-    if is_foreign(dataset):
-        dataset = as_pandas(dataset)
-    if is_table(dataset):
-        return _adapted_frame(dataset, fields)
     has_usual_fields = fields.image in (None, 0) and fields.label in (None, 1)
     if is_list_of_paths(dataset) and has_usual_fields and fields.features is None:
         return read_paths(dataset), Fields()

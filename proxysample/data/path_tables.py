@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -114,6 +115,8 @@ def read_csv(
                 f"{file}: row {number} has {len(row)} fields, and the first {len(header)}"
             )
     columns = {name.strip(): [row[n] for row in rows[first:]] for n, name in enumerate(header)}
+    if len(rows) == first:
+        raise InputError(f"{file} is empty but for its header")
     if len(columns) < len(header):
         raise InputError(f"{file} names a column twice: {', '.join(header)}")
     try:
@@ -315,9 +318,9 @@ def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
 def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
         raise InputError(f"sample {index}: {path!r:.80} is no path of a file")
-    if base is None:
-        return Path(path).expanduser()
-    file = base / path
+    file = Path(path).expanduser() if base is None else base / path
+    if _is_special(file):
+        raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")
     # Links count by where they lead.
     if real is not None and not Path(os.path.realpath(file)).is_relative_to(real):
         raise InputError(
@@ -326,3 +329,12 @@ def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
             "or read_paths(TABLE, root=FOLDER)"
         )
     return file
+
+
+def _is_special(file: Path) -> bool:
+    """Tell whether a path leads to a folder, or to a pipe, which would be waited for forever."""
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except (OSError, ValueError):
+        # What is missing is told when it is read.
+        return False
