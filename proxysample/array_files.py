@@ -93,6 +93,45 @@ def read_npy(path: str | Path) -> Array:
         ) from error
 
 
+def map_npy(path: str | Path) -> Array:
+    """Map the array of an .npy file of numbers, of which nothing is read yet.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ndarray
+        Read-only; in the file's byte order.
+
+    Raises
+    ------
+    InputError
+        See `read_npy`; and if it holds strings or nothing.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+        n_bytes = path.stat().st_size
+        if header.dtype.kind not in "biuf" or not header.n_bytes:
+            raise ValueError(f"an array of {header.shape} {header.dtype} is no images or features")
+        if header.n_bytes_before + header.n_bytes != n_bytes:
+            raise ValueError(
+                f"an array of {header.shape} {header.dtype} takes {header.n_bytes:,} bytes, and "
+                f"there are {n_bytes - header.n_bytes_before:,}"
+            )
+        order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+        return np.memmap(path, header.dtype, "r", header.n_bytes_before, header.shape, order)
+    except OSError as error:
+        raise InputError(f"{path}: {_words(error)}") from None
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
+        ) from error
+
+
 def read_npz(path: str | Path, arrays: Collection[str] | None = None) -> dict[str, Array]:
     """Read arrays of an .npz file; Python objects in it are refused, not loaded.
 

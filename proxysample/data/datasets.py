@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from inspect import Parameter, signature
@@ -12,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.array_files import npz_names, read_npz
+from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_broken
-from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_files import ImageFiles
-from proxysample.data.image_folder import OnError, read_image_folder
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
@@ -62,13 +61,15 @@ class ArrayDataset:
 
     def __init__(
         self,
-        images: Array,
+        images: Array | BlockArray,
         targets: Any = None,
         classes: Any = None,
         *,
         files: Sequence[Path] | None = None,
     ) -> None:
-        self.images = check_layout(np.asarray(images))
+        # What is not in memory is checked when it is read.
+        is_block = isinstance(images, BlockArray)
+        self.images: Array = images if is_block else check_layout(np.asarray(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
@@ -220,6 +221,7 @@ def load_dataset(
     if not isinstance(spec, str):
         raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
     kind, colon, path = spec.partition(":")
+    path = os.path.expanduser(path)  # noqa: PTH111  # a Path would lose a trailing slash
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
     reader = READERS.get(kind)
@@ -307,35 +309,6 @@ def _read_npz_part(path: str, keys: tuple[str, str]) -> ArrayDataset:
     return ArrayDataset(arrays[images], arrays.get(labels), arrays.get("classes"))
 
 
-def read_folder(path: str) -> Splits:
-    """Read a folder of images; one that does not decode ends the reading."""
-    return _read_folder(path, "stop")
-
-
-def read_folder_skip_broken(path: str) -> Splits:
-    """Read a folder of images; those that do not decode are left out, with a warning."""
-    return _read_folder(path, "skip")
-
-
-def _read_folder(path: str, on_error: OnError) -> Splits:
-    kind = "folder" if on_error == "stop" else "folder-skip-broken"
-    name = f"{kind}:{path}"
-    root = Path(path)
-    if not root.is_dir():
-        raise InputError(f"{name}: no such folder")
-    has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
-    train = read_image_folder(root / "train" if has_train else root, on_error)
-
-    def read_test() -> ImageFiles:
-        test = read_image_folder(root / "test", on_error)
-        if test.classes != train.classes:
-            unlike = sorted({*(train.classes or ())} ^ {*(test.classes or ())})
-            raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-        return test
-
-    return Splits(name, train, read_test=read_test if has_train and has_test else None)
-
-
 def _splits(name: str, parts: Parts) -> Splits:
     def read_test() -> ArrayDataset | None:
         test = parts.test
@@ -358,8 +331,3 @@ def read_cifar100(path: str) -> Splits:
 def read_imagenet16_120(path: str) -> Splits:
     """Read the official batches of ImageNet16, the first 120 classes."""
     return _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path)))
-
-
-def read_huggingface_dataset(name: str) -> Splits:
-    """Read a dataset of HuggingFace, from a folder or the hub."""
-    return _splits(f"huggingface:{name}", read_huggingface(name))

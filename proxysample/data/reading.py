@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.decoding import (
     Decoder,
@@ -96,7 +97,7 @@ def _way_to_items(dataset: Any) -> str:
         return "pass the dataset that it reads, its attribute dataset"
     if hasattr(dataset, "require_test"):
         return "pass one of its parts, such as its attribute train"
-    return "an iterable dataset has to be read into one first"
+    return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
 def _is_pair_of_images_and_labels(dataset: Any) -> bool:
@@ -177,15 +178,17 @@ class Samples:
         image_size: int | None = None,
         cache: Cache = True,
     ) -> None:
-        self._size = n_samples(dataset)
         self._view = isinstance(dataset, FieldView)
-        self.dataset: Any = dataset.dataset if self._view else dataset
         if isinstance(y, str):
             y, label = None, _only_one("y", y, "label", label)
         elif y is not None:
             label = _only_one("y", None, "label", label)
         given = Fields(image, label, features)
-        self.fields = _merged(dataset.fields, given) if self._view else given
+        fields = _merged(dataset.fields, given) if self._view else given
+        found = adapted(dataset.dataset if self._view else dataset, fields)
+        self.dataset: Any = found[0]
+        self.fields = found[1]
+        self._size = n_samples(self.dataset)
         self._y = y
         self.broken = check_broken(broken)
         self.distinct_labels = distinct_labels

@@ -25,6 +25,13 @@ def is_frame(dataset: Any) -> bool:
     return hasattr(dataset, "iloc") and hasattr(dataset, "to_numpy")
 
 
+def is_foreign(dataset: Any) -> bool:
+    """Tell whether a value is a frame or column of polars or pyarrow, without importing these."""
+    package = type(dataset).__module__.partition(".")[0]
+    names = ("DataFrame", "Series", "LazyFrame", "Table", "RecordBatch", "ChunkedArray")
+    return package in ("polars", "pyarrow") and type(dataset).__name__ in names
+
+
 def column_names(dataset: Any) -> list[str]:
     """List a table's columns; empty for any other dataset.
 
@@ -210,12 +217,17 @@ def take_rows(dataset: Any, indices: npt.NDArray[np.int64]) -> Any:
     Returns
     -------
     object
-        A HuggingFace dataset or a pandas table where that was given; else a torch Subset.
+        A HuggingFace dataset, a table or a sparse matrix where that was given; else a torch
+        Subset.
     """
     if is_huggingface(dataset):
         return dataset.select(indices)
     if is_frame(dataset):
         return dataset.iloc[indices]
+    if is_foreign(dataset):
+        return dataset.take(indices) if hasattr(dataset, "take") else dataset[indices]
+    if hasattr(dataset, "tocsr") and hasattr(dataset, "nnz"):
+        return dataset.tocsr()[indices]
     from torch.utils.data import Subset
 
     # A list: torch hands elements of arrays and tensors on as they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from proxysample import (
     AutoencoderLoss,
     CCOutlierRemoval,
     InputError,
+    KeepingRule,
     KMeansOutlierRemoval,
     RandomSampling,
     Ranking,
@@ -23,8 +25,9 @@ from proxysample import (
     load_dataset,
     register,
 )
-from proxysample.registry import SAMPLERS
+from proxysample.registry import RULES, SAMPLERS
 from proxysample.samplers import GivenIndices, GivenRanking
+from proxysample.testing import small_digits
 from proxysample_nas.data.augmentation import Augmentation
 from proxysample_nas.searchers import DARTS, GDAS, RandomSearch
 from proxysample_nas.study import Component, Study, StudyConfiguration
@@ -431,6 +434,43 @@ def test_a_registered_class_goes_by_words(first, tiny_settings):
     # As a worker receives it.
     assert pickle.loads(sent) == words
     assert "first" in SAMPLERS
+
+
+def test_a_rule_of_others_is_named_with_its_parameters(tiny_settings):
+    @dataclass(frozen=True)
+    class KeepMiddle(KeepingRule):
+        id = "middle"
+        quantile: float = 0.5
+
+        def order(self, scores, codes=None, n_kept=None):
+            return np.argsort(np.abs(scores - np.quantile(scores, self.quantile)))
+
+    register(KeepMiddle)
+    words = 'cc-or:keep={"name":"middle","parameters":{"quantile":0.25}}'
+    named, given = (
+        built(tiny_settings, samplers=[one])
+        for one in (words, CCOutlierRemoval(keep=KeepMiddle(0.25)))
+    )
+    assert named == given
+    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepMiddle(0.25)
+    other = built(tiny_settings, samplers=["cc-or:keep=middle"])
+    assert other.samplers[0].resolved["keep"] == "middle"
+    RULES.unregister("middle")
+    assert StudyConfiguration.from_json(named.to_json()) == named
+    with pytest.raises(InputError, match="unknown rule for keep 'middle'"):
+        StudyConfiguration.from_json(named.to_json()).check_runnable()
+
+
+def test_ready_picks_cost_a_study_nothing(tiny_settings, picked, tmp_path):
+    study = Study(
+        **tiny_settings(samplers=[picked["indices"], picked["ranking"]], searchers=[RANDOM]),
+        folder=tmp_path,
+    )
+    groups = study.estimate(progress=False, seconds_each=0).groups
+    scoring = [one for one in groups if one.label.startswith("score by")]
+    assert len(scoring) == 2
+    assert not any(one.failure for one in groups)
+    assert all(one.each.likely < 1 for one in scoring)
 
 
 def test_old_configurations_are_read_and_written_as_they_were(tiny_settings):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from proxysample.errors import InputError
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
 from proxysample_nas.searchers.checkpoint import Checkpoint
+from proxysample_nas.testing import Check, searcher_checks, small_digits, without_times
 
 from .prepared import prepared
 
@@ -79,68 +79,6 @@ def validation(digits: Any) -> Any:
     return Subset(digits.test, range(60))
 
 
-def without_times(result: SearchResult) -> SearchResult:
-    choice = result.final_choice
-    return replace(
-        result,
-        history=tuple(replace(record, seconds=0.0) for record in result.history),
-        final_choice=None if choice is None else replace(choice, seconds=0.0),
-    )
-
-
-@every_searcher
-def test_a_seed_repeats_a_search_and_leaves_the_global_state_alone(name: str, proxy: Any) -> None:
-    before = torch.get_rng_state()
-    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
-    results = [small(name, random_state=seed).search(proxy) for seed in (3, 3, 4)]
-    assert torch.equal(torch.get_rng_state(), before)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
-    first, again, other = map(without_times, results)
-    assert first == again
-    assert first.history != other.history
-
-
-@every_searcher
-def test_a_fresh_seed_is_told_and_repeats_the_search(name: str, proxy: Any) -> None:
-    result = small(name, random_state=None, epochs=1).search(proxy)
-    again = small(name, random_state=result.facts.seed, epochs=1).search(proxy)
-    assert without_times(again).history == without_times(result).history
-
-
-@every_searcher
-def test_the_result_tells_what_was_done(name: str, proxy: Any) -> None:
-    searcher = small(name)
-    result = searcher.search(proxy)
-    facts = result.facts
-    assert facts.searcher == searcher.id == name
-    assert facts.parameters == searcher.parameters_as_json()
-    assert (facts.n_weight_samples, facts.n_architecture_samples) == (60, 60)
-    assert facts.architecture_source == "held out"
-    assert (facts.n_classes, facts.image_shape, facts.seed) == (10, (1, 8, 8), 0)
-    assert facts.device == "cpu"
-    assert [record.epoch for record in result.history] == list(range(len(result.history)))
-    assert result.n_steps == facts.steps_per_epoch * len(result.history) > 0
-    assert result.seconds >= sum(record.seconds for record in result.history) > 0
-    for record in result.history:
-        assert record.cell.n_nodes == 3
-        assert np.isfinite(record.train_loss)
-        assert 0 <= record.architecture_accuracy <= 100
-        if record.architecture_weights:
-            rows = np.array(record.architecture_weights)
-            assert rows.shape == (3, 5)
-            np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
-    assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
-
-
-@every_searcher
-def test_given_validation_data_choose_the_architecture(
-    name: str, proxy: Any, validation: Any
-) -> None:
-    result = small(name, epochs=1).search(proxy, validation)
-    assert result.facts.architecture_source == "validation"
-    assert (result.facts.n_weight_samples, result.facts.n_architecture_samples) == (120, 60)
-
-
 @every_searcher
 def test_a_class_that_the_proxy_lacks_is_known(name: str, digits: Any) -> None:
     targets = np.asarray(digits.train.targets)
@@ -151,13 +89,10 @@ def test_a_class_that_the_proxy_lacks_is_known(name: str, digits: Any) -> None:
     assert searcher.search(without_nine, classes=range(10)).facts.n_classes == 10
 
 
+@pytest.mark.parametrize("check", searcher_checks(), ids=lambda check: check.__name__)
 @every_searcher
-def test_labels_can_be_given_beside_arrays(name: str, digits: Any) -> None:
-    images, targets = digits.train.images[:100], np.asarray(digits.train.targets)[:100]
-    searcher = small(name, epochs=1)
-    beside = searcher.search(images, y=targets)
-    together = searcher.search(Subset(digits.train, range(100)))
-    assert without_times(beside) == without_times(together)
+def test_our_searchers_pass_the_checks_that_are_published(check: Check, name: str) -> None:
+    check(small(name, epochs=2), small_digits(120))
 
 
 def state_of(searcher: Any, proxy: Any) -> Any:

@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from proxysample_nas.searchers.edge_decision import (
-    EdgeDecision,
-    decisions_from_tensor,
-    decisions_to_tensor,
-)
 from torch import nn
 
 from proxysample import InputError, register
 from proxysample_nas.searchers.remedies import reason_to_stop
-from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.result import EdgeDecision, EpochRecord
+from proxysample_nas.searchers.state import decisions_from_tensor, decisions_to_tensor
 from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells, n_cells
 from proxysample_nas.space import NAS_BENCH_201, Cell, Operation, SearchSpace, all_cells
 from proxysample_nas.space.layers import AveragePool

@@ -42,3 +42,8 @@ def test_a_setting_of_ones_own_wins():
     assert preset("digits-demo", n_train=100, channels=(4,)).channels == (4,)
     with pytest.raises(InputError, match="did you mean 'digits'"):
         preset("digit")
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(InputError, match="did you mean 'channels'"):
+        preset("digits-demo", chanels=(4,))

@@ -28,11 +28,13 @@ from proxysample_nas import (
     SearchResult,
     SearchSpace,
     Study,
+    StudyConfiguration,
     create_searcher,
     list_searchers,
 )
 from proxysample_nas.drawing import draw_figure, save_drawing
 from proxysample_nas.space.operations import OPERATIONS
+from proxysample_nas.study.experiments.evaluation import trial_cells
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -147,9 +149,10 @@ def test_a_search_in_another_space_goes_on_where_it_was_killed(
             run(digits, "perturbation", space=BOTH, checkpoint=path)
     resumed = run(digits, "perturbation", space=BOTH, checkpoint=path)
     assert resumed.cell == whole.cell
-    assert whole.selection is not None
-    assert resumed.selection is not None
-    for one, other in zip(resumed.selection.decisions, whole.selection.decisions, strict=True):
+    assert whole.final_choice is not None
+    assert resumed.final_choice is not None
+    decisions = zip(resumed.final_choice.decisions, whole.final_choice.decisions, strict=True)
+    for one, other in decisions:
         assert (one.edge, one.operation, one.losses) == (other.edge, other.operation, other.losses)
         assert len(one.losses) == 7
     with pytest.raises(InputError, match=r"differing: space=None \(checkpoint: \['none', 'skip"):
@@ -277,6 +280,17 @@ def test_a_study_in_another_space_is_run_and_reported(tiny_settings: Any, tmp_pa
         *("nor_conv_5x5", "nor_conv_3x3", "nor_conv_1x1"),
         *("skip_connect", "avg_pool_3x3", "max_pool_3x3", "none"),
     ]
+
+
+def test_an_estimate_times_cells_of_the_studied_spaces(tiny_settings: Any) -> None:
+    def operations(*spaces: str) -> set[str]:
+        settings = tiny_settings(searchers=[words(space) for space in spaces])
+        cells = trial_cells(StudyConfiguration.build(**settings), n_cells=7)
+        return {name for cell in cells for name in cell.operations}
+
+    assert operations("max_pool_3x3+nor_conv_5x5") == set(ONLY_THESE)
+    both = operations("max_pool_3x3+nor_conv_5x5", "skip_connect+nor_conv_1x1")
+    assert both == {*ONLY_THESE, "skip_connect", "nor_conv_1x1"}
 
 
 def test_published_accuracies_are_of_the_papers_operations_alone(

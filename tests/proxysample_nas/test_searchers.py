@@ -142,3 +142,12 @@ def test_a_cell_without_a_path_is_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_if_disconnected(Cell.filled("skip_connect", n_nodes=4))
+
+
+def test_any_name_makes_a_stream_and_the_known_ones_stay() -> None:
+    # As they were when every name had to be known.
+    told = {"initialization": 4334430513956379144, "perturbation": 7076583287685412047}
+    assert {name: stream(0, name).initial_seed() for name in told} == told
+    seeds = {stream(seed, name).initial_seed() for seed in (0, 1) for name in ("a", "b", *STREAMS)}
+    assert len(seeds) == 2 * (2 + len(STREAMS))
+    assert stream(0, "a").initial_seed() == stream(0, "a").initial_seed()

@@ -262,7 +262,6 @@ def test_a_missing_study_is_refused(tmp_path):
         ({"transfers": ["npz:other.npz,epoch=3"]}, "epoch"),
         ({"lookup": {"path": "a.csv", "dataset": "cifar100"}}, "n_nodes=4"),
         ({"lookup": {"path": "a.csv"}}, "dataset"),
-        ({"chanels": [4]}, "did you mean 'channels'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_work(changed, message, tmp_path):

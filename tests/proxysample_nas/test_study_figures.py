@@ -239,20 +239,22 @@ def test_one_cut_cell_is_written_in_the_singular(tmp_path):
     assert caption.endswith("2 distinct cells. 1 of them has no such path at all.")
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """One searcher and one sampler, of which there is a cell for every figure."""
+def of_one_searcher(folder, samplers):
+    """Cells for every figure."""
     return write_results(
-        tmp_path_factory.mktemp("small"),
+        folder,
         lambda setting, seed: (CONVOLUTIONS if setting.sampler else SKIPS, 1.0),
         lambda *_: [50.0],
         searchers=[GDAS],
+        samplers=samplers,
         seeds=[7],
     )
 
 
-def test_files_are_the_same_bytes_for_the_same_results(small, results, tmp_path):
-    folders = [tmp_path / "first", tmp_path / "second"]
+def test_files_are_the_same_bytes_for_the_same_results(results, tmp_path):
+    study, *folders = (tmp_path / name for name in ("study", "first", "second"))
+    study.mkdir()
+    small = of_one_searcher(study, ["rs"])
     for folder in folders:
         folder.mkdir()
         saved, missing = save_figures(small, folder)
@@ -273,15 +275,9 @@ def test_files_are_the_same_bytes_for_the_same_results(small, results, tmp_path)
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     """Six samplers with long names, and one searcher."""
-    return write_results(
-        tmp_path_factory.mktemp("crowded"),
-        lambda setting, seed: (CONVOLUTIONS if setting.sampler else SKIPS, 1.0),
-        lambda *_: [50.0],
-        searchers=[GDAS],
-        samplers=[f"km-or:n_clusters={k},protocol=paper" for k in (50, 100, 150)]
-        + ["cc-or", "cc-rs", "rs"],
-        seeds=[7],
-    )
+    long_names = [f"km-or:n_clusters={k},protocol=paper" for k in (50, 100, 150)]
+    folder = tmp_path_factory.mktemp("crowded")
+    return of_one_searcher(folder, [*long_names, "cc-or", "cc-rs", "rs"])
 
 
 @pytest.mark.parametrize("name", FIGURES)

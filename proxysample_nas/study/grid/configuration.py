@@ -317,9 +317,9 @@ class StudyConfiguration:
     def check_runnable(self) -> None:
         """Raise `InputError` for a sampler or searcher of which only the results are known."""
         for component in self.samplers:
-            self.create_sampler(component)
+            self.create_sampler(component).check_parameters()
         for component in self.searchers:
-            self.create_searcher(component)
+            self.create_searcher(component).check_parameters()
 
     def create_sampler(self, component: Component) -> Sampler:
         """Create a sampler, seeded by `random_state` where it draws."""
