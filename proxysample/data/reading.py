@@ -44,7 +44,7 @@ from proxysample.data.shortcuts import (
     find_labels,
     is_tensor,
 )
-from proxysample.data.tables import positional
+from proxysample.data.tables import is_frame, positional
 from proxysample.errors import InputError
 
 
@@ -185,10 +185,9 @@ class Samples:
             label = _only_one("y", None, "label", label)
         given = Fields(image, label, features)
         fields = _merged(dataset.fields, given) if self._view else given
-        found = adapted(dataset.dataset if self._view else dataset, fields)
-        self.dataset: Any = found[0]
-        self.fields = found[1]
-        self._size = n_samples(self.dataset)
+        self._source = dataset.dataset if self._view else dataset, fields
+        # A frame is looked into by who reads it.
+        self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
         self.broken = check_broken(broken)
         self.distinct_labels = distinct_labels
@@ -203,6 +202,20 @@ class Samples:
 
     def __len__(self) -> int:
         return self._size
+
+    @cached_property
+    def _adapted(self) -> tuple[Any, Fields]:
+        return adapted(*self._source)
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset, or what it was turned into to be read; see `adapted`."""
+        return self._adapted[0]
+
+    @property
+    def fields(self) -> Fields:
+        """Where images and labels are in it."""
+        return self._adapted[1]
 
     @cached_property
     def array(self) -> Array | None:

@@ -75,6 +75,8 @@ def test_rs_does_not_look_at_labels():
     assert len(RandomSampling().select(Loud(), 0.5)) == N // 2
     assert len(RandomSampling().select(Loud(), 0.5, y=[0, 1])) == N // 2
     assert len(RandomSampling().select(pd.DataFrame({"a": ["x"] * N}), 0.5, label="b")) == N // 2
+    twice = pd.DataFrame({"a": ["x.png"] * N, "b": ["y.png"] * N})
+    assert len(RandomSampling().select(twice, 0.5)) == N // 2
 
 
 def test_features_that_are_given_spare_the_images():
