@@ -352,6 +352,15 @@ class Samples:
         except InputError:
             return None
 
+    @property
+    def sure_labels(self) -> Array | None:
+        """The labels where not a single item has to be read for them; else None."""
+        try:
+            found = self._found_labels
+        except InputError:
+            return None
+        return self.cheap_labels if found is not None and found.is_sure else None
+
     @cached_property
     def labels(self) -> Array | None:
         """Integers (int64) or strings, (n,); None where the dataset has none.
