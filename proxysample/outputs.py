@@ -28,7 +28,11 @@ def table_of(ranking: Ranking, cut: Cut | None, keys: Keys | None) -> dict[str, 
     if keys is not None:
         table[keys.kind] = list(keys.values)
     if ranking.classes is not None:
-        table["label"] = ranking.classes.labels.tolist()
+        labels = ranking.classes.labels.astype(object)
+        if ranking.skipped is not None:
+            # Where only the items tell, nobody knows.
+            labels[ranking.skipped] = ""
+        table["label"] = labels.tolist()
     table["score"] = ranking.scores
     if cut is None:
         if ranking.nested:

@@ -233,9 +233,13 @@ class Sampler(BaseEstimator, abc.ABC):
                 "versions": versions(),
             },
         )
-        self.ranking_ = replace(
-            ranking.spread(whole.indices, len(samples)), classes=self._classes(samples)
-        )
+        # Labels that are in the items alone are known of the samples that can be read.
+        classes = self._classes(samples) or self._classes(whole.samples)
+        if classes is not None and len(classes.codes) < len(samples):
+            codes = np.zeros(len(samples), dtype=np.int64)
+            codes[whole.indices] = classes.codes
+            classes = replace(classes, codes=codes)
+        self.ranking_ = replace(ranking.spread(whole.indices, len(samples)), classes=classes)
         self.scores_ = self.ranking_.scores
         self.n_samples_ = len(samples)
         return self
@@ -377,8 +381,10 @@ class Sampler(BaseEstimator, abc.ABC):
             return self.rank(dataset, y, **fields)
         samples = self._read(dataset, y, **fields)
         needed = any(cut.needs_classes for cut in cuts)
-        classes = required_classes(samples) if needed else self._classes(samples)
-        for cut in cuts:
+        classes = self._classes(samples)
+        if needed and classes is None and samples.broken == "stop":
+            classes = required_classes(samples)
+        for cut in cuts if classes is not None or not needed else ():
             cut.fit_to(len(samples), classes, self._rounding())
         ranking = self.rank(dataset, y, **fields)
         if ranking.classes is None and classes is not None:
