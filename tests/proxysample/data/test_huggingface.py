@@ -14,6 +14,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, disable_
 from datasets import Image as ImageFeature
 
 from proxysample import InputError, load_dataset
+from proxysample.data.decoding import ImageSizeWarning
 from proxysample.errors import MissingDependencyError
 
 from .official_pickles import mutations
@@ -108,12 +109,17 @@ def of_two_sizes() -> Dataset:
             "has the splits test; needed: train, and test",
         ),
         (without_images, "sample 0 is a mapping with text, label; its image is looked for under"),
-        (of_two_sizes, "sample 1 has shape"),
     ],
 )
 def test_datasets_that_do_not_fit_are_refused(tmp_path, create, message):
     with pytest.raises(InputError, match=f"huggingface:.*{message}"):
         load_dataset(saved(tmp_path / "d", create()))
+
+
+def test_images_of_two_sizes_come_to_one(tmp_path):
+    with pytest.warns(ImageSizeWarning, match="sample 1"):
+        train = load_dataset(saved(tmp_path / "d", of_two_sizes())).train
+    assert train.images.shape[1:3] == (64, 64)
 
 
 def test_without_a_network_the_error_says_so():
