@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.image_files import ImageFiles, on_threads, progress_bar
+from proxysample.data.fields import Pairs
+from proxysample.data.image_files import holds_files, on_threads, progress_bar, raw_item
 from proxysample.data.images import Fitting, fitted, named_pixels_of, repeated_grey
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
@@ -308,13 +308,7 @@ class Decoder:
 
 def reads_files(dataset: Any) -> bool:
     """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
-    return isinstance(_unwrapped(dataset, 0)[0], ImageFiles)
-
-
-def raw_item(dataset: Any, index: int) -> Any:
-    """Give the item of a dataset, of files their pixels as they are there, not as a tensor."""
-    source, place = _unwrapped(dataset, index)
-    return source.raw_item(place) if isinstance(source, ImageFiles) else source[place]
+    return holds_files(dataset.dataset if isinstance(dataset, Pairs) else dataset)
 
 
 class _FormedItems(Sequence[Any]):
@@ -372,24 +366,9 @@ def _check_finite(samples: Array, start: int) -> None:
     if not finite.all():
         index = start + int(np.argmin(finite))
         raise InputError(
-            f"sample {index} holds NaN or infinite pixels; repair it or leave it out "
-            f"(Subset without index {index})"
+            f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
+            "broken='skip'"
         )
-
-
-def _unwrapped(dataset: Any, index: int) -> tuple[Any, int]:
-    """Look through torch's own Subset and ConcatDataset, which give the items of others."""
-    data = sys.modules.get("torch.utils.data")
-    while data is not None:
-        if type(dataset) is data.Subset:
-            dataset, index = dataset.dataset, int(dataset.indices[index])
-        elif type(dataset) is data.ConcatDataset:
-            part = int(np.searchsorted(dataset.cumulative_sizes, index, side="right"))
-            index -= dataset.cumulative_sizes[part - 1] if part else 0
-            dataset = dataset.datasets[part]
-        else:
-            break
-    return dataset, index
 
 
 def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
@@ -401,7 +380,7 @@ def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
     except Exception as error:
         raise InputError(
             f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with torch.utils.data.Subset"
+            "it out with broken='skip'"
         ) from error
 
 

@@ -265,6 +265,7 @@ class Rows:
         transforms = (self.shift, self.scale, self.components, self.indices)
         return (
             all(part is None for part in transforms)
+            and isinstance(self.source, np.ndarray)
             and self.source.ndim == 2
             and self.source.dtype == np.float32
             and self.source.flags.c_contiguous

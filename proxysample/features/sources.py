@@ -12,7 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.reading import Samples, is_tensor
+from proxysample.data.reading import Samples
+from proxysample.data.shortcuts import is_tensor
 from proxysample.errors import InputError
 from proxysample.features.rows import Array, Rows, Workers
 from proxysample.keeping import FloatArray
@@ -231,7 +232,7 @@ def feature_rows(
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
     if hasattr(features, "__array__"):
         return features
-    if isinstance(features, str) or _is_module(features):
+    if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
         return _transformed(samples, features)
@@ -240,15 +241,11 @@ def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> A
 
 def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> Any:
     from proxysample.device import resolve_device
-    from proxysample.features.backbones import Backbone, extract_features
+    from proxysample.features.backbones import as_backbone, extract_features
     from proxysample.features.batches import ImageTensors
 
-    if isinstance(backbone, str):
-        from proxysample.features.backbones import load_backbone
-
-        network = load_backbone(backbone, input_size=samples.image_size)
-    else:
-        network = Backbone(backbone)
+    named_size = samples.image_size if isinstance(backbone, str) else None
+    network = as_backbone(backbone, input_size=named_size)
     images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
 
@@ -296,6 +293,11 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def is_network(features: object) -> bool:
+    """Tell whether features are those of an ``nn.Module`` or a named backbone."""
+    return (isinstance(features, str) and features != PIXELS) or _is_module(features)
 
 
 def _is_module(features: object) -> bool:

@@ -9,11 +9,11 @@ import numpy as np
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import Cache
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class TransferLoss(Sampler):
     """
 
     id: ClassVar[str] = "tl"
+    reads: ClassVar[Reads] = "features"
     needs_labels: ClassVar[bool] = True
     _constraints: ClassVar[Constraints] = {
         "epochs": POSITIVE_INTEGER,
@@ -197,7 +198,7 @@ class TransferLoss(Sampler):
     def _load_backbone(self, samples: Samples) -> Backbone | None:
         from proxysample.features.backbones import as_backbone
 
-        array = find_array(samples.dataset)
+        array = samples.array
         if array is not None and array.ndim == 2:
             return None
         backbone = as_backbone(self.backbone, self.weights, self.input_size)
@@ -314,7 +315,7 @@ def _check_backbone(backbone: object, weights: object) -> None:
 
 def is_of_features(samples: Samples) -> bool:
     """Tell whether a dataset holds vectors in place of images; one sample at most is decoded."""
-    array = find_array(samples.dataset)
+    array = samples.array
     if array is None and samples.is_held:
         return len(samples.images.shape) == 2
     shape = samples.rows(np.zeros(1, dtype=np.int64))[0].shape if array is None else array.shape[1:]

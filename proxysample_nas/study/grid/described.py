@@ -16,7 +16,7 @@ from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule
 from proxysample.ranking import Ranking
-from proxysample.registry import READY_MADE, SAMPLERS, Registry, create_sampler, id_of
+from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler
 from proxysample.samplers.given import GivenIndices, GivenRanking
 from proxysample_nas.searchers import Searcher, create_searcher
@@ -44,12 +44,15 @@ class Family(Generic[T]):
         Gives the parameters that an id stands for.
     key_parameters : callable
         Gives what results are named by, as plain JSON values.
+    needs_others : callable
+        Tells whether a component of ours needs something of others, such as their keeping rule.
     """
 
     registry: Registry[type[T]]
     create: Callable[..., T]
     implied: Callable[[str], Mapping[str, Any]]
     key_parameters: Callable[[T], dict[str, Any]]
+    needs_others: Callable[[Component], bool]
 
     def describe(self, given: object, common: Mapping[str, Any]) -> tuple[Component, T | None]:
         """Describe what a user gives; of what is not one of ours, create and check it too.
@@ -70,7 +73,8 @@ class Family(Generic[T]):
         if isinstance(given, Mapping) and component.resolved is not None:
             return component, None
         component = replace(component, resolved=None, uses_labels=None)
-        if component.given is None and self.registry.is_built_in(component.name):
+        is_ours = component.given is None and self.registry.is_built_in(component.name)
+        if is_ours and not self.needs_others(component):
             return component, None
         made = self.make(component, common)
         made.check_parameters()
@@ -207,8 +211,18 @@ def _searcher_key(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-_SAMPLERS: Family[Sampler] = Family(SAMPLERS, create_sampler, lambda _: {}, _sampler_key)
-_SEARCHERS: Family[Searcher] = Family(SEARCHERS, create_searcher, implied_parameters, _searcher_key)
+def _has_rule_of_others(component: Component) -> bool:
+    keep = component.parameters.get("keep")
+    name = keep.get("name") if isinstance(keep, Mapping) else keep
+    return isinstance(name, str) and name in RULES and not RULES.is_built_in(name)
+
+
+_SAMPLERS: Family[Sampler] = Family(
+    SAMPLERS, create_sampler, lambda _: {}, _sampler_key, _has_rule_of_others
+)
+_SEARCHERS: Family[Searcher] = Family(
+    SEARCHERS, create_searcher, implied_parameters, _searcher_key, lambda _: False
+)
 
 
 def describe_sampler(given: object, random_state: int) -> Component:

@@ -121,21 +121,6 @@ def test_a_truncated_npz_is_refused(tmp_path):
         load_dataset(f"npz:{tmp_path}/a.npz")
 
 
-def test_folders_that_are_no_datasets_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no class folders"):
-        load_dataset(f"folder:{tmp_path}")
-    root = write_folder(tmp_path / "sizes", sizes=((4, 4), (4, 5)))
-    with pytest.raises(InputError, match="5x4"):
-        load_dataset(f"folder:{root}").train.images  # noqa: B018
-    root = write_folder(tmp_path / "empty")
-    (root / "emu").mkdir()
-    with pytest.raises(InputError, match="emu holds no images"):
-        load_dataset(f"folder:{root}")
-    (root / "emu" / "0.png").write_text("not an image")
-    with pytest.raises(InputError, match="does not decode"):
-        load_dataset(f"folder:{root}").train.images  # noqa: B018
-
-
 def test_a_broken_image_ends_the_reading_by_its_index_and_name(tmp_path):
     root = write_folder(tmp_path / "photos")
     files = load_dataset(f"folder:{root}").train.files
@@ -166,21 +151,26 @@ def test_broken_images_are_skipped_on_request_and_indices_lead_to_files(tmp_path
             assert np.array_equal(np.asarray(image.convert("RGB")), after.images[index])
 
 
-def test_a_class_of_which_no_image_decodes_is_refused(tmp_path):
-    root = write_folder(tmp_path / "photos")
-    (root / "emu").mkdir()
-    (root / "emu" / "0.png").write_text("no image")
+def test_a_folder_of_which_no_image_decodes_is_refused(tmp_path):
+    (tmp_path / "emu").mkdir()
+    (tmp_path / "emu" / "0.png").write_text("no image")
     with (
         pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match="emu holds no image that decodes"),
+        pytest.raises(InputError, match="no image in .* decodes"),
     ):
-        load_dataset(f"folder-skip-broken:{root}")
+        load_dataset(f"folder-skip-broken:{tmp_path}")
 
 
 def cut(file):
     """Leave the header, and too few pixels."""
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
+
+
+def test_one_array_holds_images_of_one_size(tmp_path):
+    root = write_folder(tmp_path, sizes=((4, 4), (4, 5)))
+    with pytest.raises(InputError, match=r"dog/0\.png is 5x4, .*cat/0\.png is 4x4; resize all"):
+        load_dataset(f"folder:{root}").train.images  # noqa: B018
 
 
 @pytest.mark.parametrize(("broken", "index"), [("cat/0.png", 0), ("cat/1.png", 1)])
@@ -198,7 +188,7 @@ def test_the_size_of_a_skipped_image_does_not_count(tmp_path, broken, index):
     Image.new("RGB", (40, 50), "red").save(root / "dog" / "1.png")
     with (
         pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match=r"1\.png is 40x50, .* is 4x4"),
+        pytest.raises(InputError, match=r"1\.png is 40x50.*is 4x4|is 4x4.*1\.png is 40x50"),
     ):
         load_dataset(f"folder-skip-broken:{root}").train.images  # noqa: B018
 
@@ -241,15 +231,13 @@ def test_who_waits_for_a_folder_at_a_terminal_sees_progress(
     tmp_path, monkeypatch, capsys, at_a_terminal
 ):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
-    train = load_dataset(f"folder:{write_folder(tmp_path)}").train
-    assert capsys.readouterr() == ("", "")
-    Samples(train).images  # noqa: B018
+    load_dataset(f"folder-skip-broken:{write_folder(tmp_path)}").train.images  # noqa: B018
     out, err = capsys.readouterr()
     assert out == ""
     if not at_a_terminal:
         assert err == ""
-    for _ in range(at_a_terminal):
-        assert "decoding: 100%" in err
+    for what in ("checking", "decoding") if at_a_terminal else ():
+        assert f"{what}: 100%" in err
         assert "6/6" in err
         assert "image" in err
 

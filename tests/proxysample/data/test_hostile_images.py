@@ -18,9 +18,10 @@ from torch.utils.data import Subset
 
 from proxysample import InputError, create_sampler, load_dataset
 from proxysample.cli import main
-from proxysample.data.image_folder import SUFFIXES, BrokenImageWarning
+from proxysample.data.folders import SUFFIXES
+from proxysample.data.image_folder import BrokenImageWarning
 
-from ...mutations import mutations  # noqa: TID252  # tests are no package
+from ...mutations import mutations
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
 # Suffix, name to Pillow, and how it is to be written.
@@ -52,7 +53,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def test_every_suffix_is_tried():
-    assert {suffix for suffix, *_ in FORMATS.values()} == SUFFIXES
+    assert {suffix for suffix, *_ in FORMATS.values()} == set(SUFFIXES)
 
 
 @pytest.mark.parametrize("name", FORMATS)

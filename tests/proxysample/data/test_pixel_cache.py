@@ -84,7 +84,7 @@ def test_too_little_disk_is_refused_before_the_work(monkeypatch, tmp_path, small
 
     with pytest.raises(InputError, match=r"60 samples of 16x16x3 need .* on disk .*cache=PATH"):
         create_sampler("cc-or", cache=tmp_path).select(Counted(), 0.5)
-    assert len(read) < 60
+    assert len(set(read)) < 60
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path, small_memory):

@@ -11,7 +11,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 from proxysample import ArrayDataset, InputError, load_dataset
 from proxysample.data.decoding import DEFAULT_SIZE, ImageSizeWarning
 from proxysample.data.images import Fitting, fitted
-from proxysample.data.labels import check_class_sizes, check_labels, encode_labels
+from proxysample.data.labels import check_labels, check_not_all_different, encode_labels
 from proxysample.data.reading import Samples
 
 TYPES = (torch.uint8, torch.float32)
@@ -59,11 +59,18 @@ def labels():
     return [1, 0, 2, 2, 1, 0]
 
 
-def test_labels_are_read_without_decoding(pixels, labels):
-    photos = Photos(pixels, labels)
+def test_labels_of_known_classes_are_read_without_decoding(pixels, labels):
+    photos = ArrayDataset(pixels, labels)
     nested = ConcatDataset([Subset(Subset(photos, [5, 3, 1]), [2, 0]), photos])
-    assert Samples(nested).labels.tolist() == [0, 0, *labels]
-    assert photos.decoded == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArrayDataset, "__getitem__", lambda *_: pytest.fail("decoded"))
+        assert Samples(nested).labels.tolist() == [0, 0, *labels]
+
+
+def test_labels_of_other_classes_are_confirmed_by_a_few_items():
+    photos = Photos(np.zeros((500, 4, 4), np.uint8), [0, 1] * 250)
+    assert Samples(photos).labels.tolist() == photos.targets
+    assert photos.decoded < 30
 
 
 def test_a_target_transform_is_respected(pixels, labels):
@@ -183,7 +190,7 @@ def test_pixels_that_are_not_finite_are_named(pixels, value):
         (torch.tensor(3), "no axes"),
         ((np.zeros((3, 4, 4)), np.zeros(3)), "pass the labels as y="),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(3)}, "with images, labels is no"),
-        (["a.png", "b.png"], "sample 0 is a str, not an image.*open the file"),
+        (["a.png", "b.png"], r"a\.png does not decode as an image"),
     ],
 )
 def test_what_is_not_a_dataset_is_refused(dataset, message):
@@ -280,7 +287,14 @@ def test_missing_labels_say_how_to_give_them(pixels):
         (np.eye(3), "argmax"),
         ([0.5, 1.0, 2.0], "integers or strings"),
         ([0.0, np.nan, 1.0], "no NaN"),
-        (np.array(["a", 1, None], dtype=object), "mix of"),
+        (np.array(["a", 1, "b"], dtype=object), "a mix of int, str .needed: all integers or all"),
+        (["a", None, "b"], "missing for 1 of 3 samples, first for sample 1"),
+        ([{"boxes": [], "labels": []}] * 3, "mappings with boxes, labels.*label="),
+        ([[1], [1, 2], []], r"lists of several values, such as \[1\].*label="),
+        (np.zeros((3, 8, 8)), r"arrays of shape \(8, 8\), such as masks.*label="),
+        ([2**70, 1, 2], "which is no class"),
+        ([1e300, 1.0, 2.0], "floating point numbers"),
+        (3, "labels are 3"),
     ],
 )
 def test_labels_that_cannot_serve_are_refused(labels, message):
@@ -301,13 +315,16 @@ def test_strings_and_integers_are_encoded_alike(labels):
     assert encode_labels(check_labels(labels, 3))[1].tolist() == [1, 0, 1]
 
 
-def test_a_class_with_one_sample_is_named():
-    with pytest.raises(InputError, match=r"class cat has one sample \(index 1\)"):
-        check_class_sizes(np.array(["dog", "cat", "dog"]))
+def test_labels_that_are_all_different_are_questioned():
+    with pytest.raises(InputError, match=r"all 3 labels are different.*distinct_labels=True"):
+        check_not_all_different(np.array([7, 8, 9]))
+    check_not_all_different(np.array([7, 8, 8]))
+    check_not_all_different(np.array([7]))
 
 
-def test_array_datasets_check_their_classes(pixels, labels):
-    with pytest.raises(InputError, match="class 'frog' has no samples"):
-        ArrayDataset(pixels, labels, classes=["cat", "dog", "cow", "frog"])
+def test_labels_of_array_datasets_are_among_their_classes_where_they_are_needed(pixels, labels):
+    assert len(ArrayDataset(pixels, labels, classes=["cat", "dog", "cow", "frog"]).classes) == 4
+    few = ArrayDataset(pixels, labels, classes=["cat", "dog"])
+    assert np.array_equal(Samples(few).images, pixels)
     with pytest.raises(InputError, match="labels run from 0 to 2"):
-        ArrayDataset(pixels, labels, classes=["cat", "dog"])
+        Samples(few).labels  # noqa: B018
