@@ -151,7 +151,7 @@ def test_a_folder_of_which_no_image_decodes_is_refused(tmp_path):
     (tmp_path / "emu" / "0.png").write_text("no image")
     with (
         pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match="no image in .* decodes"),
+        pytest.raises(InputError, match=r"no image in .* decodes"),
     ):
         load_dataset(f"folder-skip-broken:{tmp_path}")
 
@@ -181,11 +181,9 @@ def test_the_size_of_a_skipped_image_does_not_count(tmp_path, broken, index):
     assert np.array_equal(after.images, np.delete(before.images, index, axis=0))
     assert after.files == tuple(np.delete(before.files, index))
     Image.new("RGB", (40, 50), "red").save(root / "dog" / "1.png")
-    with (
-        pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match=r"1\.png is 40x50.*is 4x4|is 4x4.*1\.png is 40x50"),
-    ):
+    with pytest.warns(BrokenImageWarning):
         after = load_dataset(f"folder-skip-broken:{root}").train
+    with pytest.raises(InputError, match=r"1\.png is 40x50.*is 4x4|is 4x4.*1\.png is 40x50"):
         after.images  # noqa: B018
 
 

@@ -22,11 +22,13 @@ def put(root: Path, *names: str, content: bytes = b"") -> Path:
 def as_torchvision(root: Path) -> list[tuple[str, int]]:
     """What torchvision's ``make_dataset`` does, in its own words."""
     found = []
-    for label, name in enumerate(sorted(entry.name for entry in os.scandir(root) if entry.is_dir())):
+    for label, name in enumerate(
+        sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    ):
         for folder, _, files in sorted(os.walk(root / name, followlinks=True)):
             for file in sorted(files):
                 if file.lower().endswith(SUFFIXES):
-                    found.append((os.path.join(folder, file), label))
+                    found.append((f"{folder}/{file}", label))
     return found
 
 

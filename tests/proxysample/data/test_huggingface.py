@@ -149,7 +149,7 @@ def test_columns_of_vectors_and_of_numbers_are_features(tmp_path, dtype):
 
 def test_vectors_of_several_lengths_are_refused(tmp_path):
     dataset = Dataset.from_dict({"embedding": [[0.5, 1.0], [2.0]], "label": [0, 0]})
-    with pytest.raises(InputError, match="several lengths|cannot be read"):
+    with pytest.raises(InputError, match=r"several lengths|cannot be read"):
         CCOutlierRemoval().select(load_dataset(saved(tmp_path / "d", dataset)).train, 0.5)
 
 
