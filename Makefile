@@ -12,7 +12,7 @@ OTHERS_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning \
 
 .PHONY: demo test lint wheel lowest docs dist release clean
 
-# The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
+# The main job on an embedded default: scikit-learn's digits, from selection to evaluated cells.
 demo: $(INSTALLED)
 	$(BIN)/proxysample-nas study run --preset digits-demo --output $(RESULTS)/digits
 
@@ -25,6 +25,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The documentation as a site, in results/site.
 docs: $(INSTALLED)

@@ -16,7 +16,7 @@ from proxysample.registry import (
     create_sampler,
     takes_parameter,
 )
-from proxysample.words import parse_parameters
+from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
     from proxysample.data.fields import FieldArguments

@@ -12,13 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npz, read_npz_stream
 from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     FloatArray,
     IntArray,

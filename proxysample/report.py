@@ -113,10 +113,10 @@ class Report:
         )
 
     @property
-    def facts(self) -> dict[str, str]:
+    def info(self) -> dict[str, str]:
         """What a reader has to know of how the scores came about."""
         provenance = self.ranking.provenance
-        facts = {
+        info = {
             "keeps": f"{self.ranking.rule} samples, "
             + ("class shares kept" if self.ranking.codes is not None else "overall"),
             "rounding": {
@@ -125,17 +125,17 @@ class Report:
             }[self.ranking.rounding],
         }
         if "parameters" in provenance:
-            facts["parameters"] = ", ".join(
+            info["parameters"] = ", ".join(
                 f"{name}={value!r}" for name, value in provenance["parameters"].items()
             )
         if "seconds" in provenance:
-            facts["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
+            info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
-            facts["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-        return facts
+            info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+        return info
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.facts.items())]
+        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.info.items())]
         if self.classes:
             lines += ["", *self._class_lines()]
         return "\n".join([*lines, "", *self._histogram_lines()])

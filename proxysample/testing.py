@@ -247,7 +247,7 @@ class _Unreadable:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.targets = [{"boxes": []}] * size
+        self.targets: list[Any] = [{"boxes": []}] * size
 
     def __len__(self) -> int:
         return self.size

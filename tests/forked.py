@@ -52,10 +52,6 @@ class Forked:
         return self._process.pid
 
     @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
-
-    @property
     def stdout(self) -> str:
         return self._out.read_text()
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import npz_names, read_npz
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_broken
@@ -21,6 +20,7 @@ from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagen
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import npz_names, read_npz
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]

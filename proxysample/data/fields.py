@@ -327,11 +327,21 @@ class Pairs:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.fields.pair(raw_item(self.dataset, index), index)
+        return self.fields.pair(self._item(index), index)
+
+    def _item(self, index: int) -> Any:
+        item = raw_item(self.dataset, index)
+        if item is None:
+            # The way of many datasets to say so.
+            raise InputError(
+                f"sample {index} cannot be read: the dataset gives None; repair it, or leave it "
+                "out with broken='skip'"
+            )
+        return item
 
     def label(self, index: int) -> Any:
         """Give the label of a sample, whatever its image is; see `Fields.label_of`."""
-        return self.fields.label_of(self.dataset[index], index)
+        return self.fields.label_of(self._item(index), index)
 
 
 class FieldView:

@@ -82,7 +82,7 @@ def read_huggingface(name: str) -> Splits:
     if "train" not in splits:
         raise InputError(
             f"{spec} has the splits {', '.join(map(str, splits))}; needed: train, and "
-            f"{' or '.join(TEST_SPLITS[:2])} to judge accuracies"
+            f"{' or '.join(TEST_SPLITS[:2])} to evaluate accuracies"
         )
     home = _home_of(name)
     test = next((splits[split] for split in TEST_SPLITS if split in splits), None)

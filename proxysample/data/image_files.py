@@ -110,7 +110,7 @@ class ImageFiles:
         except InputError as error:
             raise InputError(
                 f"image {index % len(self)} of {len(self)}: {error}; repair or remove it, or leave "
-                "such images out with folder-skip-broken:PATH"
+                "such images out with broken='skip' (--broken skip)"
             ) from error
         label = None if self.targets is None else self.targets[index]
         return pixels, label.item() if isinstance(label, np.generic) else label

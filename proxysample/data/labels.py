@@ -32,12 +32,21 @@ def as_label_array(labels: Any) -> Array:
     [[1, 2], [3]]
     """
     try:
-        return np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+        array = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+        # Numbers among strings would turn into strings.
+        is_mixed = (
+            isinstance(labels, list | tuple)
+            and array.dtype.kind == "U"
+            and not all(isinstance(label, str) for label in labels)
+        )
+        if not is_mixed or array.ndim > 1:
+            return array
     except (ValueError, TypeError, RuntimeError):
-        array = np.empty(len(labels), dtype=object)
-        for index, label in enumerate(labels):
-            array[index] = label
-        return array
+        pass
+    array = np.empty(len(labels), dtype=object)
+    for index, label in enumerate(labels):
+        array[index] = label
+    return array
 
 
 def check_labels(labels: Any, n_samples: int) -> Array:
@@ -122,7 +131,7 @@ def _describe_arrays(shape: tuple[int, ...]) -> str:
 
 
 def _labels_from_objects(array: Array) -> Array:
-    array = np.array([_plain_label(label) for label in array], dtype=object)
+    array = np.array([plain_label(label) for label in array], dtype=object)
     if array.ndim > 1:
         return check_labels(array, len(array))
     kinds = {type(label) for label in array}
@@ -136,7 +145,7 @@ def _labels_from_objects(array: Array) -> Array:
     raise InputError(f"labels are {_describe_objects(array)}; {HOW_TO_GIVE}")
 
 
-def _plain_label(label: Any) -> Any:
+def plain_label(label: Any) -> Any:
     """Turn a tensor or an array of one value into that value."""
     shape = getattr(label, "shape", None)
     return label.item() if shape is not None and math.prod(shape) == 1 else label

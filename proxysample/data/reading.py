@@ -30,7 +30,12 @@ from proxysample.data.fields import (
     check_broken,
 )
 from proxysample.data.images import Fitting
-from proxysample.data.labels import as_label_array, check_labels, check_not_all_different
+from proxysample.data.labels import (
+    as_label_array,
+    check_labels,
+    check_not_all_different,
+    plain_label,
+)
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.scanning import find_broken, read_labels_of
 from proxysample.data.shortcuts import (
@@ -39,7 +44,7 @@ from proxysample.data.shortcuts import (
     find_labels,
     is_tensor,
 )
-from proxysample.data.tables import positional
+from proxysample.data.tables import is_frame, positional
 from proxysample.errors import InputError
 
 
@@ -180,10 +185,9 @@ class Samples:
             label = _only_one("y", None, "label", label)
         given = Fields(image, label, features)
         fields = _merged(dataset.fields, given) if self._view else given
-        found = adapted(dataset.dataset if self._view else dataset, fields)
-        self.dataset: Any = found[0]
-        self.fields = found[1]
-        self._size = n_samples(self.dataset)
+        self._source = dataset.dataset if self._view else dataset, fields
+        # A frame is looked into by who reads it.
+        self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
         self.broken = check_broken(broken)
         self.distinct_labels = distinct_labels
@@ -198,6 +202,20 @@ class Samples:
 
     def __len__(self) -> int:
         return self._size
+
+    @cached_property
+    def _adapted(self) -> tuple[Any, Fields]:
+        return adapted(*self._source)
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset, or what it was turned into to be read; see `adapted`."""
+        return self._adapted[0]
+
+    @property
+    def fields(self) -> Fields:
+        """Where images and labels are in it."""
+        return self._adapted[1]
 
     @cached_property
     def array(self) -> Array | None:
@@ -395,7 +413,8 @@ class Samples:
                 continue
             raise InputError(
                 f"the labels of {type(self.dataset).__name__} are not sure: {found.source} has "
-                f"{values[index]!r:.80} for sample {index}, and the item itself {label!r:.80}; "
+                f"{plain_label(values[index])!r:.80} for sample {index}, and the item itself "
+                f"{plain_label(label)!r:.80}; "
                 "pass the right ones by y= or label="
             )
 

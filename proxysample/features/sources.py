@@ -241,15 +241,11 @@ def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> A
 
 def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> Any:
     from proxysample.device import resolve_device
-    from proxysample.features.backbones import Backbone, extract_features
+    from proxysample.features.backbones import as_backbone, extract_features
     from proxysample.features.batches import ImageTensors
 
-    if isinstance(backbone, str):
-        from proxysample.features.backbones import load_backbone
-
-        network = load_backbone(backbone, input_size=samples.image_size)
-    else:
-        network = Backbone(backbone)
+    named_size = samples.image_size if isinstance(backbone, str) else None
+    network = as_backbone(backbone, input_size=named_size)
     images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
 

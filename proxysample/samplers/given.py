@@ -9,10 +9,10 @@ from typing import Any, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npy
 from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
+from proxysample.files import read_npy
 from proxysample.keeping import FloatArray, IntArray, KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS

@@ -19,22 +19,8 @@ def build_module(
 ) -> nn.Module:
     """Make the module of one edge, or of all edges out of a node where it is a pool.
 
-    Parameters
-    ----------
-    operation : Operation
-        A pool or a module; it is tried out before the first is built.
-    channels : int
-    affine, track_running_stats : bool
-        See `Operation`.
-
-    Returns
-    -------
-    nn.Module
-
-    Raises
-    ------
-    InputError
-        If a network could not initialise or run it.
+    The operation is tried out before the first is built; `InputError` where no network could run
+    it.
     """
     if operation.builder is None:
         raise InputError(
@@ -45,17 +31,7 @@ def build_module(
 
 
 def try_operations(space: SearchSpace) -> None:
-    """Build and run every operation that has a builder, before a search relies on it.
-
-    Parameters
-    ----------
-    space : SearchSpace
-
-    Raises
-    ------
-    InputError
-        Naming the first operation that no network could run.
-    """
+    """Raise `InputError` for the first operation of a space that no network could run."""
     for operation in space:
         if operation.builder is not None:
             _try(operation, operation.builder)

@@ -15,23 +15,7 @@ _TOKEN = re.compile(r"(?P<operation>[^~|+]+)~(?P<source>[0-9]+)")
 
 
 def read_operations(text: str) -> tuple[str, ...]:
-    """Parse ``|operation~source|...|+|...|``.
-
-    Parameters
-    ----------
-    text : str
-        See `proxysample_nas.space.cell.Cell.from_string`.
-
-    Returns
-    -------
-    tuple of str
-        One name per edge, targets ascending and then sources.
-
-    Raises
-    ------
-    InputError
-        If the text does not follow the notation or names an operation that is not registered; the
-        message gives the position in it.
+    """Parse ``|operation~source|...|+|...|``: one name per edge, as `Cell.from_string` says.
 
     Examples
     --------
@@ -53,16 +37,7 @@ def read_operations(text: str) -> tuple[str, ...]:
 
 
 def write_operations(edges: Iterable[tuple[int, int, str]]) -> str:
-    """Write what `read_operations` reads.
-
-    Parameters
-    ----------
-    edges : iterable of (int, int, str)
-        Source, target and operation, targets ascending and then sources.
-
-    Returns
-    -------
-    str
+    """Write what `read_operations` reads, of edges with ascending targets and then sources.
 
     Examples
     --------

@@ -15,8 +15,8 @@ from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell, edges_of, n_edges
 from proxysample_nas.space.layers import WideConvolution
 from proxysample_nas.space.modules import build_module
+from proxysample_nas.space.network import Skeleton
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.space.skeleton import Skeleton
 
 
 class Supernet(Skeleton):
@@ -184,12 +184,7 @@ class Supernet(Skeleton):
 class SourceMixing:
     """The weights of the operations on the edges out of one node, targets ascending.
 
-    Attributes
-    ----------
-    convolutions : dict of str to torch.Tensor, shape (n_targets,)
-        One vector per convolution.
-    others : dict of str to tuple of torch.Tensor, shape ()
-        One scalar per target for every other operation but a zero.
+    A convolution has a vector of them, any other operation but a zero one scalar per target.
     """
 
     convolutions: dict[str, torch.Tensor]
@@ -197,20 +192,7 @@ class SourceMixing:
 
 
 def split_mixing(mixing: torch.Tensor, n_nodes: int, space: SearchSpace) -> list[SourceMixing]:
-    """Sort a matrix of edge weights by source node, once for all cells.
-
-    Parameters
-    ----------
-    mixing : torch.Tensor, shape (n_edges, n_operations)
-    n_nodes : int
-        Number of nodes of a cell.
-    space : SearchSpace
-
-    Returns
-    -------
-    list of SourceMixing
-        One per node but the last.
-    """
+    """Sort a matrix of edge weights by source node, the last left out, once for all cells."""
     edges = edges_of(n_nodes)
     # Indexing by a list would copy it to the device, and wait for the device, in every pass.
     rows = mixing.unbind()
@@ -241,13 +223,8 @@ def split_mixing(mixing: torch.Tensor, n_nodes: int, space: SearchSpace) -> list
 class SampledCell:
     """One chosen operation per edge, with what scales it and what is added to each node.
 
-    Attributes
-    ----------
-    edges : tuple of tuple of (int, str, torch.Tensor or None)
-        For each node but the last its out-edges that are to be run: target, operation and the
-        scalar that multiplies the operation's output.
-    offsets : tuple of torch.Tensor, shape (), or None
-        What is added to every value of node 1, 2, ...
+    The edges are those out of each node but the last that are to be run: target, operation and the
+    scalar that multiplies the operation's output. The offsets are added to node 1, 2, ...
     """
 
     edges: tuple[tuple[tuple[int, str, torch.Tensor | None], ...], ...]
@@ -257,24 +234,7 @@ class SampledCell:
 def sample_cell(
     cell: Cell, space: SearchSpace, gates: torch.Tensor | None, scalar_trick: bool, run_all: bool
 ) -> SampledCell:
-    """Prepare the chosen operations, once for all cells.
-
-    Parameters
-    ----------
-    cell : Cell
-        The chosen operations.
-    space : SearchSpace
-    gates : torch.Tensor, shape (n_edges, n_operations), or None
-        What multiplies the chosen operations.
-    scalar_trick : bool
-        Whether the gates of the operations that were not chosen are added to the nodes.
-    run_all : bool
-        Whether to run operations, too, that do not reach the output.
-
-    Returns
-    -------
-    SampledCell
-    """
+    """Prepare the chosen operations, once for all cells; `run_all` includes dead ends."""
     factors: tuple[torch.Tensor | None, ...] = (None,) * len(cell.operations)
     offsets: tuple[torch.Tensor | None, ...] = (None,) * (cell.n_nodes - 1)
     if gates is not None:
@@ -299,17 +259,6 @@ class SupernetCell(nn.Module):
     What reads the same node runs together: per node there is one ReLU, one wide convolution of
     each kernel size and one pool of each kind for all edges out of it. Only an operation of the
     kind ``"module"`` runs edge by edge.
-
-    Parameters
-    ----------
-    n_nodes : int
-        Number of nodes, the input node included.
-    channels : int
-        Channels of every feature map.
-    affine, track_running_stats, conv_bias : bool
-        See `Supernet`.
-    space : SearchSpace
-        The operations.
     """
 
     def __init__(
@@ -360,18 +309,7 @@ class SupernetCell(nn.Module):
         )
 
     def forward(self, features: torch.Tensor, mixings: list[SourceMixing]) -> torch.Tensor:
-        """Mix all operations on every edge.
-
-        Parameters
-        ----------
-        features : torch.Tensor, shape (b, channels, h, w)
-        mixings : list of SourceMixing
-            From `split_mixing`.
-
-        Returns
-        -------
-        torch.Tensor, shape (b, channels, h, w)
-        """
+        """Mix all operations on every edge; the shape (b, channels, h, w) stays."""
         nodes = [features]
         for source, mixing in enumerate(mixings):
             node = nodes[source]
@@ -408,18 +346,7 @@ class SupernetCell(nn.Module):
         return chunks
 
     def forward_sampled(self, features: torch.Tensor, sample: SampledCell) -> torch.Tensor:
-        """Run one operation on every edge.
-
-        Parameters
-        ----------
-        features : torch.Tensor, shape (b, channels, h, w)
-        sample : SampledCell
-            From `sample_cell`.
-
-        Returns
-        -------
-        torch.Tensor, shape (b, channels, h, w)
-        """
+        """Run one operation on every edge; the shape (b, channels, h, w) stays."""
         sums: list[torch.Tensor | None] = [features, *sample.offsets]
         for source, edges in enumerate(sample.edges):
             operations = {operation for _, operation, _ in edges}
@@ -465,24 +392,7 @@ class SupernetCell(nn.Module):
         return cast(WideConvolution, self.convolutions[f"{name}~{source}"])
 
     def edge_tensors(self, edge: int, operation: str) -> dict[str, torch.Tensor]:
-        """Give views of the parameters and statistics of one operation on one edge.
-
-        Parameters
-        ----------
-        edge : int
-            Index in `proxysample_nas.space.cell.edges_of`.
-        operation : str
-            A convolution or a module of the space.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-            Detached; writing into them changes the cell. See `WideConvolution.group_tensors`.
-
-        Raises
-        ------
-        InputError
-            If the operation has no parameters or is not of the space.
+        """Give views of the parameters and statistics of one operation on one edge, to write into.
 
         Examples
         --------

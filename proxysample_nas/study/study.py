@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
-from proxysample.rendering import markdown_document, to_html_table
+from proxysample.rendering import Column, markdown_document, to_html_table
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -21,19 +21,17 @@ from proxysample_nas.study.grid.configuration import (
     SearcherLike,
     StudyConfiguration,
 )
-from proxysample_nas.study.grid.judging import Lookup, Transfer
-from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.grid.evaluation import Lookup, Transfer
+from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
-from proxysample_nas.study.reports.frame import results_frame
 from proxysample_nas.study.reports.report import (
     accuracy_documents,
     save_documents,
     write_report,
 )
-from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.reports.results import StudyResults, results_frame
 from proxysample_nas.study.results import Row
-from proxysample_nas.study.run import run_study
-from proxysample_nas.study.store import StudyStore, store_path
+from proxysample_nas.study.run import StudyStore, run_study, store_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +42,7 @@ class Study:
     """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
 
     Each sampler scores the training part once, each searcher searches on each cut and on the
-    full data, and each distinct cell is trained from scratch on the full data and judged on the
+    full data, and each distinct cell is trained from scratch on the full data and evaluated on the
     test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
     goes on where it stopped, and ends in the same table.
 
@@ -303,13 +301,16 @@ class Study:
             )
         return found[0]
 
-    def table(self, searcher: str | None = None) -> str:
+    def table(self, searcher: str | None = None, columns: Sequence[Column[Line]] = ()) -> str:
         """Write one searcher's table, and how it came about, as Markdown.
 
         Parameters
         ----------
         searcher : str, optional
             Its id; the study's first by default.
+        columns : sequence of Column
+            More columns, behind the table's own; see `proxysample.rendering.Column`. They take
+            their values from a `proxysample_nas.study.reports.accuracy_table.Line`.
 
         Returns
         -------
@@ -317,7 +318,8 @@ class Study:
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
         store = StudyStore(store_path(self.folder), must_exist=True)
-        return markdown_document(accuracy_table(StudyResults.read(store, component), component))
+        results = StudyResults.read(store, component)
+        return markdown_document(accuracy_table(results, component, columns))
 
     def save_tables(self) -> list[Path]:
         """Write every searcher's table as CSV and Markdown into the study's folder.

@@ -8,7 +8,7 @@ is compared, such as one for each width.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -62,7 +62,7 @@ class Distribution:
     Attributes
     ----------
     means : tuple of float
-        One for each search whose cell has been judged.
+        One for each search whose cell has been evaluated.
     n_searches : int
         That have ended.
 
@@ -77,7 +77,7 @@ class Distribution:
 
     @property
     def mean(self) -> float | None:
-        """None where none has been judged."""
+        """None where none has been evaluated."""
         return statistics.fmean(self.means) if self.means else None
 
     @property
@@ -91,7 +91,7 @@ class Distribution:
         text = "" if self.mean is None else f"{self.mean:.1f}"
         if self.std is not None:
             text += f" ± {self.std:.1f} [{min(self.means):.1f}, {max(self.means):.1f}]"
-        # Some searches' cells may still have to be judged.
+        # Some searches' cells may still have to be evaluated.
         counted = "" if len(self.means) == self.n_searches else f" (n={len(self.means)})"
         return (text + counted).strip()
 
@@ -115,7 +115,7 @@ DISTRIBUTION = Kind(
         "std": lambda distribution: distribution.std,
         "lowest": lambda distribution: min(distribution.means, default=None),
         "highest": lambda distribution: max(distribution.means, default=None),
-        "n_judged": lambda distribution: len(distribution.means),
+        "n_evaluated": lambda distribution: len(distribution.means),
     },
 )
 
@@ -129,7 +129,7 @@ class Compared:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Widths at which cells are judged."""
+        """Widths at which cells are evaluated."""
         return self.results.configuration.channels
 
     @property
@@ -327,7 +327,9 @@ SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
 """Of a table with a line for each setting: how its searches are distributed."""
 
 
-def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def search_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out with a line for each search.
 
     Parameters
@@ -335,6 +337,8 @@ def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
@@ -350,10 +354,12 @@ def search_table(results: StudyResults, searcher: Component) -> Table[Line]:
         for row in results.rows_of(searcher)
         for found in _one_by_one(row)
     ]
-    return _table(compared, searcher, SEARCH_COLUMNS, lines)
+    return _table(compared, searcher, (*SEARCH_COLUMNS, *columns), lines)
 
 
-def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def setting_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out with a line for each setting.
 
     Parameters
@@ -361,6 +367,8 @@ def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
@@ -370,10 +378,12 @@ def setting_table(results: StudyResults, searcher: Component) -> Table[Line]:
     """
     compared = Compared(results, results.compare_with_paper(searcher))
     lines = [Line(row, row.found, compared) for row in results.rows_of(searcher)]
-    return _table(compared, searcher, SETTING_COLUMNS, lines)
+    return _table(compared, searcher, (*SETTING_COLUMNS, *columns), lines)
 
 
-def accuracy_table(results: StudyResults, searcher: Component) -> Table[Line]:
+def accuracy_table(
+    results: StudyResults, searcher: Component, columns: Sequence[Column[Line]] = ()
+) -> Table[Line]:
     """Lay one searcher's table out as it is read: by searches, or by settings of several each.
 
     Parameters
@@ -381,13 +391,15 @@ def accuracy_table(results: StudyResults, searcher: Component) -> Table[Line]:
     results : StudyResults
     searcher : Component
         One of the study's.
+    columns : sequence of Column
+        More columns, behind the table's own.
 
     Returns
     -------
     Table
     """
     several = len(results.configuration.search_seeds) > 1
-    return (setting_table if several else search_table)(results, searcher)
+    return (setting_table if several else search_table)(results, searcher, columns)
 
 
 def _one_by_one(row: Row) -> list[tuple[FoundCell, ...]]:

@@ -21,7 +21,7 @@ from proxysample.cli import main
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_folder import BrokenImageWarning
 
-from ...mutations import mutations  # noqa: TID252  # tests are no package
+from ...mutations import mutations
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
 # Suffix, name to Pillow, and how it is to be written.
