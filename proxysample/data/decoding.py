@@ -193,10 +193,9 @@ class Decoder:
             If one of them cannot be read, they do not go together, or the same index gives
             different pixels.
         """
-        _check_deterministic(self.dataset)
         size = len(self.dataset)
-        probes = np.unique(np.linspace(0, size - 1, min(N_PROBES, size)).round().astype(int))
-        first = _read_item(self.dataset, 0)[0]
+        read = _read_twice(self.dataset)
+        first = read[0]
         chosen = fitting or otherwise
         form = Form(
             first.shape, first.dtype, None, chosen or Fitting(DEFAULT_SIZE), chosen is not None
@@ -205,8 +204,9 @@ class Decoder:
             check_axes(first.shape)
             if fitting is not None:
                 form = form.of_any_size("")
-        for index in probes[1:].tolist():
-            image = _read_item(self.dataset, index)[0]
+        for probe in np.linspace(0, size - 1, min(N_PROBES, size)).round():
+            index = int(probe)
+            image = read[index] if index in read else _read_item(self.dataset, index)[0]
             try:
                 _check_form(_formed(image, form), image, form, index)
             except FormChangedError as changed:
@@ -271,13 +271,13 @@ class Decoder:
             generator=torch.Generator(),
         )
 
-    def kept(self, form: Form, cache: Cache = True) -> tuple[Any, list[Any] | None, Form]:
+    def kept(self, form: Form, cache: Cache | None = True) -> tuple[Any, list[Any] | None, Form]:
         """Decode all samples into memory or, where they take much of it, into a file.
 
         Parameters
         ----------
         form : Form
-        cache : bool or path
+        cache : bool, path or None
             See `reserve_pixels`.
 
         Returns
@@ -458,16 +458,18 @@ def _image_array(image: Any, index: int) -> Array:
     return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
-def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:
-    if reads_files(dataset):
-        return
+def _read_twice(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> dict[int, Array]:
+    """Read the first samples more than once, and refuse a dataset that is another each time."""
+    images = {}
     for index in range(min(n_probed, len(dataset))):
-        first, _ = _read_item(dataset, index)
-        for _ in range(n_repeats - 1):
-            again, _ = _read_item(dataset, index)
+        images[index] = first = _read_item(dataset, index)[0]
+        # What is in a file is the same each time.
+        for _ in range(0 if reads_files(dataset) else n_repeats - 1):
+            again = _read_item(dataset, index)[0]
             if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
                 raise InputError(
                     f"sample {index} has other pixels each time it is read: the dataset's "
                     "transform is random. Select from the dataset without augmentation, and "
                     "use the indices with the augmented one"
                 )
+    return images

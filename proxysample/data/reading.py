@@ -145,7 +145,7 @@ class Samples:
         Resize the shorter side of each image to so many pixels and crop the centre, so many
         a side. By default images stay as they are where all are of one size; where they are of
         several, that is told, and they come out at `proxysample.data.decoding.DEFAULT_SIZE`.
-    cache : bool or path
+    cache : bool, path or None
         Where decoded images are kept for several passes; see
         `proxysample.data.pixel_cache.reserve_pixels`.
 
@@ -176,7 +176,7 @@ class Samples:
         num_workers: int = 0,
         progress: bool = False,
         image_size: int | None = None,
-        cache: Cache = True,
+        cache: Cache | None = True,
     ) -> None:
         self._view = isinstance(dataset, FieldView)
         if isinstance(y, str):

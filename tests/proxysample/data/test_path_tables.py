@@ -10,7 +10,7 @@ from PIL import Image
 from proxysample import CCOutlierRemoval, CCRandomSampling, InputError, RandomSampling, load_dataset
 from proxysample.data import Samples, read_csv, read_paths
 
-from ...mutations import mutations  # noqa: TID252  # tests are no package
+from ...mutations import mutations  # tests are no package
 
 NAMES = [f"photos/{number}.png" for number in range(6)]
 LABELS = ["cat", "dog"] * 3

@@ -9,6 +9,8 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from proxysample import ArrayDataset, InputError, load_dataset
+from proxysample.data.decoding import DEFAULT_SIZE, ImageSizeWarning
+from proxysample.data.images import Fitting, fitted
 from proxysample.data.labels import check_labels, check_not_all_different, encode_labels
 from proxysample.data.reading import Samples
 
@@ -86,7 +88,7 @@ def test_images_are_decoded_once(pixels, labels):
     photos = Photos(pixels, labels)
     samples = Samples(photos)
     assert len(samples.images) == len(samples.images) == 6
-    n_probes = 4 * 3
+    n_probes = 4 * 3 + 2
     assert photos.decoded == 6 + n_probes
 
 
@@ -138,10 +140,30 @@ def test_a_random_transform_is_refused(pixels, labels):
         Samples(noisy).images  # noqa: B018
 
 
-def test_images_of_two_sizes_are_refused(labels):
-    images = [np.zeros((4, 4), np.uint8)] * 5 + [np.zeros((3, 4), np.uint8)]
-    with pytest.raises(InputError, match=r"sample 5 has shape \(3, 4\)"):
-        Samples(Photos(images, labels)).images  # noqa: B018
+def test_images_of_two_sizes_come_to_one_with_a_warning(labels):
+    images = [np.full((4, 4), 7, np.uint8)] * 5 + [np.full((3, 5), 7, np.uint8)]
+    words = r"sample 0 is 4x4, sample 5 5x3.*64 pixels.*image_size="
+    with pytest.warns(ImageSizeWarning, match=words) as told:
+        read = Samples(Photos(images, labels)).images
+    assert len(told) == 1
+    assert read.shape == (6, DEFAULT_SIZE, DEFAULT_SIZE, 1)
+    assert (read == 7).all()
+    assert Samples(Photos(images, labels), image_size=2).images.shape == (6, 2, 2, 1)
+
+
+def test_a_single_image_of_another_size_is_found_wherever_it_is(labels):
+    """Past the samples that are looked at before the others, so that decoding begins anew."""
+    images = [np.full((4, 4), number % 9, np.uint8) for number in range(200)]
+    images[150] = np.full((8, 9), 6, np.uint8)
+    labels = [number % 2 for number in range(200)]
+    with pytest.warns(ImageSizeWarning, match="sample 150 9x8") as told:
+        read = Samples(Photos(images, labels), batch_size=7).images
+    assert len(told) == 1
+    assert read[:, 5, 5, 0].tolist() == [image[0, 0] for image in images]
+    images[150] = np.full((4, 4, 3), 6, np.uint8)
+    read = Samples(Photos(images, labels)).images
+    assert read.shape == (200, 4, 4, 3)
+    assert read[:, 3, 3, 2].tolist() == [image.flat[0] for image in images]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -201,14 +223,49 @@ def test_parts_of_two_types_are_not_mixed(pixels):
 
 def test_parts_of_two_sizes_are_refused(pixels):
     parts = ConcatDataset([ArrayDataset(pixels), ArrayDataset(pixels[:, :4])])
-    with pytest.raises(InputError, match=r"sample 6 has shape \(4, 4, 3\).*resize"):
-        Samples(parts).images  # noqa: B018
+    with pytest.warns(ImageSizeWarning, match="4x5"):
+        images = Samples(parts).images
+    assert images.shape == (12, 64, 64, 3)
+    assert images.dtype == np.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
-def test_a_grey_image_among_coloured_ones_is_to_be_converted(pixels, labels):
-    photos = Photos([*pixels[:5], pixels[5, ..., 0]], labels)
-    with pytest.raises(InputError, match=r"sample 5 has shape \(5, 4\).*convert all .*\('RGB'\)"):
-        Samples(photos).images  # noqa: B018
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_grey_image_among_coloured_ones_becomes_rgb(pixels, labels, place):
+    grey = pixels[place, ..., 0]
+    images = [grey if index == place else image for index, image in enumerate(pixels)]
+    expected = pixels.copy()
+    expected[place] = grey[..., np.newaxis]
+    assert np.array_equal(Samples(Photos(images, labels)).images, expected)
+
+
+def test_images_of_other_channels_do_not_go_together(pixels, labels):
+    items = [*pixels[:5], np.zeros((5, 4, 4), np.uint8)]
+    with pytest.raises(InputError, match=r"sample 5 has shape \(5, 4, 4\), .*'RGB'"):
+        Samples(items, labels).images  # noqa: B018
+    features = [*np.eye(3), np.ones(4)]
+    with pytest.raises(InputError, match=r"sample 3 has shape \(4,\), .*one length"):
+        Samples(features).images  # noqa: B018
+
+
+def test_an_array_comes_to_a_size_on_request(pixels):
+    images = Samples(pixels, image_size=2).images
+    assert images.shape == (6, 2, 2, 3)
+    assert np.array_equal(images[4], fitted(pixels[4], Fitting(2)))
+    square = np.ascontiguousarray(pixels[:, :4])
+    assert Samples(square, image_size=4).images is square
+
+
+def test_rows_are_read_as_the_dataset_has_them(pixels, labels):
+    """Whatever size samplers read them at, so that a fingerprint does not depend on it."""
+    samples = Samples(Photos(pixels, labels), image_size=2)
+    assert samples.images.shape[1:] == (2, 2, 3)
+    assert np.array_equal(samples.rows(np.array([4]))[0], pixels[4])
+    grey = Samples(pixels[..., 0])
+    before = grey.rows(np.array([1]))[0]
+    assert grey.images.ndim == 4
+    assert np.array_equal(grey.rows(np.array([1]))[0], before)
 
 
 def test_labels_of_many_values_are_refused_only_where_they_are_needed(pixels):

@@ -11,7 +11,7 @@ from PIL import Image
 from proxysample import CCOutlierRemoval, InputError, RandomSampling, load_dataset
 from proxysample.data.shards import expand
 
-from ...mutations import mutations  # noqa: TID252  # tests are no package
+from ...mutations import mutations  # tests are no package
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
 

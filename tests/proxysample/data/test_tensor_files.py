@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from proxysample import CCOutlierRemoval, InputError, load_dataset
 
-from ...mutations import mutations  # noqa: TID252  # tests are no package
+from ...mutations import mutations  # tests are no package
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
 LABELS = np.arange(12) % 3
