@@ -31,6 +31,10 @@ Array = npt.NDArray[Any]
 
 ARRAYS = "proxysample.data.datasets.ArrayDataset"
 FILES = "proxysample.data.image_files.ImageFiles"
+SHARDS = "proxysample.data.shards.TarImages"
+ROWS = "proxysample.data.huggingface.HuggingFaceImages"
+STREAMED = "proxysample.data.streams.StreamedDataset"
+OURS = (ARRAYS, FILES, SHARDS, ROWS, STREAMED)
 TENSORS = "torch.utils.data.dataset.TensorDataset"
 SUBSET = "torch.utils.data.dataset.Subset"
 JOINED = "torch.utils.data.dataset.ConcatDataset"
@@ -59,7 +63,7 @@ _TORCHVISION: Mapping[str, str] = {
     "sun397.SUN397": "_labels",
 }
 _ATTRIBUTES = {f"torchvision.datasets.{name}": place for name, place in _TORCHVISION.items()}
-KNOWN = frozenset({ARRAYS, FILES, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
+KNOWN = frozenset({*OURS, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,7 @@ def _table_features(dataset: Any, fields: Fields) -> Array | None:
 
 def _find_array_in_dataset(dataset: Any, fields: Fields) -> Array | None:
     kind = class_of(dataset)
-    if kind == ARRAYS:
+    if kind in (ARRAYS, STREAMED):
         return dataset.images if fields.pixels in (None, 0, -2) else None
     if kind == TENSORS:
         place = _position(_first_item(dataset.tensors), fields.pixels, fields)
@@ -239,7 +243,7 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
         return _labels_of_joined(dataset, fields)
     if kind == TENSORS:
         return _labels_of_tensors(dataset, fields)
-    if kind in (ARRAYS, FILES) or kind in _ATTRIBUTES:
+    if kind in OURS or kind in _ATTRIBUTES:
         return _labels_of_pairs(dataset, kind) if fields.label in (None, 1, -1) else None
     if fields.label is None and not derives_from_known(dataset):
         return _labels_by_custom(dataset)
