@@ -14,7 +14,6 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
-from proxysample.data.shortcuts import sample_file
 from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
+from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import (
     Decoder,
     Form,
@@ -566,7 +567,7 @@ def _merged(of_view: Fields, given: Fields) -> Fields:
 
 
 def _is_array(dataset: Any) -> bool:
-    return isinstance(dataset, np.ndarray) or is_tensor(dataset)
+    return isinstance(dataset, np.ndarray | BlockArray) or is_tensor(dataset)
 
 
 def read_labels(dataset: Any, y: Any = None) -> Array | None:

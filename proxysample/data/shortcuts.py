@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.fields import Fields, FieldView, Unsure
 from proxysample.data.labels import as_label_array, check_labels
@@ -144,14 +145,17 @@ def find_array(dataset: Any, fields: Fields | None = None) -> Array | None:
         return None if has_transform(dataset) else _table_features(dataset, fields)
     if callable(fields.pixels):
         return None
-    if isinstance(dataset, np.ndarray) or is_tensor(dataset):
+    if isinstance(dataset, np.ndarray | BlockArray) or is_tensor(dataset):
         return _whole_array(dataset) if fields.pixels is None else None
     return _find_array_in_dataset(dataset, fields)
 
 
 def _whole_array(given: Any) -> Array:
+    if isinstance(given, BlockArray) or is_block_source(given):
+        block: Any = given if isinstance(given, BlockArray) else BlockArray(given)
+        return block  # type: ignore[no-any-return]
     if not is_tensor(given):
-        return np.asarray(given) if not isinstance(given, np.ndarray) else given
+        return given if isinstance(given, np.ndarray) else np.asarray(given)
     pixels = tensor_to_array(given)
     return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
 
@@ -232,7 +236,7 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
     fields = fields or Fields()
     if isinstance(dataset, FieldView):
         return find_labels(dataset.dataset, dataset.fields) if fields.label is None else None
-    if callable(fields.label) or isinstance(dataset, np.ndarray | list | tuple):
+    if callable(fields.label) or isinstance(dataset, np.ndarray | BlockArray | list | tuple):
         return None
     if column_names(dataset):
         return _column_labels(dataset, fields)

@@ -64,6 +64,14 @@ def test_samplers_read_blocks_and_choose_as_from_memory(monkeypatch):
         assert np.array_equal(sampler.select(counted, 0.5), sampler.select(source, 0.5))
 
 
+def test_features_beside_a_dataset_are_read_by_blocks():
+    counted = Counted(FEATURES)
+    samples = Samples(PIXELS, LABELS, features=counted)
+    assert isinstance(samples.images, BlockArray)
+    chosen = CCOutlierRemoval().select(PIXELS, 0.5, y=LABELS, features=counted)
+    assert np.array_equal(chosen, CCOutlierRemoval().select(FEATURES, 0.5, y=LABELS))
+
+
 @pytest.mark.parametrize("kind", ["csr_array", "csc_array", "coo_array", "csr_matrix"])
 def test_sparse_features_are_made_dense_by_blocks(kind, monkeypatch):
     dense = np.where(FEATURES > 0.5, FEATURES, 0)
