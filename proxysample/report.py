@@ -19,7 +19,7 @@ from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
-from proxysample.selection import SelectionRules
+from proxysample.selection import Cut, SelectionRules, as_mask
 
 N_BINS = 40
 N_EXAMPLES = 24
@@ -84,6 +84,8 @@ class Report:
     examples : dict of list of Example
         Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
         where samples are no images.
+    cut : Cut, optional
+        What was asked for.
 
     Examples
     --------
@@ -101,6 +103,7 @@ class Report:
     kept_histogram: IntArray
     dropped_histogram: IntArray
     examples: dict[str, list[Example]]
+    cut: Cut | None = None
 
     @property
     def title(self) -> str:
@@ -119,12 +122,8 @@ class Report:
         """What a reader has to know of how the scores came about."""
         provenance = self.ranking.provenance
         info = {
-            "keeps": f"{self.ranking.rule} samples, "
-            + ("class shares kept" if self.ranking.codes is not None else "overall"),
-            "rounding": {
-                "exact": "round(r * n) in all",
-                "floor": "int(n * r), as the paper's code",
-            }[self.ranking.rounding],
+            "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            "rounding": self._rounding,
         }
         if "parameters" in provenance:
             info["parameters"] = ", ".join(
@@ -135,6 +134,26 @@ class Report:
         if "versions" in provenance:
             info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
         return info
+
+    @property
+    def _shares(self) -> str:
+        balance = None if self.cut is None else self.cut.balance
+        if balance is None:
+            shares = "class shares kept" if self.ranking.codes is not None else "overall"
+        elif isinstance(balance, str):
+            shares = BALANCE_IN_WORDS[balance]
+        else:
+            shares = "counts by class given"
+        certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))
+        return ", ".join([shares, *certain])
+
+    @property
+    def _rounding(self) -> str:
+        if self.cut is not None and self.cut.r is None:
+            return "none, a number was given"
+        if self.ranking.rounding == "exact":
+            return "round(r * n) in all"
+        return "int(n * r), as the paper's code"
 
     def __str__(self) -> str:
         lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.info.items())]
@@ -192,6 +211,24 @@ class Report:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
 
+BALANCE_IN_WORDS = {
+    "none": "overall",
+    "proportional": "class shares kept",
+    "equal": "as many of each class",
+}
+
+
+def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
+    n_in = int(as_mask(cut.must_keep, n_samples, "must_keep").sum())
+    n_out = int(as_mask(cut.exclude, n_samples, "exclude").sum())
+    words = {
+        f"at least {cut.min_per_class:,} of each class": cut.min_per_class,
+        f"{n_in:,} whatever their scores": n_in,
+        f"{n_out:,} excluded": n_out,
+    }
+    return [text for text, count in words.items() if count]
+
+
 def build_report(
     ranking: Ranking,
     samples: Samples,
@@ -220,6 +257,7 @@ def build_report(
     InputError
         If `r`, `n` or a rule cannot be used.
     """
+    cut = Cut(r=r, n=n, **rules)
     indices = ranking.select(r, n=n, **rules)
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True
@@ -237,6 +275,7 @@ def build_report(
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
         dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
         examples=_find_examples(ranking, samples, is_kept, classes),
+        cut=cut,
     )
 
 
