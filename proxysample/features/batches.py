@@ -209,7 +209,9 @@ class ImageTensors:
         if read_often or samples.is_held:
             self._rows  # noqa: B018  # whatever is wrong is told now
         else:
-            _check_kind((len(samples), *self._form.shape), self._form.dtype)
+            # Their size is for who uses them to say.
+            (first,) = samples.rows(np.zeros(1, dtype=np.int64))
+            _check_kind((len(samples), *first.shape), first.dtype)
 
     @cached_property
     def _rows(self) -> DeviceRows:
@@ -319,10 +321,9 @@ class ImageTensors:
     def _form_for(
         self, fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None
     ) -> Form:
-        if fitting_for is None:
-            return self._form
-        form = self._samples.form(fitting_for(None))
-        if form.fitting is not None:
+        otherwise = None if fitting_for is None else fitting_for(None)
+        form = self._form if otherwise is None else self._samples.form(otherwise)
+        if form.fitting is not None or fitting_for is None:
             return form
         height, width, _ = form.shape
         target = fitting_for((height, width))
