@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -19,6 +20,7 @@ from proxysample.registry import (
 from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
+    from proxysample.data.fields import FieldArguments
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
 
@@ -36,6 +38,34 @@ SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.joi
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
+]
+ImageOption = Annotated[
+    str | None,
+    typer.Option("--image", help="Where the image is in a sample: a key, a column or a position."),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", help="Where the label is in a sample: a key, a column or a position."),
+]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        help="A column of vectors to read in place of images, or, repeated, columns of numbers.",
+    ),
+]
+BrokenOption = Annotated[
+    str,
+    typer.Option(
+        "--broken",
+        help="stop, or skip: samples that cannot be read are told and never kept.",
+    ),
+]
+DistinctLabelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--distinct-labels", help="Confirm that labels which are all different are classes."
+    ),
 ]
 RandomStateOption = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed, for samplers that draw.")
@@ -139,6 +169,11 @@ def select(
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write which samples to keep: indices, a table, a list of files, or a folder.
 
@@ -152,6 +187,7 @@ def select(
         score_or_load,
         tell_kept,
     )
+    from proxysample.data.fields import FieldArguments
     from proxysample.data.keys import keys_of
     from proxysample.outputs import SelectionWriter
     from proxysample.sampler import with_indices
@@ -164,12 +200,16 @@ def select(
     teller = Teller(quiet, verbose, to_stderr=places.echoes)
     saved = None if ranking is None else _load_ranking(ranking)
     chosen = None if sampler is None else _sampler(sampler, param, random_state, quiet, verbose)
-    train = None if dataset is None else _load_train(dataset)
+    train, reading = (
+        (None, FieldArguments())
+        if dataset is None
+        else _training_part(dataset, image, label, features, broken, distinct_labels)
+    )
     keys = None if train is None else keys_of(train)
     places.check_against(keys)
     rules = with_indices(train, rules)
     cuts = cuts_of(ratios, counts, rules)
-    made = score_or_load(chosen, saved, train, cuts)
+    made = score_or_load(chosen, saved, train, cuts, reading)
     teller.explain(f"{made!r} in {made.provenance.get('seconds', 0.0):.1f} s")
     writer = SelectionWriter(made, keys, dataset)
     of = "samples" if dataset is None else f"training samples of {dataset}"
@@ -178,7 +218,8 @@ def select(
         where = places.write(place, writer, cut, indices)
         size = "" if cut.r is None else f" (r={cut.r:g})"
         name = sampler or made.provenance.get("sampler", str(ranking))
-        teller.say(f"{name} keeps {len(indices):,} of the {len(made):,} {of}{size}: {where}")
+        n_whole, skipped = len(made.whole_indices), _skipped_words(made)
+        teller.say(f"{name} keeps {len(indices):,} of the {n_whole:,} {of}{size}{skipped}: {where}")
         tell_kept(teller, made, indices)
     if len(cuts) > 1 and not made.nested:
         teller.say(
@@ -203,12 +244,6 @@ def _load_ranking(path: Path) -> Ranking:
     return Ranking.load(path)
 
 
-def _load_train(dataset: str) -> Any:
-    from proxysample.data.datasets import load_dataset
-
-    return load_dataset(dataset).train
-
-
 @app.command()
 def score(
     dataset: DatasetOption,
@@ -218,6 +253,11 @@ def score(
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
 
@@ -227,10 +267,12 @@ def score(
 
     chosen = _sampler(sampler, param, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
-    ranking = chosen.rank(_load_train(dataset))
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    ranking = chosen.rank(train, **reading)
     ranking.save(output)
     if not quiet:
-        typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
+        seconds = ranking.provenance["seconds"]
+        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
 
 
 @app.command()
@@ -255,6 +297,11 @@ def report(
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
     from proxysample.cli_select import rules_of
@@ -267,7 +314,8 @@ def report(
     chosen = _sampler(sampler, param, random_state, quiet, verbose)
     if output is not None:
         check_output(output, ".html", "a report is saved")
-    built = chosen.report(_load_train(dataset), ratio, n=n, **rules)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
         typer.echo(str(built))
         return
@@ -280,6 +328,46 @@ def report(
 def samplers() -> None:
     """List the samplers, those of plug-ins with their package."""
     list_entries(SAMPLERS)
+
+
+def _training_part(
+    dataset: str,
+    image: str | None,
+    label: str | None,
+    features: list[str] | None,
+    broken: str,
+    distinct_labels: bool,
+) -> tuple[Any, FieldArguments]:
+    """Load what is selected from, and give what samplers are to be told of it."""
+    from proxysample.data.datasets import load_dataset
+    from proxysample.data.fields import check_broken
+
+    checked = check_broken(broken)
+    columns = None if not features else as_field(features[0]) if len(features) == 1 else features
+    train = load_dataset(
+        dataset,
+        image=None if image is None else as_field(image),
+        label=None if label is None else as_field(label),
+        features=columns,
+        broken=checked,
+    ).train
+    return train, {"broken": checked, "distinct_labels": distinct_labels}
+
+
+def as_field(word: str) -> str | int:
+    """Read a key, or a position such as 1 or -1.
+
+    Examples
+    --------
+    >>> as_field("species"), as_field("-1")
+    ('species', -1)
+    """
+    return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else word
+
+
+def _skipped_words(ranking: Ranking) -> str:
+    n_skipped = len(ranking) - len(ranking.whole_indices)
+    return f", {n_skipped:,} more cannot be read and are skipped" if n_skipped else ""
 
 
 def _sampler(

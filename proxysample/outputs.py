@@ -28,22 +28,27 @@ def table_of(ranking: Ranking, cut: Cut | None, keys: Keys | None) -> dict[str, 
     if keys is not None:
         table[keys.kind] = list(keys.values)
     if ranking.classes is not None:
-        table["label"] = ranking.classes.labels.tolist()
+        labels = ranking.classes.labels.astype(object)
+        if ranking.skipped is not None:
+            # Where only the items tell, nobody knows.
+            labels[ranking.skipped] = ""
+        table["label"] = labels.tolist()
     table["score"] = ranking.scores
     if cut is None:
         if ranking.nested:
-            table["rank"] = _ranks(ranking.order)
+            table["rank"] = _ranks(ranking.order, len(ranking))
         return table
-    fitted = cut.fit_to(len(ranking), ranking.classes, ranking.rounding)
+    fitted = ranking.fitted(cut)
     kept = np.zeros(len(ranking), dtype=bool)
     kept[ranking.kept_by(cut, fitted)] = True
-    table["rank"] = _ranks(ranking.order_by(fitted))
+    table["rank"] = _ranks(ranking.order_by(fitted), len(ranking))
     table["kept"] = kept
     return table
 
 
-def _ranks(order: IntArray) -> IntArray:
-    ranks = np.empty_like(order)
+def _ranks(order: IntArray, n_samples: int) -> IntArray:
+    """Give each sample its place in the order, 1 first; 0 where it was skipped."""
+    ranks = np.zeros(n_samples, dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     return ranks
 

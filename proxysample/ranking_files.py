@@ -39,7 +39,12 @@ PROVENANCE = {
     "dataset": MAPPING,
     "details": mapping_to(TEXT),
 }
-FINGERPRINT = {"n_samples": COUNT, "labels": optional(TEXT), "pixels": optional(TEXT)}
+FINGERPRINT = {
+    "n_samples": COUNT,
+    "labels": optional(TEXT),
+    "pixels": optional(TEXT),
+    "of": TEXT,
+}
 
 
 def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, Any]:
@@ -78,6 +83,9 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
         "keep": _keep(header.get("keep"), name),
         "rounding": header["rounding"],
         "provenance": provenance,
+        "skipped": _numbers(arrays["skipped"], "i", name).astype(np.int64)
+        if "skipped" in arrays
+        else None,
         "classes": _classes(arrays, name),
     }
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
+from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
@@ -107,11 +108,13 @@ class Report:
     @property
     def title(self) -> str:
         """One line that says what was done."""
-        n_samples, n_kept = len(self.ranking), len(self.indices)
+        n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
+        n_skipped = len(self.ranking) - n_samples
         name = self.ranking.provenance.get("sampler", "the ranking")
         return (
             f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
             f"drops {n_samples - n_kept:,}"
+            + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
     @property
@@ -255,28 +258,39 @@ def build_report(
     indices = ranking.select(r, n=n, **rules)
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True
-    edges = np.histogram_bin_edges(ranking.scores, N_BINS)
+    is_dropped = ~is_kept
+    if ranking.skipped is not None:
+        is_dropped[ranking.skipped] = False
+    edges = np.histogram_bin_edges(ranking.scores[ranking.whole_indices], N_BINS)
     classes = read_classes(samples)
     return Report(
         ranking=ranking,
         r=len(indices) / len(ranking) if r is None else r,
         indices=indices,
-        classes=_count_classes(classes, is_kept),
+        classes=_count_classes(classes, is_kept, is_dropped),
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
-        dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
+        dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
         examples=_find_examples(ranking, samples, is_kept, classes),
         cut=cut,
     )
 
 
-def _count_classes(classes: Classes | None, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+def _count_classes(
+    classes: Classes | None,
+    is_kept: npt.NDArray[np.bool_],
+    is_dropped: npt.NDArray[np.bool_],
+) -> list[ClassCount]:
     if classes is None:
         return []
-    kept = np.bincount(classes.codes[is_kept], minlength=len(classes.names))
+    kept, dropped = (
+        np.bincount(classes.codes[chosen], minlength=len(classes.names))
+        for chosen in (is_kept, is_dropped)
+    )
     return [
-        ClassCount(name, int(size), int(count))
-        for name, size, count in zip(classes.names, classes.sizes, kept, strict=True)
+        ClassCount(name, int(n_kept + n_dropped), int(n_kept))
+        for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
+        if n_kept + n_dropped
     ]
 
 
@@ -300,21 +314,23 @@ def _find_examples(
     return {
         name: found
         for name, found in examples.items()
-        if all(example.image.ndim >= 2 for example in found)
+        if found and all(example.image.ndim >= 2 for example in found)
     }
 
 
 def _read_examples(samples: Samples, rows: IntArray, classes: Classes | None) -> list[Example]:
     keys = keys_of(samples.dataset)
-    return [
-        Example(
-            index=int(row),
-            image=image,
-            name="" if classes is None else classes.names[classes.codes[row]],
-            file="" if keys is None else keys.values[row],
-        )
-        for row, image in zip(rows, samples.rows(rows), strict=True)
-    ]
+    found = []
+    for row in rows.tolist():
+        try:
+            (image,) = samples.rows(np.array([row]))
+        except InputError:
+            # A sampler that reads no image may keep one that nobody can read.
+            continue
+        name = "" if classes is None else classes.names[classes.codes[row]]
+        file = "" if keys is None else keys.values[row]
+        found.append(Example(index=row, image=image, name=name, file=file))
+    return found
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,11 @@ class Cut:
         return any(value is not None for value in given) or self.min_per_class > 0
 
     def fit_to(
-        self, n_samples: int, classes: Classes | None, rounding: Rounding = "exact"
+        self,
+        n_samples: int,
+        classes: Classes | None,
+        rounding: Rounding = "exact",
+        skipped: IntArray | None = None,
     ) -> FittedCut:
         """Check it against a dataset, and refuse what contradicts itself, before any scoring.
 
@@ -135,6 +139,8 @@ class Cut:
             None where they are not known.
         rounding : {"exact", "floor"}
             How `r` becomes a number.
+        skipped : ndarray of int64, optional
+            Samples that could not be read; `r` is a fraction of the others.
 
         Raises
         ------
@@ -154,9 +160,18 @@ class Cut:
             raise InputError(
                 f"sample {both[0]}{more} is in must_keep and in exclude; take it out of one"
             )
+        n_skipped = 0
+        if skipped is not None:
+            lost = skipped[must_keep[skipped]]
+            if len(lost):
+                raise InputError(
+                    f"must_keep names sample {lost[0]}, which cannot be read and was skipped"
+                )
+            n_skipped = len(skipped)
+            excluded = excluded | as_mask(skipped, n_samples, "skipped")
         counts = self._counts(classes, must_keep, excluded)
         fitted = FittedCut(
-            n_kept=self._n_kept(n_samples, counts, rounding),
+            n_kept=self._n_kept(n_samples - n_skipped, counts, rounding),
             balance="counts" if counts is not None else self.balance,  # type: ignore[arg-type]
             counts=counts,
             min_per_class=self.min_per_class,

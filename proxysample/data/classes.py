@@ -56,13 +56,16 @@ class Classes:
         return np.bincount(self.codes, minlength=len(self.names)).astype(np.int64)
 
 
-def read_classes(samples: Samples) -> Classes | None:
+def read_classes(samples: Samples, *, confirm: bool = True) -> Classes | None:
     """Give the classes of a dataset where it tells them without more work.
 
     Parameters
     ----------
     samples : Samples
         No image is decoded for its labels; those that were decoded already are asked.
+    confirm : bool
+        Whether a few items may be read to confirm labels of a dataset of unknown class; without,
+        its labels count as unknown.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def read_classes(samples: Samples) -> Classes | None:
         None where there are no labels, or they are no classes (masks, boxes, fractions).
     """
     try:
-        labels = samples.cheap_labels
+        labels = samples.cheap_labels if confirm else samples.sure_labels
         if labels is None and samples.is_decoded:
             labels = samples.labels
     except InputError:

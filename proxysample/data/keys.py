@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxysample.data.fields import FieldView
 from proxysample.data.tables import is_frame, is_huggingface
 from proxysample.errors import InputError
 
@@ -65,6 +66,8 @@ def keys_of(dataset: Any) -> Keys | None:
     """
     if dataset is None or isinstance(dataset, np.ndarray | list | tuple):
         return None
+    if isinstance(dataset, FieldView):
+        return keys_of(dataset.dataset)
     if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
         whole = keys_of(dataset.dataset)
         if whole is None:

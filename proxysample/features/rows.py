@@ -104,7 +104,7 @@ VALUES_PER_BLOCK = 1 << 20
 MOST_ROWS_PER_BLOCK = 1 << 13
 
 # Features that take less than this are kept as they are read; more are read anew in each pass.
-CACHED_BYTES = 1 << 30
+CACHED_BYTES = 1 << 29
 
 
 class RowSource(Protocol):

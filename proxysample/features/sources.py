@@ -13,7 +13,8 @@ from sklearn.exceptions import NotFittedError
 
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.reading import Samples, is_tensor
+from proxysample.data.reading import Samples
+from proxysample.data.shortcuts import is_tensor
 from proxysample.errors import InputError
 from proxysample.features.gram import gram_matrix, gram_pays
 from proxysample.features.precision import Widened, measure
@@ -377,7 +378,7 @@ def _unit(features: FloatArray) -> FloatArray:
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
     if hasattr(features, "__array__"):
         return features
-    if isinstance(features, str) or _is_module(features):
+    if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
         return _transformed(samples, features)
@@ -389,8 +390,9 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     from proxysample.features.backbones import as_backbone, extract_features
     from proxysample.features.batches import ImageTensors
 
-    network = as_backbone(backbone)
-    images = ImageTensors(samples, resolve_device(device))
+    named_size = samples.image_size if isinstance(backbone, str) else None
+    network = as_backbone(backbone, input_size=named_size)
+    images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
 
 
@@ -439,6 +441,11 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def is_network(features: object) -> bool:
+    """Tell whether features are those of an ``nn.Module`` or a named backbone."""
+    return (isinstance(features, str) and features != PIXELS) or _is_module(features)
 
 
 def _is_module(features: object) -> bool:

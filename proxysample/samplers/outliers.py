@@ -20,12 +20,19 @@ from proxysample.clustering.engines import on_sphere
 from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.clustering.sizes import ClusterSizes, count_clusters, measure_to_counted
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_digits, check_features, directions, feature_rows
+from proxysample.features.sources import (
+    check_digits,
+    check_features,
+    directions,
+    feature_rows,
+    is_network,
+)
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -54,6 +61,14 @@ class CCOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side. By default images stay as they are where all are of one size; where they are of
+        several, a warning tells so and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Examples
     --------
@@ -67,6 +82,7 @@ class CCOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "cc-or"
+    reads: ClassVar[Reads] = "pixels"
     needs_labels: ClassVar[bool] = True
     per_class: ClassVar[bool] = True
     _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
@@ -80,6 +96,8 @@ class CCOutlierRemoval(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.keep = keep
         self.metric = metric
@@ -87,6 +105,8 @@ class CCOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
 
     def _check_parameters(self) -> None:
         if self.protocol == "paper" and self.metric != "euclidean":
@@ -174,6 +194,15 @@ class KMeansOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own. By default images
+        stay as they are where all are of one size; where they are of several, a warning tells so
+        and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -242,6 +271,8 @@ class KMeansOutlierRemoval(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.n_clusters = n_clusters
         self.features = features
@@ -259,6 +290,15 @@ class KMeansOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What `features` needs of a dataset: nothing where they are given as an array."""
+        if hasattr(self.features, "__array__"):
+            return "nothing"
+        return "features" if is_network(self.features) else "pixels"
 
     def __sklearn_clone__(self) -> Self:
         # A fitted object among the parameters would come out of a clone unfitted, and an array

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proxysample import InputError
-from proxysample.data.image_folder import read_image_folder
+from proxysample.data.folders import read_image_files as read_image_folder
 from proxysample.data.keys import Keys
 from proxysample.subset_folder import make_subset_folder
 

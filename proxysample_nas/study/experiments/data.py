@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
-from proxysample.data.labels import encode_labels
+from proxysample.data.labels import check_labels, encode_labels
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.records import REQUIRED, Positive, Record, one_of
@@ -156,6 +156,7 @@ def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
     for part in (train, test):
         if part.targets is None:
             raise InputError(f"{splits.name} has no labels, and a study needs them")
+        check_labels(part.targets, len(part))
     return train, test
 
 
