@@ -11,7 +11,7 @@ from sklearn.base import clone
 from proxysample import InputError, KMeansOutlierRemoval, MissingDependencyError, load_dataset
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import mean_and_scale
-from proxysample.keeping import class_sequence
+from proxysample.shares import class_sequence
 
 
 @pytest.fixture(scope="module")
