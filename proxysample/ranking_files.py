@@ -37,6 +37,7 @@ PROVENANCE = {
     "versions": mapping_to(TEXT),
     "seconds": AMOUNT,
     "dataset": MAPPING,
+    "details": mapping_to(TEXT),
 }
 FINGERPRINT = {
     "n_samples": COUNT,

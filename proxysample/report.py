@@ -129,6 +129,7 @@ class Report:
             info["parameters"] = ", ".join(
                 f"{name}={value!r}" for name, value in provenance["parameters"].items()
             )
+        info |= provenance.get("details", {})
         if "seconds" in provenance:
             info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:

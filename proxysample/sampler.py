@@ -138,6 +138,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         return codes
 
+    def _details(self) -> dict[str, str]:
+        """Tell, after scoring, what else a reader of the report should know, by what it is."""
+        return {}
+
     def _check_parameters(self) -> None:
         """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
 
@@ -231,6 +235,7 @@ class Sampler(BaseEstimator, abc.ABC):
                 ),
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": versions(),
+                **({"details": details} if (details := self._details()) else {}),
             },
         )
         # Labels that are in the items alone are known of the samples that can be read.
