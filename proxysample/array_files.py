@@ -92,6 +92,46 @@ def read_npy(path: str | Path) -> Array:
         ) from error
 
 
+def map_npy(path: str | Path) -> Array:
+    """Map the array of an .npy file into memory, to be read but not written.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    memmap
+        Of numbers or strings, in the file's byte order.
+
+    Raises
+    ------
+    InputError
+        See `read_npy`; also if the file is larger or smaller than its header says.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+            _check_size(header, path.stat().st_size)
+        if header.n_bytes == 0:
+            return np.empty(header.shape, header.dtype)
+        return np.memmap(
+            path,
+            header.dtype,
+            "r",
+            header.n_bytes_before,
+            header.shape,
+            "F" if header.is_fortran else "C",
+        )
+    except OSError as error:
+        raise InputError(f"{path}: {_words(error)}") from None
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
+        ) from error
+
+
 def read_npz(path: str | Path) -> dict[str, Array]:
     """Read every array of an .npz file; Python objects in it are refused, not loaded.
 
@@ -189,11 +229,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
 
 def _read_array(stream: BinaryIO, size: int) -> Array:
     header = _read_header(stream)
-    if header.n_bytes_before + header.n_bytes != size:
-        raise ValueError(
-            f"an array of {header.shape} {header.dtype} takes {header.n_bytes:,} bytes, and "
-            f"there are {size - header.n_bytes_before:,}"
-        )
+    _check_size(header, size)
     content = np.empty(header.n_bytes, np.uint8)
     _fill(content, stream)
     if header.dtype.kind == "U":
@@ -201,6 +237,14 @@ def _read_array(stream: BinaryIO, size: int) -> Array:
     order: Literal["F", "C"] = "F" if header.is_fortran else "C"
     array = content.view(header.dtype).reshape(header.shape, order=order)
     return array.astype(header.dtype.newbyteorder("="), copy=False)
+
+
+def _check_size(header: _Header, size: int) -> None:
+    if header.n_bytes_before + header.n_bytes != size:
+        raise ValueError(
+            f"an array of {header.shape} {header.dtype} takes {header.n_bytes:,} bytes, and "
+            f"there are {size - header.n_bytes_before:,}"
+        )
 
 
 def _read_header(stream: BinaryIO) -> _Header:

@@ -276,6 +276,8 @@ def find_array(dataset: Any) -> Array | None:
     """
     if isinstance(dataset, np.ndarray):
         return dataset
+    if hasattr(dataset, "name_in_keys"):  # features that are kept on disk
+        return np.asarray(dataset)
     if is_tensor(dataset):
         pixels = tensor_to_array(dataset)
         return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels

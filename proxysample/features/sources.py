@@ -15,6 +15,7 @@ from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples, is_tensor
 from proxysample.errors import InputError
 from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.store import find_features, is_kept
 from proxysample.keeping import FloatArray
 
 
@@ -147,12 +148,15 @@ def check_features(features: object, n_components: object) -> None:
         if len(shape) != 2:
             raise InputError(f"features have shape {shape}; needed: (n, d)")
         return
+    if is_kept(features):
+        return
     known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
     if not known or isinstance(features, type):
         given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
         raise InputError(
             "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
-            f"a callable or a fitted object with transform(samples), not {given}"
+            "features kept by embed (or 'embed:FOLDER'), a callable or a fitted object with "
+            f"transform(samples), not {given}"
         )
     if isinstance(features, str) and Path(features).suffix in (".npy", ".npz"):
         raise InputError(f"features={features!r} names a file: pass the array, np.load of it")
@@ -175,8 +179,8 @@ def feature_rows(
         n images or feature vectors.
     features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
         ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
-        they are in the paper's code; a constant one becomes zero. An array of shape (n, d). A
-        fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
+        they are in the paper's code; a constant one becomes zero. An array of shape (n, d), or
+        what `proxysample.embed` made, or ``"embed:FOLDER"`` or a path, where it lies. A fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
         timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
         first, in [0, 1], a timm model also gets them normalised as in its training. Any other
         callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
@@ -231,6 +235,8 @@ def feature_rows(
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
     if hasattr(features, "__array__"):
         return features
+    if is_kept(features):
+        return find_features(features, samples)
     if isinstance(features, str) or _is_module(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
