@@ -24,6 +24,7 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.data.labels import check_class_sizes, encode_labels
+from proxysample.data.pixel_cache import CACHE
 from proxysample.data.reading import Samples, fingerprint
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
@@ -50,9 +51,10 @@ class Sampler(BaseEstimator, abc.ABC):
 
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
-    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
-    ``random_state`` is checked to be a seed or a generator. What its others must be a subclass
-    lists in ``_constraints``, and checks what depends on several in ``_check_parameters``.
+    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, ``image_size``,
+    ``cache``, and ``random_state`` is checked to be a seed or a generator. What its others must
+    be a subclass lists in ``_constraints``, and checks what depends on several in
+    ``_check_parameters``.
 
     Attributes
     ----------
@@ -77,6 +79,8 @@ class Sampler(BaseEstimator, abc.ABC):
         "num_workers": COUNT,
         "random_state": RANDOM_STATE,
         "progress": BOOLEAN,
+        "image_size": POSITIVE_INTEGER.or_none(),
+        "cache": CACHE,
     }
 
     @abc.abstractmethod
@@ -199,6 +203,8 @@ class Sampler(BaseEstimator, abc.ABC):
             batch_size=getattr(self, "batch_size", 256),
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
+            image_size=getattr(self, "image_size", None),
+            cache=getattr(self, "cache", True),
         )
 
     def _keep(self) -> Keep:

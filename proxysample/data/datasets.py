@@ -14,7 +14,7 @@ import numpy.typing as npt
 from proxysample.array_files import read_npz
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
+from proxysample.data.image_folder import OnError, read_image_folder
 from proxysample.data.labels import check_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
@@ -124,15 +124,15 @@ class Splits:
     ----------
     name : str
         Where it came from.
-    train : ArrayDataset
-    test : ArrayDataset or None
+    train : ArrayDataset or ImageFiles
+    test : ArrayDataset, ImageFiles or None
     """
 
     name: str
-    train: ArrayDataset
-    test: ArrayDataset | None
+    train: Any
+    test: Any
 
-    def require_test(self) -> ArrayDataset:
+    def require_test(self) -> Any:
         """Give the test part, or an `InputError` that says how to add one."""
         if self.test is None:
             raise InputError(
@@ -276,13 +276,9 @@ def _read_folder(path: str, on_error: OnError) -> Splits:
     train = read_image_folder(root / "train" if has_train else root, on_error)
     test = read_image_folder(root / "test", on_error) if has_train and has_test else None
     if test is not None and test.classes != train.classes:
-        unlike = sorted(set(train.classes) ^ set(test.classes))
+        unlike = sorted({*(train.classes or ())} ^ {*(test.classes or ())})
         raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-    return Splits(name, _folder_part(train), None if test is None else _folder_part(test))
-
-
-def _folder_part(read: ImageFolder) -> ArrayDataset:
-    return ArrayDataset(read.images, read.labels, read.classes, files=read.files)
+    return Splits(name, train, test)
 
 
 def _splits(name: str, parts: Parts) -> Splits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from os import PathLike
 from typing import Any
@@ -13,8 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.decoding import decode_item, decode_items, tensor_to_array
+from proxysample.data.decoding import (
+    Decoder,
+    Form,
+    check_channels_last,
+    read_sample,
+    tensor_to_array,
+)
+from proxysample.data.images import Fitting
 from proxysample.data.labels import check_labels, find_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.tables import by_position, column_labels
 from proxysample.errors import InputError
 
@@ -102,12 +110,19 @@ class Samples:
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many
+        a side. By default images stay as they are where all are of one size; where they are of
+        several, that is told, and they come out at `proxysample.data.decoding.DEFAULT_SIZE`.
+    cache : bool or path
+        Where decoded images are kept for several passes; see
+        `proxysample.data.pixel_cache.reserve_pixels`.
 
     Raises
     ------
     InputError
-        If the dataset is empty or not map-style; on reading, if shapes differ, a value is not
-        finite or a transform is random.
+        If the dataset is empty or not map-style; on reading, if samples do not go together, a
+        value is not finite, a transform is random or there is no room.
 
     Examples
     --------
@@ -124,14 +139,21 @@ class Samples:
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self._size = n_samples(dataset)
         self._labels = read_labels(dataset, y)
         self._given = dataset
         self._label_column = y if isinstance(y, str) else None
-        self._decode = partial(
-            decode_items, batch_size=batch_size, num_workers=num_workers, progress=progress
-        )
+        self._options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "num_workers": num_workers,
+            "progress": progress,
+        }
+        self.image_size = image_size
+        self._cache = cache
+        self._streamed_labels: list[Any] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -145,9 +167,71 @@ class Samples:
     def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
         array = find_array(self.dataset)
         if array is not None:
-            return check_images(array), None
-        array, labels = self._decode(self.dataset)
-        return check_images(array), labels
+            return self._of_image_size(check_images(array)), None
+        images, labels, _ = self._decoder.kept(self.form(), self._cache)
+        return images, labels
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.dataset, **self._options)
+
+    @property
+    def _fitting(self) -> Fitting | None:
+        return None if self.image_size is None else Fitting(self.image_size)
+
+    def _of_image_size(self, images: Array) -> Array:
+        fitting = self._fitting
+        if images.ndim != 4 or fitting is None or fitting.leaves(*images.shape[1:3]):
+            return images
+        check_channels_last(images)
+        decoder = Decoder(images, **self._options)
+        kept: Array = decoder.kept(decoder.form(fitting), self._cache)[0]
+        return kept
+
+    @property
+    def is_held(self) -> bool:
+        """Whether images or features can be read in any order without decoding."""
+        return "_pixels_and_labels" in vars(self) or find_array(self.dataset) is not None
+
+    def form(self, otherwise: Fitting | None = None) -> Form:
+        """Find what samples that have to be decoded can come out as.
+
+        Parameters
+        ----------
+        otherwise : Fitting, optional
+            How images of several sizes come to one, where no `image_size` was given.
+
+        Returns
+        -------
+        Form
+        """
+        return self._decoder.form(self._fitting, otherwise)
+
+    def decoded(self, form: Form, description: str = "decoding") -> Iterator[Array]:
+        """Decode all samples once, in order, and keep none.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str
+            What the progress bar says.
+
+        Yields
+        ------
+        ndarray of shape (rows, ...)
+            A few at a time.
+
+        Raises
+        ------
+        FormChangedError
+            If they have to come out as something else: decode them anew in its form.
+        """
+        labels: list[Any] = []
+        for samples, some in self._decoder.batches(form, description):
+            labels += some
+            yield samples
+        self._streamed_labels = labels
 
     @property
     def cheap_labels(self) -> Array | None:
@@ -157,7 +241,7 @@ class Samples:
     @property
     def is_decoded(self) -> bool:
         """Whether the images have been asked for."""
-        return "_pixels_and_labels" in vars(self)
+        return "_pixels_and_labels" in vars(self) or self._streamed_labels is not None
 
     def rows(self, indices: npt.NDArray[np.int64]) -> list[Array]:
         """Read a few samples without reading the others.
@@ -169,16 +253,21 @@ class Samples:
         Returns
         -------
         list of ndarray
-            One a sample, channels last.
+            One a sample, channels last, of the size that it has in the dataset.
         """
-        array = self.images if self.is_decoded else find_array(self.dataset)
+        array = find_array(self.dataset)
         if array is not None:
-            return [np.asarray(array[index]) for index in indices]
-        return [decode_item(self.dataset[int(index)], int(index))[0] for index in indices]
+            images = array[..., np.newaxis] if array.ndim == 3 else array
+            return [np.asarray(images[index]) for index in indices]
+        return [read_sample(self.dataset, int(index)) for index in indices]
 
     @property
     def images(self) -> Array:
-        """Pixels or features: (n, height, width, channels) or (n, n_features), as given."""
+        """Pixels or features: (n, height, width, channels) or (n, n_features).
+
+        As given where the dataset holds an array. Decoded samples that take much memory are a
+        `CachedPixels`, which is read by rows.
+        """
         return self._pixels_and_labels[0]
 
     @cached_property
@@ -191,7 +280,9 @@ class Samples:
             return self._labels
         if find_array(self.dataset) is not None:
             return None
-        decoded = self._pixels_and_labels[1]
+        decoded = self._streamed_labels or self._pixels_and_labels[1]
+        if decoded is not None and decoded[0] is None:
+            decoded = None
         return None if decoded is None else check_labels(decoded, len(self))
 
     @property

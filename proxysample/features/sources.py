@@ -249,8 +249,9 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     from proxysample.features.backbones import as_backbone, extract_features
     from proxysample.features.batches import ImageTensors
 
-    network = as_backbone(backbone)
-    images = ImageTensors(samples, resolve_device(device))
+    named_size = samples.image_size if isinstance(backbone, str) else None
+    network = as_backbone(backbone, input_size=named_size)
+    images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
 
 

@@ -12,6 +12,7 @@ from proxysample.clustering import Clustering, cluster, cluster_from_random_star
 from proxysample.clustering.backends import Backend, check_backend, check_backend_name
 from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
@@ -37,6 +38,14 @@ class CCOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side. By default images stay as they are where all are of one size; where they are of
+        several, a warning tells so and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Examples
     --------
@@ -61,12 +70,16 @@ class CCOutlierRemoval(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.keep = keep
         self.protocol = protocol
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         assert codes is not None  # per_class is set
@@ -130,6 +143,15 @@ class KMeansOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own. By default images
+        stay as they are where all are of one size; where they are of several, a warning tells so
+        and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -183,6 +205,8 @@ class KMeansOutlierRemoval(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.n_clusters = n_clusters
         self.features = features
@@ -198,6 +222,8 @@ class KMeansOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
 
     def __sklearn_clone__(self) -> Self:
         # A fitted object among the parameters would come out of a clone unfitted, and an array

@@ -8,6 +8,7 @@ import numpy as np
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
@@ -47,8 +48,11 @@ class TransferLoss(Sampler):
         Where a named backbone's ImageNet weights come from: an installed package, timm's hub,
         or whichever of the two is there, in this order; `weights_` says which.
     input_size : int, optional
-        Resize images to so many pixels a side. By default they keep their size, as in the
-        authors' code, though most backbones see far more in small images that are enlarged.
+        Resize the shorter side of images to so many pixels and crop the centre. By default
+        images come to a named backbone's size, with its crop, as in its training; those
+        with a side of less than 96 pixels come to 96, at which a backbone sees far more in
+        them than at 32. With `protocol` "paper", and for a module, they keep their size; images
+        of several sizes come to 64 there.
     keep : str or KeepingRule
         ``"easy"`` keeps low scores (the paper's choice), ``"hard"`` high ones; or another rule, by
         its id or with parameters.
@@ -75,6 +79,10 @@ class TransferLoss(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding, computing features and training.
+    cache : bool or path
+        Where decoded images are kept for the passes of `protocol` "paper", if they take more than
+        64 MB: True in the folder for temporary files, a path in another folder, in a file that
+        goes away with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -91,7 +99,8 @@ class TransferLoss(Sampler):
 
     Notes
     -----
-    Images are uint8, or floating point in [0, 1]. The head is linear to 256 units, batch
+    Images are uint8, uint16, or floating point in [0, 1]; for a module of yours, floating point of
+    any values, such as normalised ones. The head is linear to 256 units, batch
     normalisation, ReLU, dropout of a half, and linear to the classes, as in the authors' code.
 
     Examples
@@ -130,6 +139,7 @@ class TransferLoss(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        cache: Cache = True,
     ) -> None:
         self.backbone = backbone
         self.weights = weights
@@ -144,6 +154,7 @@ class TransferLoss(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.cache = cache
 
     def _check_parameters(self) -> None:
         _check_backbone(self.backbone, self.weights)
@@ -156,15 +167,22 @@ class TransferLoss(Sampler):
 
         # First, so that a name that cannot be loaded is told before anything is decoded.
         backbone = self._load_backbone(samples)
-        labels = self._labels(samples)
-        has_images = backbone is not None and samples.images.ndim == 4
-        self.backbone_ = backbone if has_images else None
+        self.backbone_ = None if backbone is None or is_of_features(samples) else backbone
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
-        targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
+        device = resolve_device(self.device)
+        if samples.cheap_labels is not None or self.protocol == "paper":
+            labels = self._labels(samples)
         with deterministic_kernels():
             if self.backbone_ is None:
-                return self._score_features(flat_features(samples), targets)
-            return self._score_images(self.backbone_, samples, targets)
+                features = flat_features(samples)
+            elif self.protocol == "default":
+                # Labels that are only in the items come with the images, in the same pass.
+                features = self._features(self.backbone_, samples, device)
+            else:
+                targets = DeviceRows(labels, device, read_often=True)
+                return self._score_drifting(self.backbone_, samples, targets)
+            targets = DeviceRows(self._labels(samples), device, read_often=True)
+            return self._score_features(features, targets)
 
     def _labels(self, samples: Samples) -> IntArray:
         self.classes_, labels = encode_labels(samples.required_labels)
@@ -183,20 +201,28 @@ class TransferLoss(Sampler):
         if array is not None and array.ndim == 2:
             return None
         backbone = as_backbone(self.backbone, self.weights, self.input_size)
-        backbone.normalises = backbone.normalises and self.protocol == "default"
+        if self.protocol == "paper":
+            backbone.normalises = False
+            backbone.native = None
         return backbone
 
-    def _score_images(
+    def _features(self, backbone: Backbone, samples: Samples, device: torch.device) -> Tensor:
+        from proxysample.features.backbones import extract_features
+        from proxysample.features.batches import ImageTensors
+
+        images = ImageTensors(samples, device, any_range=backbone.any_range)
+        return extract_features(backbone.to(device), images, self.progress)
+
+    def _score_drifting(
         self, backbone: Backbone, samples: Samples, targets: DeviceRows
     ) -> FloatArray:
         from proxysample.features.backbones import extract_features
         from proxysample.features.batches import DeviceRows, ImageTensors
 
-        drifting = self.protocol == "paper"
-        images = ImageTensors(samples, targets.device, read_often=drifting)
+        images = ImageTensors(
+            samples, targets.device, read_often=True, any_range=backbone.any_range
+        )
         backbone.to(images.device)
-        if not drifting:
-            return self._score_features(extract_features(backbone, images, self.progress), targets)
         self._train_drifting(backbone, images, targets)
         features = extract_features(backbone, images, self.progress)
         return self._losses(DeviceRows(features, targets.device), targets)
@@ -284,6 +310,15 @@ def _check_backbone(backbone: object, weights: object) -> None:
         )
     if weights not in WEIGHTS:
         raise unknown_name("source of weights", weights, WEIGHTS)
+
+
+def is_of_features(samples: Samples) -> bool:
+    """Tell whether a dataset holds vectors in place of images; one sample at most is decoded."""
+    array = find_array(samples.dataset)
+    if array is None and samples.is_held:
+        return len(samples.images.shape) == 2
+    shape = samples.rows(np.zeros(1, dtype=np.int64))[0].shape if array is None else array.shape[1:]
+    return len(shape) == 1
 
 
 def flat_features(samples: Samples) -> torch.Tensor:
