@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from proxysample.checks import COUNT, POSITIVE_INTEGER
-from proxysample.data.decoding import check_channels_last
-from proxysample.data.reading import Samples, check_images, find_array
+from proxysample.data.decoding import Form, FormChangedError, reads_files
+from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.features.backbones import (
@@ -28,7 +30,7 @@ from proxysample.features.backbones import (
     as_backbone,
 )
 from proxysample.features.batches import ROWS_PER_FORWARD, ImageTensors
-from proxysample.features.identity import backbone_identity, dataset_identity, keys_of, read_one
+from proxysample.features.identity import backbone_identity, dataset_identity, keys_of
 from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.files import make_folder
@@ -36,12 +38,14 @@ from proxysample.files import make_folder
 Array = npt.NDArray[Any]
 DType = Literal["float32", "float16"]
 Executor = Literal["in-process", "ray"]
+Item = TypeVar("Item")
+Compute: TypeAlias = Callable[[list[tuple[int, slice]]], Iterable[tuple[int, Array]]]
 
 # Samples whose features are kept together. A multiple of those that a network gets at a time, so
 # that these are the same whichever blocks are computed, and wherever.
 ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
 
-FORWARDS_AHEAD = 4
+BATCHES_AHEAD = 4
 
 
 def embed(
@@ -131,69 +135,103 @@ def embed(
     """
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
-    samples = Samples(dataset, y)
-    embedder = Embedder(
-        samples, as_backbone(backbone, weights, input_size), resolve_device(device), num_workers
-    )
+    where = resolve_device(device)
+    network = as_backbone(backbone, weights, input_size)
+    samples = Samples(dataset, y, batch_size=ROWS_PER_FORWARD, num_workers=num_workers)
     made_of = {
         "dataset": dataset_identity(samples),
-        **backbone_identity(embedder.backbone, backbone),
+        **backbone_identity(network, backbone),
         "dtype": dtype,
     }
-    key = key_of(made_of)
-    store = Path(folder).expanduser() / key
+    store = Path(folder).expanduser() / key_of(made_of)
     if not (store / RECORD).is_file():
+        embedder = Embedder(samples, network, where)
+        # Whatever the network cannot take is told before a folder is made.
         n_features = embedder.n_features()
         make_folder(store)
         with claimed(store, is_told=progress):
             # Another process may have made it meanwhile.
             if not (store / RECORD).is_file():
-                plan = StorePlan(
-                    FORMAT, key, len(samples), n_features, dtype, ROWS_PER_BLOCK, embedder.kind
+                task = _Task(embedder, store, made_of, n_features, dtype, progress)
+                if executor == "in-process":
+                    return task.run(embedder.blocks)
+                from proxysample.features.ray_embedding import RayBlocks
+
+                return task.run(
+                    RayBlocks(
+                        embedder,
+                        n_workers=n_workers,
+                        n_threads=n_threads,
+                        n_gpus=n_gpus,
+                        address=address,
+                    )
                 )
-                options = {"n_workers": n_workers, "n_threads": n_threads}
-                options |= {"n_gpus": n_gpus, "address": address}
-                return _made(
-                    embedder, store, plan, made_of, progress, options if executor == "ray" else None
-                )
-    features = Features.open(store)
-    return _with_labels(features, samples)
+    return _with_labels(Features.open(store), samples)
 
 
-def _made(
-    embedder: Embedder,
-    store: Path,
-    plan: StorePlan,
-    made_of: dict[str, Any],
-    progress: bool,
-    on_ray: dict[str, Any] | None,
-) -> Features:
-    started = time.perf_counter()
-    with StoreWriter(store, plan) as writer:
-        missing = writer.missing
-        blocks = _blocks_on_ray(embedder, plan, missing, on_ray) if on_ray else None
-        if blocks is None:
-            blocks = embedder.blocks([(block, plan.rows_of(block)) for block in missing])
-        n_done = plan.n_samples - sum(_length(plan.rows_of(block)) for block in missing)
-        with tqdm(
-            total=plan.n_samples,
-            initial=n_done,
-            desc="embedding",
-            unit="image",
-            disable=not progress,
-        ) as bar:
-            for block, features in blocks:
-                writer.write(block, features)
-                bar.update(len(features))
-        samples = embedder.samples
-        provenance = {
-            "device": plan.device,
-            "executor": "ray" if on_ray else "in-process",
-            "seconds": round(time.perf_counter() - started, 3),
-            "samples_taken_over": n_done,
-            "weights_from": embedder.backbone.weights,
-        }
-        return writer.finish(made_of, provenance, samples.cheap_labels, keys_of(samples.dataset))
+@dataclass(frozen=True)
+class _Task:
+    """A store to be made, or made whole."""
+
+    embedder: Embedder
+    store: Path
+    made_of: dict[str, Any]
+    n_features: int
+    dtype: DType
+    progress: bool
+
+    def run(self, compute: Compute) -> Features:
+        while True:
+            try:
+                return self._run(compute)
+            except FormChangedError as changed:
+                self.embedder.form = changed.form
+
+    def _run(self, compute: Compute) -> Features:
+        started = time.perf_counter()
+        samples = self.embedder.samples
+        plan = StorePlan(
+            FORMAT,
+            self.store.name,
+            len(samples),
+            self.n_features,
+            self.dtype,
+            ROWS_PER_BLOCK,
+            made_by={"device": self.embedder.device.type, "form": repr(self.embedder.form)},
+        )
+        with StoreWriter(self.store, plan) as writer:
+            missing = [(block, plan.rows_of(block)) for block in writer.missing]
+            n_done = len(samples) - sum(_length(span) for _, span in missing)
+            with tqdm(
+                total=len(samples),
+                initial=n_done,
+                desc="embedding",
+                unit="image",
+                disable=not self.progress,
+            ) as bar:
+                for block, features in compute(missing):
+                    writer.write(block, features)
+                    bar.update(len(features))
+            provenance = {
+                "device": self.embedder.device.type,
+                "seconds": round(time.perf_counter() - started, 3),
+                "samples_taken_over": n_done,
+                "weights_from": self.embedder.backbone.weights,
+            }
+            return writer.finish(
+                self.made_of, provenance, _known_labels(samples), keys_of(samples.dataset)
+            )
+
+
+def _known_labels(samples: Samples) -> Array | None:
+    """Give labels that cost no decoding; those of items where all were just decoded."""
+    if samples.cheap_labels is None and not samples.is_decoded:
+        return None
+    try:
+        return samples.labels
+    except InputError:
+        # Masks, boxes or several labels a sample, which features can do without.
+        return None
 
 
 def _with_labels(features: Features, samples: Samples) -> Features:
@@ -248,15 +286,6 @@ def _check_for_ray(
         raise InputError(f"n_gpus must be a fraction of a GPU or a whole number, not {n_gpus}")
 
 
-def _blocks_on_ray(
-    embedder: Embedder, plan: StorePlan, missing: list[int], options: dict[str, Any]
-) -> Iterator[tuple[int, Array]]:
-    from proxysample.features.ray_embedding import blocks_on_ray
-
-    spans = [(block, plan.rows_of(block)) for block in missing]
-    return blocks_on_ray(embedder, spans, **options)
-
-
 class Embedder:
     """Computes the features of any blocks of a dataset.
 
@@ -267,23 +296,18 @@ class Embedder:
     backbone : Backbone
     device : torch.device
         Where the backbone goes.
-    num_workers : int
-        Processes that decode.
     """
 
-    def __init__(
-        self, samples: Samples, backbone: Backbone, device: torch.device, num_workers: int = 0
-    ) -> None:
+    def __init__(self, samples: Samples, backbone: Backbone, device: torch.device) -> None:
         self.samples = samples
         self.backbone = backbone
         self.device = device
-        self.num_workers = num_workers
-        self._images = _images_of(samples)
+        self.form: Form | None = None
+        if not samples.is_held:
+            self.form = self._images().form_for(backbone.fitting_for)
 
-    @property
-    def kind(self) -> str:
-        """The kind of device, which features follow in their last bits."""
-        return self.device.type
+    def _images(self) -> ImageTensors:
+        return ImageTensors(self.samples, self.device, any_range=self.backbone.any_range)
 
     def n_features(self) -> int:
         """Count the features, by those of one sample."""
@@ -296,113 +320,71 @@ class Embedder:
         Parameters
         ----------
         spans : sequence of (int, slice)
-            Number of a block, and its samples.
+            Number of a block, and its samples; ascending.
 
         Yields
         ------
         block : int
         features : ndarray of shape (rows, d), float32
+
+        Raises
+        ------
+        FormChangedError
+            If an image does not fit the form of those before: compute all anew in its form.
         """
         self.backbone.to(self.device)
-        waiting: tuple[int, Tensor] | None = None
-        batches = self._images.batches(
-            [rows for _, span in spans for rows in forwards(span)], self.device, self.num_workers
-        )
+        is_fitted = self.form is not None and self.form.fitting is not None
+        # A GPU computes a block while the one before is on its way here.
+        n_ahead = 1 if self.device.type == "cuda" else 0
+        waiting: deque[tuple[int, Tensor]] = deque()
+        batches = self._batches([span for _, span in spans])
         for block, span in spans:
-            # Entered anew for each block: whoever takes one is not to compute in these modes.
-            with torch.inference_mode(), deterministic_kernels():
-                parts = [self.backbone(next(batches)).float() for _ in forwards(span)]
-                features = torch.cat(parts)
-            # A GPU computes a block while the one before is on its way here.
-            if waiting is not None:
-                yield waiting[0], waiting[1].cpu().numpy()
-            waiting = block, features
-        if waiting is not None:
-            yield waiting[0], waiting[1].cpu().numpy()
+            parts = []
+            for _ in range(-(-_length(span) // ROWS_PER_FORWARD)):
+                images = next(batches)
+                # Entered for each: whoever takes a block is not to compute in these modes.
+                with torch.inference_mode(), deterministic_kernels():
+                    parts.append(self.backbone(images, is_fitted).float())
+            waiting.append((block, torch.cat(parts)))
+            if len(waiting) > n_ahead:
+                yield _on_host(*waiting.popleft())
+        while waiting:
+            yield _on_host(*waiting.popleft())
+
+    def _batches(self, spans: Sequence[slice]) -> Iterator[Tensor]:
+        images = self._images()
+        if self.form is None:
+            return (
+                images[slice(start, min(start + ROWS_PER_FORWARD, span.stop))]
+                for span in spans
+                for start in range(span.start, span.stop, ROWS_PER_FORWARD)
+            )
+        # Only the last block of all is no multiple of a batch, so batches end where blocks do.
+        indices = np.concatenate([np.arange(span.start, span.stop) for span in spans]).tolist()
+        decoded = images.decoded(self.form, indices=indices)
+        # Processes decode ahead by themselves, and a dataset of others may not bear a thread.
+        on_thread = reads_files(self.samples.dataset)
+        return ahead(decoded, BATCHES_AHEAD) if on_thread else decoded
 
 
-def forwards(span: slice) -> list[slice]:
-    """Divide the samples of a block into those that a network gets at a time."""
-    starts = range(span.start, span.stop, ROWS_PER_FORWARD)
-    return [slice(start, min(start + ROWS_PER_FORWARD, span.stop)) for start in starts]
+def ahead(items: Iterator[Item], n_ahead: int) -> Iterator[Item]:
+    """Make items on a thread, a few before they are asked for."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, items, _END) for _ in range(n_ahead))
+        try:
+            while (item := waiting.popleft().result()) is not _END:
+                waiting.append(pool.submit(next, items, _END))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_END: Any = object()
+
+
+def _on_host(block: int, features: Tensor) -> tuple[int, Array]:
+    return block, features.cpu().numpy()
 
 
 def _length(span: slice) -> int:
     return int(span.stop - span.start)
-
-
-def _images_of(samples: Samples) -> _HeldImages | _DecodedImages:
-    held = find_array(samples.dataset) is not None
-    return _HeldImages(samples) if held else _DecodedImages(samples)
-
-
-class _HeldImages:
-    """Images of a dataset that holds them in an array."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def batches(
-        self, spans: Sequence[slice], device: torch.device, num_workers: int
-    ) -> Iterator[Tensor]:
-        del num_workers  # there is nothing to decode
-        images = ImageTensors(self.samples, device)
-        return (images[span] for span in spans)
-
-
-class _DecodedImages(Dataset[Any]):
-    """Images that are decoded when they are asked for, all in the form of the first."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-        self.first = read_one(samples, 0)
-        self.spans: Sequence[slice] = ()
-
-    def batches(
-        self, spans: Sequence[slice], device: torch.device, num_workers: int
-    ) -> Iterator[Tensor]:
-        self.spans = spans
-        loader: DataLoader[Any] = DataLoader(
-            self,
-            batch_size=None,
-            num_workers=min(num_workers, len(spans)),
-            prefetch_factor=FORWARDS_AHEAD if num_workers else None,
-            # Without one of its own, a DataLoader draws its seed from the global generator.
-            generator=torch.Generator(),
-        )
-        for read in loader:
-            # An error that a worker raises would come with the worker's stack in its message.
-            if isinstance(read, InputError):
-                raise read
-            images = Samples(read.numpy())
-            yield ImageTensors(images, device)[slice(0, len(images))]
-
-    def __len__(self) -> int:
-        return len(self.spans)
-
-    def __getitem__(self, place: int) -> Tensor | InputError:
-        span = self.spans[place]
-        try:
-            images = [self._checked(index) for index in range(span.start, span.stop)]
-        except InputError as error:
-            return error
-        return torch.from_numpy(np.stack(images))
-
-    def _checked(self, index: int) -> Array:
-        image = read_one(self.samples, index)
-        if image.shape != self.first.shape or image.dtype != self.first.dtype:
-            raise InputError(
-                f"sample {index} has shape {image.shape} and type {image.dtype}, sample 0 has "
-                f"{self.first.shape} and {self.first.dtype}; bring all images to one size, mode "
-                "and type in the dataset's transform"
-            )
-        if image.dtype.kind != "f":
-            return image
-        low, high = float(image.min()), float(image.max())
-        if not 0 <= low <= high <= 1:
-            raise InputError(
-                f"sample {index} has pixels from {low:.3g} to {high:.3g}; floating-point images "
-                "must lie in [0, 1]: leave Normalize out of the dataset's transform, or divide by "
-                "255"
-            )
-        return image

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from proxysample.data.decoding import FormChangedError
 from proxysample.device import resolve_device
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.experiments.executors import fixed_threads, sendable
@@ -27,86 +31,86 @@ PACKAGES_OF_RAY_DATA = ("ray", "pandas", "pyarrow")
 HANDS_PER_WORKER = 8
 
 
-def blocks_on_ray(
-    embedder: Embedder,
-    spans: Sequence[tuple[int, slice]],
-    *,
-    n_workers: int | None,
-    n_threads: int | None,
-    n_gpus: float | None,
-    address: str | None,
-) -> Iterator[tuple[int, Array]]:
-    """Compute the features of blocks in Ray workers; see `proxysample.embed`.
+@dataclass(frozen=True)
+class RayBlocks:
+    """Computes the features of blocks in Ray workers; see `proxysample.embed`.
 
     The dataset and the network go to the cluster through Ray's object store; features come back
     to this process, which alone writes them.
-
-    Yields
-    ------
-    block : int
-        In any order.
-    features : ndarray of shape (rows, d), float32
-
-    Raises
-    ------
-    MissingDependencyError
-        If Ray Data is not installed.
-    InputError
-        If the cluster cannot be reached, has no room or other versions, or a worker cannot read a
-        sample.
     """
-    missing = [name for name in PACKAGES_OF_RAY_DATA if find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(
-            f"Ray Data needs {' and '.join(missing)}: pip install 'proxysample[ray]', or leave "
-            "executor at 'in-process'"
+
+    embedder: Embedder
+    n_workers: int | None
+    n_threads: int | None
+    n_gpus: float | None
+    address: str | None
+
+    def __call__(self, spans: Sequence[tuple[int, slice]]) -> Iterator[tuple[int, Array]]:
+        """Compute blocks, which come in any order.
+
+        Raises
+        ------
+        MissingDependencyError
+            If Ray Data is not installed.
+        InputError
+            If the cluster cannot be reached, has no room or other versions, or a worker cannot
+            read a sample.
+        """
+        missing = [name for name in PACKAGES_OF_RAY_DATA if find_spec(name) is None]
+        if missing:
+            raise MissingDependencyError(
+                f"Ray Data needs {' and '.join(missing)}: pip install 'proxysample[ray]', or "
+                "leave executor at 'in-process'"
+            )
+        if not spans:
+            return
+        n_threads = self.n_threads or torch.get_num_threads()
+        session = RaySession(
+            self.address, None if self.n_workers is None else self.n_workers * n_threads
         )
-    if not spans:
-        return
-    import torch
+        try:
+            n_gpus, n_most = room(session.resources(), n_threads, self.n_gpus)
+            n_workers = n_actors(self.n_workers, n_most, n_threads, n_gpus)
+            yield from self._computed(session.ray, spans, n_workers, n_threads, n_gpus)
+        finally:
+            session.close()
 
-    threads = n_threads or torch.get_num_threads()
-    n_cpus = None if n_workers is None else n_workers * threads
-    session = RaySession(address, n_cpus)
-    try:
-        gpus, n_most = room(session.resources(), threads, n_gpus)
-        workers = n_actors(n_workers, n_most, threads, gpus)
-        yield from _computed(session.ray, embedder, spans, workers, threads, gpus)
-    finally:
-        session.close()
+    def _computed(
+        self,
+        ray: Any,
+        spans: Sequence[tuple[int, slice]],
+        n_workers: int,
+        n_threads: int,
+        n_gpus: float,
+    ) -> Iterator[tuple[int, Array]]:
+        import ray.data
 
-
-def _computed(
-    ray: Any,
-    embedder: Embedder,
-    spans: Sequence[tuple[int, slice]],
-    n_workers: int,
-    n_threads: int,
-    n_gpus: float,
-) -> Iterator[tuple[int, Array]]:
-    import ray.data
-
-    with _quiet(ray), sendable():
-        embedder.backbone.to("cpu")
-        shipped = ray.put(embedder)
-        rows = [
-            {"block": block, "start": span.start, "stop": span.stop} for block, span in spans
-        ]
+        rows = [{"block": block, "start": span.start, "stop": span.stop} for block, span in spans]
         hands = min(len(rows), n_workers * HANDS_PER_WORKER)
-        computed = ray.data.from_items(rows, override_num_blocks=hands).map_batches(
-            RayEmbedder,
-            fn_constructor_args=(shipped, n_threads, bool(n_gpus), versions()),
-            batch_size=max(1, len(rows) // hands),
-            concurrency=min(n_workers, hands),
-            num_cpus=n_threads,
-            num_gpus=n_gpus,
-            batch_format="numpy",
-        )
-        for row in computed.iter_rows():
-            if row["error"]:
-                raise InputError(row["error"])
-            features = np.frombuffer(row["features"], np.float32)
-            yield int(row["block"]), features.reshape(-1, int(row["n_features"]))
+        self.embedder.backbone.to("cpu")
+        with _quiet(ray), sendable():
+            computed = ray.data.from_items(rows, override_num_blocks=hands).map_batches(
+                RayEmbedder,
+                fn_constructor_args=(
+                    ray.put(self.embedder),
+                    n_threads,
+                    bool(n_gpus),
+                    versions(),
+                ),
+                batch_size=-(-len(rows) // hands),
+                concurrency=min(n_workers, hands),
+                num_cpus=n_threads,
+                num_gpus=n_gpus,
+                batch_format="numpy",
+            )
+            for row in computed.iter_rows():
+                if row["form"]:
+                    # What this run's own workers have written.
+                    raise FormChangedError(pickle.loads(row["form"]))
+                if row["error"]:
+                    raise InputError(row["error"])
+                features = np.frombuffer(row["features"], np.float32)
+                yield int(row["block"]), features.reshape(-1, int(row["n_features"]))
 
 
 class RayEmbedder:
@@ -130,7 +134,6 @@ class RayEmbedder:
 
         self.embedder: Embedder = ray.get(shipped)
         self.embedder.device = resolve_device("cuda" if has_gpu else "cpu")
-        self.embedder.num_workers = 0
         self.n_threads = n_threads
         self.unlike = [
             f"{name} {here} there and {versions_there[name]} here"
@@ -145,10 +148,11 @@ class RayEmbedder:
         """
         spans = [
             (int(block), slice(int(start), int(stop)))
-            for block, start, stop in zip(batch["block"], batch["start"], batch["stop"], strict=True)
+            for block, start, stop in zip(
+                batch["block"], batch["start"], batch["stop"], strict=True
+            )
         ]
-        computed: list[tuple[int, int, bytes]] = []
-        error = ""
+        rows: list[dict[str, Any]] = []
         try:
             if self.unlike:
                 raise InputError(
@@ -156,19 +160,30 @@ class RayEmbedder:
                     f"{', '.join(self.unlike)}; install the same versions"
                 )
             with fixed_threads(self.n_threads):
-                for block, features in self.embedder.blocks(spans):
-                    computed.append((block, features.shape[1], features.tobytes()))
+                for block, features in self.embedder.blocks(sorted(spans)):
+                    rows.append(_row(block, features))
+        except FormChangedError as changed:
+            rows.append(_row(form=pickle.dumps(changed.form)))
         except InputError as wrong:
-            error = str(wrong)
-            computed.append((-1, 0, b""))
-        blocks, n_features, contents = zip(*computed, strict=True)
-        errors = [""] * (len(computed) - 1) + [error]
+            rows.append(_row(error=str(wrong)))
+        kinds = {"block": np.int64, "n_features": np.int64}
         return {
-            "block": np.array(blocks, dtype=np.int64),
-            "n_features": np.array(n_features, dtype=np.int64),
-            "features": np.array(contents, dtype=object),
-            "error": np.array(errors, dtype=object),
+            name: np.array([row[name] for row in rows], dtype=kinds.get(name, object))
+            for name in rows[0]
         }
+
+
+def _row(
+    block: int = -1, features: Array | None = None, error: str = "", form: bytes = b""
+) -> dict[str, Any]:
+    n_features, content = (0, b"") if features is None else (features.shape[1], features.tobytes())
+    return {
+        "block": block,
+        "n_features": n_features,
+        "features": content,
+        "error": error,
+        "form": form,
+    }
 
 
 @contextmanager

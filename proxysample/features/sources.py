@@ -15,7 +15,7 @@ from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples, is_tensor
 from proxysample.errors import InputError
 from proxysample.features.rows import Array, Rows, Workers
-from proxysample.features.store import find_features, is_kept
+from proxysample.features.store import Features, find_features, is_kept
 from proxysample.keeping import FloatArray
 
 
@@ -177,14 +177,15 @@ def feature_rows(
     ----------
     samples : Samples
         n images or feature vectors.
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+    features : "pixels", str, path, ndarray, nn.Module, callable or object with ``transform``
         ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
         they are in the paper's code; a constant one becomes zero. An array of shape (n, d), or
-        what `proxysample.embed` made, or ``"embed:FOLDER"`` or a path, where it lies. A fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
-        timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
-        first, in [0, 1], a timm model also gets them normalised as in its training. Any other
-        callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
-        and gives a row of features for each.
+        what `proxysample.embed` made; ``"embed:FOLDER"`` or a path says where that lies. A fitted
+        object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a timm model:
+        its output (n, d) in evaluation mode; a module gets float32 images, channels first, in
+        [0, 1], a timm model also gets them normalised as in its training. Any other callable
+        gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them, and gives
+        a row of features for each.
     n_components : int, optional
         Project on so many principal components.
     device : str or torch.device
@@ -253,6 +254,13 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     network = as_backbone(backbone, input_size=named_size)
     images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
+
+
+def given_features(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array, or kept on disk, checked: a row a sample."""
+    found = find_features(features, samples) if is_kept(features) else features
+    array = _checked(found, len(samples))
+    return found if isinstance(found, Features) else array
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:

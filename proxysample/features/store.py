@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.array_files import map_npy, read_npy
-from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import replace_file
 from proxysample.records import Positive, Record, one_of
@@ -83,6 +82,8 @@ class Features:
         How it was made: versions, device and seconds.
     made_of : dict
         What `key` names.
+    labels : ndarray of shape (n,) or None
+        Of the dataset, int64 or strings; None where they were not known.
 
     Examples
     --------
@@ -106,6 +107,7 @@ class Features:
         self._rows_per_block = record.rows_per_block
         self._rows = rows
         self._checksums = checksums
+        self.labels = _read_labels(folder, record.n_samples)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Self:
@@ -184,12 +186,6 @@ class Features:
         return self._rows.nbytes
 
     @cached_property
-    def labels(self) -> Array | None:
-        """Labels of the dataset (n,), int64 or strings; None where they were not known."""
-        path = self.folder / LABELS
-        return check_labels(read_npy(path), len(self)) if path.is_file() else None
-
-    @cached_property
     def keys(self) -> Array | None:
         """The file of each sample (n,), relative to the folder of all; None without files."""
         path = self.folder / KEYS
@@ -207,7 +203,7 @@ class Features:
         """Read rows, as of an ndarray."""
         return np.asarray(self._rows)[rows]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self._rows, dtype=dtype, copy=copy)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -256,7 +252,7 @@ def _write_array(path: Path, array: Array) -> None:
 
 def checksum(rows: Array) -> int:
     """Sum up bytes, so that damage shows."""
-    return zlib.crc32(np.ascontiguousarray(rows).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(rows).data)
 
 
 def digest_of_checksums(checksums: Array) -> str:
@@ -330,6 +326,16 @@ def _read_checksums(folder: Path, record: StoreRecord) -> Array:
     return checksums
 
 
+def _read_labels(folder: Path, n_samples: int) -> Array | None:
+    path = folder / LABELS
+    if not path.is_file():
+        return None
+    mapped = map_npy(path)
+    if mapped.shape != (n_samples,) or (mapped.dtype != np.int64 and mapped.dtype.kind != "U"):
+        raise InputError(f"{path} does not hold the labels of {n_samples:,} samples; {_REMEDY}")
+    return mapped if mapped.dtype == np.int64 else read_npy(path)
+
+
 PREFIX = "embed:"
 
 
@@ -367,8 +373,7 @@ def find_features(given: str | os.PathLike[str], dataset: Any) -> Features:
         return Features.open(fitting[0])
     if fitting:
         raise InputError(
-            f"{folder} holds this dataset's features of several kinds; name one: "
-            f"{_listed(fitting)}"
+            f"{folder} holds this dataset's features of several kinds; name one: {_listed(fitting)}"
         )
     raise InputError(
         f"{folder} holds no features of this dataset, only others': {_listed(stores)}; make them "

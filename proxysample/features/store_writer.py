@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ class StorePlan(Record, title="the plan of a feature store"):
     n_features: Positive
     dtype: Annotated[str, one_of("float16", "float32")]
     rows_per_block: Positive
-    device: str
+    made_by: Mapping[str, Any]
 
     @property
     def n_blocks(self) -> int:
@@ -224,7 +224,7 @@ class StoreWriter:
         return np.frombuffer(os.pread(self._file, n_bytes, self._place(block)), np.uint8)
 
     def _place(self, block: int) -> int:
-        return len(self._header) + self.plan.rows_of(block).start * self._row_bytes
+        return len(self._header) + block * self.plan.rows_per_block * self._row_bytes
 
     def write(self, block: int, features: Array) -> None:
         """Keep the features of a block.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import clone
 
 from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
@@ -18,7 +17,7 @@ from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 
@@ -109,8 +108,9 @@ class KMeansOutlierRemoval(Sampler):
     features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
         What is clustered. ``"pixels"`` is the paper's choice: each pixel scaled to zero mean and
         unit variance over the dataset. Or features from elsewhere, which are not scaled: an
-        array (n, d), the name of a timm model, an ``nn.Module``, a callable from images to
-        features, or a fitted object such as `AutoencoderLoss`, whose latents are taken; see
+        array (n, d), what `proxysample.embed` made or ``"embed:FOLDER"`` where it lies, the name
+        of a timm model, an ``nn.Module``, a callable from images to features, or a fitted object
+        such as `AutoencoderLoss`, whose latents are taken; see
         `proxysample.features.sources.feature_rows`. They are never fitted here, so that
         ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
     n_components : int, optional
@@ -226,12 +226,7 @@ class KMeansOutlierRemoval(Sampler):
         self.cache = cache
 
     def __sklearn_clone__(self) -> Self:
-        # A fitted object among the parameters would come out of a clone unfitted, and an array
-        # as a copy, however large it is.
-        parameters = self.get_params(deep=False)
-        features = parameters.pop("features")
-        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
-        return type(self)(features=features, **copied)
+        return clone_keeping(self, "features")
 
     def _check_parameters(self) -> None:
         check_features(self.features, self.n_components)
