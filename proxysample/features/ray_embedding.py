@@ -132,7 +132,13 @@ class RayEmbedder:
     ) -> None:
         import ray
 
-        self.embedder: Embedder = ray.get(shipped)
+        self.begin(ray.get(shipped), n_threads, has_gpu, versions_there)
+
+    def begin(
+        self, embedder: Embedder, n_threads: int, has_gpu: bool, versions_there: dict[str, str]
+    ) -> None:
+        """Take over what was sent."""
+        self.embedder = embedder
         self.embedder.device = resolve_device("cuda" if has_gpu else "cpu")
         self.n_threads = n_threads
         self.unlike = [

@@ -68,7 +68,9 @@ def claimed(folder: Path, is_told: bool = False) -> Iterator[None]:
     InputError
         If the folder's file system has no locks.
     """
-    with refusals_explained(folder), (folder / LOCK).open("a+b") as stream:
+    with refusals_explained(folder):
+        stream = (folder / LOCK).open("a+b")
+    with stream:
         try:
             _lock(stream, folder, is_told)
         except OSError as error:
@@ -76,7 +78,25 @@ def claimed(folder: Path, is_told: bool = False) -> Iterator[None]:
                 f"{folder} cannot be claimed ({(error.strerror or str(error)).lower()}): choose a "
                 "folder on a file system that has locks"
             ) from error
-        yield
+        _held.add(stream.fileno())
+        try:
+            yield
+        finally:
+            _held.discard(stream.fileno())
+            fcntl.flock(stream, fcntl.LOCK_UN)
+
+
+# A process that decodes would hold the lock along with the one that it is forked from, and
+# beyond that one's end.
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock(stream: io.BufferedRandom, folder: Path, is_told: bool) -> None:
