@@ -12,7 +12,7 @@ OTHERS_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning \
 
 .PHONY: demo test lint wheel lowest docs dist release clean
 
-# The main job on an embedded default: scikit-learn's digits, from selection to judged cells.
+# The main job on an embedded default: scikit-learn's digits, from selection to evaluated cells.
 demo: $(INSTALLED)
 	$(BIN)/proxysample-nas study run --preset digits-demo --output $(RESULTS)/digits
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.scale import peak_megabytes
 from proxysample import create_sampler, list_samplers, load_dataset
 from proxysample.registry import takes_parameter
-from proxysample.words import parse_parameters
+from proxysample.wording import parse_parameters
 
 
 def measure(dataset: str, name: str, words: list[str]) -> None:

@@ -34,10 +34,11 @@ SEARCHER = "darts-v1"
 
 def write_store(folder: Path, n_epochs: int) -> int:
     """Write all results of the paper's study but its transfers; give their number."""
+    from tests.proxysample_nas.written_store import CIFAR100, write_results
+
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.operations import NAS_BENCH_201
     from proxysample_nas.study import preset
-    from tests.proxysample_nas.written_store import CIFAR100, write_results
 
     draws = random.Random(0)
     cells: dict[tuple[str, int], Cell] = {}
@@ -51,7 +52,7 @@ def write_store(folder: Path, n_epochs: int) -> int:
         folder,
         cell_of,
         lambda *_: [draws.uniform(50, 75) for _ in range(3)],
-        facts=dataclasses.replace(CIFAR100, split="test half"),
+        info=dataclasses.replace(CIFAR100, split="test half"),
         **configuration,
     )
     weights = [[draws.random() for _ in NAS_BENCH_201.operations] for _ in range(10)]

@@ -3,7 +3,7 @@
     .venv/bin/python examples/why_a_search_collapses.py
 
 Runs DARTS on the digits' training part, plainly, on a quarter of it, and with each remedy of
-docs/collapse.md; judges every cell on the test part by a short training from scratch; and prints
+docs/collapse.md; evaluates every cell on the test part by a short training from scratch; and prints
 a table. Two processes of one thread each, a few minutes.
 """
 
@@ -55,7 +55,7 @@ WAYS: dict[str, tuple[float, dict[str, Any]]] = {
 
 
 def run(way: str, seed: int) -> str:
-    """Search and judge one cell; give its row of the table."""
+    """Search and evaluate one cell; give its row of the table."""
     torch.set_num_threads(1)
     ratio, changes = WAYS[way]
     splits = load_dataset("digits")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,9 +16,11 @@ from proxysample.registry import (
     create_sampler,
     takes_parameter,
 )
-from proxysample.words import parse_parameters
+from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
+    from proxysample.data.fields import FieldArguments
+    from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
 
 app = typer.Typer(
@@ -40,6 +43,34 @@ ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
 ]
+ImageOption = Annotated[
+    str | None,
+    typer.Option("--image", help="Where the image is in a sample: a key, a column or a position."),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", help="Where the label is in a sample: a key, a column or a position."),
+]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        help="A column of vectors to read in place of images, or, repeated, columns of numbers.",
+    ),
+]
+BrokenOption = Annotated[
+    str,
+    typer.Option(
+        "--broken",
+        help="stop, or skip: samples that cannot be read are told and never kept.",
+    ),
+]
+DistinctLabelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--distinct-labels", help="Confirm that labels which are all different are classes."
+    ),
+]
 RandomStateOption = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed, for samplers that draw.")
 ]
@@ -58,6 +89,11 @@ def select(
     output: Annotated[Path, typer.Option("--output", "-o", help="Indices, as .npy.")],
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write the indices of the samples to keep.
 
@@ -65,19 +101,19 @@ def select(
     """
     import numpy as np
 
-    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_output, replace_file
 
     ratio = parse_ratio(r)
     chosen = _sampler(sampler, param, random_state)
     check_output(output, ".npy", "indices are written")
-    train = load_dataset(dataset).train
-    indices = chosen.select(train, ratio)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    ranking = chosen.rank(train, **reading)
+    indices = ranking.select(ratio)
     with replace_file(output) as stream:
         np.save(stream, indices, allow_pickle=False)
     typer.echo(
-        f"{sampler} keeps {len(indices):,} of the {len(train):,} training samples of {dataset} "
-        f"(r={ratio:g}): {output}"
+        f"{sampler} keeps {len(indices):,} of the {len(ranking.whole_indices):,} training samples "
+        f"of {dataset} (r={ratio:g}){_skipped_words(ranking)}: {output}"
     )
 
 
@@ -88,19 +124,25 @@ def score(
     output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
 
     In Python: Ranking.load(PATH).select(0.25).
     """
-    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_output
 
     chosen = _sampler(sampler, param, random_state)
     check_output(output, ".npz", "a ranking is saved")
-    ranking = chosen.rank(load_dataset(dataset).train)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    ranking = chosen.rank(train, **reading)
     ranking.save(output)
-    typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
+    seconds = ranking.provenance["seconds"]
+    typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
 
 
 @app.command()
@@ -114,16 +156,21 @@ def report(
     ] = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
-    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_output
 
     ratio = parse_ratio(r)
     chosen = _sampler(sampler, param, random_state)
     if output is not None:
         check_output(output, ".html", "a report is saved")
-    built = chosen.report(load_dataset(dataset).train, ratio)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    built = chosen.report(train, ratio, **reading)
     if output is None:
         typer.echo(str(built))
     else:
@@ -135,6 +182,46 @@ def report(
 def samplers() -> None:
     """List the samplers, those of plug-ins with their package."""
     list_entries(SAMPLERS)
+
+
+def _training_part(
+    dataset: str,
+    image: str | None,
+    label: str | None,
+    features: list[str] | None,
+    broken: str,
+    distinct_labels: bool,
+) -> tuple[Any, FieldArguments]:
+    """Load what is selected from, and give what samplers are to be told of it."""
+    from proxysample.data.datasets import load_dataset
+    from proxysample.data.fields import check_broken
+
+    checked = check_broken(broken)
+    columns = None if not features else as_field(features[0]) if len(features) == 1 else features
+    train = load_dataset(
+        dataset,
+        image=None if image is None else as_field(image),
+        label=None if label is None else as_field(label),
+        features=columns,
+        broken=checked,
+    ).train
+    return train, {"broken": checked, "distinct_labels": distinct_labels}
+
+
+def as_field(word: str) -> str | int:
+    """Read a key, or a position such as 1 or -1.
+
+    Examples
+    --------
+    >>> as_field("species"), as_field("-1")
+    ('species', -1)
+    """
+    return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else word
+
+
+def _skipped_words(ranking: Ranking) -> str:
+    n_skipped = len(ranking) - len(ranking.whole_indices)
+    return f", {n_skipped:,} more cannot be read and are skipped" if n_skipped else ""
 
 
 def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:

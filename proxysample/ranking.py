@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import read_npz, read_npz_stream
-from proxysample.data.reading import Samples, check_fingerprint
+from proxysample.data.fingerprint import check_fingerprint
+from proxysample.data.labels import encode_labels
+from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     FloatArray,
     IntArray,
@@ -52,6 +53,9 @@ class Ranking:
         ``int(n * r)`` (per class where the rule keeps class shares).
     provenance : mapping
         What made the scores: sampler, parameters, versions, seconds. Plain JSON values.
+    skipped : ndarray of int64, or None
+        Ascending indices of samples that could not be read: their scores are NaN, they are never
+        kept, and a ratio is one of the others.
 
     Examples
     --------
@@ -65,12 +69,17 @@ class Ranking:
     keep: Keep = "easy"
     rounding: Rounding = "exact"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    skipped: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or not len(self.scores):
             raise InputError(f"scores have shape {self.scores.shape}; needed: (n,), n at least 1")
-        if not np.isfinite(self.scores).all():
-            index = int(np.argmin(np.isfinite(self.scores)))
+        finite = np.isfinite(self.scores)
+        if self.skipped is not None:
+            _check_skipped(self.skipped, self.scores)
+            finite[self.skipped] = True
+        if not finite.all():
+            index = int(np.argmin(finite))
             raise InputError(f"the score of sample {index} is {self.scores[index]}")
         if self.codes is not None and self.codes.shape != self.scores.shape:
             raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
@@ -80,10 +89,11 @@ class Ranking:
         if not isinstance(other, Ranking):
             return NotImplemented
         return (
-            np.array_equal(self.scores, other.scores)
+            np.array_equal(self.scores, other.scores, equal_nan=True)
             and np.array_equal(self.codes, other.codes)  # type: ignore[arg-type]
             and (self.rule, self.rounding) == (other.rule, other.rounding)
             and self.provenance == other.provenance
+            and np.array_equal(self.skipped, other.skipped)  # type: ignore[arg-type]
         )
 
     def __len__(self) -> int:
@@ -97,6 +107,50 @@ class Ranking:
         )
 
     @cached_property
+    def whole_indices(self) -> IntArray:
+        """Indices of the samples that could be read, ascending; all but the skipped ones."""
+        skipped = np.empty(0, np.int64) if self.skipped is None else self.skipped
+        return np.setdiff1d(np.arange(len(self)), skipped)
+
+    @cached_property
+    def _of_whole(self) -> Ranking:
+        """The ranking of the samples that could be read, by their places among these."""
+        codes = None if self.codes is None else encode_labels(self.codes[self.whole_indices])[1]
+        return replace(self, scores=self.scores[self.whole_indices], codes=codes, skipped=None)
+
+    def spread(self, indices: IntArray, n_samples: int) -> Ranking:
+        """Make this the ranking of a larger dataset, of which the other samples were skipped.
+
+        Parameters
+        ----------
+        indices : ndarray of int64
+            The place of each of the ranked samples in the larger dataset, ascending.
+        n_samples : int
+            Of the larger dataset.
+
+        Returns
+        -------
+        Ranking
+
+        Examples
+        --------
+        >>> ranking = Ranking(np.array([0.3, 0.1])).spread(np.array([0, 2]), 3)
+        >>> ranking.scores.tolist(), ranking.skipped.tolist(), ranking.select(0.5).tolist()
+        ([0.3, nan, 0.1], [1], [2])
+        """
+        if len(indices) == n_samples:
+            return self
+        scores = np.full(n_samples, np.nan)
+        scores[indices] = self.scores
+        codes = None
+        if self.codes is not None:
+            # A class is needed for each; those of skipped samples are not looked at.
+            codes = np.zeros(n_samples, dtype=np.int64)
+            codes[indices] = self.codes
+        skipped = np.setdiff1d(np.arange(n_samples), indices)
+        return replace(self, scores=scores, codes=codes, skipped=skipped)
+
+    @cached_property
     def rule(self) -> KeepingRule:
         """The rule that `keep` stands for."""
         return as_rule(self.keep)
@@ -108,11 +162,13 @@ class Ranking:
 
     @cached_property
     def order(self) -> IntArray:
-        """Indices of all samples, the first to be kept first; shape (n,), int64.
+        """Indices of all samples but the skipped ones, the first to be kept first; int64.
 
         Every kept set with exact rounding is a prefix of it. A rule that is not `nested` has no
         such order, and asking for it is an error.
         """
+        if self.skipped is not None:
+            return self.whole_indices[self._of_whole.order]
         if not self.nested:
             raise InputError(
                 f"the keeping rule {self.rule} has another order for each ratio; use select(r)"
@@ -129,8 +185,11 @@ class Ranking:
 
         Returns
         -------
-        ndarray of shape (n,), int64
+        ndarray of int64
+            Of all samples but the skipped ones.
         """
+        if self.skipped is not None:
+            return self.whole_indices[self._of_whole.order_of_rule(n_kept)]
         return checked_order(self.rule, self.scores, self.codes, n_kept)
 
     def _with_shares(self, order: IntArray) -> IntArray:
@@ -142,7 +201,7 @@ class Ranking:
         Parameters
         ----------
         r : float
-            Fraction to keep, in (0, 1].
+            Fraction to keep, in (0, 1], of the samples that were not skipped.
 
         Returns
         -------
@@ -155,6 +214,8 @@ class Ranking:
             If `r` is not in (0, 1] or keeps nothing.
         """
         ratio = check_ratio(r)
+        if self.skipped is not None:
+            return self.whole_indices[self._of_whole.select(ratio)]
         if self.codes is not None and self.rounding == "floor":
             at_most = int(ratio * len(self))
             return floor_per_class(self.order_of_rule(at_most), self.codes, ratio)
@@ -192,7 +253,9 @@ class Ranking:
         """
         known = self.provenance.get("dataset", {})
         check_fingerprint(
-            {"n_samples": len(self), "labels": None, "pixels": None} | known, Samples(dataset, y)
+            {"n_samples": len(self), "labels": None, "pixels": None} | known,
+            Samples(dataset, y),
+            self.whole_indices,
         )
 
     def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
@@ -251,6 +314,8 @@ class Ranking:
         arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), "scores": self.scores}
         if self.codes is not None:
             arrays["codes"] = self.codes
+        if self.skipped is not None:
+            arrays["skipped"] = self.skipped
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
@@ -294,3 +359,13 @@ class Ranking:
     @classmethod
     def _from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], name: str) -> Ranking:
         return cls(**ranking_parts(arrays, name))
+
+
+def _check_skipped(skipped: IntArray, scores: FloatArray) -> None:
+    is_ascending = skipped.ndim == 1 and len(skipped) and bool((np.diff(skipped) > 0).all())
+    if not is_ascending or skipped[0] < 0 or skipped[-1] >= len(scores):
+        raise InputError(f"skipped must be ascending indices of the {len(scores)} samples")
+    if len(skipped) == len(scores):
+        raise InputError("all samples are skipped: there is nothing to rank")
+    if not np.isnan(scores[skipped]).all():
+        raise InputError("a skipped sample has a score; needed: NaN")

@@ -37,7 +37,12 @@ PROVENANCE = {
     "seconds": AMOUNT,
     "dataset": MAPPING,
 }
-FINGERPRINT = {"n_samples": COUNT, "labels": optional(TEXT), "pixels": optional(TEXT)}
+FINGERPRINT = {
+    "n_samples": COUNT,
+    "labels": optional(TEXT),
+    "pixels": optional(TEXT),
+    "of": TEXT,
+}
 
 
 def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, Any]:
@@ -76,6 +81,9 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
         "keep": _keep(header.get("keep"), name),
         "rounding": header["rounding"],
         "provenance": provenance,
+        "skipped": _numbers(arrays["skipped"], "i", name).astype(np.int64)
+        if "skipped" in arrays
+        else None,
     }
 
 

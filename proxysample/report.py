@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
+from proxysample.data.shortcuts import sample_file
+from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
@@ -101,18 +103,20 @@ class Report:
     @property
     def title(self) -> str:
         """One line that says what was done."""
-        n_samples, n_kept = len(self.ranking), len(self.indices)
+        n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
+        n_skipped = len(self.ranking) - n_samples
         name = self.ranking.provenance.get("sampler", "the ranking")
         return (
             f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
             f"drops {n_samples - n_kept:,}"
+            + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
     @property
-    def facts(self) -> dict[str, str]:
+    def info(self) -> dict[str, str]:
         """What a reader has to know of how the scores came about."""
         provenance = self.ranking.provenance
-        facts = {
+        info = {
             "keeps": f"{self.ranking.rule} samples, "
             + ("class shares kept" if self.ranking.codes is not None else "overall"),
             "rounding": {
@@ -121,17 +125,17 @@ class Report:
             }[self.ranking.rounding],
         }
         if "parameters" in provenance:
-            facts["parameters"] = ", ".join(
+            info["parameters"] = ", ".join(
                 f"{name}={value!r}" for name, value in provenance["parameters"].items()
             )
         if "seconds" in provenance:
-            facts["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
+            info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
-            facts["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-        return facts
+            info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+        return info
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.facts.items())]
+        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.info.items())]
         if self.classes:
             lines += ["", *self._class_lines()]
         return "\n".join([*lines, "", *self._histogram_lines()])
@@ -210,16 +214,19 @@ def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
     indices = ranking.select(r)
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True
-    edges = np.histogram_bin_edges(ranking.scores, N_BINS)
+    is_dropped = ~is_kept
+    if ranking.skipped is not None:
+        is_dropped[ranking.skipped] = False
+    edges = np.histogram_bin_edges(ranking.scores[ranking.whole_indices], N_BINS)
     classes = _read_classes(samples)
     return Report(
         ranking=ranking,
         r=r,
         indices=indices,
-        classes=_count_classes(classes, is_kept),
+        classes=_count_classes(classes, is_kept, is_dropped),
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
-        dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
+        dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
         examples=_find_examples(ranking, samples, is_kept, classes),
     )
 
@@ -244,14 +251,21 @@ def _read_classes(samples: Samples) -> _Classes | None:
     return _Classes(classes, codes)
 
 
-def _count_classes(classes: _Classes | None, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+def _count_classes(
+    classes: _Classes | None,
+    is_kept: npt.NDArray[np.bool_],
+    is_dropped: npt.NDArray[np.bool_],
+) -> list[ClassCount]:
     if classes is None:
         return []
-    sizes = np.bincount(classes.codes)
-    kept = np.bincount(classes.codes[is_kept], minlength=len(sizes))
+    kept, dropped = (
+        np.bincount(classes.codes[chosen], minlength=len(classes.names))
+        for chosen in (is_kept, is_dropped)
+    )
     return [
-        ClassCount(str(name), int(size), int(count))
-        for name, size, count in zip(classes.names, sizes, kept, strict=True)
+        ClassCount(str(name), int(n_kept + n_dropped), int(n_kept))
+        for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
+        if n_kept + n_dropped
     ]
 
 
@@ -275,21 +289,22 @@ def _find_examples(
     return {
         name: found
         for name, found in examples.items()
-        if all(example.image.ndim >= 2 for example in found)
+        if found and all(example.image.ndim >= 2 for example in found)
     }
 
 
 def _read_examples(samples: Samples, rows: IntArray, classes: _Classes | None) -> list[Example]:
-    files = getattr(samples.dataset, "files", None)
-    return [
-        Example(
-            index=int(row),
-            image=image,
-            name="" if classes is None else str(classes.names[classes.codes[row]]),
-            file="" if files is None else str(files[row]),
-        )
-        for row, image in zip(rows, samples.rows(rows), strict=True)
-    ]
+    found = []
+    for row in rows.tolist():
+        try:
+            (image,) = samples.rows(np.array([row]))
+        except InputError:
+            # A sampler that reads no image may keep one that nobody can read.
+            continue
+        name = "" if classes is None else str(classes.names[classes.codes[row]])
+        file = sample_file(samples.dataset, row) or ""
+        found.append(Example(index=row, image=image, name=name, file=file))
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import abc
 import json
 import os
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+import warnings
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -23,9 +25,12 @@ from proxysample.checks import (
     one_of,
     plain_number,
 )
-from proxysample.data.labels import check_class_sizes, encode_labels
+from proxysample.data.fields import FieldArguments
+from proxysample.data.fingerprint import fingerprint
+from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import CACHE
-from proxysample.data.reading import Samples, fingerprint
+from proxysample.data.reading import Samples, WholeSamples
+from proxysample.data.shortcuts import sample_file
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
 from proxysample.keeping import (
@@ -45,6 +50,12 @@ if TYPE_CHECKING:
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
+
+Reads = Literal["nothing", "labels", "pixels", "features"]
+
+
+# Skipped samples that a warning lists; a ranking tells all.
+MOST_TOLD = 20
 
 
 class Sampler(BaseEstimator, abc.ABC):
@@ -73,6 +84,9 @@ class Sampler(BaseEstimator, abc.ABC):
     """Whether it cannot do without labels."""
     per_class: ClassVar[bool] = False
     """Whether the kept set holds class shares; such samplers need labels."""
+    reads: ClassVar[Reads] = "pixels"
+    """What it reads of a dataset, beside labels where it needs them: nothing else is read, decoded
+    or checked. A property where that depends on parameters."""
 
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
@@ -146,7 +160,7 @@ class Sampler(BaseEstimator, abc.ABC):
         check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
-    def fit(self, dataset: Any, y: Any = None) -> Self:
+    def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Score a dataset.
 
         Parameters
@@ -155,6 +169,13 @@ class Sampler(BaseEstimator, abc.ABC):
             See `proxysample.data.reading.Samples`.
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
+        **fields
+            What a dataset does not tell of itself: ``image``, ``label`` and ``features`` say where
+            they are in an item, ``broken="skip"`` leaves out samples that cannot be read, which
+            then are never kept, and ``distinct_labels=True`` confirms labels that are all
+            different; see `proxysample.data.reading.Samples`. They are of the data and not of the
+            sampler, so they are no parameters; `proxysample.data.FieldView` joins them to a
+            dataset, for pipelines and searches that pass nothing on.
 
         Returns
         -------
@@ -165,6 +186,11 @@ class Sampler(BaseEstimator, abc.ABC):
         ------
         InputError
             If a parameter or the dataset cannot be used.
+
+        Warns
+        -----
+        BrokenImageWarning
+            Once, if samples were skipped; it names each by index, and file where there is one.
         """
         if not getattr(self, "id", ""):
             name = type(self).__name__
@@ -172,15 +198,16 @@ class Sampler(BaseEstimator, abc.ABC):
         self.check_parameters()
         self._check_availability()
         started = time.perf_counter()
-        samples = self._read(dataset, y)
-        codes = class_codes(samples) if self.per_class else None
-        scores = np.asarray(self._score(samples, codes), dtype=np.float64)
-        if scores.shape != (len(samples),):
+        samples = self._read(dataset, y, **fields)
+        whole = self._whole(samples)
+        codes = class_codes(whole.samples) if self.per_class else None
+        scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
+        if scores.shape != (len(whole.samples),):
             raise InputError(
                 f"{type(self).__name__}._score gives scores of shape {scores.shape} for "
-                f"{len(samples)} samples; needed: ({len(samples)},)"
+                f"{len(whole.samples)} samples; needed: ({len(whole.samples)},)"
             )
-        self.ranking_ = Ranking(
+        ranking = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
             keep=self._keep(),
@@ -188,16 +215,26 @@ class Sampler(BaseEstimator, abc.ABC):
             provenance={
                 "sampler": self.id,
                 "parameters": plain_parameters(self),
-                "dataset": fingerprint(samples, pixels=samples.is_decoded),
+                "dataset": fingerprint(
+                    samples,
+                    labels=self.needs_labels,
+                    pixels=self._decodes,
+                    whole=whole.indices,
+                ),
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": versions(),
             },
         )
+        self.ranking_ = ranking.spread(whole.indices, len(samples))
         self.scores_ = self.ranking_.scores
         self.n_samples_ = len(samples)
         return self
 
-    def _read(self, dataset: Any, y: Any) -> Samples:
+    @property
+    def _decodes(self) -> bool:
+        return self.reads in ("pixels", "features")
+
+    def _read(self, dataset: Any, y: Any, **fields: Unpack[FieldArguments]) -> Samples:
         return Samples(
             dataset,
             y,
@@ -206,7 +243,20 @@ class Sampler(BaseEstimator, abc.ABC):
             progress=getattr(self, "progress", False),
             image_size=getattr(self, "image_size", None),
             cache=getattr(self, "cache", True),
+            **fields,
         )
+
+    def _whole(self, samples: Samples) -> WholeSamples:
+        """Leave out what cannot be read, where that was asked for and it is to be read."""
+        reads_labels = self.needs_labels or self.per_class
+        if not self._decodes and not reads_labels:
+            return WholeSamples(samples, np.arange(len(samples)), {})
+        if self._decodes and reads_labels:
+            samples.confirm_labels()
+        whole = samples.whole(pixels=self._decodes)
+        if whole.broken:
+            tell_of_broken(samples.dataset, whole.broken)
+        return whole
 
     def _keep(self) -> Keep:
         keep: Keep = getattr(self, "keep", "easy")
@@ -215,12 +265,12 @@ class Sampler(BaseEstimator, abc.ABC):
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
 
-    def rank(self, dataset: Any, y: Any = None) -> Ranking:
+    def rank(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Ranking:
         """Score a dataset once, for every ratio.
 
         Parameters
         ----------
-        dataset, y : object
+        dataset, y, **fields : object
             See `fit`.
 
         Returns
@@ -228,9 +278,11 @@ class Sampler(BaseEstimator, abc.ABC):
         Ranking
             Cut it with ``ranking.select(r)``.
         """
-        return self.fit(dataset, y).ranking_
+        return self.fit(dataset, y, **fields).ranking_
 
-    def select(self, dataset: Any, r: float, y: Any = None) -> IntArray:
+    def select(
+        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+    ) -> IntArray:
         """Pick the samples to keep.
 
         Parameters
@@ -241,6 +293,8 @@ class Sampler(BaseEstimator, abc.ABC):
             Fraction to keep, in (0, 1].
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
+        **fields
+            See `fit`.
 
         Returns
         -------
@@ -253,16 +307,20 @@ class Sampler(BaseEstimator, abc.ABC):
             If `r`, a parameter or the dataset cannot be used.
         """
         check_ratio(r)
-        return self.rank(dataset, y).select(r)
+        return self.rank(dataset, y, **fields).select(r)
 
     def select_many(
-        self, dataset: Any, ratios: Iterable[float], y: Any = None
+        self,
+        dataset: Any,
+        ratios: Iterable[float],
+        y: Any = None,
+        **fields: Unpack[FieldArguments],
     ) -> dict[float, IntArray]:
         """Pick the samples to keep at several ratios, from one scoring pass.
 
         Parameters
         ----------
-        dataset, y : object
+        dataset, y, **fields : object
             See `fit`.
         ratios : iterable of float
             Fractions to keep, each in (0, 1].
@@ -274,14 +332,16 @@ class Sampler(BaseEstimator, abc.ABC):
             is part of a larger one.
         """
         checked = [check_ratio(r) for r in ratios]
-        return self.rank(dataset, y).select_many(checked)
+        return self.rank(dataset, y, **fields).select_many(checked)
 
-    def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
+    def subset(
+        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+    ) -> Any:
         """Pick the samples to keep as a dataset for any torch DataLoader.
 
         Parameters
         ----------
-        dataset, r, y : object
+        dataset, r, y, **fields : object
             See `select`.
 
         Returns
@@ -290,14 +350,16 @@ class Sampler(BaseEstimator, abc.ABC):
             Of `dataset`, so with labels only where its items have them; a HuggingFace dataset or
             a pandas table where that was given.
         """
-        return take_rows(dataset, self.select(dataset, r, y))
+        return take_rows(dataset, self.select(dataset, r, y, **fields))
 
-    def report(self, dataset: Any, r: float, y: Any = None) -> Report:
+    def report(
+        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+    ) -> Report:
         """Show what would be kept and dropped, class by class and in pictures, and the cost.
 
         Parameters
         ----------
-        dataset, r, y : object
+        dataset, r, y, **fields : object
             See `select`.
 
         Returns
@@ -308,11 +370,11 @@ class Sampler(BaseEstimator, abc.ABC):
         from proxysample.report import build_report
 
         check_ratio(r)
-        return build_report(self.rank(dataset, y), self._read(dataset, y), r)
+        return build_report(self.rank(dataset, y, **fields), self._read(dataset, y, **fields), r)
 
 
 def class_codes(samples: Samples) -> IntArray:
-    """Give the class codes of labelled samples, refusing classes that cannot be ranked.
+    """Give the class codes of labelled samples.
 
     Parameters
     ----------
@@ -327,11 +389,27 @@ def class_codes(samples: Samples) -> IntArray:
     Raises
     ------
     InputError
-        If there are no labels, or a class has a single sample.
+        If there are no labels, or they cannot serve as classes.
     """
-    labels = samples.required_labels
-    check_class_sizes(labels)
-    return encode_labels(labels)[1]
+    return encode_labels(samples.required_labels)[1]
+
+
+def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
+    """Warn of the samples that were skipped, each by its index, and its file where it has one."""
+    from proxysample.data.image_folder import BrokenImageWarning
+
+    told = [
+        f"sample {index}{'' if file is None else f' ({file})'}: {words}"
+        for index, words in islice(sorted(broken.items()), MOST_TOLD)
+        for file in [sample_file(dataset, index)]
+    ]
+    more = f"; and {len(broken) - len(told)} more" if len(broken) > len(told) else ""
+    warnings.warn(
+        f"{len(broken)} of {len(dataset)} samples cannot be read and are skipped, so that none of "
+        f"them is kept: {'; '.join(told)}{more}",
+        BrokenImageWarning,
+        stacklevel=4,
+    )
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:

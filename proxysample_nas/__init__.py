@@ -12,8 +12,8 @@ from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
     from proxysample_nas import data, drawing, searchers, space, study, training
-    from proxysample_nas.data.augmentation import Augmentation
     from proxysample_nas.data.images import LabelledImages, load_images
+    from proxysample_nas.data.loader import Augmentation
     from proxysample_nas.data.normalization import Normalization
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers.base import Searcher
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxysample_nas.space.network import CellNetwork
     from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace
     from proxysample_nas.study.grid.configuration import StudyConfiguration
-    from proxysample_nas.study.grid.judging import Lookup, Transfer
+    from proxysample_nas.study.grid.evaluation import Lookup, Transfer
     from proxysample_nas.study.grid.presets import preset
     from proxysample_nas.study.study import Study
     from proxysample_nas.training.evaluation import Evaluation
@@ -77,7 +77,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.data.augmentation": ["Augmentation"],
+            "proxysample_nas.data.loader": ["Augmentation"],
             "proxysample_nas.data.images": ["LabelledImages", "load_images"],
             "proxysample_nas.data.normalization": ["Normalization"],
             "proxysample_nas.drawing": ["save_drawing"],
@@ -92,7 +92,7 @@ if not TYPE_CHECKING:
             "proxysample_nas.space.network": ["CellNetwork"],
             "proxysample_nas.space.operations": ["NAS_BENCH_201", "Operation", "SearchSpace"],
             "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
-            "proxysample_nas.study.grid.judging": ["Lookup", "Transfer"],
+            "proxysample_nas.study.grid.evaluation": ["Lookup", "Transfer"],
             "proxysample_nas.study.grid.presets": ["preset"],
             "proxysample_nas.study.study": ["Study"],
             "proxysample_nas.training.evaluation": ["Evaluation"],

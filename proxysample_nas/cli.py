@@ -1,22 +1,248 @@
-"""The command line of proxysample_nas: search and evaluate; see cli_study for studies."""
+"""The command line of proxysample_nas: search, evaluate, and studies run, watched and reported."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import list_entries, run_app
+from proxysample.cli_support import list_entries, parse_ratio, run_app
 from proxysample.errors import InputError, check_names
-from proxysample.registry import READERS
-from proxysample.words import parse_parameters
-from proxysample_nas.cli_study import study_app
+from proxysample.registry import READERS, SAMPLERS
+from proxysample.wording import parse_parameters
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
+if TYPE_CHECKING:
+    from proxysample_nas.study import Study, StudyConfiguration
+
+
+def study_report(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
+    page: Annotated[
+        Path | None, typer.Option("--page", help="The page; by default report/report.html in it.")
+    ] = None,
+) -> None:
+    """Write every table, figure and one page from a study's store alone, into report/."""
+    from proxysample_nas.study import Study
+
+    for path in Study.open(output).report(page):
+        typer.echo(f"saved {path}")
+
+
+study_app = typer.Typer(help="Run a study and report it.", no_args_is_help=True)
+
+OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")]
+
+
+@study_app.command("run")
+def study_run(
+    output: OutputFolder,
+    preset: Annotated[str | None, typer.Option("--preset", help="A study by name.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sampler",
+            help=f"One of {', '.join(SAMPLERS)}, with parameters as in km-or:n_clusters=50 or "
+            "indices:path=FILE.npy. Repeat.",
+        ),
+    ] = None,
+    r: Annotated[
+        list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
+    ] = None,
+    searcher: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--searcher",
+            help=f"One of {', '.join(list_searchers())}, with parameters as in "
+            "darts-v1:epochs=10. Repeat.",
+        ),
+    ] = None,
+    search_seed: Annotated[
+        list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
+    ] = None,
+    architecture_data: Annotated[
+        str | None, typer.Option("--architecture-data", help="held-out, or test-half as the paper.")
+    ] = None,
+    channels: Annotated[
+        list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Of evaluation: paper or nas-bench-201.")
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option("--train", help="A parameter of CellTrainer, name=value. Repeat."),
+    ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option("--augment", help="Of the images, such as flip=false. Repeat."),
+    ] = None,
+    n_train: Annotated[
+        int | None, typer.Option("--n-train", help="Use only so many training images.")
+    ] = None,
+    transfer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transfer",
+            help="Evaluate the best cells on another dataset too, such as cifar10:DIR,channels=16; "
+            "none takes a preset's away. Repeat.",
+        ),
+    ] = None,
+    lookup: Annotated[
+        Path | None, typer.Option("--lookup", help="Published accuracies, in place of training.")
+    ] = None,
+    lookup_dataset: Annotated[
+        str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
+    ] = "cifar100",
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; by default one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="in-process, processes or ray; by default in-process for one worker.",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List what is left, and how long it takes here by a short calibration.",
+        ),
+    ] = False,
+    calibration_seconds: Annotated[
+        float,
+        typer.Option(
+            "--calibration-seconds",
+            min=0,
+            help="For each sampler, searcher and width in a dry run, where there is a choice.",
+        ),
+    ] = 4.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
+    ] = False,
+) -> None:
+    """Run what the study in a folder lacks, print its tables and save them there.
+
+    A study that was killed goes on where it stopped, and several commands may run the same
+    study at a time.
+    """
+    from proxysample_nas.study import Study
+
+    given = {
+        "dataset": dataset,
+        "samplers": sampler,
+        "ratios": [parse_ratio(word) for word in r] if r else None,
+        "searchers": searcher,
+        "search_seeds": search_seed,
+        "architecture_data": architecture_data,
+        "channels": channels,
+        "seeds": seed,
+        "recipe": recipe,
+        "training": parse_parameters(train) if train else None,
+        "augmentation": parse_parameters(augment) if augment else None,
+        "n_train": n_train,
+        "transfers": [] if transfer == ["none"] else transfer,
+        "lookup": {"path": str(lookup), "dataset": lookup_dataset} if lookup else None,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    study = Study.from_configuration(output, _configuration(preset, settings))
+    if dry_run:
+        _estimate(study, workers, threads, calibration_seconds)
+        return
+    n_failed = _run(
+        study,
+        executor=executor,
+        n_workers=workers,
+        n_threads=threads,
+        n_gpus=gpus,
+        address=address,
+        retry_failed=retry_failed,
+    )
+    _report(study)
+    if n_failed:
+        for failure in study.store.failures():
+            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+        raise InputError(
+            f"{n_failed} experiments failed, or need one that did; the same command with "
+            "--retry-failed runs them again"
+        )
+
+
+@study_app.command("status")
+def study_status(output: OutputFolder) -> None:
+    """Tell from a study's store alone what is done, running, failed and left."""
+    from proxysample_nas.study import Study
+
+    typer.echo(Study.open(output).status())
+
+
+@study_app.command("table")
+def study_table(output: OutputFolder) -> None:
+    """Print and save the tables of a study that was run before, from its store alone."""
+    from proxysample_nas.study import Study
+
+    _report(Study.open(output))
+
+
+study_app.command("report")(study_report)
+
+
+def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
+    from proxysample_nas.study import StudyConfiguration
+    from proxysample_nas.study import preset as by_name
+
+    if preset is not None:
+        return by_name(preset, **settings)
+    missing = [
+        name for name in ("dataset", "samplers", "ratios", "searchers") if name not in settings
+    ]
+    if missing:
+        raise InputError(f"a study without --preset also needs {', '.join(missing)}")
+    return StudyConfiguration.build(**settings)
+
+
+def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
+    typer.echo(study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds))
+
+
+def _run(study: Study, **options: Any) -> int:
+    from proxysample.experiments.runner import RunInterrupted
+
+    try:
+        return study.run(**options)
+    except RunInterrupted as interruption:
+        typer.secho(
+            f"ended by {interruption}: what had finished is kept, and the same command goes on",
+            fg="yellow",
+            err=True,
+        )
+        raise typer.Exit(interruption.exit_code) from None
+
+
+def _report(study: Study) -> None:
+    for component in study.configuration.searchers:
+        typer.echo(study.table(component.label))
+    for path in study.save_tables():
+        typer.echo(f"saved {path}")
+
+
 app = typer.Typer(
-    help="Search cells on proxy datasets, and judge what was found.",
+    help="Search cells on proxy datasets, and evaluate what was found.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -118,13 +344,13 @@ def evaluate(
         typer.Option("--save-network", help="The network, as .safetensors; NAME-SEED if several."),
     ] = None,
 ) -> None:
-    """Train a cell's network from scratch on the training part and judge it on the test part."""
+    """Train a cell's network from scratch on the training part and evaluate it on the test part."""
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.training.trained import check_network_paths
     from proxysample_nas.training.trainer import CellTrainer
 
-    judged = Cell.from_string(cell)
+    evaluated = Cell.from_string(cell)
     parameters = parse_parameters(param or ())
     check_names("parameter of CellTrainer", parameters, [one.name for one in fields(CellTrainer)])
     try:
@@ -133,7 +359,9 @@ def evaluate(
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)
     splits = load_dataset(dataset)
-    result = trainer.evaluate(judged, splits.train, splits.require_test(), keep_network=bool(paths))
+    result = trainer.evaluate(
+        evaluated, splits.train, splits.require_test(), keep_network=bool(paths)
+    )
     seeds = ", ".join(
         f"{accuracy:.2f} (seed {seed})"
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)

@@ -210,23 +210,23 @@ def check_a_fresh_seed_is_told(searcher: Searcher, dataset: ArrayDataset) -> Non
     if not _has(searcher, "random_state"):
         return
     result = _search(clone(searcher).set_params(random_state=None), dataset)
-    again = _search(clone(searcher).set_params(random_state=result.facts.seed), dataset)
+    again = _search(clone(searcher).set_params(random_state=result.info.seed), dataset)
     same = without_times(again).history == without_times(result).history
-    assert same, f"the seed that is told, {result.facts.seed}, does not repeat the search"
+    assert same, f"the seed that is told, {result.info.seed}, does not repeat the search"
 
 
 def check_the_result_tells_what_was_done(searcher: Searcher, dataset: ArrayDataset) -> None:
     """The result says how it came about, and survives being written as JSON."""
     result = _search(searcher, dataset)
-    facts = result.facts
-    assert facts.searcher == searcher.id, f"the result is of {facts.searcher!r}"
-    assert facts.parameters == searcher.parameters_as_json(), "the result has other parameters"
+    info = result.info
+    assert info.searcher == searcher.id, f"the result is of {info.searcher!r}"
+    assert info.parameters == searcher.parameters_as_json(), "the result has other parameters"
     if _has(searcher, "random_state"):
         seed = searcher.get_params(deep=False)["random_state"]
-        assert facts.seed == seed, f"the seed told is {facts.seed}"
-    n_samples = facts.n_weight_samples + facts.n_architecture_samples
+        assert info.seed == seed, f"the seed told is {info.seed}"
+    n_samples = info.n_weight_samples + info.n_architecture_samples
     assert n_samples == len(dataset), f"the result tells of {n_samples} samples of {len(dataset)}"
-    assert facts.n_classes == len(np.unique(np.asarray(dataset.targets)))
+    assert info.n_classes == len(np.unique(np.asarray(dataset.targets)))
     epochs = [record.epoch for record in result.history]
     assert epochs == list(range(len(epochs))), f"the epochs of the history are {epochs}"
     for record in result.history:
@@ -254,9 +254,9 @@ def check_validation_data_choose_the_architecture(
 ) -> None:
     """Where validation data are given, all training data train the weights."""
     train, validation = _halves(dataset)
-    facts = _search(searcher, train, validation).facts
-    assert facts.architecture_source == "validation", f"it says {facts.architecture_source!r}"
-    found = facts.n_weight_samples, facts.n_architecture_samples
+    info = _search(searcher, train, validation).info
+    assert info.architecture_source == "validation", f"it says {info.architecture_source!r}"
+    found = info.n_weight_samples, info.n_architecture_samples
     assert found == (len(train), len(validation)), f"the parts hold {found} samples"
 
 
@@ -266,7 +266,7 @@ def check_classes_can_be_named(searcher: Searcher, dataset: ArrayDataset) -> Non
     known = np.unique(targets)
     kept = targets != known[-1]
     proxy = ArrayDataset(dataset.images[kept], targets[kept])
-    n_classes = _search(searcher, proxy, classes=known.tolist()).facts.n_classes
+    n_classes = _search(searcher, proxy, classes=known.tolist()).info.n_classes
     assert n_classes == len(known), f"{n_classes} classes are known of {len(known)}"
 
 

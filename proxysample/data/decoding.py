@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.image_files import ImageFiles, on_threads, progress_bar
+from proxysample.data.fields import Pairs
+from proxysample.data.image_files import holds_files, on_threads, progress_bar, raw_item
 from proxysample.data.images import Fitting, fitted, named_pixels_of, repeated_grey
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
@@ -200,10 +200,9 @@ class Decoder:
             If one of them cannot be read, they do not go together, or the same index gives
             different pixels.
         """
-        _check_deterministic(self.dataset)
         size = len(self.dataset)
-        probes = np.unique(np.linspace(0, size - 1, min(N_PROBES, size)).round().astype(int))
-        first = _read_item(self.dataset, 0)[0]
+        read = _read_twice(self.dataset)
+        first = read[0]
         chosen = fitting or otherwise
         form = Form(
             first.shape, first.dtype, None, chosen or Fitting(DEFAULT_SIZE), chosen is not None
@@ -212,8 +211,9 @@ class Decoder:
             check_axes(first.shape)
             if fitting is not None:
                 form = form.of_any_size("")
-        for index in probes[1:].tolist():
-            image = _read_item(self.dataset, index)[0]
+        for probe in np.linspace(0, size - 1, min(N_PROBES, size)).round():
+            index = int(probe)
+            image = read[index] if index in read else _read_item(self.dataset, index)[0]
             try:
                 _check_form(_formed(image, form), image, form, index)
             except FormChangedError as changed:
@@ -281,13 +281,13 @@ class Decoder:
             generator=torch.Generator(),
         )
 
-    def kept(self, form: Form, cache: Cache = True) -> tuple[Any, list[Any] | None, Form]:
+    def kept(self, form: Form, cache: Cache | None = True) -> tuple[Any, list[Any] | None, Form]:
         """Decode all samples into memory or, where they take much of it, into a file.
 
         Parameters
         ----------
         form : Form
-        cache : bool or path
+        cache : bool, path or None
             See `reserve_pixels`.
 
         Returns
@@ -318,13 +318,7 @@ class Decoder:
 
 def reads_files(dataset: Any) -> bool:
     """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
-    return isinstance(_unwrapped(dataset, 0)[0], ImageFiles)
-
-
-def raw_item(dataset: Any, index: int) -> Any:
-    """Give the item of a dataset, of files their pixels as they are there, not as a tensor."""
-    source, place = _unwrapped(dataset, index)
-    return source.raw_item(place) if isinstance(source, ImageFiles) else source[place]
+    return holds_files(dataset.dataset if isinstance(dataset, Pairs) else dataset)
 
 
 class _FormedItems(Sequence[Any]):
@@ -383,24 +377,9 @@ def _check_finite(samples: Array, indices: Sequence[int]) -> None:
     if not finite.all():
         index = indices[int(np.argmin(finite))]
         raise InputError(
-            f"sample {index} holds NaN or infinite pixels; repair it or leave it out "
-            f"(Subset without index {index})"
+            f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
+            "broken='skip'"
         )
-
-
-def _unwrapped(dataset: Any, index: int) -> tuple[Any, int]:
-    """Look through torch's own Subset and ConcatDataset, which give the items of others."""
-    data = sys.modules.get("torch.utils.data")
-    while data is not None:
-        if type(dataset) is data.Subset:
-            dataset, index = dataset.dataset, int(dataset.indices[index])
-        elif type(dataset) is data.ConcatDataset:
-            part = int(np.searchsorted(dataset.cumulative_sizes, index, side="right"))
-            index -= dataset.cumulative_sizes[part - 1] if part else 0
-            dataset = dataset.datasets[part]
-        else:
-            break
-    return dataset, index
 
 
 def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
@@ -412,7 +391,7 @@ def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
     except Exception as error:
         raise InputError(
             f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with torch.utils.data.Subset"
+            "it out with broken='skip'"
         ) from error
 
 
@@ -490,16 +469,18 @@ def _image_array(image: Any, index: int) -> Array:
     return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
-def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:
-    if reads_files(dataset):
-        return
+def _read_twice(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> dict[int, Array]:
+    """Read the first samples more than once, and refuse a dataset that is another each time."""
+    images = {}
     for index in range(min(n_probed, len(dataset))):
-        first, _ = _read_item(dataset, index)
-        for _ in range(n_repeats - 1):
-            again, _ = _read_item(dataset, index)
+        images[index] = first = _read_item(dataset, index)[0]
+        # What is in a file is the same each time.
+        for _ in range(0 if reads_files(dataset) else n_repeats - 1):
+            again = _read_item(dataset, index)[0]
             if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
                 raise InputError(
                     f"sample {index} has other pixels each time it is read: the dataset's "
                     "transform is random. Select from the dataset without augmentation, and "
                     "use the indices with the augmented one"
                 )
+    return images

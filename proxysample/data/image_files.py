@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.images import read_image, repeated_grey
-from proxysample.data.labels import check_labels
+from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
 
 Item = TypeVar("Item")
@@ -60,10 +61,10 @@ class ImageFiles:
     ----------
     files : sequence of Path
         One a sample.
-    targets : array-like of shape (n,), optional
-        Integers or strings.
+    targets : array-like of shape (n, ...), optional
+        Integers or strings for who needs classes; of any kind for others.
     classes : sequence of str, optional
-        Names of the integer classes, in order.
+        Names of the integer classes, in order. Not each needs samples.
 
     Examples
     --------
@@ -81,7 +82,7 @@ class ImageFiles:
         self, files: Sequence[Path], targets: Any = None, classes: Sequence[str] | None = None
     ) -> None:
         self.files = tuple(Path(file) for file in files)
-        self.targets = None if targets is None else check_labels(targets, len(self.files))
+        self.targets = None if targets is None else kept_labels(targets, len(self.files))
         self.classes = None if classes is None else [str(name) for name in classes]
 
     def __len__(self) -> int:
@@ -109,7 +110,7 @@ class ImageFiles:
         except InputError as error:
             raise InputError(
                 f"image {index % len(self)} of {len(self)}: {error}; repair or remove it, or leave "
-                "such images out with folder-skip-broken:PATH"
+                "such images out with broken='skip' (--broken skip)"
             ) from error
         label = None if self.targets is None else self.targets[index]
         return pixels, label.item() if isinstance(label, np.generic) else label
@@ -164,5 +165,30 @@ class ImageFiles:
         )
 
     def __repr__(self) -> str:
-        kinds = "no labels" if self.targets is None else f"{len(np.unique(self.targets))} classes"
-        return f"ImageFiles({len(self):,} files, {kinds})"
+        return f"ImageFiles({len(self):,} files, {kind_of_labels(self.targets)})"
+
+
+def holds_files(dataset: Any) -> bool:
+    """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
+    return isinstance(_unwrapped(dataset, 0)[0], ImageFiles)
+
+
+def raw_item(dataset: Any, index: int) -> Any:
+    """Give the item of a dataset, of files their pixels as they are there, not as a tensor."""
+    source, place = _unwrapped(dataset, index)
+    return source.raw_item(place) if isinstance(source, ImageFiles) else source[place]
+
+
+def _unwrapped(dataset: Any, index: int) -> tuple[Any, int]:
+    """Look through torch's own Subset and ConcatDataset, which give the items of others."""
+    data = sys.modules.get("torch.utils.data")
+    while data is not None:
+        if type(dataset) is data.Subset:
+            dataset, index = dataset.dataset, int(dataset.indices[index])
+        elif type(dataset) is data.ConcatDataset:
+            part = int(np.searchsorted(dataset.cumulative_sizes, index, side="right"))
+            index -= dataset.cumulative_sizes[part - 1] if part else 0
+            dataset = dataset.datasets[part]
+        else:
+            break
+    return dataset, index

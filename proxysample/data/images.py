@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -45,6 +46,41 @@ LARGE_PIXELS = 1 << 22
 MOST_PIXELS_PER_BYTE = 8 * 1_032
 
 
+class _PillowsWarnings:
+    """Filters of what Pillow warns of, in place while any thread decodes.
+
+    A context of `warnings` for each thread would leave behind the filters of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._context = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        with self._lock:
+            self._n_inside += 1
+            if self._n_inside > 1:
+                return
+            self._context = warnings.catch_warnings()
+            self._context.__enter__()
+            # Pillow warns of damaged notes beside the pixels, of which many a photograph has some.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL(\.|$)")
+            # Its warning of what may be a bomb is an error here, as larger ones are.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._context.__exit__(None, None, None)
+
+
+_PILLOWS_WARNINGS = _PillowsWarnings()
+
+
 @contextmanager
 def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterator[Image]:
     """Open an image whose claims can be true; whatever is wrong is an `InputError`.
@@ -65,18 +101,13 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
 
     name = name or ("an image" if isinstance(source, bytes) else str(source))
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of damaged notes beside the pixels, of which many a photograph has some.
-            warnings.simplefilter("ignore", UserWarning)
-            # Its warning of what may be a bomb is an error here, as larger ones are.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(opened) as image:
-                # Whatever its name; Pillow would have Ghostscript run it.
-                if image.format == "EPS":
-                    raise ValueError("it is PostScript, which is a program; save it as PNG")
-                _check_claim(source, image.width * image.height)
-                yield image
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+        with _PILLOWS_WARNINGS, Image.open(opened) as image:
+            # Whatever its name; Pillow would have Ghostscript run it.
+            if image.format == "EPS":
+                raise ValueError("it is PostScript, which is a program; save it as PNG")
+            _check_claim(source, image.width * image.height)
+            yield image
     except DAMAGE as error:
         raise InputError(f"{name} does not decode as an image: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -299,7 +330,8 @@ def repeated_grey(pixels: Array, n_channels: int) -> Array:
 def named_pixels_of(image: Image, name: str) -> Array:
     """Turn an image of Pillow into an array; what is wrong is an `InputError` with its name."""
     try:
-        return pixels_of(image)
+        with _PILLOWS_WARNINGS:
+            return pixels_of(image)
     except DAMAGE as error:
         file = getattr(image, "filename", "")
         raise InputError(f"{name}{f' ({file})' if file else ''} cannot be read: {error}") from error

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -71,6 +72,7 @@ class CachedPixels:
                 os.posix_fallocate(self._file.fileno(), 0, self.nbytes)
             else:
                 self._file.truncate(self.nbytes)
+            weakref.finalize(self, self._file.close)
         except OSError as error:
             raise InputError(
                 f"pixels cannot be kept in {folder}: {(error.strerror or str(error)).lower()}; "
@@ -125,7 +127,7 @@ class MemoryPixels:
         except MemoryError as error:
             raise InputError(
                 f"{shape[0]:,} samples need {_gigabytes(_size(shape, dtype))} of memory, more "
-                "than there is: leave cache=False out, or lower image_size="
+                "than there is: resize them, or use fewer"
             ) from error
 
     def write(self, start: int, rows: Array) -> None:
@@ -134,7 +136,7 @@ class MemoryPixels:
 
 
 def reserve_pixels(
-    shape: tuple[int, ...], dtype: npt.DTypeLike, cache: Cache
+    shape: tuple[int, ...], dtype: npt.DTypeLike, cache: Cache | None
 ) -> CachedPixels | MemoryPixels:
     """Make room for pixels that several passes read.
 
@@ -143,10 +145,11 @@ def reserve_pixels(
     shape : tuple of int
         (n, ...).
     dtype : dtype
-    cache : bool or path
+    cache : bool, path or None
         True keeps more than `BYTES_IN_MEMORY` in a file in the folder for temporary files (the
         variable ``TMPDIR`` says where), a path in another folder; its size and place are logged
-        before it is made. False keeps up to `MOST_BYTES_IN_MEMORY` in memory.
+        before it is made. False keeps up to `MOST_BYTES_IN_MEMORY` in memory, None whatever there
+        is, for who needs all of it there.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def reserve_pixels(
         If there is no room.
     """
     n_bytes = _size(shape, dtype)
-    if n_bytes <= BYTES_IN_MEMORY:
+    if n_bytes <= BYTES_IN_MEMORY or cache is None:
         return MemoryPixels(shape, dtype)
     if cache is False:
         if n_bytes > MOST_BYTES_IN_MEMORY:

@@ -70,7 +70,12 @@ class LocalProcesses(WorkerPool[LocalWorker]):
         theirs.close()
         worker = LocalWorker(process, ours)
         # Not as an argument: what a worker cannot find there would end it before it could say so.
-        _send(worker, (self.context.for_worker(self.n_workers), self.context.info()))
+        try:
+            _send(worker, (self.context.for_worker(self.n_workers), self.context.info()))
+        except BaseException:
+            # Nobody else knows of it yet, and Python waits for it at its own end.
+            self._stop_workers([worker])
+            raise
         return worker
 
     def _give(self, worker: LocalWorker, experiment: Experiment[Any]) -> None:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from proxysample.checks import COUNT, POSITIVE_INTEGER
 from proxysample.data.decoding import Form, FormChangedError, reads_files
+from proxysample.data.fields import Field
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
@@ -52,6 +53,8 @@ def embed(
     dataset: Any,
     y: Any = None,
     *,
+    image: Field | None = None,
+    label: Field | None = None,
     folder: str | os.PathLike[str],
     backbone: str | nn.Module = PACKAGED_BACKBONE,
     weights: Weights = "auto",
@@ -81,6 +84,8 @@ def embed(
     y : array-like of shape (n,), optional
         Labels to be kept beside the features; those of the dataset by default, where they can be
         had without decoding an image.
+    image, label : str, int or callable, optional
+        Where they are in an item; see `proxysample.data.reading.Samples`.
     folder : str or path
         Made where it is missing; it holds as many stores as there are keys.
     backbone : str or nn.Module
@@ -137,7 +142,14 @@ def embed(
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
-    samples = Samples(dataset, y, batch_size=ROWS_PER_FORWARD, num_workers=num_workers)
+    samples = Samples(
+        dataset,
+        y,
+        image=image,
+        label=label,
+        batch_size=ROWS_PER_FORWARD,
+        num_workers=num_workers,
+    )
     made_of = {
         "dataset": dataset_identity(samples),
         **backbone_identity(network, backbone),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.digests import as_plain
 from proxysample.errors import InputError
 
@@ -55,7 +55,7 @@ def dataset_identity(samples: Samples) -> dict[str, Any]:
     {'n_samples': 2, 'pixels': 'e14cbddb0944c718'}
     """
     digest = sha256()
-    array = find_array(samples.dataset)
+    array = samples.array
     if array is not None:
         for start in range(0, len(array), ROWS_PER_CHUNK):
             _add(digest, np.asarray(array[start : start + ROWS_PER_CHUNK]))

@@ -104,7 +104,7 @@ VALUES_PER_BLOCK = 1 << 20
 MOST_ROWS_PER_BLOCK = 1 << 13
 
 # Features that take less than this are kept as they are read; more are read anew in each pass.
-CACHED_BYTES = 1 << 30
+CACHED_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +265,7 @@ class Rows:
         transforms = (self.shift, self.scale, self.components, self.indices)
         return (
             all(part is None for part in transforms)
+            and isinstance(self.source, np.ndarray)
             and self.source.ndim == 2
             and self.source.dtype == np.float32
             and self.source.flags.c_contiguous

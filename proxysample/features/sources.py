@@ -12,7 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.reading import Samples, is_tensor
+from proxysample.data.reading import Samples
+from proxysample.data.shortcuts import is_tensor
 from proxysample.errors import InputError
 from proxysample.features.rows import Array, Rows, Workers
 from proxysample.features.store import Features, find_features, is_kept
@@ -238,7 +239,7 @@ def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> A
         return features
     if is_kept(features):
         return find_features(features, samples)
-    if isinstance(features, str) or _is_module(features):
+    if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
         return _transformed(samples, features)
@@ -306,6 +307,13 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def is_network(features: object) -> bool:
+    """Tell whether features are those of an ``nn.Module`` or a named backbone."""
+    if isinstance(features, str):
+        return features != PIXELS and not is_kept(features)
+    return _is_module(features)
 
 
 def _is_module(features: object) -> bool:

@@ -15,9 +15,8 @@ from typing import Annotated, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.array_files import map_npy, read_npy
+from proxysample.files import map_npy, read_npy, replace_file
 from proxysample.errors import InputError
-from proxysample.files import replace_file
 from proxysample.records import Positive, Record, one_of
 
 Array = npt.NDArray[Any]
@@ -330,10 +329,18 @@ def _read_labels(folder: Path, n_samples: int) -> Array | None:
     path = folder / LABELS
     if not path.is_file():
         return None
-    mapped = map_npy(path)
-    if mapped.shape != (n_samples,) or (mapped.dtype != np.int64 and mapped.dtype.kind != "U"):
+    labels = _mapped_or_read(path)
+    if labels.shape != (n_samples,) or (labels.dtype != np.int64 and labels.dtype.kind != "U"):
         raise InputError(f"{path} does not hold the labels of {n_samples:,} samples; {_REMEDY}")
-    return mapped if mapped.dtype == np.int64 else read_npy(path)
+    return labels
+
+
+def _mapped_or_read(path: Path) -> Array:
+    try:
+        return map_npy(path)
+    except InputError:
+        # Strings are looked at one by one.
+        return read_npy(path)
 
 
 PREFIX = "embed:"

@@ -13,7 +13,7 @@ from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class AutoencoderLoss(Sampler):
     """
 
     id: ClassVar[str] = "ae"
+    reads: ClassVar[Reads] = "pixels"
     _constraints: ClassVar[Constraints] = {
         "loss": one_of("loss", LOSSES),
         "epochs": POSITIVE_INTEGER,

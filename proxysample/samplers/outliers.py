@@ -15,9 +15,10 @@ from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_features, feature_rows
+from proxysample.features.sources import check_features, feature_rows, is_network
+from proxysample.features.store import is_kept
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler, clone_keeping
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 
@@ -58,6 +59,7 @@ class CCOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "cc-or"
+    reads: ClassVar[Reads] = "pixels"
     needs_labels: ClassVar[bool] = True
     per_class: ClassVar[bool] = True
 
@@ -224,6 +226,13 @@ class KMeansOutlierRemoval(Sampler):
         self.progress = progress
         self.image_size = image_size
         self.cache = cache
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What `features` needs of a dataset: nothing where they are an array or on disk."""
+        if hasattr(self.features, "__array__") or is_kept(self.features):
+            return "nothing"
+        return "features" if is_network(self.features) else "pixels"
 
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "features")

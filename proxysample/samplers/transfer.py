@@ -10,11 +10,11 @@ import numpy.typing as npt
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import Cache
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler, clone_keeping
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -165,6 +165,11 @@ class TransferLoss(Sampler):
         self.progress = progress
         self.cache = cache
 
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What is read beside labels: nothing where features are given."""
+        return "features" if self.features is None else "labels"
+
     def _check_parameters(self) -> None:
         _check_backbone(self.backbone, self.weights)
         if self.features is None:
@@ -231,7 +236,7 @@ class TransferLoss(Sampler):
     def _load_backbone(self, samples: Samples) -> Backbone | None:
         from proxysample.features.backbones import as_backbone
 
-        array = find_array(samples.dataset)
+        array = samples.array
         if array is not None and array.ndim == 2:
             return None
         backbone = as_backbone(self.backbone, self.weights, self.input_size)
@@ -362,7 +367,7 @@ def _check_backbone(backbone: object, weights: object) -> None:
 
 def is_of_features(samples: Samples) -> bool:
     """Tell whether a dataset holds vectors in place of images; one sample at most is decoded."""
-    array = find_array(samples.dataset)
+    array = samples.array
     if array is None and samples.is_held:
         return len(samples.images.shape) == 2
     shape = samples.rows(np.zeros(1, dtype=np.int64))[0].shape if array is None else array.shape[1:]
@@ -384,7 +389,7 @@ def flat_features(samples: Samples) -> torch.Tensor | npt.NDArray[Any]:
     """
     import torch
 
-    array = find_array(samples.dataset)
+    array = samples.array
     if array is not None and array.dtype in (np.float16, np.float32):
         return np.asarray(samples.images)
     return torch.cat([torch.from_numpy(chunk).float() for _, chunk in samples.feature_chunks()])

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from proxysample_nas.data.augmentation import Augmentation
-    from proxysample_nas.data.holdout import stratified_holdout
-    from proxysample_nas.data.images import LabelledImages, load_images
-    from proxysample_nas.data.loader import Loader
+    from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
+    from proxysample_nas.data.loader import Augmentation, Loader
     from proxysample_nas.data.normalization import Normalization
 
 __all__ = [
@@ -26,10 +24,8 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.data.augmentation": ["Augmentation"],
-            "proxysample_nas.data.holdout": ["stratified_holdout"],
-            "proxysample_nas.data.images": ["LabelledImages", "load_images"],
-            "proxysample_nas.data.loader": ["Loader"],
+            "proxysample_nas.data.images": ["LabelledImages", "load_images", "stratified_holdout"],
+            "proxysample_nas.data.loader": ["Augmentation", "Loader"],
             "proxysample_nas.data.normalization": ["Normalization"],
         },
     )

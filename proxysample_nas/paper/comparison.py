@@ -48,7 +48,7 @@ class ImageData(Protocol):
 
     @property
     def n_test(self) -> int:
-        """Images that judge."""
+        """Images that evaluate."""
 
     @property
     def n_classes(self) -> int:
@@ -190,7 +190,7 @@ def is_cifar100(data: ImageData) -> bool:
     Returns
     -------
     bool
-        Whether images are 32x32x3 in 100 classes, as many as CIFAR-100 has to judge by, and no
+        Whether images are 32x32x3 in 100 classes, as many as CIFAR-100 has to evaluate by, and no
         more of them to train on.
     """
     return (
@@ -230,10 +230,10 @@ def _search_differences(setup: Setup) -> list[str]:
 def _training_differences(setup: Setup) -> list[str]:
     if setup.training is None:
         return ["published accuracies looked up instead of trainings"]
-    found = _changed("judging", setup.training, asdict(CellTrainer.from_recipe("paper")))
+    found = _changed("evaluation", setup.training, asdict(CellTrainer.from_recipe("paper")))
     if tuple(setup.seeds) != CellTrainer().seeds:
         seeds = ", ".join(map(str, setup.seeds))
-        found.append(f"judging seeds {seeds} instead of 777, 888, 999")
+        found.append(f"evaluation seeds {seeds} instead of 777, 888, 999")
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 FULL_DATA = "Full DS"
 CHANNELS = (16, 32, 64)
-"""Widths at which the paper judges each cell."""
+"""Widths at which the paper evaluates each cell."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PapersRow:
 
 @dataclass(frozen=True)
 class PapersTransferRow:
-    """One line of Table 5: cells found on CIFAR-100, judged on ImageNet16-120 too.
+    """One line of Table 5: cells found on CIFAR-100, evaluated on ImageNet16-120 too.
 
     Attributes
     ----------

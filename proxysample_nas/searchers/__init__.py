@@ -12,12 +12,11 @@ from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
     from proxysample_nas.searchers.base import Lengthening, Searcher
-    from proxysample_nas.searchers.candidates import CandidateSearcher
+    from proxysample_nas.searchers.candidates import CandidateSearcher, draw_cells
     from proxysample_nas.searchers.darts import DARTS
     from proxysample_nas.searchers.data import SearchData
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
-    from proxysample_nas.searchers.gradient import GradientSearcher
     from proxysample_nas.searchers.loop import EpochSearcher, TrainingSearcher
     from proxysample_nas.searchers.random_search import RandomSearch
     from proxysample_nas.searchers.remedies import SearchCollapseWarning
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
         EdgeDecision,
         EpochRecord,
         FinalChoice,
-        SearchFacts,
+        SearchInfo,
         SearchResult,
         best_of,
     )
     from proxysample_nas.searchers.seeds import stream
-    from proxysample_nas.searchers.uniform_cells import draw_cells
-    from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
+    from proxysample_nas.searchers.weight_sharing import GradientSearcher, WeightSharingSearcher
 
 __all__ = [
     "DARTS",
@@ -49,7 +47,7 @@ __all__ = [
     "RandomSearch",
     "SearchCollapseWarning",
     "SearchData",
-    "SearchFacts",
+    "SearchInfo",
     "SearchResult",
     "Searcher",
     "TrainingSearcher",
@@ -66,12 +64,11 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample_nas.searchers.base": ["Lengthening", "Searcher"],
-            "proxysample_nas.searchers.candidates": ["CandidateSearcher"],
+            "proxysample_nas.searchers.candidates": ["CandidateSearcher", "draw_cells"],
             "proxysample_nas.searchers.darts": ["DARTS"],
             "proxysample_nas.searchers.data": ["SearchData"],
             "proxysample_nas.searchers.enas": ["ENAS"],
             "proxysample_nas.searchers.gdas": ["GDAS"],
-            "proxysample_nas.searchers.gradient": ["GradientSearcher"],
             "proxysample_nas.searchers.loop": ["EpochSearcher", "TrainingSearcher"],
             "proxysample_nas.searchers.random_search": ["RandomSearch"],
             "proxysample_nas.searchers.remedies": ["SearchCollapseWarning"],
@@ -80,12 +77,14 @@ if not TYPE_CHECKING:
                 "EdgeDecision",
                 "EpochRecord",
                 "FinalChoice",
-                "SearchFacts",
+                "SearchInfo",
                 "SearchResult",
                 "best_of",
             ],
             "proxysample_nas.searchers.seeds": ["stream"],
-            "proxysample_nas.searchers.uniform_cells": ["draw_cells"],
-            "proxysample_nas.searchers.weight_sharing": ["WeightSharingSearcher"],
+            "proxysample_nas.searchers.weight_sharing": [
+                "GradientSearcher",
+                "WeightSharingSearcher",
+            ],
         },
     )

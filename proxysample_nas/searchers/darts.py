@@ -1,4 +1,4 @@
-"""DARTS, first and second order."""
+"""DARTS, first and second order, and one step of it in either order and protocol."""
 
 from __future__ import annotations
 
@@ -17,17 +17,82 @@ from proxysample.checks import (
     is_integer,
     one_of,
 )
+from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.base import Lengthening
-from proxysample_nas.searchers.darts_updates import darts_step
-from proxysample_nas.searchers.data import SearchData
-from proxysample_nas.searchers.gradient import GradientSearcher
-from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.bilevel import (
+    update_architecture,
+    update_architecture_unrolled,
+    update_weights,
+)
+from proxysample_nas.searchers.data import PairedBatches, SearchData
 from proxysample_nas.searchers.perturbation import select_by_perturbation
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.searchers.weight_sharing import GradientSearcher
 from proxysample_nas.space.cell import n_edges
+
+
+def darts_step(
+    state: SearchState,
+    weight_batch: Batch,
+    architecture_batch: Batch,
+    *,
+    order: int,
+    protocol: Protocol,
+    gradient_clip: float | None,
+    finite_difference: float,
+    beta_strength: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Update weights and architecture once, in the protocol's order.
+
+    Parameters
+    ----------
+    state : SearchState
+        Changed in place.
+    weight_batch, architecture_batch : Batch
+    order : {1, 2}
+    protocol : {"default", "paper"}
+        See `proxysample_nas.searchers.DARTS`.
+    gradient_clip : float or None
+    finite_difference : float
+    beta_strength : float
+        See `proxysample_nas.searchers.bilevel.update_architecture`.
+
+    Returns
+    -------
+    weight_outcome, architecture_outcome : Tensor of shape (2,)
+        See `proxysample_nas.searchers.bilevel.outcome`.
+    """
+    paper = protocol == "paper"
+
+    def weight_part() -> Tensor:
+        return update_weights(
+            state, weight_batch, gradient_clip=gradient_clip, clip_with_architecture=paper
+        )
+
+    if order == 1 and paper:
+        weight_outcome = weight_part()
+        return weight_outcome, update_architecture(
+            state, architecture_batch, keep_statistics=False, beta_strength=beta_strength
+        )
+    if order == 1:
+        architecture_outcome = update_architecture(
+            state, architecture_batch, beta_strength=beta_strength
+        )
+    else:
+        architecture_outcome = update_architecture_unrolled(
+            state,
+            weight_batch,
+            architecture_batch,
+            finite_difference=finite_difference,
+            keep_statistics=not paper,
+            restore_by_addition=paper,
+            beta_strength=beta_strength,
+        )
+    return weight_part(), architecture_outcome
+
 
 SELECTIONS = ("argmax", "perturbation")
 
@@ -66,7 +131,7 @@ class DARTS(GradientSearcher):
     track_running_stats : bool or None
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
         under ``protocol="paper"`` alone. Doing without is NATS-Bench's recipe against collapse
-        (Dong, Liu, Musial & Gabrys 2021). It helps searches that judge cells in evaluation mode,
+        (Dong, Liu, Musial & Gabrys 2021). It helps searches that evaluate cells in evaluation mode,
         such as `ENAS`; a DARTS search runs in training mode, never reads the statistics, and
         finds the same cell either way.
     protocol : {"default", "paper"}
@@ -99,7 +164,7 @@ class DARTS(GradientSearcher):
     ...     n_nodes=3, channels=4, cells_per_stage=1, epochs=1, random_state=0, progress=False
     ... )
     >>> result = searcher.search(digits)
-    >>> result.cell.n_nodes, result.facts.n_weight_samples, result.facts.n_architecture_samples
+    >>> result.cell.n_nodes, result.info.n_weight_samples, result.info.n_architecture_samples
     (3, 719, 718)
     """
 

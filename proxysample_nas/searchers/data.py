@@ -1,17 +1,18 @@
-"""The two datasets of a search: one for the weights, one for the architecture."""
+"""The two datasets of a search, one for the weights and one for the architecture, in batches."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from proxysample.errors import InputError
-from proxysample_nas.data.holdout import stratified_holdout
-from proxysample_nas.data.images import LabelledImages, classes_of, load_images
+from proxysample_nas.data.images import LabelledImages, classes_of, load_images, stratified_holdout
+from proxysample_nas.data.loader import Augmentation, Batch, Loader, shuffled, with_replacement
 from proxysample_nas.data.normalization import Normalization
 
 
@@ -111,3 +112,165 @@ def prepare_data(
         "validation",
         normalization,
     )
+
+
+class SearchBatches:
+    """Goes through either part of a search's data in shuffled passes.
+
+    Parameters
+    ----------
+    data : SearchData
+    batch_size : int
+        The last batch of a pass, or of an epoch, holds what is left.
+    augmentation : Augmentation or None
+        Of both parts.
+    steps_per_epoch : int, optional
+        Number of weight batches in an epoch, all of `batch_size` samples, which run through as
+        many shuffled passes of the weight data as it takes, begun anew in each epoch. By default
+        an epoch is one pass.
+
+    Attributes
+    ----------
+    samples_per_epoch : int
+        Number of samples in all weight batches of an epoch.
+    steps_per_epoch : int
+        Number of weight batches in an epoch.
+    n_architecture_batches : int
+        Number of batches of `all_architecture`.
+    """
+
+    def __init__(
+        self,
+        data: SearchData,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        steps_per_epoch: int | None = None,
+    ) -> None:
+        self.data = data
+        self._weights, self._architecture, self._plain_architecture = (
+            Loader(
+                part,
+                batch_size=batch_size,
+                normalization=data.normalization,
+                augmentation=augmented,
+            )
+            for part, augmented in (
+                (data.weights, augmentation),
+                (data.architecture, augmentation),
+                (data.architecture, None),
+            )
+        )
+        self.samples_per_epoch = (
+            len(data.weights) if steps_per_epoch is None else steps_per_epoch * batch_size
+        )
+        self.steps_per_epoch = self._weights.n_batches(self.samples_per_epoch)
+        self.n_architecture_batches = self._architecture.n_batches(len(data.architecture))
+
+    def all_architecture(self) -> Iterator[Batch]:
+        """Yield the architecture data once, in order and without augmentation.
+
+        Yields
+        ------
+        Batch
+        """
+        yield from self._plain_architecture.batches(torch.arange(len(self.data.architecture)))
+
+
+class PairedBatches(SearchBatches):
+    """Goes through the weight data, beside as many architecture samples.
+
+    Both halves of a pair have the same size and are augmented alike.
+
+    Parameters
+    ----------
+    data, batch_size, augmentation, steps_per_epoch
+        See `SearchBatches`.
+    with_replacement : bool
+        Whether architecture samples are drawn independently, as in the authors' code, instead
+        of each as often as any other (by whole passes, begun anew in each epoch).
+    """
+
+    def __init__(
+        self,
+        data: SearchData,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        with_replacement: bool,
+        steps_per_epoch: int | None = None,
+    ) -> None:
+        super().__init__(
+            data,
+            batch_size=batch_size,
+            augmentation=augmentation,
+            steps_per_epoch=steps_per_epoch,
+        )
+        self.with_replacement = with_replacement
+
+    def epoch(
+        self, weight_generator: torch.Generator, architecture_generator: torch.Generator
+    ) -> Iterator[tuple[Batch, Batch]]:
+        """Yield the pairs of one epoch.
+
+        Parameters
+        ----------
+        weight_generator, architecture_generator : torch.Generator
+            Order and augment either half.
+
+        Yields
+        ------
+        weight_batch, architecture_batch : Batch
+        """
+        size = self.samples_per_epoch
+        draw = with_replacement if self.with_replacement else shuffled
+        yield from zip(
+            self._weights.batches(
+                shuffled(len(self.data.weights), weight_generator, size), weight_generator
+            ),
+            self._architecture.batches(
+                draw(len(self.data.architecture), architecture_generator, size),
+                architecture_generator,
+            ),
+            strict=True,
+        )
+
+
+class SeparateBatches(SearchBatches):
+    """Goes through weight batches and architecture batches, each at its own pace."""
+
+    def weight_epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the weight batches of one epoch.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Orders and augments.
+
+        Yields
+        ------
+        Batch
+        """
+        order = shuffled(len(self.data.weights), generator, self.samples_per_epoch)
+        yield from self._weights.batches(order, generator)
+
+    def architecture_batches(self, n: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield batches of the architecture data, as many passes as it takes.
+
+        Parameters
+        ----------
+        n : int
+            Number of batches.
+        generator : torch.Generator
+            Orders and augments.
+
+        Yields
+        ------
+        Batch
+        """
+        size = len(self.data.architecture)
+        passes = (
+            self._architecture.batches(shuffled(size, generator), generator)
+            for _ in itertools.count()
+        )
+        yield from itertools.islice(itertools.chain.from_iterable(passes), n)

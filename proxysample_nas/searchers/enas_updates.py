@@ -1,26 +1,31 @@
-"""The update rules of ENAS: the shared weights on one cell a batch, the controller on rewards."""
+"""The two halves of an ENAS epoch: shared weights on a cell a batch, the controller on rewards."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.bilevel import outcome
-from proxysample_nas.searchers.controller import Controller
-from proxysample_nas.searchers.reinforcement import (
+from proxysample_nas.searchers.controller import (
+    Controller,
     PolicyLoss,
     policy_loss,
     policy_loss_of_the_authors,
 )
-from proxysample_nas.searchers.snapshot import Parts, kept_statistics
+from proxysample_nas.searchers.data import SeparateBatches
+from proxysample_nas.searchers.state import Parts, kept_statistics
 from proxysample_nas.space.supernet import Supernet
+from proxysample_nas.training.optimization import counted
 
 
 @dataclass
@@ -143,12 +148,12 @@ def update_controller(
     state : ControllerState
         The controller is changed in place; the supernet must be inside `measuring`.
     batches : sequence of Batch
-        Of architecture data; each judges one cell.
+        Of architecture data; each evaluates one cell.
     carried : float or None
         The baseline: in the default protocol the state's, in the authors' what the epoch before
         left.
     protocol : {"default", "paper"}
-        See `proxysample_nas.searchers.reinforcement` for the two losses.
+        See `proxysample_nas.searchers.controller` for the two losses.
     entropy_weight, decay : float
     gradient_clip : float or None
         Largest L2 norm of the controller's gradient.
@@ -162,7 +167,7 @@ def update_controller(
     walk = state.controller.sample(len(batches), state.generators["operations"])
     cells = walk.operations.tolist()
     outcomes = torch.stack(
-        [judge(state.supernet, batch, cell) for batch, cell in zip(batches, cells, strict=True)]
+        [evaluate(state.supernet, batch, cell) for batch, cell in zip(batches, cells, strict=True)]
     ).cpu()
     sizes = torch.tensor([len(labels) for _, labels in batches])
     accuracies = (outcomes[:, 1] / sizes).to(walk.log_probabilities.dtype)
@@ -177,7 +182,7 @@ def update_controller(
 
 
 @torch.no_grad()
-def judge(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
+def evaluate(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
     """Run one cell with the shared weights.
 
     Parameters
@@ -198,7 +203,7 @@ def judge(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor
 
 @contextmanager
 def measuring(supernet: Supernet, protocol: Protocol) -> Iterator[None]:
-    """Have BatchNorm normalise as the protocol judges cells.
+    """Have BatchNorm normalise as the protocol evaluates cells.
 
     Parameters
     ----------
@@ -217,3 +222,126 @@ def measuring(supernet: Supernet, protocol: Protocol) -> Iterator[None]:
         supernet.train()
         with kept_statistics(supernet):
             yield
+
+
+def train_shared_weights(
+    state: ControllerState,
+    batches: SeparateBatches,
+    bar: tqdm[Any],
+    *,
+    gradient_clip: float | None,
+) -> tuple[float, float]:
+    """Go through the weight batches of an epoch, with a cell of its own for every batch.
+
+    Parameters
+    ----------
+    state : ControllerState
+        Changed in place.
+    batches : SeparateBatches
+    bar : tqdm
+        Advanced once per batch.
+    gradient_clip : float or None
+
+    Returns
+    -------
+    loss : float
+        Mean cross-entropy, in nats, before each step.
+    accuracy : float
+        Percent.
+    """
+    with torch.no_grad():
+        # The controller stays as it is meanwhile, so that all cells can be drawn at once.
+        walk = state.controller.sample(batches.steps_per_epoch, state.generators["operations"])
+    totals = torch.zeros(2, dtype=torch.float64, device=batches.data.weights.images.device)
+    weight_batches = counted(batches.weight_epoch(state.generators["weight batches"]), bar)
+    for batch, operations in zip(weight_batches, walk.operations.tolist(), strict=True):
+        totals += update_shared_weights(state, batch, operations, gradient_clip=gradient_clip)
+    loss, right = (totals / batches.samples_per_epoch).tolist()
+    return loss, 100 * right
+
+
+@dataclass(frozen=True)
+class ControllerEpoch:
+    """What is known of the cells that a controller sampled in an epoch.
+
+    Attributes
+    ----------
+    loss : float
+        Mean cross-entropy of their samples, in nats.
+    accuracy : float
+        Percent of these.
+    reward, entropy : float
+        Means over the cells.
+    baseline : float
+        What the next epoch begins with.
+    """
+
+    loss: float
+    accuracy: float
+    reward: float
+    entropy: float
+    baseline: float
+
+
+def train_controller(
+    state: ControllerState,
+    batches: SeparateBatches,
+    bar: tqdm[Any],
+    *,
+    n_updates: int,
+    n_samples: int,
+    protocol: Protocol,
+    entropy_weight: float,
+    decay: float,
+    gradient_clip: float | None,
+) -> ControllerEpoch:
+    """Update the controller `n_updates` times, by `n_samples` cells each.
+
+    Parameters
+    ----------
+    state : ControllerState
+        Changed in place.
+    batches : SeparateBatches
+    bar : tqdm
+        Advanced once per cell.
+    n_updates, n_samples : int
+    protocol : {"default", "paper"}
+        In the default the baseline moves with every update; in the authors' code every update
+        reads the one that the epoch before left.
+    entropy_weight, decay : float
+    gradient_clip : float or None
+
+    Returns
+    -------
+    ControllerEpoch
+    """
+    generator = state.generators["architecture batches"]
+    stock = counted(batches.architecture_batches(n_updates * n_samples, generator), bar)
+    baseline = carried = state.baseline
+    outcomes, rewards, entropies, n_evaluated = [], [], [], 0
+    with measuring(state.supernet, protocol):
+        for _ in range(n_updates):
+            own = list(itertools.islice(stock, n_samples))
+            result, outcome = update_controller(
+                state,
+                own,
+                carried if protocol == "paper" else baseline,
+                protocol=protocol,
+                entropy_weight=entropy_weight,
+                decay=decay,
+                gradient_clip=gradient_clip,
+            )
+            baseline = result.baseline
+            outcomes.append(outcome)
+            rewards.append(result.rewards)
+            entropies.append(result.entropies)
+            n_evaluated += sum(len(labels) for _, labels in own)
+    state.baseline = result.baseline
+    loss, right = (torch.cat(outcomes).sum(dim=0) / n_evaluated).tolist()
+    return ControllerEpoch(
+        loss=loss,
+        accuracy=100 * right,
+        reward=float(torch.cat(rewards).mean()),
+        entropy=float(torch.cat(entropies).mean()),
+        baseline=result.baseline,
+    )

@@ -23,7 +23,7 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.device import resolve_device
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
+from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.checkpoint import Resumable, Resumption
@@ -34,12 +34,12 @@ from proxysample_nas.searchers.remedies import (
     warn_if_disconnected,
     warn_of_collapse,
 )
-from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchFacts, SearchResult
+from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchInfo, SearchResult
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
+from proxysample_nas.space.network import PRECISION, Precision
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.space.skeleton import PRECISION, Precision
 from proxysample_nas.training.optimization import check_momentum
 
 
@@ -79,7 +79,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     normalization : Normalization or None
         None measures the training data.
     random_state : int or None
-        Seeds everything that is drawn; the result's `facts` tell which seed None came to.
+        Seeds everything that is drawn; the result's `info` tells which seed None came to.
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
@@ -246,7 +246,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             if choice is not None:
                 resumption.keep(state, history, choice)
         result = SearchResult(
-            tuple(history), self._facts(data, batches, history, resumption.seed), choice
+            tuple(history), self._info(data, batches, history, resumption.seed), choice
         )
         chosen = choice is not None and self._collapse_shows != "never"
         if chosen and has_collapsed(result.cell):
@@ -296,11 +296,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
                 )
                 yield record
 
-    def _facts(
+    def _info(
         self, data: SearchData, batches: BatchesT, history: list[EpochRecord], seed: int
-    ) -> SearchFacts:
+    ) -> SearchInfo:
         ended_early = len(history) < self._n_epochs()
-        return SearchFacts(
+        return SearchInfo(
             searcher=self.id,
             parameters=self.parameters_as_json(),
             seed=seed,

@@ -21,14 +21,13 @@ from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.progress import counted
 from proxysample_nas.searchers.bilevel import outcome
-from proxysample_nas.searchers.pairs import PairedBatches
+from proxysample_nas.searchers.data import PairedBatches
 from proxysample_nas.searchers.result import EdgeDecision, FinalChoice
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.training.optimization import check_loss, set_learning_rate
+from proxysample_nas.training.optimization import check_loss, counted, set_learning_rate
 
 
 def select_by_perturbation(

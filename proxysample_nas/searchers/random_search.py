@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from proxysample.checks import BOOLEAN, Constraints
-from proxysample_nas.searchers.candidates import CandidateData, Candidates, CandidateSearcher
+from proxysample_nas.searchers.candidates import (
+    CandidateData,
+    Candidates,
+    CandidateSearcher,
+    check_n_cells,
+    draw_cells,
+)
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice
 from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.uniform_cells import check_n_cells, draw_cells
 from proxysample_nas.space.cell import Cell
 
 

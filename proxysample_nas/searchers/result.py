@@ -158,7 +158,7 @@ class EpochRecord(Record, title="the record of an epoch"):
 
 
 @dataclass(frozen=True)
-class SearchFacts(Record, title="what is said of a search"):
+class SearchInfo(Record, title="what is said of a search"):
     """What a report of a search must state, since the result depends on it.
 
     Attributes
@@ -204,7 +204,7 @@ class SearchResult(Record, title="the result of a search"):
     ----------
     history : tuple of EpochRecord
         One per epoch, in order.
-    facts : SearchFacts
+    info : SearchInfo
     final_choice : FinalChoice or None
         How the cell was chosen, where it is not just that of the last epoch.
 
@@ -212,8 +212,8 @@ class SearchResult(Record, title="the result of a search"):
     --------
     >>> cell = Cell.filled("skip_connect", n_nodes=2)
     >>> record = EpochRecord(0, cell, ((0.1, 0.6, 0.1, 0.1, 0.1),), 0.025, 2.3, 10.0, 2.3, 9.0, 1.5)
-    >>> facts = SearchFacts("darts-v1", {}, 0, 500, 500, "held out", 10, (1, 8, 8), 8, "cpu")
-    >>> result = SearchResult((record,), facts)
+    >>> info = SearchInfo("darts-v1", {}, 0, 500, 500, "held out", 10, (1, 8, 8), 8, "cpu")
+    >>> result = SearchResult((record,), info)
     >>> result.cell, result.seconds, result.n_steps
     (Cell.from_string('|skip_connect~0|'), 1.5, 8)
     >>> SearchResult.from_dict(result.to_dict()) == result
@@ -221,7 +221,7 @@ class SearchResult(Record, title="the result of a search"):
     """
 
     history: tuple[EpochRecord, ...]
-    facts: Annotated[SearchFacts, Named("facts")]
+    info: Annotated[SearchInfo, Named("facts")]
     final_choice: Annotated[FinalChoice | None, Named("selection")] = None
 
     @property
@@ -232,7 +232,7 @@ class SearchResult(Record, title="the result of a search"):
     @property
     def space(self) -> SearchSpace:
         """What the search chose from; `InputError` where an operation is not registered."""
-        return _space_of(self.facts.parameters)
+        return _space_of(self.info.parameters)
 
     @property
     def seconds(self) -> float:
@@ -244,7 +244,7 @@ class SearchResult(Record, title="the result of a search"):
     def n_steps(self) -> int:
         """Number of weight updates of the whole search."""
         choosing = 0 if self.final_choice is None else self.final_choice.n_steps
-        return self.facts.steps_per_epoch * len(self.history) + choosing
+        return self.info.steps_per_epoch * len(self.history) + choosing
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the result into plain JSON values.
@@ -264,7 +264,7 @@ class SearchResult(Record, title="the result of a search"):
         result = super().from_dict(values, **unwritten)
         if not result.history and result.final_choice is None:
             raise InputError(f"{cls._title} is damaged: it has neither an epoch nor a cell")
-        check_operations(result.facts.parameters, result.history, result.final_choice)
+        check_operations(result.info.parameters, result.history, result.final_choice)
         return result
 
     def save(self, path: str | Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
+from proxysample.checks import integer_from
 from proxysample.errors import InputError
 from proxysample_nas.space.isomorphism import normal_form
 from proxysample_nas.space.notation import read_operations, write_operations
@@ -413,9 +414,8 @@ class Cell:
 
 
 def _check_n_nodes(n_nodes: int) -> int:
-    if isinstance(n_nodes, bool) or not isinstance(n_nodes, int) or n_nodes < 2:
-        raise InputError(f"n_nodes must be an integer of at least 2, not {n_nodes!r}")
-    return n_nodes
+    integer_from(2).check("n_nodes", n_nodes)
+    return int(n_nodes)
 
 
 def _operation_at(index: SupportsIndex, edge: int, space: SearchSpace) -> str:

@@ -1,18 +1,239 @@
-"""The network that evaluates a cell: the macro skeleton filled with it."""
+"""The network that evaluates a cell: the macro skeleton, the same in search, filled with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
+from proxysample.checks import POSITIVE_INTEGER, one_of
+from proxysample.device import is_traced
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.initialization import materialize
 from proxysample_nas.space.layers import WideConvolution
 from proxysample_nas.space.modules import build_module
 from proxysample_nas.space.operations import get_operation, in_fixed_order
-from proxysample_nas.space.skeleton import Skeleton
+
+N_STAGES = 3
+
+Precision = Literal["float32", "bfloat16"]
+
+AUTOCAST_DTYPES: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+
+PRECISION = one_of("precision", AUTOCAST_DTYPES)
+
+
+def autocast_dtype(precision: str) -> torch.dtype | None:
+    """Say to which dtype a network's features and products are cast.
+
+    float16 is no choice: a cell of five nodes that only skips multiplies its input by 8, 15 cells
+    in a row by 3.5e13, which float16 cannot hold and bfloat16 can.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}
+
+    Returns
+    -------
+    torch.dtype or None
+        None for no cast.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> autocast_dtype("bfloat16")
+    torch.bfloat16
+    """
+    PRECISION.check("precision", precision)
+    return AUTOCAST_DTYPES[precision]
+
+
+class ResidualReduction(nn.Module):
+    """Halve the height and width and change the channels, as a residual block.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+
+    Notes
+    -----
+    Main path: ReLU, 3x3 convolution of stride 2, BatchNorm, ReLU, 3x3 convolution, BatchNorm.
+    Shortcut: 2x2 average pool, 1x1 convolution, without BatchNorm (NAS-Bench-201, Figure 1).
+    An odd height or width is rounded up on both paths.
+
+    Examples
+    --------
+    >>> ResidualReduction(4, 8)(torch.zeros(2, 4, 8, 7)).shape
+    torch.Size([2, 8, 4, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, stride=2, ceil_mode=True),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map (b, in_channels, h, w) to (b, out_channels, ceil(h / 2), ceil(w / 2))."""
+        reduced: torch.Tensor = self.main(features) + self.shortcut(features)
+        return reduced
+
+
+class Skeleton(nn.Module):
+    """Stem, three stages of cells with a reduction between them, and a linear head.
+
+    Parameters
+    ----------
+    create_cell : callable
+        Called with the number of channels for every cell; returns the cell's module, which keeps
+        the shape (b, channels, h, w).
+    channels : int
+        Channels of the first stage; they double at each of the two reductions.
+    cells_per_stage : int
+        Cells in each of the three stages.
+    n_classes : int
+        Number of logits.
+    in_channels : int
+        Channels of the images.
+    generator : torch.Generator, optional
+        Source of the initial weights, on the CPU. Without it they differ from one to the next.
+    autocast_dtype : torch.dtype, optional
+        What features and products are cast to; parameters, statistics and logits are not.
+
+    Raises
+    ------
+    InputError
+        If a size is not a positive integer.
+
+    Notes
+    -----
+    Stem: 3x3 convolution and BatchNorm. Head: BatchNorm, ReLU, global average pool, linear layer
+    (NAS-Bench-201, section 2.1 and Figure 1). No convolution has a bias here.
+
+    Examples
+    --------
+    >>> skeleton = Skeleton(lambda channels: nn.Identity(), 16, 5, 100, 3)
+    >>> sum(weight.numel() for weight in skeleton.parameters())
+    79156
+    """
+
+    def __init__(
+        self,
+        create_cell: Callable[[int], nn.Module],
+        channels: int,
+        cells_per_stage: int,
+        n_classes: int,
+        in_channels: int,
+        generator: torch.Generator | None = None,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in [
+            ("channels", channels),
+            ("cells_per_stage", cells_per_stage),
+            ("n_classes", n_classes),
+            ("in_channels", in_channels),
+        ]:
+            POSITIVE_INTEGER.check(name, size)
+        self.in_channels = in_channels
+        self.autocast_dtype = autocast_dtype
+        self.channels = channels
+        self.cells_per_stage = cells_per_stage
+        self.n_classes = n_classes
+        widths = [channels * 2**stage for stage in range(N_STAGES)]
+        with torch.device("meta"):
+            self.stem = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+            )
+            self.stages = nn.ModuleList(
+                nn.ModuleList(create_cell(width) for _ in range(cells_per_stage))
+                for width in widths
+            )
+            self.reductions = nn.ModuleList(
+                ResidualReduction(width, 2 * width) for width in widths[:-1]
+            )
+            self.head = nn.Sequential(
+                nn.BatchNorm2d(widths[-1]),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(widths[-1], n_classes),
+            )
+        # Under ``torch.device("meta")`` a network stays there, without memory, to be loaded into.
+        if torch.get_default_device().type != "meta":
+            materialize(self, generator)
+
+    def propagate(
+        self, images: torch.Tensor, run_cell: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Run the images through stem, cells, reductions and head.
+
+        Parameters
+        ----------
+        images : torch.Tensor, shape (b, in_channels, h, w), floating point
+        run_cell : callable
+            Applies one cell's module to its input.
+
+        Returns
+        -------
+        torch.Tensor, shape (b, n_classes)
+            The logits.
+
+        Raises
+        ------
+        InputError
+            If `images` does not have that shape and kind.
+        """
+        # A trace would tell of every comparison of a shape that it cannot follow it.
+        if not is_traced():
+            self._check_images(images)
+        if self.autocast_dtype is None:
+            return self._propagate(images, run_cell)
+        with torch.autocast(images.device.type, self.autocast_dtype):
+            return self._propagate(images, run_cell).to(images.dtype)
+
+    def _propagate(
+        self, images: torch.Tensor, run_cell: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        # Channels innermost suits narrow convolutions. It is set behind the stem, since images of
+        # one channel have no such layout to hand on.
+        features = self.stem(images).contiguous(memory_format=torch.channels_last)
+        for index, stage in enumerate(self.stages):
+            if index > 0:
+                features = self.reductions[index - 1](features)
+            for cell in cast(nn.ModuleList, stage):
+                features = run_cell(cell, features)
+        logits: torch.Tensor = self.head(features)
+        return logits
+
+    def _check_images(self, images: torch.Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise InputError(
+                f"images must have the shape (batch, {self.in_channels}, height, width), not "
+                f"{tuple(images.shape)}"
+            )
+        if not images.is_floating_point():
+            raise InputError(
+                f"images must be floating point, not {images.dtype}; scale and normalise them"
+            )
 
 
 class CellModule(nn.Module):

@@ -15,8 +15,8 @@ from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell, edges_of, n_edges
 from proxysample_nas.space.layers import WideConvolution
 from proxysample_nas.space.modules import build_module
+from proxysample_nas.space.network import Skeleton
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.space.skeleton import Skeleton
 
 
 class Supernet(Skeleton):

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from proxysample_nas.study.forecast.status import StudyStatus
     from proxysample_nas.study.grid.component import Component
     from proxysample_nas.study.grid.configuration import StudyConfiguration
-    from proxysample_nas.study.grid.judging import Lookup, Transfer
+    from proxysample_nas.study.grid.evaluation import Lookup, Transfer
     from proxysample_nas.study.grid.presets import PRESETS, preset
     from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
-    from proxysample_nas.study.store import StudyStore
+    from proxysample_nas.study.run import StudyStore
     from proxysample_nas.study.study import Study
 
 __all__ = [
@@ -44,10 +44,10 @@ if not TYPE_CHECKING:
             "proxysample_nas.study.forecast.status": ["StudyStatus"],
             "proxysample_nas.study.grid.component": ["Component"],
             "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
-            "proxysample_nas.study.grid.judging": ["Lookup", "Transfer"],
+            "proxysample_nas.study.grid.evaluation": ["Lookup", "Transfer"],
             "proxysample_nas.study.grid.presets": ["PRESETS", "preset"],
             "proxysample_nas.study.results": ["CellAccuracy", "FoundCell", "Row"],
-            "proxysample_nas.study.store": ["StudyStore"],
+            "proxysample_nas.study.run": ["StudyStore"],
             "proxysample_nas.study.study": ["Study"],
         },
     )

@@ -11,7 +11,7 @@ from typing import Any, Self
 from proxysample.registry import sampler_class
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.settings import Setting
+from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.training.evaluation import TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")
@@ -90,7 +90,7 @@ class FoundCell:
     evaluations : dict
         Accuracy by number of channels; a width that has not been evaluated is left out.
     search : mapping
-        All that the store holds of the search: its facts, history and machine.
+        All that the store holds of the search: its info, history and machine.
     """
 
     seed: int

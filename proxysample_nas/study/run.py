@@ -1,4 +1,4 @@
-"""Run a study, on the data that it began with or not at all."""
+"""A study's store, and its run: everything that a run needs, opened in order and closed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,38 @@ from typing import Any
 from proxysample.errors import InputError
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
+from proxysample_nas.study.experiments import plan
 from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.facts import StudyFacts
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.store import StudyStore, store_path
+
+
+class StudyStore(Store):
+    """Finished experiments of a study; see `proxysample.experiments.store.Store`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Made where it does not exist, unless `must_exist`.
+    must_exist : bool
+        For reading: a missing file is an error.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or something else, or its folder is missing.
+    """
+
+    def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
+        kinds = {kind.kind: kind.contents for kind in plan.KINDS}
+        super().__init__(path, kinds, noun="study", must_exist=must_exist)
+
+
+def store_path(folder: Path) -> Path:
+    """Say where a study's folder keeps its store."""
+    return folder / "study.sqlite"
 
 
 def run_study(
@@ -51,7 +77,7 @@ def _begin(context: StudyContext, store: Store) -> Plan:
     return Plan(context.configuration, info, store)
 
 
-def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyFacts) -> None:
+def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:
     """Refuse data that have changed under the same name since a study's last run.
 
     What had finished on the old data would be left out of every table from then on, since

@@ -21,19 +21,17 @@ from proxysample_nas.study.grid.configuration import (
     SearcherLike,
     StudyConfiguration,
 )
-from proxysample_nas.study.grid.judging import Lookup, Transfer
+from proxysample_nas.study.grid.evaluation import Lookup, Transfer
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
-from proxysample_nas.study.reports.frame import results_frame
 from proxysample_nas.study.reports.report import (
     accuracy_documents,
     save_documents,
     write_report,
 )
-from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.reports.results import StudyResults, results_frame
 from proxysample_nas.study.results import Row
-from proxysample_nas.study.run import run_study
-from proxysample_nas.study.store import StudyStore, store_path
+from proxysample_nas.study.run import StudyStore, run_study, store_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +42,7 @@ class Study:
     """Compare proxy datasets by the cells that are found on them (paper, section 4.2).
 
     Each sampler scores the training part once, each searcher searches on each cut and on the
-    full data, and each distinct cell is trained from scratch on the full data and judged on the
+    full data, and each distinct cell is trained from scratch on the full data and evaluated on the
     test part. Finished experiments are kept in ``folder/study.sqlite``: a study that was killed
     goes on where it stopped, and ends in the same table.
 

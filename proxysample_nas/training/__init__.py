@@ -1,4 +1,4 @@
-"""Judge a cell by training it."""
+"""Evaluate a cell by training it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What judging a cell yields: one run per seed, and their summary."""
+"""What evaluating a cell yields: one run per seed, and their summary."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class TrainingRun(Record, title="a training's result"):
         Percent of the augmented training images right during the last epoch.
     n_parameters : int
     n_train, n_test : int
-        Number of samples trained on and judged on.
+        Number of samples trained on and evaluated on.
     seconds : float
-        Wall-clock time of training and judging, without reading the data.
+        Wall-clock time of training and evaluation, without reading the data.
     device : str
     """
 
@@ -55,7 +55,7 @@ class TrainingRun(Record, title="a training's result"):
 
 @dataclass(frozen=True)
 class Evaluation(Record, title="an evaluation"):
-    """A cell judged from several seeds, as the paper's tables have it.
+    """A cell evaluated from several seeds, as the paper's tables have it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Evaluation(Record, title="an evaluation"):
 
     @property
     def cell(self) -> Cell:
-        """The cell that was judged."""
+        """The cell that was evaluated."""
         return self.runs[0].cell
 
     @property

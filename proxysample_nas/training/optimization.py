@@ -1,16 +1,44 @@
-"""What training loops share: an epoch, its learning rate, when to stop, and the accuracy."""
+"""What training loops share: progress, the learning rate of an epoch, one pass, when to stop."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from proxysample.errors import InputError, ProxysampleError
 from proxysample_nas.data.loader import Batch, Loader
+
+T = TypeVar("T")
+
+
+def counted(items: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:
+    """Pass items on and advance a bar that spans several loops.
+
+    Parameters
+    ----------
+    items : iterable
+    bar : tqdm
+
+    Yields
+    ------
+    object
+        The same items.
+
+    Examples
+    --------
+    >>> bar = tqdm(total=4, disable=True)
+    >>> [list(counted("ab", bar)), list(counted("cd", bar))]
+    [['a', 'b'], ['c', 'd']]
+    """
+    for item in items:
+        yield item
+        bar.update()
 
 
 class DivergenceError(ProxysampleError, ArithmeticError):

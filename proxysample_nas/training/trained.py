@@ -35,8 +35,7 @@ from proxysample_nas.data.images import load_images, load_pixels
 from proxysample_nas.data.loader import Loader
 from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.network import CellNetwork
-from proxysample_nas.space.skeleton import AUTOCAST_DTYPES, N_STAGES
+from proxysample_nas.space.network import AUTOCAST_DTYPES, N_STAGES, CellNetwork
 from proxysample_nas.training.optimization import measure_accuracy
 
 FORMAT = "proxysample-nas network 1"

@@ -1,4 +1,4 @@
-"""Judge a cell: train its network from scratch and measure the accuracy."""
+"""Evaluate a cell: train its network from scratch and measure the accuracy."""
 
 from __future__ import annotations
 
@@ -25,19 +25,17 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
-from proxysample_nas.data.augmentation import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.images import LabelledImages, load_images
-from proxysample_nas.data.loader import Loader, shuffled
+from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.progress import counted
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.network import CellNetwork
-from proxysample_nas.space.skeleton import PRECISION, Precision, autocast_dtype
+from proxysample_nas.space.network import PRECISION, CellNetwork, Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import (
     check_loss,
     check_momentum,
     cosine_learning_rate,
+    counted,
     measure_accuracy,
     set_learning_rate,
     train_epoch,
@@ -49,7 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "nas-bench-201": {"learning_rate": 0.1},
     "paper-imagenet16-120": {"learning_rate": 0.1, "epochs": 400, "weight_decay": 1e-3},
 }
-"""Published ways to judge a cell, as changes to the defaults of `CellTrainer`.
+"""Published ways to evaluate a cell, as changes to the defaults of `CellTrainer`.
 
 ``"nas-bench-201"`` is Dong & Yang (2020), section 2.2. ``"paper"`` is what the authors of
 "Less is More" ran on CIFAR-100: the same but for a tenth of the learning rate.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from proxysample import CCOutlierRemoval, Ranking, load_dataset
 from proxysample.cli import main
-from proxysample.words import parse_parameters
+from proxysample.wording import parse_parameters
 
 
 @pytest.fixture

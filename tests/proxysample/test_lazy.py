@@ -64,3 +64,17 @@ proxysample.samplers.RandomSampling, proxysample.data.load_dataset, proxysample.
 proxysample_nas.space.Cell, proxysample_nas.training.CellTrainer, proxysample_nas.data.load_images
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_library_does_not_import_its_command_line():
+    program = """
+import sys
+import proxysample_nas.study.study, proxysample.samplers, proxysample.testing
+proxysample.samplers.GivenRanking
+command_lines = ("typer", "proxysample.cli", "proxysample_nas.cli")
+print([name for name in sys.modules if name.startswith(command_lines)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

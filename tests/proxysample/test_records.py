@@ -24,7 +24,7 @@ from proxysample.records import (
     one_of,
 )
 
-from ..mutations import changed_values  # noqa: TID252  # tests are no package
+from ..mutations import changed_values
 
 if TYPE_CHECKING:
     from nowhere import Network

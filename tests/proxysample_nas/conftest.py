@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Subset
 
 from proxysample.data.datasets import load_dataset
-from proxysample_nas.searchers.gradient import GradientSearcher
+from proxysample_nas.searchers.weight_sharing import GradientSearcher
 from proxysample_nas.space.operations import NAS_BENCH_201
 
 

@@ -32,10 +32,10 @@ def test_a_cell_is_searched_on_selected_indices(proxysample_nas, tmp_path):
     result = SearchResult.from_dict(json.loads(output.read_text()))
     assert result.cell == Cell.from_string(out.strip().splitlines()[-1])
     assert (tmp_path / "cell.png").exists()
-    assert result.facts.n_weight_samples + result.facts.n_architecture_samples == 120
+    assert result.info.n_weight_samples + result.info.n_architecture_samples == 120
 
 
-def test_a_cell_is_judged(proxysample_nas):
+def test_a_cell_is_evaluated(proxysample_nas):
     words = "evaluate --dataset digits --cell |nor_conv_3x3~0| --param epochs=1 --param channels=4"
     words += " --param cells_per_stage=1 --param seeds=[777]"
     code, out, err = proxysample_nas(*words.split())
@@ -43,7 +43,7 @@ def test_a_cell_is_judged(proxysample_nas):
     assert "% of digits's test part after the last epoch" in out
 
 
-def test_the_networks_of_a_judged_cell_are_saved(proxysample_nas, tmp_path):
+def test_the_networks_of_a_evaluated_cell_are_saved(proxysample_nas, tmp_path):
     words = "evaluate --dataset digits --cell |nor_conv_3x3~0| --param epochs=1 --param channels=4"
     words += " --param cells_per_stage=1 --param seeds=[1,2] --save-network"
     code, out, err = proxysample_nas(*words.split(), str(tmp_path / "net.safetensors"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 
-from proxysample_nas.searchers import EpochRecord, SearchFacts, SearchResult
+from proxysample_nas.searchers import EpochRecord, SearchInfo, SearchResult
 from proxysample_nas.searchers.result import Candidate, EdgeDecision, FinalChoice
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 
 FIRST = Cell.from_string("|nor_conv_3x3~0|+|none~0|skip_connect~1|")
@@ -50,7 +50,7 @@ def test_the_result_of_a_search() -> None:
     rows = tuple((0.1, 0.3, 0.2, 0.2, 0.2 + edge / 7) for edge in range(3))
     epoch = EpochRecord(1, SECOND, rows, 0.05, 2 / 3, 50.0, None, 100 / 3, 1.25, {"tau": math.nan})
     parameters = {"epochs": 2, "augmentation": {"flip": True}}
-    info = SearchFacts(
+    info = SearchInfo(
         "darts-v1", parameters, 7, 70, 30, "held out", 10, (3, 32, 32), 18, "cpu", "stable"
     )
     decision = EdgeDecision(
@@ -74,6 +74,6 @@ def test_an_evaluation() -> None:
 
 
 def test_what_a_study_knows_of_its_data() -> None:
-    info = StudyFacts({"digits": DatasetFacts("ab", 100, 360, 10, (8, 8, 1), "test")})
+    info = StudyInfo({"digits": DatasetInfo("ab", 100, 360, 10, (8, 8, 1), "test")})
     assert info.to_json() == STUDY
-    assert StudyFacts.from_json(STUDY) == info
+    assert StudyInfo.from_json(STUDY) == info

@@ -15,11 +15,15 @@ from proxysample.data.datasets import ArrayDataset
 from proxysample.device import resolve_device
 from proxysample.experiments.experiment import Checkpoints, Context
 from proxysample_nas.data.images import LabelledImages
-from proxysample_nas.study.experiments.data import StudyData, load_study_data
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import (
+    DatasetInfo,
+    StudyData,
+    StudyInfo,
+    load_study_data,
+)
 from proxysample_nas.study.experiments.published import PublishedAccuracies
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.grid.evaluation import Transfer
 
 
 class StudyContext(Context):
@@ -69,16 +73,16 @@ class StudyContext(Context):
             raise ValueError("the study looks nothing up")
         return PublishedAccuracies.read(self.configuration.lookup.path)
 
-    def info(self) -> StudyFacts:
+    def info(self) -> StudyInfo:
         """Read everything that the study needs, and say what it is; see `Context.info`."""
         configuration = self.configuration
-        datasets = {configuration.dataset: self.data.facts}
+        datasets = {configuration.dataset: self.data.info}
         for transfer in configuration.transfers:
-            datasets[transfer.dataset] = self.transfer_data(transfer).facts
+            datasets[transfer.dataset] = self.transfer_data(transfer).info
         if configuration.lookup is None:
-            return StudyFacts(datasets)
+            return StudyInfo(datasets)
         self.published.check(configuration.lookup.dataset, configuration.lookup.epochs)
-        return StudyFacts(datasets, self.published.fingerprint)
+        return StudyInfo(datasets, self.published.fingerprint)
 
     def for_worker(self, n_side_by_side: int) -> Self:
         """Create the context of another process, which has read nothing yet."""
@@ -132,7 +136,7 @@ class PackedData:
     train_images: PackedImages
     test_images: PackedImages
     architecture_images: PackedImages | None
-    facts: DatasetFacts
+    info: DatasetInfo
 
     @classmethod
     def pack(cls, data: StudyData) -> Self:
@@ -143,7 +147,7 @@ class PackedData:
             PackedImages.pack(data.train_images),
             PackedImages.pack(data.test_images),
             None if architecture is None else PackedImages.pack(architecture),
-            data.facts,
+            data.info,
         )
 
     def unpack(self) -> StudyData:
@@ -154,7 +158,7 @@ class PackedData:
             self.train_images.unpack(),
             self.test_images.unpack(),
             None if architecture is None else architecture.unpack(),
-            self.facts,
+            self.info,
         )
 
 

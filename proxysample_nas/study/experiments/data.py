@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
-from proxysample.data.labels import encode_labels
+from proxysample.data.labels import check_labels, encode_labels
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray, interleave_classes
-from proxysample_nas.data.holdout import stratified_holdout
-from proxysample_nas.data.images import LabelledImages, load_images
-from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample.records import REQUIRED, Positive, Record, one_of
+from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
+
+WHERE = "what the store knows of the data"
+
+
+@dataclass(frozen=True)
+class DatasetInfo(Record, title=WHERE):
+    """What a report has to state about a dataset.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Changes with any pixel or label.
+    n_train, n_test : int
+        Images that train, and that evaluate.
+    n_classes : int
+    image_shape : tuple of int
+        Height, width and channels.
+    split : {"test", "test half"}
+        Whether cells are evaluated on the whole test part.
+    """
+
+    fingerprint: str
+    n_train: Positive
+    n_test: Positive
+    n_classes: Positive
+    image_shape: tuple[Positive, Positive, Positive]
+    split: Annotated[str, one_of("test", "test half")]
+
+
+@dataclass(frozen=True)
+class StudyInfo(Record, title=WHERE):
+    """What is known of everything that a study reads.
+
+    Attributes
+    ----------
+    datasets : mapping of str to DatasetInfo
+        The study's dataset and those of its transfers, by name.
+    lookup_fingerprint : str or None
+        Of the file of published accuracies.
+
+    Examples
+    --------
+    >>> info = StudyInfo({"digits": DatasetInfo("ab", 100, 360, 10, (8, 8, 1), "test")})
+    >>> StudyInfo.from_json(info.to_json()) == info
+    True
+    """
+
+    datasets: Mapping[str, DatasetInfo]
+    lookup_fingerprint: Annotated[str | None, REQUIRED] = None
 
 
 @dataclass(frozen=True)
@@ -30,14 +79,14 @@ class StudyData:
         As searchers and trainers read them, on the device.
     architecture_images : LabelledImages or None
         What trains the architecture, where the study takes it from the test part.
-    facts : DatasetFacts
+    info : DatasetInfo
     """
 
     train: ArrayDataset
     train_images: LabelledImages
     test_images: LabelledImages
     architecture_images: LabelledImages | None
-    facts: DatasetFacts
+    info: DatasetInfo
 
 
 def load_study_data(
@@ -85,16 +134,16 @@ def load_study_data(
     architecture_images = None
     if architecture_data == "test-half":
         generator = torch.Generator().manual_seed(random_state)
-        judging, architecture = stratified_holdout(test_images.labels, 0.5, generator)
+        evaluation, architecture = stratified_holdout(test_images.labels, 0.5, generator)
         architecture_images = test_images.take(architecture)
-        test_images = test_images.take(judging)
+        test_images = test_images.take(evaluation)
     height, width = train_images.image_size
     return StudyData(
         train,
         train_images,
         test_images,
         architecture_images,
-        DatasetFacts(
+        DatasetInfo(
             fingerprint=_fingerprint(train, test),
             n_train=len(train_images),
             n_test=len(test_images),
@@ -110,6 +159,7 @@ def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
     for part in (train, test):
         if part.targets is None:
             raise InputError(f"{splits.name} has no labels, and a study needs them")
+        check_labels(part.targets, len(part))
     return train, test
 
 

@@ -14,7 +14,7 @@ from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
 from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
-from proxysample_nas.searchers.uniform_cells import draw_cells
+from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.experiments.base import (
@@ -30,7 +30,7 @@ from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
+from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.study.results import CellAccuracy, Findings, best_cells
 from proxysample_nas.training.evaluation import TrainingRun
 from proxysample_nas.training.trainer import CellTrainer
@@ -104,7 +104,7 @@ class Training(StudyExperiment):
             raise ValueError("a cell that is not found yet cannot be trained")
         data = self._data(context)
         run = self._trainer(context.configuration, context.progress).train_once(
-            self.cell, data.train_images, data.test_images, self.seed, split=data.facts.split
+            self.cell, data.train_images, data.test_images, self.seed, split=data.info.split
         )
         return Outcome(run.to_dict() | {"machine": context.machine()})
 
@@ -126,7 +126,7 @@ class Training(StudyExperiment):
 
     def counts(self, context: StudyContext) -> Counts:
         """Count the images that go through the network."""
-        info = self._data(context).facts
+        info = self._data(context).info
         return _counts(self._trainer(context.configuration, False), info.n_train, info.n_test)
 
     def trials(self, context: StudyContext) -> Sequence[Trial[Any]]:

@@ -8,11 +8,10 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
-from proxysample_nas.study.experiments.facts import DatasetFacts, StudyFacts
+from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
-from proxysample_nas.study.grid.settings import settings_of
+from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
+from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer
 
 # Parameters that decide how an experiment is run, not what comes of it.
@@ -27,7 +26,7 @@ class KnownStudy:
     Parameters
     ----------
     configuration : StudyConfiguration
-    info : StudyFacts
+    info : StudyInfo
         Of the data that it reads.
 
     Attributes
@@ -36,14 +35,14 @@ class KnownStudy:
         What is searched on.
     """
 
-    def __init__(self, configuration: StudyConfiguration, info: StudyFacts) -> None:
+    def __init__(self, configuration: StudyConfiguration, info: StudyInfo) -> None:
         self.configuration = configuration
         self.info = info
         self.settings = settings_of(configuration, self.data.n_train)
         self._asked: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     @property
-    def data(self) -> DatasetFacts:
+    def data(self) -> DatasetInfo:
         """What is known of the study's own dataset."""
         return self.info.datasets[self.configuration.dataset]
 
@@ -84,7 +83,7 @@ class KnownStudy:
         return self._asked[name]
 
 
-def _of_trainer(data: DatasetFacts, trainer: CellTrainer) -> dict[str, Any]:
+def _of_trainer(data: DatasetInfo, trainer: CellTrainer) -> dict[str, Any]:
     parameters = _without(asdict(trainer), TRAINER_EXECUTION)
     return {"data": data.fingerprint, "split": data.split, "parameters": parameters}
 
@@ -93,7 +92,7 @@ def _without(parameters: Mapping[str, Any], names: frozenset[str]) -> dict[str, 
     return {name: value for name, value in parameters.items() if name not in names}
 
 
-def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
+def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:
     """Read what a store's study compares, and what is known of its data.
 
     Raises
@@ -104,7 +103,7 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyFacts]:
     written, known = store.info("configuration"), store.info("facts")
     if written is None or known is None:
         raise InputError(f"no study was run in {store.path}")
-    configuration, info = StudyConfiguration.from_json(written), StudyFacts.from_json(known)
+    configuration, info = StudyConfiguration.from_json(written), StudyInfo.from_json(known)
     names = [configuration.dataset, *(transfer.dataset for transfer in configuration.transfers)]
     unknown = [name for name in names if name not in info.datasets]
     if unknown:

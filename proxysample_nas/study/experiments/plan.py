@@ -13,12 +13,12 @@ from functools import partial
 from proxysample.experiments.experiment import Stage
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.base import Progress, StudyExperiment
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import (
     Lookup,
     Training,
     TransferTraining,
 )
-from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.experiments.known import KnownStudy, read_configuration
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
@@ -36,13 +36,13 @@ class Plan:
     Parameters
     ----------
     configuration : StudyConfiguration
-    info : StudyFacts
+    info : StudyInfo
         Of the data.
     store : Store
         What has ended decides what comes next.
     """
 
-    def __init__(self, configuration: StudyConfiguration, info: StudyFacts, store: Store) -> None:
+    def __init__(self, configuration: StudyConfiguration, info: StudyInfo, store: Store) -> None:
         self.study = KnownStudy(configuration, info)
         self.store = store
 
@@ -70,7 +70,7 @@ def kind_named(name: str) -> type[StudyExperiment]:
 
 def progress_of(
     configuration: StudyConfiguration,
-    info: StudyFacts,
+    info: StudyInfo,
     store: Store,
     searcher: Component | None = None,
 ) -> Progress:

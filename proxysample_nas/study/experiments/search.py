@@ -31,7 +31,7 @@ from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyData, draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.grid.settings import Setting
+from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.study.results import Findings
 
 CONTENTS = Contents(
@@ -225,9 +225,9 @@ def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
         with warnings.catch_warnings():
             # Whatever a few steps find says nothing.
             warnings.simplefilter("ignore", SearchCollapseWarning)
-            facts = small.search(train, validation).facts
+            info = small.search(train, validation).info
         seconds = time.perf_counter() - start
-        return small.work(facts.n_weight_samples, facts.n_architecture_samples), seconds
+        return small.work(info.n_weight_samples, info.n_architecture_samples), seconds
 
     parts = [Part[Searcher](one.apply, one.most) for one in searcher.lengthenings()]
     return Trial(shortest, parts, run)

@@ -21,7 +21,7 @@ from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.forecast.calibration import Calibration
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.store import StudyStore, store_path
+from proxysample_nas.study.run import StudyStore, store_path
 
 SECONDS_EACH = 4.0
 """How long each sampler, searcher and width is timed, where its shortest run leaves a choice."""

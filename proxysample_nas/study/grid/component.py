@@ -10,7 +10,7 @@ from typing import Any
 from joblib import wrap_non_picklable_objects
 
 from proxysample.errors import InputError
-from proxysample.words import parse_words
+from proxysample.wording import parse_words
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a study compares: datasets, samplers, ratios, searchers and how cells are judged."""
+"""What a study compares: datasets, samplers, ratios, searchers and how cells are evaluated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,12 @@ from proxysample_nas.study.grid.described import (
     make_sampler,
     make_searcher,
 )
-from proxysample_nas.study.grid.judging import Lookup, Transfer, create_augmentation, create_trainer
+from proxysample_nas.study.grid.evaluation import (
+    Lookup,
+    Transfer,
+    create_augmentation,
+    create_trainer,
+)
 from proxysample_nas.training.trainer import CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
@@ -118,27 +123,27 @@ class StudyConfiguration:
     ratios : tuple of float
         Fractions to keep, each below 1. The full data are always searched as the baseline.
     channels : tuple of int
-        Widths at which each found cell is judged.
+        Widths at which each found cell is evaluated.
     seeds : tuple of int
-        Of the trainings that judge a cell.
+        Of the trainings that evaluate a cell.
     search_seeds : tuple of int
         Each setting is searched once for each; several show how much a search varies.
     architecture_data : {"held-out", "test-half"}
         What trains the architecture: samples held out of the training data given to the search,
-        or, as in the paper's code, half of the test part. Cells are judged on what is left of
+        or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
         the test part.
     recipe : str
         See `proxysample_nas.training.trainer.RECIPES`.
     training : mapping
         Parameters of `CellTrainer` that win over the recipe.
     augmentation : mapping
-        Parameters of `Augmentation`, for searching and judging.
+        Parameters of `Augmentation`, for searching and evaluating.
     n_train : int or None
         Use only so many training images, class shares kept, drawn by `random_state`.
     random_state : int
         Seed of the samplers, and of what is drawn of the data.
     transfers : tuple of Transfer
-        Other datasets on which the best cells are judged.
+        Other datasets on which the best cells are evaluated.
     lookup : Lookup or None
         Published accuracies in place of training on the study's own dataset.
 
@@ -352,7 +357,7 @@ class StudyConfiguration:
         return self.create_searcher(component, seed).parameters_as_json()
 
     def create_trainer(self, channels: int, progress: bool = False) -> CellTrainer:
-        """Create the trainer that judges cells at one width."""
+        """Create the trainer that evaluates cells at one width."""
         return create_trainer(
             self.recipe, channels, self.seeds, self.training, self.augmentation, progress
         )
@@ -392,3 +397,40 @@ class StudyConfiguration:
 
 
 _REGISTERED = "registered in the process that sent this"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of a study: what a searcher searched on.
+
+    Attributes
+    ----------
+    searcher : Component
+    sampler : Component or None
+        None for the baseline, the full data.
+    r : float
+        1 for the baseline.
+    """
+
+    searcher: Component
+    sampler: Component | None
+    r: float
+
+    @property
+    def label(self) -> str:
+        """Words for a progress bar."""
+        data = "full data" if self.sampler is None else f"{self.sampler.label} r={self.r:g}"
+        return f"{self.searcher.name} on {data}"
+
+
+def settings_of(configuration: StudyConfiguration, n_train: int) -> list[Setting]:
+    """List what is searched, baselines first; ready indices have the one ratio that they are."""
+    settings = [Setting(searcher, None, 1.0) for searcher in configuration.searchers]
+    ratios = sorted(configuration.ratios, reverse=True)
+    settings += [
+        Setting(searcher, sampler, r)
+        for searcher in configuration.searchers
+        for sampler in configuration.samplers
+        for r in (ratios if sampler.size is None else [sampler.size / n_train])
+    ]
+    return settings

@@ -62,7 +62,7 @@ class Distribution:
     Attributes
     ----------
     means : tuple of float
-        One for each search whose cell has been judged.
+        One for each search whose cell has been evaluated.
     n_searches : int
         That have ended.
 
@@ -77,7 +77,7 @@ class Distribution:
 
     @property
     def mean(self) -> float | None:
-        """None where none has been judged."""
+        """None where none has been evaluated."""
         return statistics.fmean(self.means) if self.means else None
 
     @property
@@ -91,7 +91,7 @@ class Distribution:
         text = "" if self.mean is None else f"{self.mean:.1f}"
         if self.std is not None:
             text += f" ± {self.std:.1f} [{min(self.means):.1f}, {max(self.means):.1f}]"
-        # Some searches' cells may still have to be judged.
+        # Some searches' cells may still have to be evaluated.
         counted = "" if len(self.means) == self.n_searches else f" (n={len(self.means)})"
         return (text + counted).strip()
 
@@ -115,7 +115,7 @@ DISTRIBUTION = Kind(
         "std": lambda distribution: distribution.std,
         "lowest": lambda distribution: min(distribution.means, default=None),
         "highest": lambda distribution: max(distribution.means, default=None),
-        "n_judged": lambda distribution: len(distribution.means),
+        "n_evaluated": lambda distribution: len(distribution.means),
     },
 )
 
@@ -129,7 +129,7 @@ class Compared:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Widths at which cells are judged."""
+        """Widths at which cells are evaluated."""
         return self.results.configuration.channels
 
     @property

@@ -11,11 +11,11 @@ from typing import Any
 
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.facts import DatasetFacts
+from proxysample_nas.study.experiments.data import DatasetInfo
 from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer, create_trainer
+from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row
 
@@ -35,7 +35,7 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
         One subject each.
     """
     configuration, rows = results.configuration, results.rows_of(searcher)
-    lines = [_data(configuration, results.facts.datasets[configuration.dataset])]
+    lines = [_data(configuration, results.info.datasets[configuration.dataset])]
     baseline = next((row for row in rows if row.setting.sampler is None and row.found), None)
     if baseline is not None:
         lines.append(_search(configuration, searcher, baseline.found[0].search))
@@ -43,7 +43,7 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
     lines += [
-        _judging(configuration, rows),
+        _evaluation(configuration, rows),
         *_isomorphic(rows),
         _cost(rows),
         _searches(configuration, rows),
@@ -56,12 +56,12 @@ def name_seeds(seeds: tuple[int, ...]) -> str:
     return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
-def _data(configuration: StudyConfiguration, facts: DatasetFacts) -> str:
+def _data(configuration: StudyConfiguration, info: DatasetInfo) -> str:
     drawn = " (the training images drawn from more)" if configuration.n_train else ""
-    half = " (half of the test part)" if facts.split == "test half" else ""
+    half = " (half of the test part)" if info.split == "test half" else ""
     return (
-        f"Data: {configuration.dataset}, {facts.n_train:,} training and {facts.n_test:,} test "
-        f"images{half}{drawn}, fingerprint {facts.fingerprint[:12]}."
+        f"Data: {configuration.dataset}, {info.n_train:,} training and {info.n_test:,} test "
+        f"images{half}{drawn}, fingerprint {info.fingerprint[:12]}."
     )
 
 
@@ -76,10 +76,10 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
             "search would end. A * marks a cell without parameters."
         )
     else:
-        judged = "the mean over its trainings" if is_trained else "its published accuracy"
+        evaluated = "the mean over its trainings" if is_trained else "its published accuracy"
         text = (
             f"{n_seeds} searches per row: mean ± sample standard deviation over their cells, each "
-            f"judged by {judged}, and in brackets the lowest and the highest. A "
+            f"evaluated by {evaluated}, and in brackets the lowest and the highest. A "
             "* marks a row whose cells all have no parameters."
         )
     n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
@@ -89,18 +89,18 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
 def _search(
     configuration: StudyConfiguration, searcher: Component, result: Mapping[str, Any]
 ) -> str:
-    facts = result["facts"]
-    parameters = facts["parameters"]
+    info = result["facts"]
+    parameters = info["parameters"]
     held_out = configuration.architecture_data == "held-out"
     source = "held out of the given training images" if held_out else "half of the test part"
     unseen = "The test images are" if held_out else "The other half is"
     return (
-        f"Search: {facts['searcher']}, {parameters['n_nodes']} nodes, "
+        f"Search: {info['searcher']}, {parameters['n_nodes']} nodes, "
         f"C={parameters['channels']}, {pluralize(parameters['cells_per_stage'], 'cell')} a stage, "
         f"{pluralize(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}"
         f"{_changed(configuration, searcher)}, {name_seeds(configuration.search_seeds)}; "
-        f"architecture data {source} ({facts['n_weight_samples']:,} images train weights and "
-        f"{facts['n_architecture_samples']:,} the architecture at r=1). "
+        f"architecture data {source} ({info['n_weight_samples']:,} images train weights and "
+        f"{info['n_architecture_samples']:,} the architecture at r=1). "
         f"{unseen} never seen. {_length(parameters)}"
     )
 
@@ -155,39 +155,41 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
-def _judging(configuration: StudyConfiguration, rows: list[Row]) -> str:
+def _evaluation(configuration: StudyConfiguration, rows: list[Row]) -> str:
     lookup = configuration.lookup
     if lookup is not None:
         return (
-            f"Judging: published accuracies of {lookup.dataset} after {lookup.epochs} epochs, "
+            f"Evaluation: published accuracies of {lookup.dataset} after {lookup.epochs} epochs, "
             f"looked up in {lookup.path}; nothing was trained."
         )
     spread = "mean ± sample standard deviation over " if len(configuration.seeds) > 1 else ""
     return (
-        "Judging: each distinct cell trained from scratch on all training images, "
+        "Evaluation: each distinct cell trained from scratch on all training images, "
         f"{describe_training(configuration)}; test accuracy in percent after the last epoch, "
         f"{spread}{name_seeds(configuration.seeds)}.{_missing(configuration, rows)}"
     )
 
 
-def describe_training(judge: StudyConfiguration | Transfer) -> str:
-    """Tell how cells are trained when they are judged.
+def describe_training(evaluation: StudyConfiguration | Transfer) -> str:
+    """Tell how cells are trained when they are evaluated.
 
     Parameters
     ----------
-    judge : StudyConfiguration or Transfer
+    evaluation : StudyConfiguration or Transfer
 
     Returns
     -------
     str
     """
-    changed = dict(judge.augmentation)
+    changed = dict(evaluation.augmentation)
     augmentation = f", augmentation with {changed} changed" if changed else ""
-    trainer = create_trainer(judge.recipe, 1, (0,), judge.training, judge.augmentation, False)
+    trainer = create_trainer(
+        evaluation.recipe, 1, (0,), evaluation.training, evaluation.augmentation, False
+    )
     return (
         f"{pluralize(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
-        f"{trainer.learning_rate:g} (recipe {judge.recipe!r} with "
-        f"{dict(judge.training) or 'nothing'} changed), "
+        f"{trainer.learning_rate:g} (recipe {evaluation.recipe!r} with "
+        f"{dict(evaluation.training) or 'nothing'} changed), "
         f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
     )
 
@@ -234,17 +236,17 @@ def _cost(rows: list[Row]) -> str:
     scoring = {
         row.setting.sampler.label: row.scoring_seconds or 0 for row in rows if row.setting.sampler
     }
-    judged = {
+    evaluated = {
         (one.cell, channels): accuracy
         for row in rows
         for one in row.found
         for channels, accuracy in one.evaluations.items()
     }
-    n_runs = sum(len(accuracy.runs) for accuracy in judged.values())
-    judging = sum(accuracy.seconds for accuracy in judged.values())
+    n_runs = sum(len(accuracy.runs) for accuracy in evaluated.values())
+    evaluation = sum(accuracy.seconds for accuracy in evaluated.values())
     return (
         f"Cost: {sum(scoring.values()):,.1f} s scoring, {searching:,.1f} s searching, "
-        f"{judging:,.1f} s judging {pluralize(n_runs, 'training')}."
+        f"{evaluation:,.1f} s evaluating {pluralize(n_runs, 'training')}."
     )
 
 
@@ -260,7 +262,7 @@ def what_was_run(results: StudyResults) -> list[str]:
     list of str
     """
     configuration = results.configuration
-    data = results.facts.datasets[configuration.dataset]
+    data = results.info.datasets[configuration.dataset]
     settings = [row.setting for row in results.rows]
     own = {one.r for one in settings if one.sampler is not None and one.sampler.size is not None}
     ratios = (*configuration.ratios, *sorted(own - {*configuration.ratios}, reverse=True))
@@ -270,16 +272,16 @@ def what_was_run(results: StudyResults) -> list[str]:
         "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
         f"Parts kept: r = {_listed(ratios)}, and the full data.",
         "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
-        f"Searched from {name_seeds(configuration.search_seeds)}; judged at C = "
-        f"{_listed(configuration.channels)} {_judged_by(configuration)}.",
+        f"Searched from {name_seeds(configuration.search_seeds)}; evaluated at C = "
+        f"{_listed(configuration.channels)} {_evaluated_by(configuration)}.",
     ]
     if configuration.transfers:
         names = ", ".join(transfer.dataset for transfer in configuration.transfers)
-        lines.append(f"Best cells judged on {names} too.")
+        lines.append(f"Best cells evaluated on {names} too.")
     return lines
 
 
-def _judged_by(configuration: StudyConfiguration) -> str:
+def _evaluated_by(configuration: StudyConfiguration) -> str:
     if configuration.lookup is None:
         return f"from {name_seeds(configuration.seeds)}"
     return f"by the published accuracies of {configuration.lookup.dataset}"
@@ -300,7 +302,7 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     found = [one for row in results.rows for one in row.found]
     n_strays = len(results.store.results("search")) - len(found)
     n_searches = len(found) + len(results.missing_searches())
-    judged = {
+    evaluated = {
         (one.cell, channels): accuracy
         for one in found
         for channels, accuracy in one.evaluations.items()
@@ -314,10 +316,10 @@ def how_far_it_got(results: StudyResults) -> list[str]:
     ]
     if configuration.lookup is None:
         n_trainings = len(cells) * len(configuration.channels) * len(configuration.seeds)
-        n_runs = sum(len(accuracy.runs) for accuracy in judged.values())
-        lines.append(f"{n_runs:,} of the {n_trainings:,} trainings that judge them have ended.")
+        n_runs = sum(len(accuracy.runs) for accuracy in evaluated.values())
+        lines.append(f"{n_runs:,} of the {n_trainings:,} trainings that evaluate them have ended.")
     else:
-        lines.append(f"{len(judged):,} of them have a published accuracy.")
+        lines.append(f"{len(evaluated):,} of them have a published accuracy.")
     if n_strays > 0:
         lines.append(
             f"{pluralize(n_strays, 'search')} in the store are of other settings than "
@@ -356,7 +358,7 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
     if configuration.architecture_data == "test-half":
         yield (
             "The architecture was trained on half of the test part, as in the paper's code, and "
-            "judged on the other half."
+            "evaluated on the other half."
         )
     yield "Seconds are wall-clock time of this machine under this load."
     compared = [results.compare_with_paper(one) for one in configuration.searchers]

@@ -1,12 +1,13 @@
-"""All that a report shows, read from a study's store once."""
+"""All that a report shows, read from a study's store once, and as a frame."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
+from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Store
 from proxysample_nas.paper.comparison import (
     Comparison,
@@ -16,15 +17,18 @@ from proxysample_nas.paper.comparison import (
 )
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import Progress
+from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
-from proxysample_nas.study.experiments.facts import StudyFacts
 from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.judging import Transfer
-from proxysample_nas.study.results import CellAccuracy, Row
+from proxysample_nas.study.grid.evaluation import Transfer
+from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,13 @@ class StudyResults:
         return self.progress.store
 
     @property
-    def facts(self) -> StudyFacts:
+    def info(self) -> StudyInfo:
         """What is known of its data."""
         return self.progress.study.info
 
     @property
     def widest(self) -> int:
-        """The largest number of channels at which cells were judged."""
+        """The largest number of channels at which cells were evaluated."""
         return max(self.configuration.channels)
 
     @property
@@ -98,7 +102,7 @@ class StudyResults:
 
     def compare_with_paper(self, searcher: Component) -> Comparison | None:
         """Tell how one searcher's table differs from the paper's; None where it has none."""
-        return compare_with_paper(setup_of(self.configuration, self.facts, searcher))
+        return compare_with_paper(setup_of(self.configuration, self.info, searcher))
 
     def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
         """Tell how cells do on another dataset; one that was not trained there is left out."""
@@ -110,13 +114,13 @@ class StudyResults:
         return [one.label for one in self.progress.experiments(Search) if one.key not in done]
 
 
-def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Component) -> Setup:
+def setup_of(configuration: StudyConfiguration, info: StudyInfo, searcher: Component) -> Setup:
     """Gather what a searcher's table depends on, to compare it with another's.
 
     Parameters
     ----------
     configuration : StudyConfiguration
-    facts : StudyFacts
+    info : StudyInfo
     searcher : Component
         One of the study's.
 
@@ -139,7 +143,7 @@ def setup_of(configuration: StudyConfiguration, facts: StudyFacts, searcher: Com
         for one in configuration.samplers
     }
     return Setup(
-        data=facts.datasets[configuration.dataset],
+        data=info.datasets[configuration.dataset],
         architecture_data=configuration.architecture_data,
         searcher=searcher.name,
         search=configuration.searcher_parameters(searcher),
@@ -172,3 +176,83 @@ def short_names(searchers: tuple[Component, ...]) -> list[str]:
         again = seen[searcher.name]
         names.append(searcher.name + (f"-{again}" if again > 1 else ""))
     return names
+
+
+COLUMNS = {
+    "searcher": "string",
+    "searcher_parameters": "object",
+    "group": "string",
+    "method": "string",
+    "sampler": "string",
+    "sampler_parameters": "object",
+    "r": "float64",
+    "n_kept": "Int64",
+    "search_seed": "Int64",
+    "cell": "string",
+    "is_parameter_free": "boolean",
+    "search_seconds": "float64",
+    "scoring_seconds": "float64",
+    "channels": "Int64",
+    "evaluation_seed": "Int64",
+    "accuracy": "float64",
+    "n_parameters": "Int64",
+    "evaluation_seconds": "float64",
+}
+"""Types by column; whole numbers stay whole where some are missing."""
+
+
+def results_frame(results: StudyResults) -> DataFrame:
+    """Give one line for each evaluation, and for each search whose cell has none yet."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError(
+            "pandas is not installed, and a frame needs it: pip install 'proxysample[pandas]'"
+        ) from error
+    lines = [
+        line | evaluation
+        for row in results.rows
+        for found in row.found
+        for line in [_search(row, found)]
+        for evaluation in _evaluations(found)
+    ]
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _search(row: Row, found: FoundCell) -> dict[str, Any]:
+    searcher, sampler = row.setting.searcher, row.setting.sampler
+    return {
+        "searcher": searcher.name,
+        "searcher_parameters": dict(searcher.parameters),
+        "group": row.group,
+        "method": "Full DS" if sampler is None else sampler.label,
+        "sampler": None if sampler is None else sampler.name,
+        "sampler_parameters": {} if sampler is None else dict(sampler.parameters),
+        "r": row.setting.r,
+        "n_kept": found.n_kept,
+        "search_seed": found.seed,
+        "cell": str(found.cell),
+        "is_parameter_free": found.cell.is_parameter_free,
+        "search_seconds": found.seconds,
+        "scoring_seconds": row.scoring_seconds,
+    }
+
+
+def _evaluations(found: FoundCell) -> Iterator[dict[str, Any]]:
+    if not found.evaluations:
+        yield {}
+    for channels, accuracy in sorted(found.evaluations.items()):
+        for evaluation in _runs(accuracy):
+            yield {"channels": channels} | evaluation
+
+
+def _runs(accuracy: CellAccuracy) -> Iterator[dict[str, Any]]:
+    if accuracy.is_looked_up:
+        yield {"accuracy": accuracy.mean}
+    for run in accuracy.runs:
+        yield {
+            "evaluation_seed": run.seed,
+            "accuracy": run.accuracy,
+            "n_parameters": run.n_parameters,
+            "evaluation_seconds": run.seconds,
+        }

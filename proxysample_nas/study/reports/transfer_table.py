@@ -1,4 +1,4 @@
-"""Table 5: the best cells, judged on other datasets too."""
+"""Table 5: the best cells, evaluated on other datasets too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Transferred:
     results : StudyResults
     champion : Champion
     accuracies : tuple of (str, int, CellAccuracy or None)
-        Dataset, width and accuracy; None where it has not been judged there.
+        Dataset, width and accuracy; None where it has not been evaluated there.
     """
 
     results: StudyResults
@@ -102,7 +102,7 @@ def transfers_to_csv(results: StudyResults) -> str:
     Returns
     -------
     str
-        Where a cell has not been judged on a dataset, there is no line.
+        Where a cell has not been evaluated on a dataset, there is no line.
     """
     lines = (
         Transferred(results, line.champion, (accuracy,))
@@ -125,7 +125,7 @@ def papers_transfer_table(results: StudyResults) -> Table[PapersTransferRow] | N
     Table or None
         None where the study's dataset is not CIFAR-100 or none of its others ImageNet16-120.
     """
-    datasets = results.facts.datasets
+    datasets = results.info.datasets
     others = [datasets[transfer.dataset] for transfer in results.configuration.transfers]
     own = datasets[results.configuration.dataset]
     if not is_cifar100(own) or not any(map(is_imagenet16_120, others)):
@@ -201,4 +201,4 @@ def _how_transferred(results: StudyResults, lines: list[Transferred]) -> str:
             f"{transfer.dataset}: {describe_training(transfer)}, {n_done:,} of {n_all:,} trainings "
             "ended"
         )
-    return f"Judged from scratch on the other datasets. {'; '.join(described)}."
+    return f"Evaluated from scratch on the other datasets. {'; '.join(described)}."

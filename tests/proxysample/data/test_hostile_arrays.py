@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from proxysample import InputError, RandomSampling, Ranking, load_dataset
-from proxysample.array_files import read_npy, read_npz, read_npz_stream
+from proxysample.files import read_npy, read_npz, read_npz_stream
 from proxysample.samplers.given import read_indices
 
-from ...mutations import archive, mutated_archives, mutations  # noqa: TID252
+from ...mutations import archive, mutated_archives, mutations
 
 
 def npy(array, **options) -> bytes:
@@ -229,7 +229,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch):
     packed[directory + 24 : directory + 28] = (0xFFFF_FFF0).to_bytes(4, "little")
     with little_memory(1 << 20), pytest.raises(InputError, match="more bytes than it can hold"):
         read_npz_stream(io.BytesIO(packed), "a.npz")
-    monkeypatch.setattr("proxysample.array_files.LARGE_BYTES", 1 << 20)
+    monkeypatch.setattr("proxysample.files.LARGE_BYTES", 1 << 20)
     zeros = archive([("images.npy", npy(np.zeros(4 << 20, np.uint8)))], zipfile.ZIP_DEFLATED)
     with little_memory(1 << 20), pytest.raises(InputError, match="would unpack to 4,194,432"):
         read_npz_stream(io.BytesIO(zeros), "a.npz")

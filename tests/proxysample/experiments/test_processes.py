@@ -116,6 +116,18 @@ def test_what_cannot_be_sent_is_told(context):
         executor.submit(Local({"index": 0}))
 
 
+@pytest.mark.usefixtures("forked_workers")
+def test_a_context_that_cannot_be_sent_leaves_no_process(context, monkeypatch):
+    monkeypatch.setattr(context, "for_worker", lambda _: lambda: None)
+    before = multiprocessing.active_children()
+    with (
+        create_executor(context, "processes", n_workers=1) as executor,
+        pytest.raises(InputError, match="cannot be sent to a worker"),
+    ):
+        executor.submit(Doubling({"index": 0}))
+    assert multiprocessing.active_children() == before
+
+
 def test_what_a_script_defines_is_found_by_processes(folder):
     assert run_script(folder, "processes") == ["{'number': 150}"]
 

@@ -12,7 +12,7 @@ from proxysample import InputError
 from proxysample.experiments.claims import Claims
 from proxysample.experiments.runner import RunInterrupted, interruptible
 
-from ...forked import Forked  # noqa: TID252  # tests are no package
+from ...forked import Forked
 
 COUNTS = [Count({"steps": 12, "name": name}) for name in range(3)]
 

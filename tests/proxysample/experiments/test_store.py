@@ -81,8 +81,8 @@ def test_results_of_a_kind_are_found_by_their_keys_in_one_query(store, monkeypat
 
 
 def test_a_kind_that_the_store_does_not_keep_is_refused(store, tmp_path):
-    with pytest.raises(ValueError, match="keeps search, training, not judging"):
-        store.put("judging", {"r": 0.5}, {"accuracy": 70.0})
+    with pytest.raises(ValueError, match="keeps search, training, not evaluation"):
+        store.put("evaluation", {"r": 0.5}, {"accuracy": 70.0})
     other = Store(tmp_path / "study.sqlite", {"search": Contents()}, noun="study")
     store.put("training", {"r": 0.5}, {"accuracy": 70.0})
     with pytest.raises(InputError, match="its kind is 'training', not 'search'"):

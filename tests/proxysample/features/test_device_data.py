@@ -13,7 +13,7 @@ from proxysample.device import fits_on_gpu
 from proxysample.features import batches as device_data
 from proxysample.features.batches import DeviceRows, gather_on_host
 
-from ...simulated_gpu import Record, simulated_gpu  # noqa: TID252  # tests are no package
+from ...simulated_gpu import Record, simulated_gpu
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 NUMBERS = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)

@@ -23,8 +23,8 @@ from proxysample.features import rows as rows_module
 from proxysample.features.rows import Rows, Workers
 from proxysample.samplers import transfer
 
-from ...real_gpu import count_waits  # noqa: TID252  # tests are no package
-from ...simulated_gpu import simulated_gpu  # noqa: TID252  # tests are no package
+from ...real_gpu import count_waits
+from ...simulated_gpu import simulated_gpu
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 BATCH_SIZE = 32

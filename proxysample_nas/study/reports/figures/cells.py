@@ -77,7 +77,7 @@ def draw_best_cells(results: StudyResults) -> Figure:
     Raises
     ------
     InputError
-        If no cell found on a proxy has been judged.
+        If no cell found on a proxy has been evaluated.
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
@@ -87,7 +87,7 @@ def draw_best_cells(results: StudyResults) -> Figure:
         if one.row.group != GROUPS[0]
     ]
     if not champions:
-        raise InputError("no cell found on a proxy has been judged, so there is no best to draw")
+        raise InputError("no cell found on a proxy has been evaluated, so there is no best to draw")
     return _draw(
         [
             (

@@ -133,7 +133,7 @@ def accuracy_points(rows: list[Row], channels: int) -> list[Point]:
     rows : list of Row
         Of one searcher.
     channels : int
-        Width at which cells were judged.
+        Width at which cells were evaluated.
 
     Returns
     -------

@@ -1,0 +1,204 @@
+"""Other ways to evaluate found cells: on another dataset, or by published accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from proxysample.errors import InputError, check_names
+from proxysample.wording import parse_words
+from proxysample_nas.data.loader import Augmentation
+from proxysample_nas.training.trainer import CellTrainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A second dataset, on which the best found cells are evaluated too (paper, Table 5).
+
+    Attributes
+    ----------
+    dataset : str
+        See `proxysample.data.datasets.load_dataset`; it needs a test part.
+    n_best : int
+        So many cells of each group of samplers (unsupervised, supervised), those that evaluated
+        best on the study's own dataset at its widest network; the baselines' cells always.
+    channels : int
+        Width of the networks.
+    recipe : str
+        See `proxysample_nas.training.trainer.RECIPES`.
+    training, augmentation : mapping
+        Parameters of `CellTrainer` and `Augmentation`.
+
+    Examples
+    --------
+    >>> Transfer.parse("imagenet16-120:data/ImageNet16,n_best=1").n_best
+    1
+    """
+
+    dataset: str
+    n_best: int = 3
+    channels: int = 64
+    recipe: str = "paper"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, given: str | Mapping[str, Any] | Transfer) -> Self:
+        """Read ``"dataset,name=value,..."``, a mapping, or what `dataclasses.asdict` wrote.
+
+        Parameters
+        ----------
+        given : str, mapping or Transfer
+            In words, names other than the attributes are parameters of `Augmentation` or
+            `CellTrainer`.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        InputError
+            If a word is not ``name=value``, or a name is unknown.
+        """
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, str):
+            dataset, _, words = given.partition(",")
+            values = parse_words(words)
+            own = {name: values.pop(name) for name in _WORDS & values.keys()}
+            augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}
+            given = own | {
+                "dataset": dataset,
+                "augmentation": augmentation,
+                "training": values,
+            }
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+        except TypeError as error:
+            raise InputError(f"transfer: {error}") from error
+
+    def check(self) -> None:
+        """Raise `InputError` for anything that would fail later."""
+        if not isinstance(self.n_best, int) or self.n_best < 1:
+            raise InputError(f"transfer: n_best must be at least 1, not {self.n_best}")
+        self.create_trainer((0,))
+
+    def create_trainer(self, seeds: tuple[int, ...], progress: bool = False) -> CellTrainer:
+        """Create the trainer that evaluates cells on this dataset."""
+        return create_trainer(
+            self.recipe, self.channels, seeds, self.training, self.augmentation, progress
+        )
+
+
+_WORDS = frozenset({"n_best", "channels", "recipe"})
+_AUGMENTATIONS = frozenset(field.name for field in fields(Augmentation))
+# Parameters of a trainer that a study and a transfer name outside of `training`.
+_NAMED_BESIDE_TRAINING = frozenset({"channels", "seeds", "augmentation"})
+_TRAININGS = [
+    field.name
+    for field in fields(CellTrainer)
+    if field.name not in _NAMED_BESIDE_TRAINING | {"progress"}
+]
+
+
+def create_trainer(
+    recipe: str,
+    channels: int,
+    seeds: tuple[int, ...],
+    training: Mapping[str, Any],
+    augmentation: Mapping[str, Any],
+    progress: bool,
+) -> CellTrainer:
+    """Create a trainer from plain values.
+
+    Parameters
+    ----------
+    recipe, channels, seeds, training, augmentation
+        See `Transfer` and `proxysample_nas.study.StudyConfiguration`.
+    progress : bool
+        Whether it shows a progress bar.
+
+    Returns
+    -------
+    CellTrainer
+
+    Raises
+    ------
+    InputError
+        If a name or a value cannot be used.
+    """
+    try:
+        beside = _NAMED_BESIDE_TRAINING & set(training)
+        if beside:
+            name = min(beside)
+            raise InputError(f"{name} has a setting of its own: give {name} beside training")
+        check_names("parameter of training", training, _TRAININGS)
+        return CellTrainer.from_recipe(
+            recipe,
+            channels=channels,
+            seeds=seeds,
+            augmentation=create_augmentation(augmentation),
+            progress=progress,
+            **training,
+        )
+    except TypeError as error:
+        raise InputError(f"training: {error}") from error
+
+
+def create_augmentation(parameters: Mapping[str, Any]) -> Augmentation:
+    """Create an augmentation from plain values; `InputError` for an unknown name."""
+    try:
+        check_names("parameter of augmentation", parameters, sorted(_AUGMENTATIONS))
+        return Augmentation(**parameters)
+    except TypeError as error:
+        raise InputError(f"augmentation: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """Published accuracies that stand in for training, for cells of 4 nodes.
+
+    Attributes
+    ----------
+    path : str
+        See `proxysample_nas.study.experiments.published.PublishedAccuracies`.
+    dataset : str
+        Whose column, such as ``"cifar100"``.
+    epochs : int
+        Of the published trainings.
+    """
+
+    path: str
+    dataset: str
+    epochs: int = 200
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any] | Lookup) -> Self:
+        """Read a mapping, or what `dataclasses.asdict` wrote.
+
+        Parameters
+        ----------
+        given : mapping or Lookup
+
+        Returns
+        -------
+        Lookup
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or missing.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"lookup must be a mapping such as {{'path': {str(given)!r:.80}, "
+                f"'dataset': 'cifar100'}}, not {given!r:.80}"
+            )
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise InputError(f"lookup: {error}") from error
