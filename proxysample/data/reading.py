@@ -594,8 +594,17 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     return None if samples._found_labels is None else samples.labels
 
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+def _broken_rows(images: Array) -> dict[int, str]:
+    """Tell the rows of an array that hold what is not finite."""
+    broken: dict[int, str] = {}
+    if images.dtype.kind != "f":
+        return broken
+    for start in range(0, len(images), ROWS_PER_CHUNK):
+        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
+        finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
+        for index in np.flatnonzero(~finite):
+            broken[start + int(index)] = "it holds NaN or infinite pixels"
+    return broken
 
 
 def check_images(images: Array) -> Array:

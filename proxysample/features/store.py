@@ -15,8 +15,8 @@ from typing import Annotated, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.files import map_npy, read_npy, replace_file
 from proxysample.errors import InputError
+from proxysample.files import map_npy, read_npy, replace_file
 from proxysample.records import Positive, Record, one_of
 
 Array = npt.NDArray[Any]

@@ -7,9 +7,9 @@ import pytest
 from torch import nn
 
 from proxysample import Features, InputError, KMeansOutlierRemoval, embed
-from proxysample.array_files import map_npy
 from proxysample.features import store as stores
 from proxysample.features.store import CHECKSUMS, FEATURES, KEYS, LABELS, RECORD
+from proxysample.files import map_npy
 
 
 @pytest.fixture
