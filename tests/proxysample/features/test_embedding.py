@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,10 +28,15 @@ from proxysample.features import embedding
 from proxysample.features.store import FEATURES, RECORD
 from proxysample.features.store_writer import JOURNAL
 
-from .embed_in_a_process import Photos as SlowPhotos
-from .embed_in_a_process import Slow
+from ...forked import Forked
+from .slow_embedding import run
 
-PROGRAM = Path(__file__).with_name("embed_in_a_process.py")
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from slow_embedding import run
+run(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+"""
 ROWS = embedding.ROWS_PER_BLOCK
 
 
@@ -209,41 +212,45 @@ def test_a_sample_that_cannot_be_read_is_named_by_its_own_index(images, tmp_path
     assert bytes_of(features) == bytes_of(embed(many, folder=tmp_path, backbone=network()))
 
 
-def embedded_here(folder: Path, n: int) -> Features:
+def start(folder: Path, n: int, seconds: float) -> Forked:
+    number = len(list(folder.parent.glob("process*")))
+    outputs = folder.parent / f"process{number}"
+    outputs.mkdir()
+    words = [str(Path(__file__).parent), str(folder), str(n), str(seconds)]
+    return Forked(PROGRAM, words, outputs)
+
+
+def whole_bytes(folder: Path, n: int) -> str:
     with fixed_threads(1):
-        return embed(SlowPhotos(n), folder=folder, backbone=Slow(0), dtype="float16")
-
-
-def start(folder: Path, n: int, seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder), str(n), str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+        return bytes_of(run(str(folder), n, 0))
 
 
 def n_written(folder: Path) -> int:
     return sum(journal.stat().st_size for journal in folder.glob(f"*/{JOURNAL}"))
 
 
+def killed_after(process: Forked, folder: Path, n_bytes: int, seconds: float) -> None:
+    while n_written(folder) < n_bytes:
+        assert process.poll() is None, process.stderr
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.kill()
+    process.wait(30)
+
+
 def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
     n = 12 * ROWS + 17
     draw = random.Random(1)
-    for _ in range(3):
-        process = start(tmp_path / "killed", n, 0.03)
-        assert process.stdout.readline() == "begins\n"
+    for _ in range(4):
+        process = start(tmp_path / "killed", n, 0.02)
+        # At any moment from when it has written something more.
         before = n_written(tmp_path / "killed")
-        # From when it has written something more.
-        while n_written(tmp_path / "killed") == before:
-            assert process.poll() is None
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 0.15))
-        process.kill()
-        process.communicate()
-    last = start(tmp_path / "killed", n, 0).communicate()[0].split()
-    assert int(last[-1]) >= 3 * ROWS
+        killed_after(process, tmp_path / "killed", before + 1, draw.uniform(0, 0.1))
+    last = start(tmp_path / "killed", n, 0)
+    assert last.wait(60) == 0, last.stderr
+    assert int(last.stdout) >= 4 * ROWS
     features = Features.open(tmp_path / "killed")
-    assert bytes_of(features) == bytes_of(embedded_here(tmp_path / "whole", n))
+    assert bytes_of(features) == whole_bytes(tmp_path / "whole", n)
     # Nothing else is left.
     left = {path.name for path in features.folder.iterdir()}
     assert left == {"features.npy", "checksums.npy", "store.json", "lock"}
@@ -251,30 +258,27 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_p
 
 def test_what_was_written_in_part_or_spoiled_is_computed_again(tmp_path):
     n = 5 * ROWS
-    process = start(tmp_path / "spoiled", n, 0.05)
-    process.stdout.readline()
-    while n_written(tmp_path / "spoiled") < 24:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    process = start(tmp_path / "spoiled", n, 0.03)
+    killed_after(process, tmp_path / "spoiled", 24, 0)
     (journal,) = tmp_path.glob(f"spoiled/*/{JOURNAL}")
     with (journal.parent / FEATURES).open("r+b") as stream:
         stream.seek(300)
         stream.write(b"\1\2\3")
     with journal.open("ab") as stream:
         stream.write(b"\0\0\0\0\0")
-    end = start(tmp_path / "spoiled", n, 0).communicate()[0].split()
-    assert ROWS <= int(end[-1]) < n
+    last = start(tmp_path / "spoiled", n, 0)
+    assert last.wait(60) == 0, last.stderr
+    assert ROWS <= int(last.stdout) < n
     spoiled = Features.open(tmp_path / "spoiled")
-    assert bytes_of(spoiled) == bytes_of(embedded_here(tmp_path / "whole", n))
+    assert bytes_of(spoiled) == whole_bytes(tmp_path / "whole", n)
 
 
 def test_two_processes_that_embed_the_same_do_it_once(tmp_path):
     n = 4 * ROWS
     both = [start(tmp_path / "both", n, 0.02) for _ in range(2)]
-    ends = [process.communicate()[0].split() for process in both]
-    assert [end[-3] for end in ends] == ["ends", "ends"]
-    assert bytes_of(Features.open(tmp_path / "both")) == bytes_of(embedded_here(tmp_path / "a", n))
+    for process in both:
+        assert process.wait(60) == 0, process.stderr
+    assert bytes_of(Features.open(tmp_path / "both")) == whole_bytes(tmp_path / "whole", n)
 
 
 def test_samplers_take_a_store_as_they_take_its_array(images, tmp_path):
@@ -307,15 +311,11 @@ def test_transfer_on_a_store_reads_no_image(images, tmp_path):
     photos = Photos(images)
     features = embed(photos, folder=tmp_path, backbone=network())
     photos.read.clear()
-    photos.targets = [index % 3 for index in range(70)]
-    for sampler in (
-        TransferLoss(features=features, epochs=2, random_state=0),
-        KMeansOutlierRemoval(features=features, n_clusters=2, random_state=0),
-    ):
-        sampler.select(photos, r=0.5)
+    labels = [index % 3 for index in range(70)]
+    KMeansOutlierRemoval(features=features, n_clusters=2, random_state=0).select(photos, r=0.5)
+    transfer = TransferLoss(features=features, epochs=2, random_state=0)
     # Labels that only the items have are beside the features.
-    del photos.targets
-    TransferLoss(features=features, epochs=2, random_state=0).select(photos, r=0.5)
+    assert transfer.select(photos, r=0.5).tolist() == transfer.select(photos, 0.5, labels).tolist()
     assert photos.read == []
 
 

@@ -1,4 +1,4 @@
-"""A process that embeds slowly, to be killed: `python embed_in_a_process.py FOLDER N SECONDS`."""
+"""An embedding that takes its time, so that it can be killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from proxysample import embed
+from proxysample import Features, embed
 
 
 class Photos:
@@ -27,7 +27,7 @@ class Photos:
 
 
 class Slow(nn.Module):
-    """A small convolution that takes its time."""
+    """A small convolution that waits before each batch."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -40,10 +40,8 @@ class Slow(nn.Module):
         return torch.conv2d(images, self.weight).mean((2, 3))
 
 
-if __name__ == "__main__":
-    folder, n, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+def run(folder: str, n: int, seconds: float) -> Features:
     torch.set_num_threads(1)
-    sys.stdout.write("begins\n")
-    sys.stdout.flush()
     made = embed(Photos(n), folder=folder, backbone=Slow(seconds), dtype="float16")
-    sys.stdout.write(f"ends {made.key} {made.provenance['samples_taken_over']}\n")
+    sys.stdout.write(f"{made.provenance['samples_taken_over']}\n")
+    return made
