@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
     from proxysample.ranking import Ranking
+    from proxysample.resampler import Resampler
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.given import GivenIndices, GivenRanking
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
+    from proxysample.selection import LostClassesWarning
 
     __version__: str
 
@@ -39,10 +41,12 @@ __all__ = [
     "InputError",
     "KMeansOutlierRemoval",
     "KeepingRule",
+    "LostClassesWarning",
     "MissingDependencyError",
     "ProxysampleError",
     "RandomSampling",
     "Ranking",
+    "Resampler",
     "Sampler",
     "Splits",
     "TransferLoss",
@@ -66,12 +70,14 @@ if not TYPE_CHECKING:
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
             "proxysample.ranking": ["Ranking"],
+            "proxysample.resampler": ["Resampler"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.selection": ["LostClassesWarning"],
         },
         ["data", "samplers", "testing"],
     )

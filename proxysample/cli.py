@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import list_entries, parse_ratio, run_app
+from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
     SAMPLERS,
@@ -23,12 +24,7 @@ if TYPE_CHECKING:
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
 
-app = typer.Typer(
-    help="Pick the part of a training set worth keeping.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = make_app("Pick the part of a training set worth keeping.")
 
 DatasetOption = Annotated[
     str,
@@ -76,45 +72,176 @@ RandomStateOption = Annotated[
 ]
 
 
+OptionalDatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="As for score; with --ranking it may be left out where no files are written.",
+    ),
+]
+OptionalSamplerOption = Annotated[
+    str | None, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}; or --ranking.")
+]
+BalanceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--balance",
+        help="none, proportional, equal, or counts such as cat=100,dog=50. By default the "
+        "sampler's way.",
+    ),
+]
+MinPerClassOption = Annotated[
+    int, typer.Option("--min-per-class", min=0, help="Keep at least so many of each class.")
+]
+MustKeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--must-keep",
+        help="A list of samples to keep whatever their scores: an index, file or key a line, or "
+        ".npy.",
+    ),
+]
+ExcludeOption = Annotated[
+    Path | None, typer.Option("--exclude", help="A list of samples never to keep.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show progress, seconds and kept samples by class.")
+]
+
+
 def main() -> NoReturn:
     """Run the command line."""
     run_app(app)
 
 
+@app.callback()
+def about(version: VersionOption = False) -> None:
+    """Pick the part of a training set worth keeping."""
+
+
 @app.command()
 def select(
-    dataset: DatasetOption,
-    sampler: SamplerOption,
-    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Indices, as .npy.")],
+    dataset: OptionalDatasetOption = None,
+    sampler: OptionalSamplerOption = None,
+    ranking: Annotated[
+        Path | None,
+        typer.Option("--ranking", help="What score wrote, .npz: it is cut, and nothing is scored."),
+    ] = None,
+    r: Annotated[
+        list[str] | None,
+        typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1]. May be repeated."),
+    ] = None,
+    n: Annotated[
+        list[int] | None,
+        typer.Option("--number", "-n", help="Number of samples to keep. May be repeated."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Indices as .npy, a table of all samples as .csv or .parquet, the kept files as "
+            ".txt, or .json; - prints indices. Of several sets {r} in it is the ratio or number.",
+        ),
+    ] = None,
+    link_to: Annotated[
+        str | None,
+        typer.Option("--link-to", help="New folder of links to the kept files; {r} as above."),
+    ] = None,
+    copy_to: Annotated[
+        str | None,
+        typer.Option("--copy-to", help="New folder of copies of the kept files; {r} as above."),
+    ] = None,
+    link_kind: Annotated[
+        str,
+        typer.Option(
+            "--link-kind", help="symbolic, by absolute paths, or hard, on one file system."
+        ),
+    ] = "symbolic",
+    balance: BalanceOption = None,
+    min_per_class: MinPerClassOption = 0,
+    must_keep: MustKeepOption = None,
+    exclude: ExcludeOption = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
     broken: BrokenOption = "stop",
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
-    """Write the indices of the samples to keep.
+    """Write which samples to keep: indices, a table, a list of files, or a folder.
 
-    The indices are ascending int64 and point into the dataset's training part.
+    Indices are ascending int64 and point into the dataset's training part.
     """
-    import numpy as np
-
-    from proxysample.files import check_output, replace_file
-
-    ratio = parse_ratio(r)
-    chosen = _sampler(sampler, param, random_state)
-    check_output(output, ".npy", "indices are written")
-    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
-    ranking = chosen.rank(train, **reading)
-    indices = ranking.select(ratio)
-    with replace_file(output) as stream:
-        np.save(stream, indices, allow_pickle=False)
-    typer.echo(
-        f"{sampler} keeps {len(indices):,} of the {len(ranking.whole_indices):,} training samples "
-        f"of {dataset} (r={ratio:g}){_skipped_words(ranking)}: {output}"
+    from proxysample.cli_select import (
+        Destinations,
+        Teller,
+        cuts_of,
+        rules_of,
+        score_or_load,
+        tell_kept,
     )
+    from proxysample.data.fields import FieldArguments
+    from proxysample.data.keys import keys_of
+    from proxysample.outputs import SelectionWriter
+    from proxysample.sampler import with_indices
+
+    _check_source(dataset, sampler, ranking, param)
+    ratios, counts = [parse_ratio(word) for word in r or ()], list(n or ())
+    rules = rules_of(balance, min_per_class, must_keep, exclude)
+    cuts = cuts_of(ratios, counts, rules)
+    places = Destinations.named(cuts, output, link_to, copy_to, link_kind)
+    teller = Teller(quiet, verbose, to_stderr=places.echoes)
+    saved = None if ranking is None else _load_ranking(ranking)
+    chosen = None if sampler is None else _sampler(sampler, param, random_state, quiet, verbose)
+    train, reading = (
+        (None, FieldArguments())
+        if dataset is None
+        else _training_part(dataset, image, label, features, broken, distinct_labels)
+    )
+    keys = None if train is None else keys_of(train)
+    places.check_against(keys)
+    rules = with_indices(train, rules)
+    cuts = cuts_of(ratios, counts, rules)
+    made = score_or_load(chosen, saved, train, cuts, reading)
+    teller.explain(f"{made!r} in {made.provenance.get('seconds', 0.0):.1f} s")
+    writer = SelectionWriter(made, keys, dataset)
+    of = "samples" if dataset is None else f"training samples of {dataset}"
+    kept = made.cut_many(cuts)
+    for place, (cut, indices) in enumerate(zip(cuts, kept, strict=True)):
+        where = places.write(place, writer, cut, indices)
+        size = "" if cut.r is None else f" (r={cut.r:g})"
+        name = sampler or made.provenance.get("sampler", str(ranking))
+        n_whole, skipped = len(made.whole_indices), _skipped_words(made)
+        teller.say(f"{name} keeps {len(indices):,} of the {n_whole:,} {of}{size}{skipped}: {where}")
+        tell_kept(teller, made, indices)
+    if len(cuts) > 1 and not made.nested:
+        teller.say(
+            f"the keeping rule {made.rule} has another order for each size: sets do not nest"
+        )
+
+
+def _check_source(
+    dataset: str | None, sampler: str | None, ranking: Path | None, param: list[str] | None
+) -> None:
+    if (sampler is None) == (ranking is None):
+        raise InputError("give --sampler, or --ranking FILE to cut what was scored before")
+    if dataset is None and ranking is None:
+        raise InputError("give --dataset")
+    if ranking is not None and param:
+        raise InputError("--param is a sampler's, and --ranking was scored before; leave it out")
+
+
+def _load_ranking(path: Path) -> Ranking:
+    from proxysample.ranking import Ranking
+
+    return Ranking.load(path)
 
 
 @app.command()
@@ -124,6 +251,8 @@ def score(
     output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
@@ -132,17 +261,18 @@ def score(
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
 
-    In Python: Ranking.load(PATH).select(0.25).
+    By proxysample select --ranking PATH, or in Python Ranking.load(PATH).select(0.25).
     """
     from proxysample.files import check_output
 
-    chosen = _sampler(sampler, param, random_state)
+    chosen = _sampler(sampler, param, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
     train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
     ranking = chosen.rank(train, **reading)
     ranking.save(output)
-    seconds = ranking.provenance["seconds"]
-    typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+    if not quiet:
+        seconds = ranking.provenance["seconds"]
+        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
 
 
 @app.command()
@@ -222,13 +352,24 @@ def embed(
 def report(
     dataset: DatasetOption,
     sampler: SamplerOption,
-    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
+    r: Annotated[
+        str | None, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--number", "-n", help="Number of samples to keep.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="A page, as .html; by default text."),
     ] = None,
+    balance: BalanceOption = None,
+    min_per_class: MinPerClassOption = 0,
+    must_keep: MustKeepOption = None,
+    exclude: ExcludeOption = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
@@ -236,18 +377,23 @@ def report(
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
+    from proxysample.cli_select import rules_of
     from proxysample.files import check_output
+    from proxysample.selection import Cut
 
-    ratio = parse_ratio(r)
-    chosen = _sampler(sampler, param, random_state)
+    ratio = None if r is None else parse_ratio(r)
+    rules = rules_of(balance, min_per_class, must_keep, exclude)
+    Cut(r=ratio, n=n, **rules)
+    chosen = _sampler(sampler, param, random_state, quiet, verbose)
     if output is not None:
         check_output(output, ".html", "a report is saved")
     train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
-    built = chosen.report(train, ratio, **reading)
+    built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
         typer.echo(str(built))
-    else:
-        built.save(output)
+        return
+    built.save(output)
+    if not quiet:
         typer.echo(f"{built.title}: {output}")
 
 
@@ -297,11 +443,13 @@ def _skipped_words(ranking: Ranking) -> str:
     return f", {n_skipped:,} more cannot be read and are skipped" if n_skipped else ""
 
 
-def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:
+def _sampler(
+    name: str, words: list[str] | None, random_state: int, quiet: bool, verbose: bool
+) -> Sampler:
     parameters = parse_parameters(words or ())
     # Some samplers work for an hour, and a person who waits should see how far they are.
-    defaults = {"random_state": random_state, "progress": sys.stderr.isatty()}
-    for parameter, value in defaults.items():
+    shown = verbose or (sys.stderr.isatty() and not quiet)
+    for parameter, value in {"random_state": random_state, "progress": shown}.items():
         if takes_parameter(name, parameter):
             parameters.setdefault(parameter, value)
     return create_sampler(name, **parameters)

@@ -8,8 +8,9 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -25,13 +26,15 @@ from proxysample.checks import (
     one_of,
     plain_number,
 )
+from proxysample.data.classes import Classes, read_classes, required_classes
 from proxysample.data.fields import FieldArguments
 from proxysample.data.fingerprint import fingerprint
+from proxysample.data.keys import indices_of, keys_of
 from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import CACHE
 from proxysample.data.reading import Samples, WholeSamples
 from proxysample.data.shortcuts import sample_file
-from proxysample.data.tables import take_rows
+from proxysample.data.tables import take_pair, take_rows
 from proxysample.errors import InputError
 from proxysample.keeping import (
     FloatArray,
@@ -40,9 +43,9 @@ from proxysample.keeping import (
     KeepingRule,
     Rounding,
     as_rule,
-    check_ratio,
 )
-from proxysample.ranking import Ranking
+from proxysample.ranking import Ranking, as_cuts
+from proxysample.selection import Cut, SelectionRules
 
 if TYPE_CHECKING:
     from proxysample.report import Report
@@ -52,6 +55,10 @@ Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
 
 Reads = Literal["nothing", "labels", "pixels", "features"]
+
+
+class SelectOptions(SelectionRules, FieldArguments, total=False):
+    """What `Sampler.select` and its like take beside `r` and `n`."""
 
 
 # Skipped samples that a warning lists; a ranking tells all.
@@ -76,6 +83,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Set by `fit`; low is typical.
     n_samples_ : int
         Set by `fit`.
+    sample_indices_ : ndarray of int64
+        Kept indices, set by `fit_resample`.
     """
 
     id: ClassVar[str]
@@ -129,6 +138,10 @@ class Sampler(BaseEstimator, abc.ABC):
             None keeps overall.
         """
         return codes
+
+    def _details(self) -> dict[str, str]:
+        """Tell, after scoring, what else a reader of the report should know, by what it is."""
+        return {}
 
     def _check_parameters(self) -> None:
         """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
@@ -223,12 +236,23 @@ class Sampler(BaseEstimator, abc.ABC):
                 ),
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": versions(),
+                **({"details": details} if (details := self._details()) else {}),
             },
         )
-        self.ranking_ = ranking.spread(whole.indices, len(samples))
+        # Labels that are in the items alone are known of the samples that can be read.
+        classes = self._classes(samples) or self._classes(whole.samples)
+        if classes is not None and len(classes.codes) < len(samples):
+            codes = np.zeros(len(samples), dtype=np.int64)
+            codes[whole.indices] = classes.codes
+            classes = replace(classes, codes=codes)
+        self.ranking_ = replace(ranking.spread(whole.indices, len(samples)), classes=classes)
         self.scores_ = self.ranking_.scores
         self.n_samples_ = len(samples)
         return self
+
+    def _classes(self, samples: Samples) -> Classes | None:
+        """Give the classes for those who cut, by no read that the sampler does not make itself."""
+        return read_classes(samples, confirm=self._decodes or self.needs_labels)
 
     @property
     def _decodes(self) -> bool:
@@ -281,7 +305,13 @@ class Sampler(BaseEstimator, abc.ABC):
         return self.fit(dataset, y, **fields).ranking_
 
     def select(
-        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
     ) -> IntArray:
         """Pick the samples to keep.
 
@@ -289,12 +319,17 @@ class Sampler(BaseEstimator, abc.ABC):
         ----------
         dataset : object
             See `fit`.
-        r : float
+        r : float, optional
             Fraction to keep, in (0, 1].
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
-        **fields
-            See `fit`.
+        n : int, optional
+            Number of samples to keep, in place of `r`.
+        **options : object
+            ``balance``, ``min_per_class``, ``must_keep`` and ``exclude``; see `Ranking.select`.
+            Samples may be named by their files or keys where the dataset has them
+            (`proxysample.data.keys.keys_of`). And ``image``, ``label``, ``features``, ``broken``
+            and ``distinct_labels``; see `fit`.
 
         Returns
         -------
@@ -304,17 +339,72 @@ class Sampler(BaseEstimator, abc.ABC):
         Raises
         ------
         InputError
-            If `r`, a parameter or the dataset cannot be used.
+            If `r`, `n`, a rule, a parameter or the dataset cannot be used; what contradicts
+            itself is refused before any scoring.
+
+        Warns
+        -----
+        LostClassesWarning
+            If classes lose all of their samples; they are named.
+
+        Examples
+        --------
+        >>> from proxysample import CCOutlierRemoval
+        >>> features = np.array([[0.0], [1.0], [5.0], [10.0], [11.0], [18.0]])
+        >>> labels = [0, 0, 0, 1, 1, 1]
+        >>> CCOutlierRemoval().select(features, n=2, y=labels, must_keep=[5]).tolist()
+        [1, 5]
         """
-        check_ratio(r)
-        return self.rank(dataset, y, **fields).select(r)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
+        return ranking.select(r, n=n, **rules)
+
+    def rank_for(
+        self,
+        cuts: Iterable[Cut],
+        dataset: Any,
+        y: Any = None,
+        **fields: Unpack[FieldArguments],
+    ) -> Ranking:
+        """Score a dataset for cuts that are known, which are checked against it before.
+
+        Parameters
+        ----------
+        cuts : iterable of Cut
+            Their `must_keep` and `exclude` are indices.
+        dataset, y, **fields : object
+            See `fit`.
+
+        Returns
+        -------
+        Ranking
+            With the samples' classes where a cut needs them.
+        """
+        self.check_parameters()
+        cuts = list(cuts)
+        if all(cut.is_plain for cut in cuts):
+            return self.rank(dataset, y, **fields)
+        samples = self._read(dataset, y, **fields)
+        needed = any(cut.needs_classes for cut in cuts)
+        classes = self._classes(samples)
+        if needed and classes is None and samples.broken == "stop":
+            classes = required_classes(samples)
+        for cut in cuts if classes is not None or not needed else ():
+            cut.fit_to(len(samples), classes, self._rounding())
+        ranking = self.rank(dataset, y, **fields)
+        if ranking.classes is None and classes is not None:
+            self.ranking_ = ranking = replace(ranking, classes=classes)
+        return ranking
 
     def select_many(
         self,
         dataset: Any,
-        ratios: Iterable[float],
+        ratios: Iterable[float] = (),
         y: Any = None,
-        **fields: Unpack[FieldArguments],
+        *,
+        n: Iterable[int] = (),
+        **options: Unpack[SelectOptions],
     ) -> dict[float, IntArray]:
         """Pick the samples to keep at several ratios, from one scoring pass.
 
@@ -324,24 +414,38 @@ class Sampler(BaseEstimator, abc.ABC):
             See `fit`.
         ratios : iterable of float
             Fractions to keep, each in (0, 1].
+        n : iterable of int
+            Numbers of samples to keep.
+        **rules : object
+            See `select`.
 
         Returns
         -------
         dict
-            Kept indices by ratio; unless a keeping rule of another kind was given, a smaller set
-            is part of a larger one.
+            Kept indices by ratio or number; unless a keeping rule of another kind was given, a
+            smaller set is part of a larger one (`Ranking.nested`).
         """
-        checked = [check_ratio(r) for r in ratios]
-        return self.rank(dataset, y, **fields).select_many(checked)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ratios, counts = list(ratios), list(n)
+        cuts = [cut for _, cut in as_cuts(ratios, counts, rules)]
+        ranking = self.rank_for(cuts, dataset, y, **fields)
+        return ranking.select_many(ratios, n=counts, **rules)
 
     def subset(
-        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
     ) -> Any:
         """Pick the samples to keep as a dataset for any torch DataLoader.
 
         Parameters
         ----------
-        dataset, r, y, **fields : object
+        dataset, r, y, n, **options : object
             See `select`.
 
         Returns
@@ -350,16 +454,61 @@ class Sampler(BaseEstimator, abc.ABC):
             Of `dataset`, so with labels only where its items have them; a HuggingFace dataset or
             a pandas table where that was given.
         """
-        return take_rows(dataset, self.select(dataset, r, y, **fields))
+        return take_rows(dataset, self.select(dataset, r, y, n=n, **options))
+
+    def fit_resample(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        r: float | None = None,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
+    ) -> tuple[Any, Any]:
+        """Pick the samples to keep, and give them as imbalanced-learn's samplers do.
+
+        As a step of a pipeline, or in a grid over `r`, a sampler stands in a
+        `proxysample.Resampler`, whose parameters `r`, `n` and the others are.
+
+        Parameters
+        ----------
+        X, y : object
+            The dataset and its labels; see `fit`.
+        r, n, **options : object
+            See `select`.
+
+        Returns
+        -------
+        X_kept, y_kept : object
+            Of the kinds of `X` and `y`, in the order of the indices; a torch Subset where `X` is
+            a map-style dataset. `y_kept` is None where `y` is.
+
+        Examples
+        --------
+        >>> from proxysample import CCOutlierRemoval
+        >>> features = np.array([[0.0], [1.0], [5.0], [10.0], [11.0], [18.0]])
+        >>> sampler = CCOutlierRemoval()
+        >>> _, y_kept = sampler.fit_resample(features, np.array([0, 0, 0, 1, 1, 1]), r=1 / 3)
+        >>> y_kept.tolist(), sampler.sample_indices_.tolist()
+        ([0, 1], [1, 4])
+        """
+        self.sample_indices_ = self.select(X, r, y, n=n, **options)
+        return take_pair(X, y, self.sample_indices_)
 
     def report(
-        self, dataset: Any, r: float, y: Any = None, **fields: Unpack[FieldArguments]
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
     ) -> Report:
         """Show what would be kept and dropped, class by class and in pictures, and the cost.
 
         Parameters
         ----------
-        dataset, r, y, **fields : object
+        dataset, r, y, n, **options : object
             See `select`.
 
         Returns
@@ -369,8 +518,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         from proxysample.report import build_report
 
-        check_ratio(r)
-        return build_report(self.rank(dataset, y, **fields), self._read(dataset, y, **fields), r)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
+        return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
 
 
 def class_codes(samples: Samples) -> IntArray:
@@ -394,6 +545,15 @@ def class_codes(samples: Samples) -> IntArray:
     return encode_labels(samples.required_labels)[1]
 
 
+def split_options(options: SelectOptions) -> tuple[SelectionRules, FieldArguments]:
+    """Tell what says how to cut from what says how to read."""
+    rules: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in options.items():
+        (rules if name in SelectionRules.__annotations__ else fields)[name] = value
+    return cast(SelectionRules, rules), cast(FieldArguments, fields)
+
+
 def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
     """Warn of the samples that were skipped, each by its index, and its file where it has one."""
     from proxysample.data.image_folder import BrokenImageWarning
@@ -410,6 +570,19 @@ def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
         BrokenImageWarning,
         stacklevel=4,
     )
+
+
+def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
+    """Replace names of samples in ``must_keep`` and ``exclude`` by the indices they have."""
+    found = rules.copy()
+    names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
+    for name in names:
+        given = rules.get(name)
+        if not isinstance(given, list | tuple | np.ndarray) or not len(given):
+            continue
+        if all(isinstance(one, str | os.PathLike) for one in given):
+            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+    return found
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:

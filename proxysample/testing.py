@@ -11,8 +11,9 @@ A check is a function that takes a sampler and a small labelled dataset, and rai
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +22,9 @@ from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
-from proxysample.keeping import class_sequence
 from proxysample.sampler import Sampler
+from proxysample.selection import LostClassesWarning
+from proxysample.shares import class_sequence
 
 Check = Callable[[Sampler, ArrayDataset], None]
 _UNLIKELY_SEED = 1_717_171_717
@@ -91,7 +93,7 @@ def sampler_checks() -> list[Check]:
     list of callable
         Each takes a fresh sampler and a labelled dataset.
     """
-    return [
+    checks = [
         check_parameters_are_only_stored,
         check_indices,
         check_kept_sets_nest,
@@ -109,6 +111,19 @@ def sampler_checks() -> list[Check]:
         check_pixels_that_are_not_finite_are_refused,
         check_both_directions,
     ]
+    return [_whatever_classes_are_lost(check) for check in checks]
+
+
+def _whatever_classes_are_lost(check: Check) -> Check:
+    """Quieten the warning of classes that small kept sets lose; a check is of other things."""
+
+    @wraps(check)
+    def quiet(sampler: Sampler, dataset: ArrayDataset) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LostClassesWarning)
+            check(sampler, dataset)
+
+    return quiet
 
 
 def check_parameters_are_only_stored(sampler: Sampler, dataset: ArrayDataset) -> None:  # noqa: ARG001

@@ -26,7 +26,7 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
 
     Lists of image files and frames with a column of them become `ImageFiles`; frames of polars
     and pyarrow those of pandas; what has a shape and slices (HDF5, zarr, scipy's sparse
-    matrices) an `ArrayDataset` of a `BlockArray`. Others come back as they are. Nothing is read.
+    matrices) a `BlockArray`. Others come back as they are. Nothing is read.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
     --------
     >>> from scipy.sparse import csr_array
     >>> dataset, _ = adapted(csr_array([[0, 1], [2, 0]]), Fields())
-    >>> dataset.images.shape
-    (2, 2)
+    >>> dataset
+    BlockArray(the csr_array, (2, 2) int64)
     """
     if hasattr(dataset, "name_in_keys"):  # features that are kept on disk, with labels
         from proxysample.data.datasets import ArrayDataset
@@ -61,11 +61,8 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
         dataset = as_pandas(dataset)
     if is_table(dataset):
         return _adapted_frame(dataset, fields)
-    if isinstance(dataset, BlockArray) or is_block_source(dataset):
-        from proxysample.data.datasets import ArrayDataset
-
-        block = dataset if isinstance(dataset, BlockArray) else BlockArray(dataset)
-        return ArrayDataset(block), fields
+    if is_block_source(dataset):
+        return BlockArray(dataset), fields
     has_usual_fields = fields.image in (None, 0) and fields.label in (None, 1)
     if is_list_of_paths(dataset) and has_usual_fields and fields.features is None:
         return read_paths(dataset), Fields()

@@ -67,7 +67,8 @@ def read_hdf5(path: str) -> tuple[Pair, Pair | None]:
         raise InputError(f"{file}: no such file")
     try:
         opened = h5py.File(file, "r")
-    except (OSError, RuntimeError, ValueError) as error:
+        names = list(opened)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"{file} is no HDF5 file, or is damaged: {error}") from None
 
     def find(name: str) -> Any:
@@ -82,7 +83,7 @@ def read_hdf5(path: str) -> tuple[Pair, Pair | None]:
             raise InputError(f"{name} leads to other files; copy it into one")
         return found
 
-    return _opened_parts(str(file), list(opened), find)
+    return _opened_parts(str(file), names, find)
 
 
 def read_zarr(path: str) -> tuple[Pair, Pair | None]:

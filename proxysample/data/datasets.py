@@ -182,10 +182,14 @@ def load_dataset(
         once and for all, is the test part. ``npz:PATH``: a file with ``images`` and ``labels``,
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
-        images a class, or ``train/`` and ``test/`` with these in them; an image that does
-        not decode ends the reading. ``folder-skip-broken:PATH``: the same, but such images are
-        left out with a warning that names them, and indices count the others (``train.files``
-        tells the file of each). ``cifar10:PATH`` and
+        images a class, images without classes, or ``train/`` and ``test/`` (or ``val/``) with
+        these in them; files and order are those of torchvision's ImageFolder, and an image that
+        does not decode stops who asks for it. ``folder-skip-broken:PATH``: the same, but such
+        images are left out with a warning that names them, and indices count the others
+        (``train.files`` tells the file of each). ``csv:PATH``: paths, relative to its folder, and
+        labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``, ``hdf5:PATH`` and
+        ``zarr:PATH``: arrays; the two last are read in blocks. ``webdataset:PATTERN``: shards such
+        as ``train-{000..099}.tar``. ``cifar10:PATH`` and
         ``cifar100:PATH``: the official files for Python or the binary ones, as their folder,
         the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
         ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.

@@ -44,7 +44,7 @@ def fingerprint(
     --------
     >>> pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     >>> fingerprint(Samples(pixels), labels=True, pixels=True)
-    {'n_samples': 2, 'labels': None, 'pixels': 'a2e4c8c5e3e8fb7f', 'of': 'size, 2 samples'}
+    {'n_samples': 2, 'labels': None, 'pixels': '8d33b3367f175133', 'of': 'size, 2 samples'}
     """
     found = samples.cheap_labels if labels else None
     whole = np.arange(len(samples)) if whole is None else whole

@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ import numpy.typing as npt
 from proxysample.data.blocks import BlockArray
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.images import read_image
-from proxysample.data.labels import check_labels
+from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
-from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,18 @@ DAMAGE = (
 )
 
 
-def read_huggingface(name: str) -> Splits:
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns were named; None looks for those that leave no doubt."""
+
+    image: Any = None
+    label: Any = None
+    features: Any = None
+
+
+def read_huggingface(
+    name: str, *, image: Any = None, label: Any = None, features: Any = None
+) -> Splits:
     """Open a dataset from a folder or from the hub.
 
     Parameters
@@ -50,6 +62,9 @@ def read_huggingface(name: str) -> Splits:
     name : str
         A folder that ``save_to_disk`` wrote, or ``OWNER/NAME`` on the hub, which needs a
         network or what an earlier download left. Scripts that come with a dataset are not run.
+    image, label, features : str or int, optional
+        Columns, by name or position: of images, of labels, and of vectors to take in place of
+        images (or a list of columns of numbers).
 
     Returns
     -------
@@ -84,12 +99,13 @@ def read_huggingface(name: str) -> Splits:
             f"{spec} has the splits {', '.join(map(str, splits))}; needed: train, and "
             f"{' or '.join(TEST_SPLITS[:2])} to evaluate accuracies"
         )
+    named = _Columns(image, label, features)
     home = _home_of(name)
     test = next((splits[split] for split in TEST_SPLITS if split in splits), None)
     return Splits(
         spec,
-        _opened(splits["train"], spec, home),
-        read_test=None if test is None else partial(_opened, test, spec, home),
+        _opened(splits["train"], spec, home, named),
+        read_test=None if test is None else partial(_opened, test, spec, home, named),
     )
 
 
@@ -137,18 +153,18 @@ def _home_of(name: str) -> Path:
     return Path(os.path.realpath(home))
 
 
-def _opened(split: Any, spec: str, home: Path) -> HuggingFaceImages | ArrayDataset:
+def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceImages | ArrayDataset:
     try:
         # Arrow trusts its files' offsets, and reads beyond them where these are wrong.
         split.data.validate(full=True)
         if len(split) == 0:
             raise InputError("the dataset is empty")
-        column = _image_column(split)
-        if column is not None:
-            return HuggingFaceImages(split, column, spec, home)
-        labels = _label_column(split)
-        features = _feature_columns(split, labels)
-        targets = None if labels is None else split[labels][:]
+        labels = _label_column(split, named.label)
+        image = None if named.features is not None else _image_column(split, named.image)
+        if image is not None:
+            return HuggingFaceImages(split, image, labels, spec, home)
+        features = _feature_columns(split, labels, named.features)
+        targets = None if labels is None else split.with_format(None)[labels][:]
         return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from None
@@ -156,27 +172,33 @@ def _opened(split: Any, spec: str, home: Path) -> HuggingFaceImages | ArrayDatas
         raise InputError(f"{spec} is damaged: {str(error)[:500]}") from None
 
 
-def _image_column(split: Any) -> str | None:
+def _image_column(split: Any, named: Any) -> str | None:
+    if named is not None:
+        return named_column(split, named)
     by_name = [name for name in IMAGE_COLUMNS if name in split.column_names]
     if by_name:
         return by_name[0]
     by_type = [name for name, kind in split.features.items() if type(kind).__name__ == "Image"]
     if len(by_type) > 1:
         raise InputError(
-            f"the columns {' and '.join(by_type)} all hold images; load the dataset in Python, and "
-            f"keep one: dataset.rename_column({by_type[0]!r}, 'image')"
+            f"the columns {' and '.join(by_type)} all hold images: pass image={by_type[0]!r}"
         )
     return by_type[0] if by_type else None
 
 
-def _label_column(split: Any) -> str | None:
+def _label_column(split: Any, named: Any) -> str | None:
     """Name the column of labels; None where there is none, or which it is is not sure."""
+    if named is not None:
+        return named_column(split, named)
     known = [name for name in LABEL_COLUMNS if name in split.column_names]
     return known[0] if len(known) == 1 else None
 
 
-def _feature_columns(split: Any, labels: str | None) -> list[str]:
+def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str]:
     """Name the one column of vectors, or all columns of numbers."""
+    if named is not None:
+        several = named if isinstance(named, list | tuple) else [named]
+        return [named_column(split, one) for one in several]
     vectors, numbers = [], []
     for name, kind in split.features.items():
         inner = getattr(kind, "feature", None)
@@ -186,8 +208,7 @@ def _feature_columns(split: Any, labels: str | None) -> list[str]:
             numbers.append(name)
     if len(vectors) > 1:
         raise InputError(
-            f"the columns {' and '.join(vectors)} all hold vectors; load the dataset in Python, "
-            f"and keep one: dataset.select_columns([{vectors[0]!r}])"
+            f"the columns {' and '.join(vectors)} all hold vectors: pass features={vectors[0]!r}"
         )
     if not vectors and not numbers:
         raise InputError(
@@ -241,16 +262,14 @@ class HuggingFaceImages:
         Names of the integer labels, in order; some may have no samples.
     """
 
-    def __init__(self, split: Any, column: str, spec: str, home: Path) -> None:
+    def __init__(self, split: Any, column: str, labels: str | None, spec: str, home: Path) -> None:
         library = _import_datasets()
-        if column not in IMAGE_COLUMNS:
-            split, column = split.rename_column(column, IMAGE_COLUMNS[0]), IMAGE_COLUMNS[0]
         self._column = column
         self._spec = spec
         self._home = home
-        labels = _label_column(split)
+        self._labels = labels
         values = None if labels is None else split.with_format(None)[labels][:]
-        self.targets = None if values is None else check_labels(values, len(split))
+        self.targets = None if values is None else kept_labels(values, len(split))
         names = None if labels is None else getattr(split.features[labels], "names", None)
         self.classes = None if names is None else [str(name) for name in names]
         if type(split.features[column]).__name__ == "Image":
@@ -261,17 +280,20 @@ class HuggingFaceImages:
     def __len__(self) -> int:
         return len(self._split)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Give a row, its image as an array, channels last."""
+    def __getitem__(self, index: int) -> Any:
+        """Give an image as an array, channels last, and its label.
+
+        Where it is not sure which column holds the labels, the whole row as a mapping.
+        """
         row = dict(self._split[int(index)])
         image = row[self._column]
-        if isinstance(image, Mapping) and {"bytes", "path"} >= image.keys():
-            row[self._column] = read_image(
-                self._content(image, index), f"{self._spec}: image {index}"
-            )
+        if isinstance(image, Mapping) and image.keys() <= {"bytes", "path"}:
+            image = read_image(self._content(image, index), f"{self._spec}: image {index}")
         elif isinstance(image, list):
-            row[self._column] = np.asarray(image)
-        return row
+            image = np.asarray(image)
+        if self._labels is not None:
+            return image, row[self._labels]
+        return {**row, IMAGE_COLUMNS[0]: image}
 
     def _content(self, image: Mapping[str, Any], index: int) -> bytes | Path:
         if image.get("bytes") is not None:
@@ -294,5 +316,4 @@ class HuggingFaceImages:
             raise InputError(f"{self._spec}: {error}") from None
 
     def __repr__(self) -> str:
-        kinds = "no labels" if self.targets is None else f"{len(np.unique(self.targets))} classes"
-        return f"HuggingFaceImages({len(self):,} images, {kinds})"
+        return f"HuggingFaceImages({len(self):,} images, {kind_of_labels(self.targets)})"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
+from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import (
     Decoder,
     Form,
@@ -362,6 +363,15 @@ class Samples:
         except InputError:
             return None
 
+    @property
+    def sure_labels(self) -> Array | None:
+        """The labels where not a single item has to be read for them; else None."""
+        try:
+            found = self._found_labels
+        except InputError:
+            return None
+        return self.cheap_labels if found is not None and found.is_sure else None
+
     @cached_property
     def labels(self) -> Array | None:
         """Integers (int64) or strings, (n,); None where the dataset has none.
@@ -567,7 +577,7 @@ def _merged(of_view: Fields, given: Fields) -> Fields:
 
 
 def _is_array(dataset: Any) -> bool:
-    return isinstance(dataset, np.ndarray) or is_tensor(dataset)
+    return isinstance(dataset, np.ndarray | BlockArray) or is_tensor(dataset)
 
 
 def read_labels(dataset: Any, y: Any = None) -> Array | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.fields import Fields, FieldView, Unsure
 from proxysample.data.labels import as_label_array, check_labels
@@ -31,6 +32,10 @@ Array = npt.NDArray[Any]
 
 ARRAYS = "proxysample.data.datasets.ArrayDataset"
 FILES = "proxysample.data.image_files.ImageFiles"
+SHARDS = "proxysample.data.shards.TarImages"
+ROWS = "proxysample.data.huggingface.HuggingFaceImages"
+STREAMED = "proxysample.data.streams.StreamedDataset"
+OURS = (ARRAYS, FILES, SHARDS, ROWS, STREAMED)
 TENSORS = "torch.utils.data.dataset.TensorDataset"
 SUBSET = "torch.utils.data.dataset.Subset"
 JOINED = "torch.utils.data.dataset.ConcatDataset"
@@ -59,7 +64,7 @@ _TORCHVISION: Mapping[str, str] = {
     "sun397.SUN397": "_labels",
 }
 _ATTRIBUTES = {f"torchvision.datasets.{name}": place for name, place in _TORCHVISION.items()}
-KNOWN = frozenset({ARRAYS, FILES, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
+KNOWN = frozenset({*OURS, TENSORS, SUBSET, JOINED, *_ATTRIBUTES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +145,17 @@ def find_array(dataset: Any, fields: Fields | None = None) -> Array | None:
         return None if has_transform(dataset) else _table_features(dataset, fields)
     if callable(fields.pixels):
         return None
-    if isinstance(dataset, np.ndarray) or is_tensor(dataset):
+    if isinstance(dataset, np.ndarray | BlockArray) or is_tensor(dataset):
         return _whole_array(dataset) if fields.pixels is None else None
     return _find_array_in_dataset(dataset, fields)
 
 
 def _whole_array(given: Any) -> Array:
+    if isinstance(given, BlockArray) or is_block_source(given):
+        block: Any = given if isinstance(given, BlockArray) else BlockArray(given)
+        return block  # type: ignore[no-any-return]
     if not is_tensor(given):
-        return np.asarray(given) if not isinstance(given, np.ndarray) else given
+        return given if isinstance(given, np.ndarray) else np.asarray(given)
     pixels = tensor_to_array(given)
     return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
 
@@ -161,7 +169,7 @@ def _table_features(dataset: Any, fields: Fields) -> Array | None:
 
 def _find_array_in_dataset(dataset: Any, fields: Fields) -> Array | None:
     kind = class_of(dataset)
-    if kind == ARRAYS:
+    if kind in (ARRAYS, STREAMED):
         return dataset.images if fields.pixels in (None, 0, -2) else None
     if kind == TENSORS:
         place = _position(_first_item(dataset.tensors), fields.pixels, fields)
@@ -228,7 +236,7 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
     fields = fields or Fields()
     if isinstance(dataset, FieldView):
         return find_labels(dataset.dataset, dataset.fields) if fields.label is None else None
-    if callable(fields.label) or isinstance(dataset, np.ndarray | list | tuple):
+    if callable(fields.label) or isinstance(dataset, np.ndarray | BlockArray | list | tuple):
         return None
     if column_names(dataset):
         return _column_labels(dataset, fields)
@@ -239,7 +247,7 @@ def find_labels(dataset: Any, fields: Fields | None = None) -> FoundLabels | Non
         return _labels_of_joined(dataset, fields)
     if kind == TENSORS:
         return _labels_of_tensors(dataset, fields)
-    if kind in (ARRAYS, FILES) or kind in _ATTRIBUTES:
+    if kind in OURS or kind in _ATTRIBUTES:
         return _labels_of_pairs(dataset, kind) if fields.label in (None, 1, -1) else None
     if fields.label is None and not derives_from_known(dataset):
         return _labels_by_custom(dataset)

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import magic
 
-from proxysample.files import map_npy
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
 from proxysample.data.images import Fitting, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
-from proxysample.files import make_folder, refusals_explained, replace_file
+from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
 
 Array = npt.NDArray[Any]
 

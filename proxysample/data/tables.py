@@ -232,3 +232,32 @@ def take_rows(dataset: Any, indices: npt.NDArray[np.int64]) -> Any:
 
     # A list: torch hands elements of arrays and tensors on as they are.
     return Subset(dataset, indices.tolist())
+
+
+def take_pair(X: Any, y: Any, indices: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    """Cut a dataset and its labels down to some samples, each as its own kind.
+
+    Parameters
+    ----------
+    X : object
+        Any dataset.
+    y : array-like, str or None
+        Labels, or the name of a column of them.
+    indices : ndarray of int64
+        Which samples.
+
+    Returns
+    -------
+    X_kept, y_kept : object
+        Arrays, sparse matrices, tensors, lists and tables stay what they are.
+    """
+    labels = column_values(X, named_column(X, y)) if isinstance(y, str) else y
+    return _take(X, indices), None if labels is None else _take(labels, indices)
+
+
+def _take(values: Any, indices: npt.NDArray[np.int64]) -> Any:
+    if isinstance(values, list | tuple):
+        return type(values)([values[index] for index in indices.tolist()])
+    if hasattr(values, "shape") and not is_frame(values):
+        return values[indices]
+    return take_rows(values, indices)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.files import map_npy, read_npy
 from proxysample.data.decoding import tensor_to_array
 from proxysample.errors import InputError
+from proxysample.files import map_npy, read_npy
 
 Array = npt.NDArray[Any]
 

@@ -208,6 +208,10 @@ class ImageTensors:
         self.device = device
         if read_often or samples.is_held:
             self._rows  # noqa: B018  # whatever is wrong is told now
+        else:
+            # Their size is for who uses them to say.
+            (first,) = samples.rows(np.zeros(1, dtype=np.int64))
+            _check_kind((len(samples), *first.shape), first.dtype)
 
     @cached_property
     def _rows(self) -> DeviceRows:
@@ -320,12 +324,9 @@ class ImageTensors:
         self, fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None
     ) -> Form:
         """Tell what images that have to be decoded come out as; see `apply`."""
-        if fitting_for is None:
-            return self._form
-        # Only whoever has no size for images of several is told that they are.
-        form = self._samples.form(fitting_for(None))
-        _check_kind((len(self), *form.shape), form.dtype)
-        if form.fitting is not None:
+        otherwise = None if fitting_for is None else fitting_for(None)
+        form = self._form if otherwise is None else self._samples.form(otherwise)
+        if form.fitting is not None or fitting_for is None:
             return form
         height, width, _ = form.shape
         target = fitting_for((height, width))

@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.classes import read_classes
 from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
@@ -194,6 +195,8 @@ class GivenRanking(Sampler):
         if any(field is not None for field in (image, label, features)):
             dataset = FieldView(dataset, image=image, label=label, features=features)
         ranking.check_dataset(dataset, y)
+        if ranking.classes is None:
+            ranking = replace(ranking, classes=read_classes(Samples(dataset, y)))
         # Reports and studies state what a scoring took.
         self.ranking_ = replace(ranking, provenance={"seconds": 0.0, **ranking.provenance})
         self.scores_ = ranking.scores

@@ -188,7 +188,7 @@ def load_images(
         labels = np.asarray(dataset.classes)[dataset.labels.cpu().numpy()]
         known = dataset.classes if classes is None else _class_names(classes)
     else:
-        samples = Samples(dataset, y, cache=None, distinct_labels=True)
+        samples = Samples(dataset, y, distinct_labels=True, cache=None)
         images = _pixels(samples)
         labels = samples.required_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
@@ -220,8 +220,11 @@ def load_pixels(dataset: Any, *, device: str | torch.device = "auto") -> Tensor:
     >>> load_pixels(np.zeros((3, 8, 8), dtype=np.uint8), device="cpu").shape
     torch.Size([3, 1, 8, 8])
     """
-    known = isinstance(dataset, LabelledImages)
-    images = dataset.images if known else _pixels(Samples(dataset, cache=None))
+    images = (
+        dataset.images
+        if isinstance(dataset, LabelledImages)
+        else _pixels(Samples(dataset, cache=None))
+    )
     return images.to(resolve_device(device))
 
 

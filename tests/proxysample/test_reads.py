@@ -79,6 +79,21 @@ def test_rs_does_not_look_at_labels():
     assert len(RandomSampling().select(twice, 0.5)) == N // 2
 
 
+def test_no_item_is_read_by_who_needs_none():
+    class Photos(Unreadable):
+        read = 0
+
+        def __getitem__(self, index):
+            type(self).read += 1
+            return PIXELS[index % N], index % 2
+
+    photos = Photos(targets=[number % 2 for number in range(N)])
+    assert len(RandomSampling(random_state=0).select(photos, n=7, exclude=[0])) == 7
+    assert photos.read == 0
+    assert len(CCRandomSampling(random_state=0).select(photos, 0.5)) == N // 2
+    assert 0 < photos.read <= N
+
+
 def test_features_that_are_given_spare_the_images():
     features = np.random.default_rng(0).random((N, 3))
     sampler = KMeansOutlierRemoval(n_clusters=2, features=features, random_state=0)

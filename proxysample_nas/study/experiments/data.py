@@ -13,8 +13,9 @@ import torch
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import check_labels, encode_labels
 from proxysample.errors import InputError
-from proxysample.keeping import IntArray, interleave_classes
+from proxysample.keeping import IntArray
 from proxysample.records import REQUIRED, Positive, Record, one_of
+from proxysample.shares import interleave_classes
 from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
 
 WHERE = "what the store knows of the data"

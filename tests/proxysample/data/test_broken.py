@@ -204,6 +204,35 @@ def test_a_ranking_with_skipped_samples_is_saved_and_checked(tmp_path):
     assert sorted(loaded.order) == WHOLE.tolist()
 
 
+def test_skipped_samples_are_out_whatever_the_cut_is():
+    with pytest.warns(BrokenImageWarning):
+        ranking = quick("cc-or").rank(Items(), broken="skip")
+    for kept in (
+        ranking.select(n=20),
+        ranking.select(1.0, must_keep=[1, 2]),
+        ranking.select(n=16, exclude=[1, 2, 7]),
+        ranking.select(n=12, balance="equal"),
+        ranking.select(n=12, min_per_class=6),
+        *ranking.select_many([0.5, 1.0], n=[3]).values(),
+    ):
+        assert not set(kept) & set(BROKEN)
+    with pytest.raises(InputError, match="must_keep names sample 7, which cannot be read"):
+        ranking.select(0.5, must_keep=[1, 7])
+    with pytest.raises(InputError, match="more than the 20 samples that there are"):
+        ranking.select(n=21)
+    frame = ranking.to_frame(0.5)
+    assert frame["rank"][BROKEN].tolist() == [0] * 4
+    assert sorted(frame["rank"][WHOLE]) == list(range(1, 21))
+    assert frame["kept"].sum() == 10
+
+
+def test_the_papers_rounding_counts_the_samples_that_can_be_read():
+    with pytest.warns(BrokenImageWarning):
+        kept = quick("cc-or", protocol="paper").select(Items(), 0.33, broken="skip")
+    expected = quick("cc-or", protocol="paper").select(PIXELS[WHOLE], 0.33, y=LABELS[WHOLE])
+    assert np.array_equal(kept, WHOLE[expected])
+
+
 @pytest.mark.parametrize(
     ("skipped", "scores", "message"),
     [

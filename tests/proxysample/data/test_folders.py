@@ -28,7 +28,7 @@ def as_torchvision(root: Path) -> list[tuple[str, int]]:
         for folder, _, files in sorted(os.walk(root / name, followlinks=True)):
             for file in sorted(files):
                 if file.lower().endswith(SUFFIXES):
-                    found.append((os.path.join(folder, file), label))
+                    found.append((f"{folder}/{file}", label))
     return found
 
 

@@ -22,7 +22,14 @@ from datasets import (
 )
 from datasets import Image as ImageFeature
 
-from proxysample import CCOutlierRemoval, InputError, RandomSampling, load_dataset
+from proxysample import (
+    CCOutlierRemoval,
+    CCRandomSampling,
+    InputError,
+    RandomSampling,
+    load_dataset,
+)
+from proxysample.data.decoding import ImageSizeWarning
 from proxysample.errors import MissingDependencyError
 
 from .official_pickles import mutations
@@ -114,7 +121,7 @@ def test_images_of_any_size_and_mode_are_read_one_by_one(tmp_path):
     images.append(Image.fromarray(PIXELS[0, ..., 0]))
     dataset = Dataset.from_dict({"image": images, "label": [0, 1, 1]})
     train = load_dataset(saved(tmp_path / "d", dataset)).train
-    assert [train[index]["image"].shape for index in range(3)] == [(5, 4, 3), (3, 4, 3), (5, 4, 1)]
+    assert [train[index][0].shape for index in range(3)] == [(5, 4, 3), (3, 4, 3), (5, 4, 1)]
     assert len(RandomSampling(random_state=0).select(train, 0.5)) == 2
 
 
@@ -149,7 +156,7 @@ def test_columns_of_vectors_and_of_numbers_are_features(tmp_path, dtype):
 
 def test_vectors_of_several_lengths_are_refused(tmp_path):
     dataset = Dataset.from_dict({"embedding": [[0.5, 1.0], [2.0]], "label": [0, 0]})
-    with pytest.raises(InputError, match="several lengths|cannot be read"):
+    with pytest.raises(InputError, match=r"several lengths|cannot be read"):
         CCOutlierRemoval().select(load_dataset(saved(tmp_path / "d", dataset)).train, 0.5)
 
 
@@ -168,9 +175,7 @@ def test_an_image_that_is_a_path_is_opened_in_the_folder_only(tmp_path):
     dataset = Dataset(pyarrow.table({"image": storage, "label": pyarrow.array([0, 1])}))
     dataset.save_to_disk(tmp_path / "e")
     (tmp_path / "d" / "inside.png").rename(tmp_path / "e" / "inside.png")
-    assert np.array_equal(
-        load_dataset(f"huggingface:{tmp_path / 'e'}").train[1]["image"], PIXELS[0]
-    )
+    assert np.array_equal(load_dataset(f"huggingface:{tmp_path / 'e'}").train[1][0], PIXELS[0])
 
 
 @pytest.mark.parametrize(
@@ -187,6 +192,41 @@ def test_an_image_that_is_a_path_is_opened_in_the_folder_only(tmp_path):
 def test_datasets_that_do_not_fit_are_refused(tmp_path, create, message):
     with pytest.raises(InputError, match=f"huggingface:.*{message}"):
         load_dataset(saved(tmp_path / "d", create()))
+
+
+def test_images_of_two_sizes_come_to_one(tmp_path):
+    images = [Image.fromarray(PIXELS[0]), Image.fromarray(PIXELS[0, :3])]
+    dataset = Dataset.from_dict({"image": images, "label": [0, 1]})
+    train = load_dataset(saved(tmp_path / "d", dataset)).train
+    with pytest.warns(ImageSizeWarning, match="sample 1"):
+        assert train.images.shape[1:3] == (64, 64)
+
+
+def test_columns_are_named_and_labels_cost_no_image(tmp_path):
+    columns = {
+        "photo": [Image.fromarray(one) for one in PIXELS],
+        "mask": [Image.fromarray(255 - one) for one in PIXELS],
+        "fine_label": [0, 1, 2] * 2,
+        "coarse_label": [0, 1] * 3,
+        "left": np.arange(12.0).reshape(6, 2).tolist(),
+        "right": np.arange(6.0).reshape(6, 1).tolist(),
+    }
+    spec = saved(tmp_path / "d", Dataset.from_dict(columns))
+    with pytest.raises(InputError, match=r"columns photo and mask .*image='photo'"):
+        load_dataset(spec)
+    train = load_dataset(spec, image="mask", label="coarse_label").train
+    assert np.array_equal(train.images, 255 - PIXELS)
+    assert train.targets.tolist() == [0, 1] * 3
+    assert load_dataset(spec, features="left").train.images.shape == (6, 2)
+    assert load_dataset(spec, features="left").train.targets.tolist() == [0, 1, 2] * 2
+    with pytest.raises(InputError, match="'photos'; did you mean 'photo'"):
+        load_dataset(spec, image="photos")
+    broken = {"image": [{"bytes": b"no image", "path": None}] * 4, "label": [0, 1] * 2}
+    features = Features({"image": ImageFeature(), "label": Value("int64")})
+    train = load_dataset(saved(tmp_path / "e", Dataset.from_dict(broken, features))).train
+    assert len(CCRandomSampling(random_state=0).select(train, 0.5)) == 2
+    with pytest.raises(InputError, match=r"image 0 does not decode"):
+        train[0]
 
 
 def test_without_a_network_the_error_says_so():
