@@ -15,6 +15,8 @@ from proxysample.registry import create_sampler, list_samplers, register
 if TYPE_CHECKING:
     from proxysample import data, samplers, testing
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.features.embedding import embed
+    from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
     from proxysample.ranking import Ranking
     from proxysample.resampler import Resampler
@@ -33,6 +35,7 @@ __all__ = [
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "Features",
     "GivenIndices",
     "GivenRanking",
     "InputError",
@@ -50,6 +53,7 @@ __all__ = [
     "__version__",
     "create_sampler",
     "data",
+    "embed",
     "list_samplers",
     "load_dataset",
     "register",
@@ -62,6 +66,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.features.embedding": ["embed"],
+            "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
             "proxysample.ranking": ["Ranking"],
             "proxysample.resampler": ["Resampler"],

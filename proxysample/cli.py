@@ -1,4 +1,4 @@
-"""The command line of proxysample: select, score, report, samplers."""
+"""The command line of proxysample: select, score, embed, report, samplers."""
 
 from __future__ import annotations
 
@@ -273,6 +273,79 @@ def score(
     if not quiet:
         seconds = ranking.provenance["seconds"]
         typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+
+
+@app.command()
+def embed(
+    dataset: DatasetOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of features; made where missing.")
+    ],
+    backbone: Annotated[
+        str, typer.Option("--backbone", help="A timm model, or a registered backbone.")
+    ] = "tf_efficientnet_lite0",
+    weights: Annotated[str, typer.Option("--weights", help="auto, package or hub.")] = "auto",
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", min=1, help="Pixels a side; else the network's.")
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    num_workers: Annotated[
+        int, typer.Option("--num-workers", min=0, help="Processes that decode.")
+    ] = 0,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="in-process, or ray: spread by Ray Data.")
+    ] = "in-process",
+    n_workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Networks side by side on Ray.")
+    ] = None,
+    n_threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads of each on Ray.")
+    ] = None,
+    n_gpus: Annotated[
+        float | None, typer.Option("--gpus", help="GPUs of each on Ray, such as 0.25.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a running Ray cluster, such as auto.")
+    ] = None,
+) -> None:
+    """Compute features by a frozen network, once, and keep them for every sampler.
+
+    Taken up where it was if it is stopped or killed. Samplers read what it writes:
+    --param features=embed:FOLDER.
+    """
+    from typing import cast
+
+    from proxysample.data.datasets import load_dataset
+    from proxysample.features.backbones import Weights
+    from proxysample.features.embedding import DType, Executor
+    from proxysample.features.embedding import embed as embed_dataset
+
+    train = load_dataset(
+        dataset,
+        image=None if image is None else as_field(image),
+        label=None if label is None else as_field(label),
+    ).train
+    features = embed_dataset(
+        train,
+        folder=output,
+        backbone=backbone,
+        # Whatever else they are is refused there.
+        weights=cast(Weights, weights),
+        input_size=input_size,
+        dtype=cast(DType, dtype),
+        device=device,
+        num_workers=num_workers,
+        progress=sys.stderr.isatty(),
+        executor=cast(Executor, executor),
+        n_workers=n_workers,
+        n_threads=n_threads,
+        n_gpus=n_gpus,
+        address=address,
+    )
+    typer.echo(f"{features!r}: {features.folder}")
 
 
 @app.command()

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
@@ -50,6 +50,7 @@ from proxysample.selection import Cut, SelectionRules
 if TYPE_CHECKING:
     from proxysample.report import Report
 
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
 
@@ -598,6 +599,18 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
             return repr(value)
 
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
+
+
+def clone_keeping(estimator: Estimator, name: str) -> Estimator:
+    """Clone an estimator for scikit-learn, but for one parameter, which stays the same object.
+
+    A fitted object would come out of a clone unfitted, and an array as a copy, however large.
+    """
+    parameters = estimator.get_params(deep=False)
+    same = parameters.pop(name)
+    copied = {one: clone(value, safe=False) for one, value in parameters.items()}
+    cloned: Estimator = type(estimator)(**{name: same}, **copied)
+    return cloned
 
 
 def versions() -> dict[str, str]:

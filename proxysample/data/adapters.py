@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.fields import Fields
 from proxysample.data.path_tables import (
@@ -51,6 +53,10 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
     >>> dataset
     BlockArray(the csr_array, (2, 2) int64)
     """
+    if hasattr(dataset, "name_in_keys"):  # features that are kept on disk, with labels
+        from proxysample.data.datasets import ArrayDataset
+
+        return ArrayDataset(np.asarray(dataset), dataset.labels), fields
     if is_foreign(dataset):
         dataset = as_pandas(dataset)
     if is_table(dataset):

@@ -166,12 +166,19 @@ class Decoder:
         Processes that decode; 0 decodes here, files on threads.
     progress : bool
         Show a progress bar.
+    indices : sequence of int, optional
+        Which samples are decoded, in this order; by default all. Their form is that of all.
     """
 
     dataset: Any
     batch_size: int = 256
     num_workers: int = 0
     progress: bool = False
+    indices: Sequence[int] | None = None
+
+    @property
+    def _indices(self) -> Sequence[int]:
+        return range(len(self.dataset)) if self.indices is None else self.indices
 
     def form(self, fitting: Fitting | None = None, otherwise: Fitting | None = None) -> Form:
         """Find what samples can come out as, by a few of them.
@@ -214,16 +221,16 @@ class Decoder:
         return replace(form, dtype=_formed(first, form).dtype)
 
     def batches(
-        self, form: Form, description: str = "decoding"
+        self, form: Form, description: str | None = "decoding"
     ) -> Iterator[tuple[Array, list[Any]]]:
-        """Decode all samples once, in order.
+        """Decode the samples once, in order.
 
         Parameters
         ----------
         form : Form
             What they come out as.
-        description : str
-            What the progress bar says.
+        description : str or None
+            What the progress bar says; None shows none.
 
         Yields
         ------
@@ -242,18 +249,21 @@ class Decoder:
         size = min(self.batch_size, max(1, BYTES_PER_BATCH // max(row_bytes, 1)))
         start = 0
         shown = True if self.progress else (None if reads_files(self.dataset) else False)
-        with progress_bar(len(self.dataset), description, shown) as bar:
+        shown = False if description is None else shown
+        indices = self._indices
+        with progress_bar(len(indices), description or "", shown) as bar:
             for batch in self._decoded(form, size):
-                for row, (sample, original, _) in enumerate(batch):
-                    _check_form(sample, original, form, start + row)
+                read = indices[start : start + len(batch)]
+                for index, (sample, original, _) in zip(read, batch, strict=True):
+                    _check_form(sample, original, form, index)
                 samples = np.stack([sample for sample, _, _ in batch])
-                _check_finite(samples, start)
+                _check_finite(samples, read)
                 yield samples, [label for _, _, label in batch]
                 start += len(batch)
                 bar.update(len(batch))
 
     def _decoded(self, form: Form, batch_size: int) -> Iterator[list[tuple[Array, Any, Any]]]:
-        items = _FormedItems(self.dataset, form)
+        items = _FormedItems(self.dataset, form, self._indices)
         if self.num_workers == 0 and reads_files(self.dataset):
             decoded = on_threads(items.__getitem__, range(len(items)))
             while batch := list(islice(decoded, batch_size)):
@@ -314,15 +324,16 @@ def reads_files(dataset: Any) -> bool:
 class _FormedItems(Sequence[Any]):
     """A dataset whose items are decoded, and brought to a form, in the worker."""
 
-    def __init__(self, dataset: Any, form: Form) -> None:
+    def __init__(self, dataset: Any, form: Form, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.form = form
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.indices)
 
-    def __getitem__(self, index: Any) -> Any:
-        image, label = _read_item(self.dataset, index)
+    def __getitem__(self, place: Any) -> Any:
+        image, label = _read_item(self.dataset, self.indices[place])
         formed = _formed(image, self.form)
         # A whole image comes along only where it tells of another form.
         return formed, image if image.ndim != 3 or formed is image else image[:0, :0], label
@@ -359,12 +370,12 @@ def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
     )
 
 
-def _check_finite(samples: Array, start: int) -> None:
+def _check_finite(samples: Array, indices: Sequence[int]) -> None:
     if samples.dtype.kind != "f":
         return
     finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
     if not finite.all():
-        index = start + int(np.argmin(finite))
+        index = indices[int(np.argmin(finite))]
         raise InputError(
             f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
             "broken='skip'"

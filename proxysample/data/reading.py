@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from os import PathLike
@@ -279,15 +280,22 @@ class Samples:
         """
         return self._decoder.form(self._fitting, otherwise)
 
-    def decoded(self, form: Form, description: str = "decoding") -> Iterator[Array]:
-        """Decode all samples once, in order, and keep none.
+    def decoded(
+        self,
+        form: Form,
+        description: str | None = "decoding",
+        indices: Sequence[int] | None = None,
+    ) -> Iterator[Array]:
+        """Decode samples once, in order, and keep none.
 
         Parameters
         ----------
         form : Form
             What they come out as.
-        description : str
-            What the progress bar says.
+        description : str or None
+            What the progress bar says; None shows none.
+        indices : sequence of int, optional
+            Ascending; by default all samples are decoded.
 
         Yields
         ------
@@ -300,10 +308,12 @@ class Samples:
             If they have to come out as something else: decode them anew in its form.
         """
         labels: list[Any] = []
-        for samples, some in self._decoder.batches(form, description):
+        decoder = replace(self._decoder, indices=indices)
+        for samples, some in decoder.batches(form, description):
             labels += some
             yield samples
-        self._streamed_labels = labels
+        if len(labels) == len(self):
+            self._streamed_labels = labels
 
     @property
     def is_decoded(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -229,7 +229,9 @@ class ImageTensors:
 
     @cached_property
     def _form(self) -> Form:
-        return self._samples.form()
+        form = self._samples.form()
+        _check_kind((len(self), *form.shape), form.dtype)
+        return form
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -309,18 +311,19 @@ class ImageTensors:
             fitted = self._samples.image_size is not None
             batches = self.in_order(progress, description)
             return gather_on_host((function(batch, fitted) for batch in batches), len(self))
-        form = self._form_for(fitting_for)
+        form = self.form_for(fitting_for)
         while True:
             try:
                 is_fitted = form.fitting is not None
-                batches = self._decoded(form, description)
+                batches = self.decoded(form, description)
                 return gather_on_host((function(batch, is_fitted) for batch in batches), len(self))
             except FormChangedError as changed:
                 form = changed.form
 
-    def _form_for(
+    def form_for(
         self, fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None
     ) -> Form:
+        """Tell what images that have to be decoded come out as; see `apply`."""
         otherwise = None if fitting_for is None else fitting_for(None)
         form = self._form if otherwise is None else self._samples.form(otherwise)
         if form.fitting is not None or fitting_for is None:
@@ -331,11 +334,30 @@ class ImageTensors:
             return form
         return form.at(target)
 
-    def _decoded(self, form: Form, description: str) -> Iterator[Tensor]:
+    def decoded(
+        self, form: Form, description: str | None = None, indices: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        """Decode images in order, a batch of constant size at a time.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str or None
+            What a progress bar says; None shows none.
+        indices : sequence of int, optional
+            Ascending; by default all images are decoded.
+
+        Yields
+        ------
+        Tensor of shape (rows, channels, height, width), float32
+        """
         start = 0
-        for images in _of_length(self._samples.decoded(form, description), ROWS_PER_FORWARD):
+        decoded = self._samples.decoded(form, description, indices)
+        for images in _of_length(decoded, ROWS_PER_FORWARD):
             if self._has_range(images.dtype):
-                _check_unit_range(images, start)
+                first = start if indices is None else indices[start]
+                _check_unit_range(images, first)
             start += len(images)
             yield _as_fractions(copy_to_device(torch.from_numpy(images), self.device))
 

@@ -19,6 +19,7 @@ from proxysample.errors import InputError
 from proxysample.features.gram import gram_matrix, gram_pays
 from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
+from proxysample.features.store import Features, find_features, is_kept
 from proxysample.keeping import FloatArray
 
 
@@ -249,12 +250,15 @@ def check_features(features: object, n_components: object) -> None:
         if len(shape) != 2:
             raise InputError(f"features have shape {shape}; needed: (n, d)")
         return
+    if is_kept(features):
+        return
     known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
     if not known or isinstance(features, type):
         given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
         raise InputError(
             "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
-            f"a callable or a fitted object with transform(samples), not {given}"
+            "features kept by embed (or 'embed:FOLDER'), a callable or a fitted object with "
+            f"transform(samples), not {given}"
         )
     if isinstance(features, str) and Path(features).suffix in (".npy", ".npz"):
         raise InputError(f"features={features!r} names a file: pass the array, np.load of it")
@@ -276,14 +280,15 @@ def feature_rows(
     ----------
     samples : Samples
         n images or feature vectors.
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+    features : "pixels", str, path, ndarray, nn.Module, callable or object with ``transform``
         ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
-        they are in the paper's code; a constant one becomes zero. An array of shape (n, d). A
-        fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
-        timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
-        first, in [0, 1], a timm model also gets them normalised as in its training. Any other
-        callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
-        and gives a row of features for each.
+        they are in the paper's code; a constant one becomes zero. An array of shape (n, d), or
+        what `proxysample.embed` made; ``"embed:FOLDER"`` or a path says where that lies. A fitted
+        object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a timm model:
+        its output (n, d) in evaluation mode; a module gets float32 images, channels first, in
+        [0, 1], a timm model also gets them normalised as in its training. Any other callable
+        gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them, and gives
+        a row of features for each.
     n_components : int, optional
         Project on so many principal components.
     centred : bool
@@ -378,6 +383,8 @@ def _unit(features: FloatArray) -> FloatArray:
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
     if hasattr(features, "__array__"):
         return features
+    if is_kept(features):
+        return find_features(features, samples)
     if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
@@ -394,6 +401,13 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     network = as_backbone(backbone, input_size=named_size)
     images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
+
+
+def given_features(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array, or kept on disk, checked: a row a sample."""
+    found = find_features(features, samples) if is_kept(features) else features
+    array = _checked(found, len(samples))
+    return found if isinstance(found, Features) else array
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:
@@ -445,7 +459,9 @@ def _as_array(features: Any) -> Array:
 
 def is_network(features: object) -> bool:
     """Tell whether features are those of an ``nn.Module`` or a named backbone."""
-    return (isinstance(features, str) and features != PIXELS) or _is_module(features)
+    if isinstance(features, str):
+        return features != PIXELS and not is_kept(features)
+    return _is_module(features)
 
 
 def _is_module(features: object) -> bool:

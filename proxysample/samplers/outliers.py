@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import clone
 
 from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, integer_from, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
@@ -31,8 +30,9 @@ from proxysample.features.sources import (
     feature_rows,
     is_network,
 )
+from proxysample.features.store import is_kept
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
-from proxysample.sampler import Protocol, Reads, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -149,8 +149,9 @@ class KMeansOutlierRemoval(Sampler):
     features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
         What is clustered. ``"pixels"`` is the paper's choice: each pixel scaled to zero mean and
         unit variance over the dataset. Or features from elsewhere, which are not scaled: an
-        array (n, d), the name of a timm model, an ``nn.Module``, a callable from images to
-        features, or a fitted object such as `AutoencoderLoss`, whose latents are taken; see
+        array (n, d), what `proxysample.embed` made or ``"embed:FOLDER"`` where it lies, the name
+        of a timm model, an ``nn.Module``, a callable from images to features, or a fitted object
+        such as `AutoencoderLoss`, whose latents are taken; see
         `proxysample.features.sources.feature_rows`. They are never fitted here, so that
         ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
     n_components : int, optional
@@ -295,18 +296,13 @@ class KMeansOutlierRemoval(Sampler):
 
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
-        """What `features` needs of a dataset: nothing where they are given as an array."""
-        if hasattr(self.features, "__array__"):
+        """What `features` needs of a dataset: nothing where they are an array or on disk."""
+        if hasattr(self.features, "__array__") or is_kept(self.features):
             return "nothing"
         return "features" if is_network(self.features) else "pixels"
 
     def __sklearn_clone__(self) -> Self:
-        # A fitted object among the parameters would come out of a clone unfitted, and an array
-        # as a copy, however large it is.
-        parameters = self.get_params(deep=False)
-        features = parameters.pop("features")
-        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
-        return type(self)(features=features, **copied)
+        return clone_keeping(self, "features")
 
     def _check_parameters(self) -> None:
         check_features(self.features, self.n_components)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
@@ -13,7 +14,7 @@ from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Reads, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from proxysample.features.backbones import Backbone
     from proxysample.features.batches import DeviceRows, ImageTensors
     from proxysample.samplers.networks import ClassificationHead
+
+LabelArray = npt.NDArray[Any]
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 3e-4
@@ -44,6 +47,10 @@ class TransferLoss(Sampler):
         maps images (n, channels, height, width), float32 in [0, 1], to features (n, d). Not used
         where the dataset holds features already. The default works without a network (extra
         ``pretrained``); the authors' is ``"resnet18"``.
+    features : ndarray of shape (n, d), Features, str or path, optional
+        In place of those that the backbone would give: an array, what `proxysample.embed` made,
+        or ``"embed:FOLDER"`` where it lies. No image is read then, and those on disk are read by
+        rows as they are used.
     weights : {"auto", "package", "hub"}
         Where a named backbone's ImageNet weights come from: an installed package, timm's hub,
         or whichever of the two is there, in this order; `weights_` says which.
@@ -114,7 +121,6 @@ class TransferLoss(Sampler):
     """
 
     id: ClassVar[str] = "tl"
-    reads: ClassVar[Reads] = "features"
     needs_labels: ClassVar[bool] = True
     _constraints: ClassVar[Constraints] = {
         "epochs": POSITIVE_INTEGER,
@@ -128,6 +134,7 @@ class TransferLoss(Sampler):
         self,
         *,
         backbone: str | nn.Module = "tf_efficientnet_lite0",
+        features: Any = None,
         weights: Any = "auto",
         input_size: int | None = None,
         keep: Keep = "easy",
@@ -143,6 +150,7 @@ class TransferLoss(Sampler):
         cache: Cache = True,
     ) -> None:
         self.backbone = backbone
+        self.features = features
         self.weights = weights
         self.input_size = input_size
         self.keep = keep
@@ -157,8 +165,24 @@ class TransferLoss(Sampler):
         self.progress = progress
         self.cache = cache
 
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What is read beside labels: nothing where features are given."""
+        return "features" if self.features is None else "labels"
+
     def _check_parameters(self) -> None:
         _check_backbone(self.backbone, self.weights)
+        if self.features is None:
+            return
+        _check_features(self.features)
+        if self.protocol == "paper":
+            raise InputError(
+                "protocol='paper' computes features in every epoch, with a backbone that drifts: "
+                "leave features out, or take protocol='default'"
+            )
+
+    def __sklearn_clone__(self) -> Self:
+        return clone_keeping(self, "features")
 
     def _check_availability(self) -> None:
         resolve_device(self.device)
@@ -166,6 +190,8 @@ class TransferLoss(Sampler):
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         from proxysample.features.batches import DeviceRows
 
+        if self.features is not None:
+            return self._score_given(samples)
         # First, so that a name that cannot be loaded is told before anything is decoded.
         backbone = self._load_backbone(samples)
         if samples.tells_labels_early or self.protocol == "paper":
@@ -185,8 +211,20 @@ class TransferLoss(Sampler):
             targets = DeviceRows(self._labels(samples), device, read_often=True)
             return self._score_features(features, targets)
 
-    def _labels(self, samples: Samples) -> IntArray:
-        self.classes_, labels = encode_labels(samples.required_labels)
+    def _score_given(self, samples: Samples) -> FloatArray:
+        from proxysample.features.batches import DeviceRows
+        from proxysample.features.sources import given_features
+
+        given = given_features(samples, self.features)
+        known = getattr(given, "labels", None) if samples.cheap_labels is None else None
+        labels = self._labels(samples, known)
+        self.backbone_ = self.weights_ = None
+        targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
+        with deterministic_kernels():
+            return self._score_features(np.asarray(given), targets)
+
+    def _labels(self, samples: Samples, known: LabelArray | None = None) -> IntArray:
+        self.classes_, labels = encode_labels(samples.required_labels if known is None else known)
         if len(self.classes_) < 2:
             (label,) = self.classes_.tolist()
             raise InputError(
@@ -228,11 +266,13 @@ class TransferLoss(Sampler):
         features = extract_features(backbone, images, self.progress)
         return self._losses(DeviceRows(features, targets.device), targets)
 
-    def _score_features(self, computed: Tensor, targets: DeviceRows) -> FloatArray:
+    def _score_features(
+        self, computed: Tensor | npt.NDArray[Any], targets: DeviceRows
+    ) -> FloatArray:
         from proxysample.features.batches import DeviceRows
 
         features = DeviceRows(computed, targets.device, read_often=True)
-        self._train_head(lambda rows: features[rows], features.shape[1], targets)
+        self._train_head(lambda rows: features[rows].float(), features.shape[1], targets)
         return self._losses(features, targets)
 
     def _train_drifting(
@@ -290,13 +330,25 @@ class TransferLoss(Sampler):
         from proxysample.features.batches import gather_on_host
 
         def losses_of(rows: slice) -> Tensor:
-            logits = self.head_(features[rows]).double()
+            logits = self.head_(features[rows].float()).double()
             return F.cross_entropy(logits, targets[rows], reduction="none")
 
         starts = range(0, len(features), ROWS_PER_CHUNK)
         with torch.inference_mode():
             losses = (losses_of(slice(start, start + ROWS_PER_CHUNK)) for start in starts)
             return gather_on_host(losses, len(features)).numpy()
+
+
+def _check_features(features: object) -> None:
+    from proxysample.features.sources import check_features
+    from proxysample.features.store import is_kept
+
+    if not is_kept(features) and not hasattr(features, "__array__"):
+        raise InputError(
+            f"features must be an array (n, d), what embed gave, or 'embed:FOLDER', not "
+            f"{features!r:.80}; a network is given as backbone"
+        )
+    check_features(features, None)
 
 
 def _check_backbone(backbone: object, weights: object) -> None:
@@ -322,8 +374,8 @@ def is_of_features(samples: Samples) -> bool:
     return len(shape) == 1
 
 
-def flat_features(samples: Samples) -> torch.Tensor:
-    """Read features as one tensor.
+def flat_features(samples: Samples) -> torch.Tensor | npt.NDArray[Any]:
+    """Read features as one tensor, or give those that are read as they are used.
 
     Parameters
     ----------
@@ -332,9 +384,12 @@ def flat_features(samples: Samples) -> torch.Tensor:
 
     Returns
     -------
-    Tensor of shape (n, d), float32
+    Tensor of shape (n, d), float32, or ndarray of shape (n, d)
         On the CPU.
     """
     import torch
 
+    array = samples.array
+    if array is not None and array.dtype in (np.float16, np.float32):
+        return np.asarray(samples.images)
     return torch.cat([torch.from_numpy(chunk).float() for _, chunk in samples.feature_chunks()])
