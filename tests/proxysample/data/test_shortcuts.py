@@ -182,7 +182,6 @@ def test_an_attribute_of_another_class_is_confirmed_by_items():
         {"targets": None},
         {"labels": 3},
     ],
-    ids=lambda attributes: f"{attributes}"[:40],
 )
 def test_an_attribute_that_is_no_list_of_labels_is_passed_over(attributes):
     assert Samples(Photos(LABELS.tolist(), **attributes)).labels.tolist() == LABELS.tolist()
