@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,7 +196,10 @@ def _row(
 @contextmanager
 def _quiet(ray: Any) -> Iterator[None]:
     """Keep Ray Data from writing of its progress, which a bar of ours shows."""
-    context = ray.data.DataContext.get_current()
+    with warnings.catch_warnings():
+        # It warns of a setting of its own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = ray.data.DataContext.get_current()
     before = context.enable_progress_bars
     logger = logging.getLogger("ray.data")
     level = logger.level

@@ -24,6 +24,7 @@ def photos():
     return Photos(np.random.default_rng(0).integers(0, 256, (n, 6, 6, 3), dtype=np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
 def test_two_workers_of_ray_make_the_bytes_of_one_process(photos, tmp_path):
     pytest.importorskip("ray.data", reason="Ray Data is not installed: proxysample[ray]")
     with fixed_threads(1):
