@@ -410,13 +410,13 @@ class Sampler(BaseEstimator, abc.ABC):
 
         Parameters
         ----------
-        dataset, y, **fields : object
+        dataset, y : object
             See `fit`.
         ratios : iterable of float
             Fractions to keep, each in (0, 1].
         n : iterable of int
             Numbers of samples to keep.
-        **rules : object
+        **options : object
             See `select`.
 
         Returns

@@ -272,14 +272,18 @@ class Decoder:
         import torch
         from torch.utils.data import DataLoader
 
-        yield from DataLoader(
-            items,  # type: ignore[arg-type]
+        for batch in DataLoader(
+            _Told(items),  # type: ignore[arg-type]
             batch_size=batch_size,
             num_workers=self.num_workers,
             collate_fn=list,
             # Without one of its own, a DataLoader draws its seed from the global generator.
             generator=torch.Generator(),
-        )
+        ):
+            for item in batch:
+                if isinstance(item, InputError):
+                    raise item
+            yield batch
 
     def kept(self, form: Form, cache: Cache | None = True) -> tuple[Any, list[Any] | None, Form]:
         """Decode all samples into memory or, where they take much of it, into a file.
@@ -319,6 +323,22 @@ class Decoder:
 def reads_files(dataset: Any) -> bool:
     """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
     return holds_files(dataset.dataset if isinstance(dataset, Pairs) else dataset)
+
+
+class _Told(Sequence[Any]):
+    """Items of which one that is refused is the error itself: a worker adds its traceback to it."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: Any) -> Any:
+        try:
+            return self.items[place]
+        except InputError as error:
+            return error
 
 
 class _FormedItems(Sequence[Any]):

@@ -63,6 +63,7 @@ def coordinates(products: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of shape (n, rank), float64
+        One dimension at least, in which rows of zeros alone lie at 0.
 
     Notes
     -----
@@ -74,13 +75,16 @@ def coordinates(products: FloatArray) -> FloatArray:
     >>> rows = np.array([[3.0, 0.0, 4.0], [6.0, 0.0, 8.0], [0.0, 0.0, 0.0]])
     >>> np.abs(coordinates(rows @ rows.T)).round(12).tolist()
     [[5.0], [10.0], [0.0]]
+    >>> coordinates(np.zeros((2, 2))).tolist()
+    [[0.0], [0.0]]
     """
     norms = np.sqrt(np.diagonal(products))
     divisors = np.where(norms > 0, norms, 1)
     factor, pivots, rank, _ = lapack.dpstrf(
         products / divisors[:, np.newaxis] / divisors, lower=1, overwrite_a=1
     )
-    found = np.empty((len(products), int(rank)))
-    found[pivots - 1] = np.tril(factor)[:, : int(rank)]
+    n_dimensions = max(int(rank), 1)
+    found = np.empty((len(products), n_dimensions))
+    found[pivots - 1] = np.tril(factor)[:, :n_dimensions]
     found *= norms[:, np.newaxis]
     return found

@@ -183,3 +183,10 @@ def test_the_number_of_threads_changes_no_bit_of_the_scores(forked):
     process = forked(TWO_THREADS, __file__)
     assert process.wait() == 0, process.stderr
     assert process.stdout.splitlines() == scores_by_every_backend()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_components": 2}, {"distance": "per-cluster"}])
+def test_a_few_large_images_that_are_all_alike_are_kept_by_their_index(parameters):
+    images = np.full((12, 40, 40, 3), 7, dtype=np.uint8)
+    sampler = KMeansOutlierRemoval(n_clusters=3, random_state=0, **parameters)
+    assert sampler.select(images, r=0.5).tolist() == list(range(6))
