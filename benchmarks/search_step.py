@@ -23,9 +23,6 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.proxysample_nas.reference_darts import Reference
-from tests.proxysample_nas.reference_supernet import ReferenceSupernet
-
 from proxysample_nas.searchers.bilevel import (
     update_architecture,
     update_architecture_unrolled,
@@ -36,6 +33,8 @@ from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.network import AUTOCAST_DTYPES, autocast_dtype
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
+from tests.proxysample_nas.searchers.reference_darts import Reference
+from tests.proxysample_nas.space.reference_supernet import ReferenceSupernet
 
 Step = Callable[[], object]
 Batch = tuple[Tensor, Tensor]

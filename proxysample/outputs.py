@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from proxysample.data.keys import Keys, check_text
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_writable, replace_file
 from proxysample.keeping import IntArray
-from proxysample.ranking import Ranking
 from proxysample.selection import Cut
+
+if TYPE_CHECKING:
+    from proxysample.ranking import Ranking
 
 STANDARD_OUTPUT = "-"
 

@@ -249,10 +249,6 @@ def build_report(
     r, n, **rules : object
         See `Ranking.select`.
 
-    Returns
-    -------
-    Report
-
     Raises
     ------
     InputError

@@ -281,7 +281,7 @@ def fitted(pixels: Array, fitting: Fitting) -> Array:
     >>> photo[:, 20:40] = 200
     >>> small = fitted(photo, Fitting(10))
     >>> small.shape, small[5, :, 0].tolist()
-    ((10, 10, 3), [0, 0, 25, 175, 200, 200, 175, 25, 0, 0])
+    ((10, 10, 3), [0, 0, 25, 175, 200, 200, 200, 175, 25, 0])
     """
     height, width, n_channels = pixels.shape
     if fitting.leaves(height, width):

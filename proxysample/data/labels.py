@@ -127,7 +127,7 @@ def _describe_arrays(shape: tuple[int, ...]) -> str:
             f"rows of {shape[0]} values (boxes, several labels or one-hot rows, which "
             "argmax(axis=1) turns into classes)"
         )
-    return f"arrays of shape {shape}, such as masks"
+    return f"arrays of shape {shape}, such as masks or boxes"
 
 
 def _labels_from_objects(array: Array) -> Array:

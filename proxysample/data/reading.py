@@ -404,7 +404,7 @@ class Samples:
         return check_labels(labels, len(self))
 
     def _has_no_label(self) -> bool:
-        """Tell by the first item that there are no labels, or refuse what cannot be told."""
+        """Tell by the first item that there are no labels, or refuse what cannot serve."""
         try:
             label = self.pairs.label(0)
         # That an item cannot be read is for the pass over all of them to say, or to skip.
@@ -412,7 +412,14 @@ class Samples:
             return False
         if isinstance(label, Unsure):
             raise InputError(label.reason)
+        if label is not None:
+            check_labels([label], 1)
         return label is None
+
+    @property
+    def tells_labels_early(self) -> bool:
+        """Whether labels, or that they cannot serve, are known without a pass over the items."""
+        return self._found_labels is not None or self._has_no_label()
 
     def _numbered_alike(self, labels: Array | None) -> Array | None:
         """Tell classes of joined parts apart by name where the parts number them differently."""

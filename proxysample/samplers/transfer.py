@@ -194,7 +194,7 @@ class TransferLoss(Sampler):
             return self._score_given(samples)
         # First, so that a name that cannot be loaded is told before anything is decoded.
         backbone = self._load_backbone(samples)
-        if samples.cheap_labels is not None or self.protocol == "paper":
+        if samples.tells_labels_early or self.protocol == "paper":
             labels = self._labels(samples)
         self.backbone_ = None if backbone is None or is_of_features(samples) else backbone
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights

@@ -240,10 +240,6 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
     *datasets : LabelledImages
         One or more datasets whose labels are all integers or all strings.
 
-    Returns
-    -------
-    tuple of int or str
-
     Examples
     --------
     >>> pixels = np.zeros((2, 8, 8), dtype=np.uint8)

@@ -116,7 +116,7 @@ ODD = {
 }
 WORDS = {
     "masks": "such as masks",
-    "boxes": "of several shapes|lists of several",
+    "boxes": "of several shapes|such as masks or boxes",
     "several": "lists of several values",
     "one-hot": "one-hot",
     "floats": "targets of a regression",
@@ -150,6 +150,17 @@ def test_odd_labels_stop_only_samplers_that_need_classes(kind):
             with pytest.raises(InputError, match=f"({WORDS[kind]}).*(label=|y=)"):
                 sampler.select(dataset, 0.5, **fields)
     assert len(AutoencoderLoss(epochs=1).select(datasets[0][0], 0.5)) == N // 2
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ODD if kind not in ("some none", "all different", "several")]
+)
+def test_odd_labels_are_refused_before_long_work(kind, monkeypatch):
+    monkeypatch.setattr(TransferLoss, "_features", lambda *_: pytest.fail("computed"))
+    items = list(zip(PIXELS, ODD[kind], strict=True))
+    for dataset in (items, ArrayDataset(PIXELS, ODD[kind])):
+        with pytest.raises(InputError, match=r"label=|y="):
+            TransferLoss(backbone=nn.Flatten()).fit(dataset)
 
 
 def test_labels_that_are_all_different_are_confirmed():

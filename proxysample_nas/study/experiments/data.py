@@ -112,10 +112,6 @@ def load_study_data(
     device : str
         See `proxysample.device.resolve_device`.
 
-    Returns
-    -------
-    StudyData
-
     Raises
     ------
     InputError

@@ -237,10 +237,6 @@ def describe_sampler(given: object, random_state: int) -> Component:
     random_state : int
         The study's seed, for samplers that draw and have none of their own.
 
-    Returns
-    -------
-    Component
-
     Raises
     ------
     InputError
