@@ -275,7 +275,8 @@ class Decoder:
         for batch in DataLoader(
             _Told(items),  # type: ignore[arg-type]
             batch_size=batch_size,
-            num_workers=self.num_workers,
+            # Of one batch nothing can be decoded ahead, and a process takes its time to begin.
+            num_workers=self.num_workers if len(items) > batch_size else 0,
             collate_fn=list,
             # Without one of its own, a DataLoader draws its seed from the global generator.
             generator=torch.Generator(),

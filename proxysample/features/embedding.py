@@ -31,7 +31,7 @@ from proxysample.features.backbones import (
     as_backbone,
 )
 from proxysample.features.batches import ROWS_PER_FORWARD, ImageTensors
-from proxysample.features.identity import backbone_identity, dataset_identity, keys_of
+from proxysample.features.identity import backbone_identity, dataset_identity, names_of
 from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.files import make_folder
@@ -231,7 +231,7 @@ class _Task:
                 "weights_from": self.embedder.backbone.weights,
             }
             return writer.finish(
-                self.made_of, provenance, _known_labels(samples), keys_of(samples.dataset)
+                self.made_of, provenance, _known_labels(samples), names_of(samples.dataset)
             )
 
 
@@ -248,7 +248,7 @@ def _known_labels(samples: Samples) -> Array | None:
 
 def _with_labels(features: Features, samples: Samples) -> Features:
     """Have the labels beside features be those of the dataset at hand, which do not decide them."""
-    labels, keys = samples.cheap_labels, keys_of(samples.dataset)
+    labels, keys = samples.cheap_labels, names_of(samples.dataset)
     new_labels = labels if labels is not None and not _same(features.labels, labels) else None
     new_keys = keys if keys is not None and not _same(features.keys, np.array(keys)) else None
     if new_labels is None and new_keys is None:

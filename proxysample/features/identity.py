@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.image_files import holds_files
+from proxysample.data.keys import keys_of
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.digests import as_plain
 from proxysample.errors import InputError
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-# Samples that are read where a dataset holds no array. Of files all are looked at besides.
+# Samples that are read where a dataset holds no array.
 MOST_SAMPLES_READ = 4096
 SAMPLES_READ_OF_FILES = 64
 SAMPLES_READ_TWICE = 4
@@ -37,7 +39,8 @@ def dataset_identity(samples: Samples) -> dict[str, Any]:
     ----------
     samples : Samples
         Of an array all is read. Of other datasets up to `MOST_SAMPLES_READ` samples are, spread
-        evenly; of those with files, each file and `SAMPLES_READ_OF_FILES` samples.
+        evenly, and files that they name; of ours with files, each file and
+        `SAMPLES_READ_OF_FILES` samples.
 
     Returns
     -------
@@ -63,7 +66,8 @@ def dataset_identity(samples: Samples) -> dict[str, Any]:
         files = files_of(samples.dataset)
         if files is not None:
             _add_files(digest, files)
-        most = MOST_SAMPLES_READ if files is None else SAMPLES_READ_OF_FILES
+        # Only of our own datasets it is known that the files are what the samples come from.
+        most = SAMPLES_READ_OF_FILES if holds_files(samples.dataset) else MOST_SAMPLES_READ
         for image in _read_spread(samples, most):
             _add(digest, image)
     return {"n_samples": len(samples), "pixels": digest.hexdigest()[:16]}
@@ -103,27 +107,19 @@ def read_one(samples: Samples, index: int) -> Array:
 
 
 def files_of(dataset: Any) -> list[Path] | None:
-    """Find the file of each sample, in a dataset that says so; None elsewhere.
-
-    Looks through Subset for ``files``, and for the pairs ``samples`` or ``imgs`` of torchvision.
-    """
-    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        whole = files_of(dataset.dataset)
-        return None if whole is None else [whole[int(index)] for index in dataset.indices]
-    for name in ("files", "samples", "imgs"):
-        found = getattr(dataset, name, None)
-        if isinstance(found, Sequence) and len(found) == len(dataset):
-            paths = [one[0] if isinstance(one, tuple) and one else one for one in found]
-            if all(isinstance(path, str | os.PathLike) for path in paths):
-                files = [Path(path) for path in paths]
-                return files if files[0].is_file() else None
-    return None
+    """Find the file of each sample, in a dataset that says so; None where they are not there."""
+    keys = keys_of(dataset)
+    if keys is None or keys.kind != "file" or not Path(keys.values[0]).is_file():
+        return None
+    return [Path(value) for value in keys.values]
 
 
-def keys_of(dataset: Any) -> list[str] | None:
-    """Give the file of each sample relative to the folder of all; None without files."""
-    files = files_of(dataset)
-    return None if files is None else _relative(files)
+def names_of(dataset: Any) -> list[str] | None:
+    """Give what a dataset calls its samples, files relative to the folder of all."""
+    keys = keys_of(dataset)
+    if keys is None:
+        return None
+    return _relative(list(map(Path, keys.values))) if keys.kind == "file" else list(keys.values)
 
 
 def _relative(files: list[Path]) -> list[str]:

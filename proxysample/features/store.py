@@ -186,7 +186,7 @@ class Features:
 
     @cached_property
     def keys(self) -> Array | None:
-        """The file of each sample (n,), relative to the folder of all; None without files."""
+        """What samples are called (n,), files relative to the folder of all; None if nothing."""
         path = self.folder / KEYS
         if not path.is_file():
             return None

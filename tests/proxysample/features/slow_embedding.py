@@ -11,6 +11,9 @@ from torch import nn
 
 from proxysample import Features, embed
 
+# Images that this process has computed.
+BATCHES: list[int] = []
+
 
 class Photos:
     """Map-style, with labels in its items alone."""
@@ -36,6 +39,7 @@ class Slow(nn.Module):
         self._seconds = [seconds]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        BATCHES.append(len(images))
         time.sleep(self._seconds[0])
         return torch.conv2d(images, self.weight).mean((2, 3))
 
@@ -43,5 +47,6 @@ class Slow(nn.Module):
 def run(folder: str, n: int, seconds: float) -> Features:
     torch.set_num_threads(1)
     made = embed(Photos(n), folder=folder, backbone=Slow(seconds), dtype="float16")
-    sys.stdout.write(f"{made.provenance['samples_taken_over']}\n")
+    sys.stdout.write(f"{made.provenance['samples_taken_over']} {sum(BATCHES)}\n")
+    sys.stdout.flush()
     return made
