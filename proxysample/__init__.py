@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
     from proxysample.samplers.given import GivenIndices, GivenRanking
+    from proxysample.samplers.greedy import D2, FacilityLocation, Herding, KCenter
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
@@ -27,22 +29,30 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "D2",
     "ArrayDataset",
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "FacilityLocation",
     "GivenIndices",
     "GivenRanking",
+    "Herding",
     "InputError",
+    "KCenter",
     "KMeansOutlierRemoval",
     "KeepingRule",
     "MissingDependencyError",
+    "Moderate",
+    "Prototypes",
     "ProxysampleError",
     "RandomSampling",
     "Ranking",
     "Sampler",
+    "SemDeDup",
     "Splits",
     "TransferLoss",
+    "ZCore",
     "__version__",
     "create_sampler",
     "data",
@@ -62,7 +72,9 @@ if not TYPE_CHECKING:
             "proxysample.ranking": ["Ranking"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
             "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
+            "proxysample.samplers.greedy": ["D2", "FacilityLocation", "Herding", "KCenter"],
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],

@@ -68,8 +68,9 @@ class Sampler(BaseEstimator, abc.ABC):
     """What it is called in rankings and reports."""
     needs_labels: ClassVar[bool] = False
     """Whether it cannot do without labels."""
-    per_class: ClassVar[bool] = False
-    """Whether the kept set holds class shares; such samplers need labels."""
+    per_class: bool | None = False
+    """Whether the kept set holds class shares; such samplers need labels. None: where there are
+    labels."""
 
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
@@ -95,6 +96,10 @@ class Sampler(BaseEstimator, abc.ABC):
         ndarray of shape (n,), float64
             Low is typical.
         """
+
+    def _class_codes(self, samples: Samples) -> IntArray | None:
+        """Give the classes whose shares are kept; None keeps overall."""
+        return class_codes(samples) if self.per_class else None
 
     def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
         """Give the groups whose shares are kept, after scoring: by default those of the classes.
@@ -168,7 +173,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self._check_availability()
         started = time.perf_counter()
         samples = self._read(dataset, y)
-        codes = class_codes(samples) if self.per_class else None
+        codes = self._class_codes(samples)
         scores = np.asarray(self._score(samples, codes), dtype=np.float64)
         if scores.shape != (len(samples),):
             raise InputError(
@@ -302,6 +307,18 @@ class Sampler(BaseEstimator, abc.ABC):
 
         check_ratio(r)
         return build_report(self.rank(dataset, y), self._read(dataset, y), r)
+
+
+def may_use_labels(sampler: Sampler) -> bool:
+    """Tell whether a sampler picks by labels, where a dataset has them.
+
+    Examples
+    --------
+    >>> from proxysample import Herding, RandomSampling
+    >>> [may_use_labels(one) for one in (RandomSampling(), Herding(), Herding(per_class=False))]
+    [False, True, False]
+    """
+    return bool(sampler.needs_labels or sampler.per_class is not False)
 
 
 def class_codes(samples: Samples) -> IntArray:

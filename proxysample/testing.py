@@ -151,7 +151,7 @@ def check_kept_sets_nest(sampler: Sampler, dataset: ArrayDataset) -> None:
 
 def check_class_shares(sampler: Sampler, dataset: ArrayDataset) -> None:
     """A class-conditional sampler keeps each class within one sample of its share."""
-    if not sampler.per_class or _paper(sampler):
+    if sampler.per_class is False or _paper(sampler):
         return
     targets = np.asarray(dataset.targets)
     _, codes = np.unique(targets, return_inverse=True)

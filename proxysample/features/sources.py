@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ def feature_rows(
     features: Any,
     *,
     n_components: int | None = None,
+    centred: bool = True,
     device: Any = "auto",
     progress: bool = False,
     workers: Workers,
@@ -183,6 +185,8 @@ def feature_rows(
         and gives a row of features for each.
     n_components : int, optional
         Project on so many principal components.
+    centred : bool
+        Whether features other than pixels are taken about their mean.
     device : str or torch.device
         Where a module or a timm model runs.
     progress : bool
@@ -215,8 +219,7 @@ def feature_rows(
         rows = Rows(samples.images, shift=mean, scale=scale)
     else:
         source = Rows(_checked(_computed(samples, features, device, progress), len(samples)))
-        mean, _ = mean_and_scale(source, workers)
-        rows = Rows(source.source, shift=mean)
+        rows = replace(source, shift=mean_and_scale(source, workers)[0]) if centred else source
     if n_components is None:
         return rows
     if n_components > min(len(rows), rows.n_features):

@@ -51,7 +51,7 @@ class CCOutlierRemoval(Sampler):
 
     id: ClassVar[str] = "cc-or"
     needs_labels: ClassVar[bool] = True
-    per_class: ClassVar[bool] = True
+    per_class = True
 
     def __init__(
         self,

@@ -64,4 +64,4 @@ class CCRandomSampling(RandomSampling):
 
     id: ClassVar[str] = "cc-rs"
     needs_labels: ClassVar[bool] = True
-    per_class: ClassVar[bool] = True
+    per_class = True
