@@ -235,7 +235,8 @@ def check_labels_are_asked_for(sampler: Sampler, dataset: ArrayDataset) -> None:
     try:
         sampler.select(dataset.images, 0.5)
     except InputError as error:
-        assert sampler.needs_labels, f"needs_labels is not set, but: {error}"
+        asks = sampler.needs_labels or sampler.per_class
+        assert asks, f"needs_labels is not set, but: {error}"
         assert "labels" in str(error), f"the error does not name the labels: {error}"
     else:
         assert not sampler.needs_labels, "needs_labels is set, but it does without"

@@ -10,11 +10,15 @@ from proxysample.coverage.groups import (
     Group,
     Metric,
     first_largest,
+    slices,
     squared_distances,
     squared_lengths,
     to_unit_length,
 )
 from proxysample.keeping import FloatArray, IntArray
+
+# Rows that others are compared with at a time. Part of the arithmetic.
+ROWS_PER_TILE = 256
 
 
 def herding_order(group: Group, n_picks: int | None = None) -> IntArray:
@@ -125,7 +129,7 @@ class _Products:
         def multiply(block: slice) -> None:
             np.matmul(features[block], row, out=found[block])
 
-        for _ in self._group.map(multiply, self._group.blocks(features.shape[1])):
+        for _ in self._group.map(multiply, self._group.tiles(1)):
             pass
         return found
 
@@ -190,7 +194,7 @@ def facility_location_value(group: Group, chosen: IntArray, *, metric: Metric = 
     """
     similarities = _Similarities(group, metric)
     covered = np.zeros(len(group))
-    for part in similarities.parts(chosen):
+    for part in slices(len(chosen), VALUES_PER_BLOCK // len(group)):
         np.maximum(covered, similarities.rows(chosen[part]).max(axis=0), out=covered)
     return float(covered.sum())
 
@@ -215,7 +219,8 @@ class _Similarities:
         self, products: FloatArray, some: slice | IntArray, others: slice | IntArray
     ) -> FloatArray:
         if self._metric == "cosine":
-            return np.clip(products, 0, 1, out=products)
+            np.maximum(products, 0, out=products)
+            return np.minimum(products, 1, out=products)
         squared = squared_distances(
             products, self._lengths[some][:, np.newaxis], self._lengths[others]
         )
@@ -232,7 +237,7 @@ class _Similarities:
         def fill(block: slice) -> None:
             found[:, block] = self._compare(chosen, block)
 
-        for _ in self._group.map(fill, self._blocks(len(chosen))):
+        for _ in self._group.map(fill, self._group.tiles(len(chosen))):
             pass
         return found
 
@@ -241,25 +246,15 @@ class _Similarities:
         if self._held is not None:
             return _parts_within(self._held[some], least, most)
         found = np.zeros(len(self._group))
-        for part in self.parts(some):
 
-            def add(block: slice, part: slice = part) -> None:
+        def add(block: slice) -> None:
+            for part in slices(len(some), ROWS_PER_TILE):
                 similar = self._compare(some[part], block)
                 found[block] += _parts_within(similar, least[part], most[part])
 
-            for _ in self._group.map(add, self._blocks(part.stop - part.start)):
-                pass
+        for _ in self._group.map(add, self._group.tiles(min(len(some), ROWS_PER_TILE))):
+            pass
         return found
-
-    def parts(self, some: IntArray) -> list[slice]:
-        """Divide rows into parts that can be compared with all others by blocks."""
-        size = max(1, VALUES_PER_BLOCK // max(len(self._group), 1))
-        return [slice(at, min(at + size, len(some))) for at in range(0, len(some), size)]
-
-    def _blocks(self, n_compared: int) -> list[slice]:
-        # Blocks of rows that are read hold no more than what they are compared to.
-        width = max(n_compared, self._group.features.shape[1])
-        return list(self._group.blocks(width))
 
     def _compare(self, some: IntArray, block: slice) -> FloatArray:
         features = self._group.features
@@ -267,6 +262,9 @@ class _Similarities:
 
 
 def _parts_within(similar: FloatArray, least: FloatArray, most: FloatArray) -> FloatArray:
-    within = np.clip(similar, least[:, np.newaxis], most[:, np.newaxis]).sum(axis=0)
-    found: FloatArray = within - least.sum()
-    return found
+    """Add up what of each row's similarities lies between two values; changes them."""
+    np.maximum(similar, least[:, np.newaxis], out=similar)
+    np.minimum(similar, most[:, np.newaxis], out=similar)
+    within: FloatArray = similar.sum(axis=0)
+    within -= least.sum()
+    return within

@@ -19,6 +19,9 @@ METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 # of a larger one no more is computed at a time. Part of the arithmetic: it fixes the order of sums.
 VALUES_PER_BLOCK = 1 << 21
 
+# Values that are compared at a time, which stay in a core's cache.
+VALUES_PER_TILE = 1 << 17
+
 # What is closer than this share of its size differs by rounding alone, and is a tie.
 TIE = 1e-10
 # Of the squared lengths: a squared distance that small is zero but for rounding.
@@ -51,16 +54,30 @@ class Group:
         """Whether a matrix of all pairs fits in a block."""
         return is_small(len(self))
 
-    def blocks(self, width: int | None = None) -> Iterator[slice]:
-        """Divide the rows so that a block of them, compared with `width` others, fits."""
-        size = max(1, VALUES_PER_BLOCK // max(len(self) if width is None else width, 1))
-        for start in range(0, len(self), size):
-            yield slice(start, min(start + size, len(self)))
+    def blocks(self) -> Iterator[slice]:
+        """Divide the rows so that a block of them, compared with all, fits."""
+        return slices(len(self), VALUES_PER_BLOCK // len(self))
+
+    def tiles(self, width: int) -> Iterator[slice]:
+        """Divide the rows so that a block of them, compared with so many others, is a tile."""
+        return slices(len(self), VALUES_PER_TILE // max(width, self.features.shape[1], 1))
 
 
 def is_small(n_rows: int) -> bool:
     """Tell whether all pairs of so many rows fit in a block."""
     return n_rows**2 <= VALUES_PER_BLOCK
+
+
+def slices(total: int, size: int) -> Iterator[slice]:
+    """Divide a range into slices of a size, which is raised to 1.
+
+    Examples
+    --------
+    >>> list(slices(5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    for start in range(0, total, max(size, 1)):
+        yield slice(start, min(start + max(size, 1), total))
 
 
 def for_each_group(
