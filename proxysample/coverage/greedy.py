@@ -129,7 +129,7 @@ class _Products:
         def multiply(block: slice) -> None:
             np.matmul(features[block], row, out=found[block])
 
-        for _ in self._group.map(multiply, self._group.tiles(1)):
+        for _ in self._group.map(multiply, self._group.tiles(features.shape[1])):
             pass
         return found
 
@@ -233,11 +233,12 @@ class _Similarities:
             held: FloatArray = self._held[chosen]
             return held
         found = np.empty((len(chosen), len(self._group)))
+        width = max(len(chosen), self._group.features.shape[1])
 
         def fill(block: slice) -> None:
             found[:, block] = self._compare(chosen, block)
 
-        for _ in self._group.map(fill, self._group.tiles(len(chosen))):
+        for _ in self._group.map(fill, self._group.tiles(width)):
             pass
         return found
 

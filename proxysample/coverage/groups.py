@@ -59,8 +59,8 @@ class Group:
         return slices(len(self), VALUES_PER_BLOCK // len(self))
 
     def tiles(self, width: int) -> Iterator[slice]:
-        """Divide the rows so that a block of them, compared with so many others, is a tile."""
-        return slices(len(self), VALUES_PER_TILE // max(width, self.features.shape[1], 1))
+        """Divide the rows so that a block of them, with so many values for each, is a tile."""
+        return slices(len(self), VALUES_PER_TILE // max(width, 1))
 
 
 def is_small(n_rows: int) -> bool:
