@@ -121,8 +121,9 @@ def per_class(options: argparse.Namespace, rivals: dict[str, Pick]) -> None:
     """Order each class: all by ours, and some by all."""
     features, codes = make_features(options.rows, options.features, options.classes)
     order_classes(features, codes, options.kept, {})
-    some = codes < options.rival_classes
-    order_classes(features[some], codes[some], options.kept, rivals)
+    if options.rival_classes:
+        some = codes < options.rival_classes
+        order_classes(features[some], codes[some], options.kept, rivals)
     print(f"objective: mean over classes, with {options.kept:.0%} of each kept")
 
 
@@ -217,7 +218,7 @@ def header() -> None:
 
 def row(name: str, picks: str, clock: Clock, worth: float) -> None:
     """Print a line of a table."""
-    print(f"| {name} | {picks} | {clock.seconds:.1f} | {clock.cpu_seconds:.1f} | {worth:.6f} |")
+    print(f"| {name} | {picks} | {clock.seconds:.2f} | {clock.cpu_seconds:.2f} | {worth:.6f} |")
 
 
 def main() -> None:

@@ -174,8 +174,9 @@ def facility_location_order(
     gains = similarities.covered_by_each(np.arange(n_rows), covered, np.ones(n_rows))
     order = np.empty(n_rows if n_picks is None else n_picks, dtype=np.int64)
     for place in range(len(order)):
-        chosen = order[place] = first_largest(gains, TIE)
-        row = similarities.rows(np.array([chosen]))[0]
+        chosen = first_largest(gains, TIE)
+        order[place] = chosen
+        row = similarities.row(chosen)
         better = np.flatnonzero(row > covered)
         if len(better):
             gains -= similarities.covered_by_each(better, covered[better], row[better])
@@ -227,6 +228,14 @@ class _Similarities:
         similar: FloatArray = 1 / (1 + np.sqrt(squared))
         return similar
 
+    def row(self, chosen: int) -> FloatArray:
+        """Give the similarities of one row to all; not to be written to."""
+        if self._held is not None:
+            held: FloatArray = self._held[chosen]
+            return held
+        found: FloatArray = self.rows(np.array([chosen]))[0]
+        return found
+
     def rows(self, chosen: IntArray) -> FloatArray:
         """Give the similarities of few rows to all; shape (len(chosen), n)."""
         if self._held is not None:
@@ -266,6 +275,6 @@ def _parts_within(similar: FloatArray, least: FloatArray, most: FloatArray) -> F
     """Add up what of each row's similarities lies between two values; changes them."""
     np.maximum(similar, least[:, np.newaxis], out=similar)
     np.minimum(similar, most[:, np.newaxis], out=similar)
-    within: FloatArray = similar.sum(axis=0)
+    within: FloatArray = np.ones(len(similar)) @ similar
     within -= least.sum()
     return within
