@@ -7,6 +7,7 @@ import numpy as np
 from proxysample.coverage.groups import (
     TIE,
     VALUES_PER_BLOCK,
+    VALUES_PER_TILE,
     Group,
     Metric,
     first_largest,
@@ -253,9 +254,11 @@ class _Similarities:
 
     def covered_by_each(self, some: IntArray, least: FloatArray, most: FloatArray) -> FloatArray:
         """Add up, for each row, its similarities to some, of each the part from least to most."""
-        if self._held is not None:
-            return _parts_within(self._held[some], least, most)
         found = np.zeros(len(self._group))
+        if self._held is not None:
+            for part in slices(len(some), VALUES_PER_TILE // len(self._group)):
+                found += _parts_within(self._held[some[part]], least[part], most[part])
+            return found
 
         def add(block: slice) -> None:
             for part in slices(len(some), ROWS_PER_TILE):

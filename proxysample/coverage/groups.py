@@ -15,9 +15,11 @@ Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 Metric = Literal["cosine", "euclidean"]
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
-# Values of a matrix that compares rows with rows. A group with no more pairs is held whole, and
-# of a larger one no more is computed at a time. Part of the arithmetic: it fixes the order of sums.
+# Values of a matrix that compares rows with rows. A group with no more pairs is held whole, as is
+# one whose pairs take no more than a few times its features; of others no more is computed at a
+# time. Part of the arithmetic: it fixes the order of sums.
 VALUES_PER_BLOCK = 1 << 21
+PAIRS_PER_VALUE = 4
 
 # Values that are compared at a time, which stay in a core's cache.
 VALUES_PER_TILE = 1 << 17
@@ -51,8 +53,9 @@ class Group:
 
     @property
     def is_held(self) -> bool:
-        """Whether a matrix of all pairs fits in a block."""
-        return is_small(len(self))
+        """Whether a matrix of all pairs takes little memory beside the features."""
+        n_rows, n_features = self.features.shape
+        return is_small(n_rows) or n_rows <= PAIRS_PER_VALUE * n_features
 
     def blocks(self) -> Iterator[slice]:
         """Divide the rows so that a block of them, compared with all, fits."""

@@ -177,7 +177,7 @@ class FacilityLocation(FeatureSampler):
     Notes
     -----
     Time grows with the square of a class's size, memory with the size: similarities of more than
-    1,448 samples are computed when they are needed, and never held.
+    1,448 samples, and than four times the number of features, are computed when they are needed.
 
     Examples
     --------

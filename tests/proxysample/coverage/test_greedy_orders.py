@@ -109,7 +109,8 @@ def test_orders_are_what_their_definitions_say(features, in_blocks):
         "cosine": greedy(facility_worth(features, "cosine"), n),
         "euclidean": greedy(facility_worth(features, "euclidean"), n),
     }
-    with mock.patch.multiple(groups, VALUES_PER_BLOCK=7 if in_blocks else 999, VALUES_PER_TILE=5):
+    sizes = {"VALUES_PER_BLOCK": 7, "PAIRS_PER_VALUE": 0} if in_blocks else {"PAIRS_PER_VALUE": 9}
+    with mock.patch.multiple(groups, VALUES_PER_TILE=5, **sizes):
         for name in ORDERS:
             assert order_of(name, features) == expected[name], name
 
