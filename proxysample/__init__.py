@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from proxysample.resampler import Resampler
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
+    from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
     from proxysample.samplers.given import GivenIndices, GivenRanking
+    from proxysample.samplers.greedy import D2, FacilityLocation, Herding, KCenter
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
@@ -31,25 +33,33 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "D2",
     "ArrayDataset",
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "FacilityLocation",
     "Features",
     "GivenIndices",
     "GivenRanking",
+    "Herding",
     "InputError",
+    "KCenter",
     "KMeansOutlierRemoval",
     "KeepingRule",
     "LostClassesWarning",
     "MissingDependencyError",
+    "Moderate",
+    "Prototypes",
     "ProxysampleError",
     "RandomSampling",
     "Ranking",
     "Resampler",
     "Sampler",
+    "SemDeDup",
     "Splits",
     "TransferLoss",
+    "ZCore",
     "__version__",
     "create_sampler",
     "data",
@@ -73,7 +83,9 @@ if not TYPE_CHECKING:
             "proxysample.resampler": ["Resampler"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
+            "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
             "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
+            "proxysample.samplers.greedy": ["D2", "FacilityLocation", "Herding", "KCenter"],
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],

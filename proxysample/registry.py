@@ -232,6 +232,14 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
         "cc-or": "proxysample.samplers.outliers:CCOutlierRemoval",
         "ae": "proxysample.samplers.autoencoder:AutoencoderLoss",
         "tl": "proxysample.samplers.transfer:TransferLoss",
+        "herding": "proxysample.samplers.greedy:Herding",
+        "k-center": "proxysample.samplers.greedy:KCenter",
+        "facility-location": "proxysample.samplers.greedy:FacilityLocation",
+        "d2": "proxysample.samplers.greedy:D2",
+        "moderate": "proxysample.samplers.coverage:Moderate",
+        "semdedup": "proxysample.samplers.coverage:SemDeDup",
+        "prototypes": "proxysample.samplers.coverage:Prototypes",
+        "zcore": "proxysample.samplers.coverage:ZCore",
         "indices": "proxysample.samplers.given:GivenIndices",
         "ranking": "proxysample.samplers.given:GivenRanking",
     },
@@ -409,12 +417,13 @@ def list_samplers() -> list[str]:
     Returns
     -------
     list of str
-        The paper's six first, then those that were registered, then those of plug-ins.
+        The paper's six first, then the other built-in ones, those that were registered, and
+        those of plug-ins.
 
     Examples
     --------
-    >>> list_samplers()
-    ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae', 'tl']
+    >>> list_samplers()[:8]
+    ['rs', 'cc-rs', 'km-or', 'cc-or', 'ae', 'tl', 'herding', 'k-center']
     """
     return [name for name in SAMPLERS if name not in READY_MADE]
 

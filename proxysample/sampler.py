@@ -91,8 +91,9 @@ class Sampler(BaseEstimator, abc.ABC):
     """What it is called in rankings and reports."""
     needs_labels: ClassVar[bool] = False
     """Whether it cannot do without labels."""
-    per_class: ClassVar[bool] = False
-    """Whether the kept set holds class shares; such samplers need labels."""
+    per_class: bool | None = False
+    """Whether the kept set holds class shares; such samplers need labels. None: where there are
+    labels."""
     reads: ClassVar[Reads] = "pixels"
     """What it reads of a dataset, beside labels where it needs them: nothing else is read, decoded
     or checked. A property where that depends on parameters."""
@@ -123,6 +124,10 @@ class Sampler(BaseEstimator, abc.ABC):
         ndarray of shape (n,), float64
             Low is typical.
         """
+
+    def _class_codes(self, samples: Samples) -> IntArray | None:
+        """Give the classes whose shares are kept; None keeps overall."""
+        return class_codes(samples) if self.per_class else None
 
     def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
         """Give the groups whose shares are kept, after scoring: by default those of the classes.
@@ -213,7 +218,7 @@ class Sampler(BaseEstimator, abc.ABC):
         started = time.perf_counter()
         samples = self._read(dataset, y, **fields)
         whole = self._whole(samples)
-        codes = class_codes(whole.samples) if self.per_class else None
+        codes = self._class_codes(whole.samples)
         scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
         if scores.shape != (len(whole.samples),):
             raise InputError(
@@ -522,6 +527,18 @@ class Sampler(BaseEstimator, abc.ABC):
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
         return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
+
+
+def may_use_labels(sampler: Sampler) -> bool:
+    """Tell whether a sampler picks by labels, where a dataset has them.
+
+    Examples
+    --------
+    >>> from proxysample import Herding, RandomSampling
+    >>> [may_use_labels(one) for one in (RandomSampling(), Herding(), Herding(per_class=False))]
+    [False, True, False]
+    """
+    return bool(sampler.needs_labels or sampler.per_class is not False)
 
 
 def class_codes(samples: Samples) -> IntArray:

@@ -167,7 +167,7 @@ def check_kept_sets_nest(sampler: Sampler, dataset: ArrayDataset) -> None:
 
 def check_class_shares(sampler: Sampler, dataset: ArrayDataset) -> None:
     """A class-conditional sampler keeps each class within one sample of its share."""
-    if not sampler.per_class or _paper(sampler):
+    if sampler.per_class is False or _paper(sampler):
         return
     targets = np.asarray(dataset.targets)
     _, codes = np.unique(targets, return_inverse=True)
@@ -251,7 +251,8 @@ def check_labels_are_asked_for(sampler: Sampler, dataset: ArrayDataset) -> None:
     try:
         sampler.select(dataset.images, 0.5)
     except InputError as error:
-        assert sampler.needs_labels, f"needs_labels is not set, but: {error}"
+        asks = sampler.needs_labels or sampler.per_class
+        assert asks, f"needs_labels is not set, but: {error}"
         assert "labels" in str(error), f"the error does not name the labels: {error}"
     else:
         assert not sampler.needs_labels, "needs_labels is set, but it does without"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -455,6 +455,13 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def reads_of(features: object) -> Literal["nothing", "pixels", "features"]:
+    """Tell what of a dataset features are made of; see `proxysample.sampler.Sampler.reads`."""
+    if hasattr(features, "__array__") or is_kept(features):
+        return "nothing"
+    return "features" if is_network(features) else "pixels"
 
 
 def is_network(features: object) -> bool:

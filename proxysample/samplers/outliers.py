@@ -28,9 +28,8 @@ from proxysample.features.sources import (
     check_features,
     directions,
     feature_rows,
-    is_network,
+    reads_of,
 )
-from proxysample.features.store import is_kept
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
 from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
@@ -84,7 +83,7 @@ class CCOutlierRemoval(Sampler):
     id: ClassVar[str] = "cc-or"
     reads: ClassVar[Reads] = "pixels"
     needs_labels: ClassVar[bool] = True
-    per_class: ClassVar[bool] = True
+    per_class = True
     _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
 
     def __init__(
@@ -297,9 +296,7 @@ class KMeansOutlierRemoval(Sampler):
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
         """What `features` needs of a dataset: nothing where they are an array or on disk."""
-        if hasattr(self.features, "__array__") or is_kept(self.features):
-            return "nothing"
-        return "features" if is_network(self.features) else "pixels"
+        return reads_of(self.features)
 
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "features")

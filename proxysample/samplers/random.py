@@ -66,4 +66,4 @@ class CCRandomSampling(RandomSampling):
     id: ClassVar[str] = "cc-rs"
     reads: ClassVar[Reads] = "labels"
     needs_labels: ClassVar[bool] = True
-    per_class: ClassVar[bool] = True
+    per_class = True

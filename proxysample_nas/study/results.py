@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from proxysample.registry import sampler_class
+from proxysample.registry import create_sampler
+from proxysample.sampler import may_use_labels
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting
@@ -201,7 +202,7 @@ def _group(sampler: Component | None) -> str:
         return "Baseline"
     uses_labels = sampler.uses_labels
     if uses_labels is None:
-        uses_labels = sampler_class(sampler.name).needs_labels
+        uses_labels = may_use_labels(create_sampler(sampler.name, **sampler.parameters))
     return "Supervised" if uses_labels else "Unsupervised"
 
 

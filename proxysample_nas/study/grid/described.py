@@ -17,7 +17,7 @@ from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
-from proxysample.sampler import Sampler
+from proxysample.sampler import Sampler, may_use_labels
 from proxysample.samplers.given import GivenIndices, GivenRanking
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.searchers.registry import SEARCHERS, implied_parameters
@@ -246,7 +246,7 @@ def describe_sampler(given: object, random_state: int) -> Component:
     if ready is not None:
         return ready
     component, made = _SAMPLERS.describe(given, {"random_state": random_state})
-    return component if made is None else replace(component, uses_labels=bool(made.needs_labels))
+    return component if made is None else replace(component, uses_labels=may_use_labels(made))
 
 
 def describe_searcher(given: object, common: Mapping[str, Any]) -> Component:

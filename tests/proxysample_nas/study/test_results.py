@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from proxysample import InputError
+from proxysample import Herding, InputError
 from proxysample.experiments.store import Database
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
+from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.grid.described import describe_sampler
 from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.results import _group
 
 from .written_store import write_results
 
@@ -86,3 +89,23 @@ def test_missing_searches_are_named(tmp_path: Path) -> None:
         search_seeds=[0, 3],
     )
     assert results.missing_searches() == ["gdas on RS r=0.5, seed 0", "gdas on RS r=0.5, seed 3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "group"),
+    [
+        ("cc-or", "Supervised"),
+        ("rs", "Unsupervised"),
+        # A study's data have labels, by which these pick where they are not told otherwise.
+        ("herding", "Supervised"),
+        ("herding:per_class=false", "Unsupervised"),
+        ("zcore", "Unsupervised"),
+    ],
+)
+def test_samplers_that_may_do_without_labels_stand_where_they_use_them(given, group):
+    assert _group(Component.parse(given)) == group
+
+
+def test_an_instance_stands_where_its_id_does():
+    assert _group(describe_sampler(Herding(), 0)) == "Supervised"
+    assert _group(describe_sampler(Herding(per_class=False), 0)) == "Unsupervised"

@@ -1,0 +1,337 @@
+"""Samplers that pick one sample after the other, each for what those before it lack."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.coverage.density import d2_order
+from proxysample.coverage.greedy import facility_location_order, herding_order, k_center_order
+from proxysample.coverage.groups import (
+    METRICS,
+    Group,
+    Metric,
+    members_of,
+    places,
+    squared_lengths,
+)
+from proxysample.coverage.neighbours import cosines, nearest_neighbours
+from proxysample.data.reading import Samples
+from proxysample.errors import InputError
+from proxysample.keeping import FloatArray, IntArray
+from proxysample.ranking import Ranking
+from proxysample.samplers.coverage import FeatureSampler
+from proxysample.samplers.random import RandomState
+
+
+class Herding(FeatureSampler):
+    """Keep samples whose mean is that of all, or of their class (herding).
+
+    The next sample is always the one that brings the mean of the kept ones nearest to the mean
+    (M. Welling, Herding dynamical weights to learn, ICML 2009). The score of a sample is its place
+    in this order.
+
+    Parameters
+    ----------
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        What is compared; see `KMeansOutlierRemoval`. Distances are Euclidean.
+    n_components : int, optional
+        Project the features on so many principal components first.
+    per_class : bool, optional
+        Whether each class is ordered by itself and keeps its share; by default where there are
+        labels.
+    device : str or torch.device
+        Where a network runs.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show progress bars while decoding and while a network runs.
+
+    Notes
+    -----
+    Time grows with the square of a class's size, memory with the size. A full order of a single
+    group of 50,000 is hours on 1,280 features and minutes on ``n_components=64``.
+
+    Examples
+    --------
+    >>> from proxysample import Herding
+    >>> features = np.array([[0.0], [1.0], [4.0], [5.0]])
+    >>> sampler = Herding(features=features)
+    >>> sampler.select(features, r=0.75).tolist(), sampler.scores_.tolist()
+    ([0, 1, 2], [2.0, 0.0, 1.0, 3.0])
+    """
+
+    id: ClassVar[str] = "herding"
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        return self._for_each_class(samples, codes, lambda group: places(herding_order(group)))
+
+
+Start = Literal["mean", "random"]
+STARTS: tuple[Start, ...] = ("mean", "random")
+
+
+class KCenter(FeatureSampler):
+    """Keep samples such that every sample is near a kept one (k-center).
+
+    The next sample is always the one farthest from all that are kept (O. Sener and S. Savarese,
+    Active learning for convolutional neural networks: a core-set approach, ICLR 2018). Outliers
+    come first, and repeated samples last. The score of a sample is its place in this order.
+
+    Parameters
+    ----------
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        What is compared; see `KMeansOutlierRemoval`. Distances are Euclidean.
+    n_components : int, optional
+        Project the features on so many principal components first.
+    start : {"mean", "random"}
+        First sample: the one nearest to the mean, or one that is drawn.
+    per_class : bool, optional
+        Whether each class is ordered by itself and keeps its share; by default where there are
+        labels.
+    device : str or torch.device
+        Where a network runs.
+    random_state : int, Generator or None
+        Seed of the draw.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show progress bars while decoding and while a network runs.
+
+    Examples
+    --------
+    >>> from proxysample import KCenter
+    >>> features = np.array([[0.0], [1.0], [2.0], [9.0]])
+    >>> KCenter(features=features).select(features, r=0.75).tolist()
+    [0, 2, 3]
+    """
+
+    id: ClassVar[str] = "k-center"
+    _constraints: ClassVar[Constraints] = {"start": one_of("start", STARTS)}
+
+    def __init__(
+        self,
+        *,
+        features: Any = "pixels",
+        n_components: int | None = None,
+        start: Start = "mean",
+        per_class: bool | None = None,
+        device: Any = "auto",
+        random_state: RandomState = None,
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(
+            features=features,
+            n_components=n_components,
+            per_class=per_class,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+        )
+        self.start = start
+        self.random_state = random_state
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        starts: list[int | None] = [None] * len(members_of(codes, len(samples)))
+        if self.start == "random":
+            random = np.random.default_rng(self.random_state)
+            starts = [int(random.integers(len(m))) for m in members_of(codes, len(samples))]
+
+        def order(group: Group) -> FloatArray:
+            return places(k_center_order(group, start=starts[group.number]))
+
+        return self._for_each_class(samples, codes, order)
+
+
+class FacilityLocation(FeatureSampler):
+    """Keep samples that stand for all, or for their class (facility-location).
+
+    The next sample is always the one that adds most to the sum, over all samples, of the
+    similarity to the most similar kept one. The score of a sample is its place in this order.
+
+    Parameters
+    ----------
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        What is compared; see `KMeansOutlierRemoval`. Cosines are those of the features as given,
+        not about their mean.
+    n_components : int, optional
+        Project the features, about their mean, on so many principal components first.
+    metric : {"cosine", "euclidean"}
+        Similarity of two samples: their cosine, zero where it is negative, or
+        ``1 / (1 + distance)``.
+    per_class : bool, optional
+        Whether each class is ordered by itself and keeps its share; by default where there are
+        labels.
+    device : str or torch.device
+        Where a network runs.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show progress bars while decoding and while a network runs.
+
+    Notes
+    -----
+    Time grows with the square of a class's size, memory with the size: similarities of more than
+    1,448 samples, and than four times the number of features, are computed when they are needed.
+
+    Examples
+    --------
+    >>> from proxysample import FacilityLocation
+    >>> features = np.array([[1.0, 0.0], [4.0, 3.0], [3.0, 4.0], [0.0, -1.0]])
+    >>> FacilityLocation(features=features).select(features, r=0.5).tolist()
+    [1, 3]
+    """
+
+    id: ClassVar[str] = "facility-location"
+    _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
+
+    def __init__(
+        self,
+        *,
+        features: Any = "pixels",
+        n_components: int | None = None,
+        metric: Metric = "cosine",
+        per_class: bool | None = None,
+        device: Any = "auto",
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(
+            features=features,
+            n_components=n_components,
+            per_class=per_class,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+        )
+        self.metric = metric
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        def order(group: Group) -> FloatArray:
+            return places(facility_location_order(group, metric=self.metric))
+
+        return self._for_each_class(samples, codes, order)
+
+
+class D2(FeatureSampler):
+    """Keep samples that are hard and differ, by messages between neighbours (d2).
+
+    Each sample is worth its difficulty and that of its nearest neighbours, the less the farther
+    they are. The sample worth most comes next, and takes from its neighbours what it is worth, the
+    less the farther they are. The score of a sample is its place in this order. The method is D2
+    Pruning (A. Maharana, P. Yadav and M. Bansal, ICLR 2024).
+
+    Parameters
+    ----------
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        What is compared; see `KMeansOutlierRemoval`.
+    n_components : int, optional
+        Project the features on so many principal components first.
+    difficulty : array-like of shape (n,) or Ranking, optional
+        At least 0, high is hard: numbers of forgetting, or scores of another sampler. By default
+        the distance to the mean of the class: Euclidean, or one less the cosine.
+    n_neighbours : int
+        Of each sample.
+    gamma : float
+        How fast the loss of neighbours fades with their distance.
+    metric : {"cosine", "euclidean"}
+        Distance of two samples: Euclidean, with the features at unit length for "cosine".
+    per_class : bool, optional
+        Whether each class is ordered by itself and keeps its share; by default where there are
+        labels.
+    device : str or torch.device
+        Where a network runs.
+    batch_size, num_workers : int
+        How a map-style dataset is decoded. They do not change the result.
+    progress : bool
+        Show progress bars while decoding and while a network runs.
+
+    Examples
+    --------
+    >>> from proxysample import D2
+    >>> features = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> sampler = D2(features=features, difficulty=[3, 2, 1], n_neighbours=1)
+    >>> sampler.select(features, r=2 / 3).tolist()
+    [0, 2]
+    """
+
+    id: ClassVar[str] = "d2"
+    _constraints: ClassVar[Constraints] = {
+        "n_neighbours": POSITIVE_INTEGER,
+        "gamma": NOT_NEGATIVE,
+        "metric": one_of("metric", METRICS),
+    }
+
+    def __init__(
+        self,
+        *,
+        features: Any = "pixels",
+        n_components: int | None = None,
+        difficulty: Any = None,
+        n_neighbours: int = 10,
+        gamma: float = 1.0,
+        metric: Metric = "cosine",
+        per_class: bool | None = None,
+        device: Any = "auto",
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(
+            features=features,
+            n_components=n_components,
+            per_class=per_class,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+        )
+        self.difficulty = difficulty
+        self.n_neighbours = n_neighbours
+        self.gamma = gamma
+        self.metric = metric
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._given_difficulty()
+
+    def _given_difficulty(self) -> FloatArray | None:
+        if self.difficulty is None:
+            return None
+        given = self.difficulty
+        try:
+            values = np.asarray(given.scores if isinstance(given, Ranking) else given, np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"difficulty cannot be read as numbers: {error}") from error
+        if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any():
+            raise InputError(
+                "difficulty must be finite numbers of at least 0, one a sample; subtract the "
+                "smallest where there are negative ones"
+            )
+        return values
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        difficulty = self._given_difficulty()
+        if difficulty is not None and len(difficulty) != len(samples):
+            raise InputError(f"{len(difficulty)} values of difficulty for {len(samples)} samples")
+        members = members_of(codes, len(samples))
+
+        def order(group: Group) -> FloatArray:
+            n_neighbours = min(self.n_neighbours, len(group) - 1)
+            found = nearest_neighbours(group, n_neighbours, metric=self.metric)
+            if difficulty is not None:
+                hardness = difficulty[members[group.number]]
+            elif self.metric == "cosine":
+                hardness = 1 - cosines(group.features, group.features.mean(axis=0))
+            else:
+                hardness = np.sqrt(squared_lengths(group.features))
+            return places(d2_order(hardness, *found, self.gamma))
+
+        return self._for_each_class(samples, codes, order)
