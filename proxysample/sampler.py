@@ -108,6 +108,11 @@ class Sampler(BaseEstimator, abc.ABC):
         "cache": CACHE,
     }
 
+    @property
+    def algorithm_version(self) -> int:
+        """Above 1 where the same parameters gave other scores before; part of a study's keys."""
+        return 1
+
     @abc.abstractmethod
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         """Score each sample.

@@ -294,6 +294,11 @@ class KMeansOutlierRemoval(Sampler):
         self.cache = cache
 
     @property
+    def algorithm_version(self) -> int:
+        """2 since samples of small clusters are measured to large ones."""
+        return 1 if self.protocol == "paper" else 2
+
+    @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
         """What `features` needs of a dataset: nothing where they are an array or on disk."""
         return reads_of(self.features)

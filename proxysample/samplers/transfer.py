@@ -170,6 +170,11 @@ class TransferLoss(Sampler):
         """What is read beside labels: nothing where features are given."""
         return "features" if self.features is None else "labels"
 
+    @property
+    def algorithm_version(self) -> int:
+        """2 since a named backbone gets images of the size that it was trained on."""
+        return 1 if self.protocol == "paper" else 2
+
     def _check_parameters(self) -> None:
         _check_backbone(self.backbone, self.weights)
         if self.features is None:

@@ -29,16 +29,16 @@ from proxysample.records import (
     require_values,
 )
 from proxysample.registry import READY_MADE, register_again, registrations
-from proxysample.sampler import Sampler, plain_parameters
+from proxysample.sampler import Sampler
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.described import (
-    SAMPLER_EXECUTION,
     describe_sampler,
     describe_searcher,
     make_sampler,
     make_searcher,
+    sampler_key,
 )
 from proxysample_nas.study.grid.evaluation import (
     Lookup,
@@ -347,8 +347,7 @@ class StudyConfiguration:
         """Give what decides a sampler's scores, as plain JSON values."""
         if component.resolved is not None:
             return dict(component.resolved)
-        parameters = plain_parameters(self.create_sampler(component))
-        return {name: parameters[name] for name in parameters if name not in SAMPLER_EXECUTION}
+        return sampler_key(self.create_sampler(component))
 
     def searcher_parameters(self, component: Component, seed: int = 0) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""

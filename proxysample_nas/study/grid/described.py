@@ -25,10 +25,15 @@ from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.study.grid.component import Component
 
 # Parameters that decide how a sampler is run, not what comes of it.
-SAMPLER_EXECUTION = frozenset({"batch_size", "num_workers", "progress"})
+SAMPLER_EXECUTION = frozenset({"batch_size", "num_workers", "progress", "cache"})
 
-# Parameters of samplers that results without them do not name; by default they are None.
-ADDED_LATER = frozenset({"features"})
+# Parameters of samplers that were added later, with the value that results without them had.
+ADDED_LATER = {
+    "features": None,
+    "image_size": None,
+    "metric": "euclidean",
+    "min_cluster_size": None,
+}
 
 T = TypeVar("T", Sampler, Searcher)
 _MISSING = object()
@@ -186,16 +191,19 @@ def _same(value: object, default: object) -> bool:
         return False
 
 
-def _sampler_key(sampler: Sampler) -> dict[str, Any]:
+def sampler_key(sampler: Sampler) -> dict[str, Any]:
+    """Give what a sampler's results are named by, as plain JSON values."""
     if isinstance(sampler, GivenIndices):
         indices = sampler.read()
         return {"indices": digest_of([indices]), "n_kept": len(indices)}
     if isinstance(sampler, GivenRanking):
         return {"ranking": _ranking_digest(sampler.read())}
-    return {
+    version = sampler.algorithm_version
+    return ({} if version == 1 else {"algorithm_version": version}) | {
         name: as_plain(value, f"{name} of {sampler.id}")
         for name, value in sampler.get_params(deep=False).items()
-        if name not in SAMPLER_EXECUTION and not (name in ADDED_LATER and value is None)
+        if name not in SAMPLER_EXECUTION
+        and not (name in ADDED_LATER and is_plain(value) and value == ADDED_LATER[name])
     }
 
 
@@ -221,7 +229,7 @@ def _has_rule_of_others(component: Component) -> bool:
 
 
 _SAMPLERS: Family[Sampler] = Family(
-    SAMPLERS, create_sampler, lambda _: {}, _sampler_key, _has_rule_of_others
+    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _has_rule_of_others
 )
 _SEARCHERS: Family[Searcher] = Family(
     SEARCHERS, create_searcher, implied_parameters, _searcher_key, lambda _: False
@@ -305,7 +313,7 @@ def _ready_made(given: object) -> Component | None:
     elif shown is None:
         shown = {"digest": digest[:8]} | words
     return Component(
-        ready.id, shown, _sampler_key(ready), uses_labels=sampler.uses_labels, given=ready
+        ready.id, shown, sampler_key(ready), uses_labels=sampler.uses_labels, given=ready
     )
 
 

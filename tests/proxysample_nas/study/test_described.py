@@ -35,7 +35,7 @@ from proxysample_nas.study import Component, Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
-from proxysample_nas.study.grid.described import _sampler_key
+from proxysample_nas.study.grid.described import sampler_key
 from proxysample_nas.study.run import StudyStore
 
 RANDOM = "random:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1"
@@ -522,6 +522,6 @@ def test_a_store_of_indices_is_read(study):
 def test_features_are_named_by_their_key_and_only_where_they_are_given(tmp_path):
     images = np.zeros((3, 4, 4), dtype=np.uint8)
     features = embed(images, folder=tmp_path, backbone=nn.Flatten())
-    assert "features" not in _sampler_key(TransferLoss())
-    named = _sampler_key(TransferLoss(features=features))["features"]
+    assert "features" not in sampler_key(TransferLoss())
+    named = sampler_key(TransferLoss(features=features))["features"]
     assert named == f"features {features.key}"

@@ -14,22 +14,23 @@ from .written_store import DIGITS, IMAGENET16, write_results
 
 PLAIN, SKIPPING = (Cell.filled(name, n_nodes=4) for name in ("nor_conv_1x1", "skip_connect"))
 
-# What was finished under these keys would be done again under others.
+# What was finished under these keys would be done again under others. Those of km-or are of its
+# second version, which scores otherwise.
 KEYS = {
-    "selection": ["35f5f617e15ac9836e05228e59aafcd1", "1ea87d0eca542c5a2536be65e38d6dde"],
+    "selection": ["35f5f617e15ac9836e05228e59aafcd1", "02b259be3e38014a3046569d0f559ce6"],
     "search": [
         "cb952b741cacd81af0aa2d38561e6ff9",
         "219e585add74b9fcedcf54fca0a5b2f7",
         "a401c82ea4512cb4f991d4e61e9cfd1d",
         "05df7dc9f26b3d15edf25406f7724e2b",
         "37bcd6a7e726caa1fed9ccd92e393a67",
-        "206459b2d344674b14db50092f2ea111",
+        "b7dc320009083ea5473b7aa66caa1ff7",
         "ecabfa5bfd03bf4b282a177226ae7e6b",
-        "c72091e33d8187de628123212973345b",
+        "5cee1b108d50e1fbeb584d5290c78855",
         "99d1b1ef39b6b30185ce6e1684826346",
-        "f5ed08235d7caa54e61e2d7fb2d36dcd",
+        "6d3bdad8a282c769bc799136f853d64b",
         "b6d2def27b23324cc0b7d22107b00fc0",
-        "0aac969057dd1200619ba66648af6626",
+        "2840333f7a1975dc7c00b495c2db9041",
     ],
     "evaluation": [
         "238bdb7b8cb84d9f1c7c7969640eb7bf",
