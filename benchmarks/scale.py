@@ -1,8 +1,8 @@
 """Show seconds and peak memory of cc-or and km-or as the number of samples grows.
 
-The data are a float16 memory map of features in groups, made once; each run is a process of its
-own, which ranks the first n rows and keeps a quarter of them. The peak counts all of the process:
-imports, arrays, and the pages of the memory map that it has read.
+The data are a store of float16 features in groups, as embed keeps them, made once; each run is a
+process of its own, which ranks the first n rows of its memory map and keeps a quarter of them. The
+peak counts all of the process: imports, arrays, and the pages of the memory map that it has read.
 
     python benchmarks/scale.py --sizes 10000 100000 1000000 10000000
 """
@@ -21,33 +21,38 @@ from pathlib import Path
 
 import numpy as np
 
-ROWS_PER_WRITE = 100_000
+ROWS_PER_BLOCK = 8192
 N_GROUPS = 150
 
 
 def write_data(folder: Path, n_rows: int, n_columns: int) -> None:
     """Write features and labels of classes of uneven sizes."""
+    from proxysample.features.store import FORMAT, key_of
+    from proxysample.features.store_writer import StorePlan, StoreWriter
+
     random = np.random.default_rng(0)
     middles = random.normal(0, 2, (N_GROUPS, n_columns))
     shares = random.dirichlet(np.full(N_GROUPS, 20.0))
     groups = random.choice(N_GROUPS, n_rows, p=shares)
-    np.save(folder / "labels.npy", groups)
-    features = np.lib.format.open_memmap(
-        folder / "features.npy", "w+", dtype=np.float16, shape=(n_rows, n_columns)
+    made_of = {"dataset": "groups", "n_samples": n_rows, "n_features": n_columns}
+    plan = StorePlan(
+        FORMAT, key_of(made_of), n_rows, n_columns, "float16", ROWS_PER_BLOCK, {"device": "cpu"}
     )
-    for start in range(0, n_rows, ROWS_PER_WRITE):
-        rows = slice(start, min(start + ROWS_PER_WRITE, n_rows))
-        noise = random.standard_normal((rows.stop - rows.start, n_columns), dtype=np.float32)
-        features[rows] = middles[groups[rows]] + noise
-    features.flush()
+    with StoreWriter(folder, plan) as writer:
+        for block in writer.missing:
+            labels = groups[plan.rows_of(block)]
+            noise = random.standard_normal((len(labels), n_columns), dtype=np.float32)
+            writer.write(block, middles[labels] + noise)
+        writer.finish(made_of, {}, groups, None)
 
 
 def measure(folder: Path, name: str, n_rows: int, n_clusters: int) -> None:
     """Rank and select in this process, and print what it took as JSON."""
-    from proxysample import create_sampler
+    from proxysample import Features, create_sampler
 
-    features = np.load(folder / "features.npy", mmap_mode="r")[:n_rows]
-    labels = np.load(folder / "labels.npy", mmap_mode="r")[:n_rows]
+    store = Features.open(folder)
+    assert store.labels is not None
+    features, labels = store[:n_rows], store.labels[:n_rows]
     chosen = {"n_clusters": n_clusters, "random_state": 0} if name == "km-or" else {}
     sampler = create_sampler(name, **chosen)
     imported = peak_megabytes()

@@ -33,8 +33,8 @@ from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.network import AUTOCAST_DTYPES, autocast_dtype
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
-from tests.proxysample_nas.reference_darts import Reference
-from tests.proxysample_nas.reference_supernet import ReferenceSupernet
+from tests.proxysample_nas.searchers.reference_darts import Reference
+from tests.proxysample_nas.space.reference_supernet import ReferenceSupernet
 
 Step = Callable[[], object]
 Batch = tuple[Tensor, Tensor]

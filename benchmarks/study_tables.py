@@ -34,11 +34,10 @@ SEARCHER = "darts-v1"
 
 def write_store(folder: Path, n_epochs: int) -> int:
     """Write all results of the paper's study but its transfers; give their number."""
-    from tests.proxysample_nas.written_store import CIFAR100, write_results
-
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.operations import NAS_BENCH_201
     from proxysample_nas.study import preset
+    from tests.proxysample_nas.study.written_store import CIFAR100, write_results
 
     draws = random.Random(0)
     cells: dict[tuple[str, int], Cell] = {}

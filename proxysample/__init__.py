@@ -15,8 +15,11 @@ from proxysample.registry import create_sampler, list_samplers, register
 if TYPE_CHECKING:
     from proxysample import data, samplers, testing
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.features.embedding import embed
+    from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
     from proxysample.ranking import Ranking
+    from proxysample.resampler import Resampler
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
+    from proxysample.selection import LostClassesWarning
 
     __version__: str
 
@@ -35,6 +39,7 @@ __all__ = [
     "CCOutlierRemoval",
     "CCRandomSampling",
     "FacilityLocation",
+    "Features",
     "GivenIndices",
     "GivenRanking",
     "Herding",
@@ -42,12 +47,14 @@ __all__ = [
     "KCenter",
     "KMeansOutlierRemoval",
     "KeepingRule",
+    "LostClassesWarning",
     "MissingDependencyError",
     "Moderate",
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
     "Ranking",
+    "Resampler",
     "Sampler",
     "SemDeDup",
     "Splits",
@@ -56,6 +63,7 @@ __all__ = [
     "__version__",
     "create_sampler",
     "data",
+    "embed",
     "list_samplers",
     "load_dataset",
     "register",
@@ -68,8 +76,11 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.features.embedding": ["embed"],
+            "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
             "proxysample.ranking": ["Ranking"],
+            "proxysample.resampler": ["Resampler"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
@@ -78,6 +89,7 @@ if not TYPE_CHECKING:
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.selection": ["LostClassesWarning"],
         },
         ["data", "samplers", "testing"],
     )

@@ -1,14 +1,16 @@
-"""The command line of proxysample: select, score, report, samplers."""
+"""The command line of proxysample: select, score, embed, report, samplers."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import list_entries, parse_ratio, run_app
+from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
     SAMPLERS,
@@ -18,14 +20,11 @@ from proxysample.registry import (
 from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
+    from proxysample.data.fields import FieldArguments
+    from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
 
-app = typer.Typer(
-    help="Pick the part of a training set worth keeping.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = make_app("Pick the part of a training set worth keeping.")
 
 DatasetOption = Annotated[
     str,
@@ -40,8 +39,76 @@ ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
 ]
+ImageOption = Annotated[
+    str | None,
+    typer.Option("--image", help="Where the image is in a sample: a key, a column or a position."),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", help="Where the label is in a sample: a key, a column or a position."),
+]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        help="A column of vectors to read in place of images, or, repeated, columns of numbers.",
+    ),
+]
+BrokenOption = Annotated[
+    str,
+    typer.Option(
+        "--broken",
+        help="stop, or skip: samples that cannot be read are told and never kept.",
+    ),
+]
+DistinctLabelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--distinct-labels", help="Confirm that labels which are all different are classes."
+    ),
+]
 RandomStateOption = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed, for samplers that draw.")
+]
+
+
+OptionalDatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="As for score; with --ranking it may be left out where no files are written.",
+    ),
+]
+OptionalSamplerOption = Annotated[
+    str | None, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}; or --ranking.")
+]
+BalanceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--balance",
+        help="none, proportional, equal, or counts such as cat=100,dog=50. By default the "
+        "sampler's way.",
+    ),
+]
+MinPerClassOption = Annotated[
+    int, typer.Option("--min-per-class", min=0, help="Keep at least so many of each class.")
+]
+MustKeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--must-keep",
+        help="A list of samples to keep whatever their scores: an index, file or key a line, or "
+        ".npy.",
+    ),
+]
+ExcludeOption = Annotated[
+    Path | None, typer.Option("--exclude", help="A list of samples never to keep.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show progress, seconds and kept samples by class.")
 ]
 
 
@@ -50,35 +117,131 @@ def main() -> NoReturn:
     run_app(app)
 
 
+@app.callback()
+def about(version: VersionOption = False) -> None:
+    """Pick the part of a training set worth keeping."""
+
+
 @app.command()
 def select(
-    dataset: DatasetOption,
-    sampler: SamplerOption,
-    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Indices, as .npy.")],
+    dataset: OptionalDatasetOption = None,
+    sampler: OptionalSamplerOption = None,
+    ranking: Annotated[
+        Path | None,
+        typer.Option("--ranking", help="What score wrote, .npz: it is cut, and nothing is scored."),
+    ] = None,
+    r: Annotated[
+        list[str] | None,
+        typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1]. May be repeated."),
+    ] = None,
+    n: Annotated[
+        list[int] | None,
+        typer.Option("--number", "-n", help="Number of samples to keep. May be repeated."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Indices as .npy, a table of all samples as .csv or .parquet, the kept files as "
+            ".txt, or .json; - prints indices. Of several sets {r} in it is the ratio or number.",
+        ),
+    ] = None,
+    link_to: Annotated[
+        str | None,
+        typer.Option("--link-to", help="New folder of links to the kept files; {r} as above."),
+    ] = None,
+    copy_to: Annotated[
+        str | None,
+        typer.Option("--copy-to", help="New folder of copies of the kept files; {r} as above."),
+    ] = None,
+    link_kind: Annotated[
+        str,
+        typer.Option(
+            "--link-kind", help="symbolic, by absolute paths, or hard, on one file system."
+        ),
+    ] = "symbolic",
+    balance: BalanceOption = None,
+    min_per_class: MinPerClassOption = 0,
+    must_keep: MustKeepOption = None,
+    exclude: ExcludeOption = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
-    """Write the indices of the samples to keep.
+    """Write which samples to keep: indices, a table, a list of files, or a folder.
 
-    The indices are ascending int64 and point into the dataset's training part.
+    Indices are ascending int64 and point into the dataset's training part.
     """
-    import numpy as np
-
-    from proxysample.data.datasets import load_dataset
-    from proxysample.files import check_output, replace_file
-
-    ratio = parse_ratio(r)
-    chosen = _sampler(sampler, param, random_state)
-    check_output(output, ".npy", "indices are written")
-    train = load_dataset(dataset).train
-    indices = chosen.select(train, ratio)
-    with replace_file(output) as stream:
-        np.save(stream, indices, allow_pickle=False)
-    typer.echo(
-        f"{sampler} keeps {len(indices):,} of the {len(train):,} training samples of {dataset} "
-        f"(r={ratio:g}): {output}"
+    from proxysample.cli_select import (
+        Destinations,
+        Teller,
+        cuts_of,
+        rules_of,
+        score_or_load,
+        tell_kept,
     )
+    from proxysample.data.fields import FieldArguments
+    from proxysample.data.keys import keys_of
+    from proxysample.outputs import SelectionWriter
+    from proxysample.sampler import with_indices
+
+    _check_source(dataset, sampler, ranking, param)
+    ratios, counts = [parse_ratio(word) for word in r or ()], list(n or ())
+    rules = rules_of(balance, min_per_class, must_keep, exclude)
+    cuts = cuts_of(ratios, counts, rules)
+    places = Destinations.named(cuts, output, link_to, copy_to, link_kind)
+    teller = Teller(quiet, verbose, to_stderr=places.echoes)
+    saved = None if ranking is None else _load_ranking(ranking)
+    chosen = None if sampler is None else _sampler(sampler, param, random_state, quiet, verbose)
+    train, reading = (
+        (None, FieldArguments())
+        if dataset is None
+        else _training_part(dataset, image, label, features, broken, distinct_labels)
+    )
+    keys = None if train is None else keys_of(train)
+    places.check_against(keys)
+    rules = with_indices(train, rules)
+    cuts = cuts_of(ratios, counts, rules)
+    made = score_or_load(chosen, saved, train, cuts, reading)
+    teller.explain(f"{made!r} in {made.provenance.get('seconds', 0.0):.1f} s")
+    writer = SelectionWriter(made, keys, dataset)
+    of = "samples" if dataset is None else f"training samples of {dataset}"
+    kept = made.cut_many(cuts)
+    for place, (cut, indices) in enumerate(zip(cuts, kept, strict=True)):
+        where = places.write(place, writer, cut, indices)
+        size = "" if cut.r is None else f" (r={cut.r:g})"
+        name = sampler or made.provenance.get("sampler", str(ranking))
+        n_whole, skipped = len(made.whole_indices), _skipped_words(made)
+        teller.say(f"{name} keeps {len(indices):,} of the {n_whole:,} {of}{size}{skipped}: {where}")
+        tell_kept(teller, made, indices)
+    if len(cuts) > 1 and not made.nested:
+        teller.say(
+            f"the keeping rule {made.rule} has another order for each size: sets do not nest"
+        )
+
+
+def _check_source(
+    dataset: str | None, sampler: str | None, ranking: Path | None, param: list[str] | None
+) -> None:
+    if (sampler is None) == (ranking is None):
+        raise InputError("give --sampler, or --ranking FILE to cut what was scored before")
+    if dataset is None and ranking is None:
+        raise InputError("give --dataset")
+    if ranking is not None and param:
+        raise InputError("--param is a sampler's, and --ranking was scored before; leave it out")
+
+
+def _load_ranking(path: Path) -> Ranking:
+    from proxysample.ranking import Ranking
+
+    return Ranking.load(path)
 
 
 @app.command()
@@ -88,46 +251,149 @@ def score(
     output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
 
-    In Python: Ranking.load(PATH).select(0.25).
+    By proxysample select --ranking PATH, or in Python Ranking.load(PATH).select(0.25).
     """
-    from proxysample.data.datasets import load_dataset
     from proxysample.files import check_output
 
-    chosen = _sampler(sampler, param, random_state)
+    chosen = _sampler(sampler, param, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
-    ranking = chosen.rank(load_dataset(dataset).train)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    ranking = chosen.rank(train, **reading)
     ranking.save(output)
-    typer.echo(f"{ranking!r} in {ranking.provenance['seconds']:.1f} s: {output}")
+    if not quiet:
+        seconds = ranking.provenance["seconds"]
+        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+
+
+@app.command()
+def embed(
+    dataset: DatasetOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of features; made where missing.")
+    ],
+    backbone: Annotated[
+        str, typer.Option("--backbone", help="A timm model, or a registered backbone.")
+    ] = "tf_efficientnet_lite0",
+    weights: Annotated[str, typer.Option("--weights", help="auto, package or hub.")] = "auto",
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", min=1, help="Pixels a side; else the network's.")
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    num_workers: Annotated[
+        int, typer.Option("--num-workers", min=0, help="Processes that decode.")
+    ] = 0,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="in-process, or ray: spread by Ray Data.")
+    ] = "in-process",
+    n_workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Networks side by side on Ray.")
+    ] = None,
+    n_threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads of each on Ray.")
+    ] = None,
+    n_gpus: Annotated[
+        float | None, typer.Option("--gpus", help="GPUs of each on Ray, such as 0.25.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a running Ray cluster, such as auto.")
+    ] = None,
+) -> None:
+    """Compute features by a frozen network, once, and keep them for every sampler.
+
+    Taken up where it was if it is stopped or killed. Samplers read what it writes:
+    --param features=embed:FOLDER.
+    """
+    from typing import cast
+
+    from proxysample.data.datasets import load_dataset
+    from proxysample.features.backbones import Weights
+    from proxysample.features.embedding import DType, Executor
+    from proxysample.features.embedding import embed as embed_dataset
+
+    train = load_dataset(
+        dataset,
+        image=None if image is None else as_field(image),
+        label=None if label is None else as_field(label),
+    ).train
+    features = embed_dataset(
+        train,
+        folder=output,
+        backbone=backbone,
+        # Whatever else they are is refused there.
+        weights=cast(Weights, weights),
+        input_size=input_size,
+        dtype=cast(DType, dtype),
+        device=device,
+        num_workers=num_workers,
+        progress=sys.stderr.isatty(),
+        executor=cast(Executor, executor),
+        n_workers=n_workers,
+        n_threads=n_threads,
+        n_gpus=n_gpus,
+        address=address,
+    )
+    typer.echo(f"{features!r}: {features.folder}")
 
 
 @app.command()
 def report(
     dataset: DatasetOption,
     sampler: SamplerOption,
-    r: Annotated[str, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")],
+    r: Annotated[
+        str | None, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--number", "-n", help="Number of samples to keep.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="A page, as .html; by default text."),
     ] = None,
+    balance: BalanceOption = None,
+    min_per_class: MinPerClassOption = 0,
+    must_keep: MustKeepOption = None,
+    exclude: ExcludeOption = None,
     param: ParameterOption = None,
     random_state: RandomStateOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    image: ImageOption = None,
+    label: LabelOption = None,
+    features: FeaturesOption = None,
+    broken: BrokenOption = "stop",
+    distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
-    from proxysample.data.datasets import load_dataset
+    from proxysample.cli_select import rules_of
     from proxysample.files import check_output
+    from proxysample.selection import Cut
 
-    ratio = parse_ratio(r)
-    chosen = _sampler(sampler, param, random_state)
+    ratio = None if r is None else parse_ratio(r)
+    rules = rules_of(balance, min_per_class, must_keep, exclude)
+    Cut(r=ratio, n=n, **rules)
+    chosen = _sampler(sampler, param, random_state, quiet, verbose)
     if output is not None:
         check_output(output, ".html", "a report is saved")
-    built = chosen.report(load_dataset(dataset).train, ratio)
+    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
         typer.echo(str(built))
-    else:
-        built.save(output)
+        return
+    built.save(output)
+    if not quiet:
         typer.echo(f"{built.title}: {output}")
 
 
@@ -137,11 +403,53 @@ def samplers() -> None:
     list_entries(SAMPLERS)
 
 
-def _sampler(name: str, words: list[str] | None, random_state: int) -> Sampler:
+def _training_part(
+    dataset: str,
+    image: str | None,
+    label: str | None,
+    features: list[str] | None,
+    broken: str,
+    distinct_labels: bool,
+) -> tuple[Any, FieldArguments]:
+    """Load what is selected from, and give what samplers are to be told of it."""
+    from proxysample.data.datasets import load_dataset
+    from proxysample.data.fields import check_broken
+
+    checked = check_broken(broken)
+    columns = None if not features else as_field(features[0]) if len(features) == 1 else features
+    train = load_dataset(
+        dataset,
+        image=None if image is None else as_field(image),
+        label=None if label is None else as_field(label),
+        features=columns,
+        broken=checked,
+    ).train
+    return train, {"broken": checked, "distinct_labels": distinct_labels}
+
+
+def as_field(word: str) -> str | int:
+    """Read a key, or a position such as 1 or -1.
+
+    Examples
+    --------
+    >>> as_field("species"), as_field("-1")
+    ('species', -1)
+    """
+    return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else word
+
+
+def _skipped_words(ranking: Ranking) -> str:
+    n_skipped = len(ranking) - len(ranking.whole_indices)
+    return f", {n_skipped:,} more cannot be read and are skipped" if n_skipped else ""
+
+
+def _sampler(
+    name: str, words: list[str] | None, random_state: int, quiet: bool, verbose: bool
+) -> Sampler:
     parameters = parse_parameters(words or ())
     # Some samplers work for an hour, and a person who waits should see how far they are.
-    defaults = {"random_state": random_state, "progress": sys.stderr.isatty()}
-    for parameter, value in defaults.items():
+    shown = verbose or (sys.stderr.isatty() and not quiet)
+    for parameter, value in {"random_state": random_state, "progress": shown}.items():
         if takes_parameter(name, parameter):
             parameters.setdefault(parameter, value)
     return create_sampler(name, **parameters)

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
 from proxysample.registry import Registry
+
+
+def make_app(help_text: str) -> typer.Typer:
+    """Make a command line: ``-h`` helps, and ``--install-completion`` teaches a shell its words."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"proxysample {version('proxysample')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+    ),
+]
 
 
 def run_app(app: typer.Typer) -> NoReturn:

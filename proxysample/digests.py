@@ -125,6 +125,8 @@ def _object(value: Any, what: str) -> Any:
         return value.to_json()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if hasattr(value, "name_in_keys"):  # features that are kept on disk, by their key
+        return str(value.name_in_keys)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             one.name: as_plain(getattr(value, one.name), f"{what}.{one.name}")

@@ -12,7 +12,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,13 +291,54 @@ def read_npy(path: str | Path) -> Array:
         ) from error
 
 
-def read_npz(path: str | Path) -> dict[str, Array]:
-    """Read every array of an .npz file; Python objects in it are refused, not loaded.
+def map_npy(path: str | Path) -> Array:
+    """Map the array of an .npy file of numbers, of which nothing is read yet.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ndarray
+        Read-only; in the file's byte order.
+
+    Raises
+    ------
+    InputError
+        See `read_npy`; and if it holds strings or nothing.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+        n_bytes = path.stat().st_size
+        if header.dtype.kind not in "biuf" or not header.n_bytes:
+            raise ValueError(f"an array of {header.shape} {header.dtype} is no images or features")
+        if header.n_bytes_before + header.n_bytes != n_bytes:
+            raise ValueError(
+                f"an array of {header.shape} {header.dtype} takes {header.n_bytes:,} bytes, and "
+                f"there are {n_bytes - header.n_bytes_before:,}"
+            )
+        order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+        return np.memmap(path, header.dtype, "r", header.n_bytes_before, header.shape, order)
+    except OSError as error:
+        raise InputError(f"{path}: {_words(error)}") from None
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
+        ) from error
+
+
+def read_npz(path: str | Path, arrays: Collection[str] | None = None) -> dict[str, Array]:
+    """Read arrays of an .npz file; Python objects in it are refused, not loaded.
 
     Parameters
     ----------
     path : str or Path
         The file.
+    arrays : collection of str, optional
+        Names of those to read, of which some may be missing; by default all.
 
     Returns
     -------
@@ -312,13 +353,42 @@ def read_npz(path: str | Path) -> dict[str, Array]:
     """
     try:
         with Path(path).open("rb") as stream:
-            return read_npz_stream(stream, str(path))
+            return read_npz_stream(stream, str(path), arrays)
     except OSError as error:
         raise InputError(f"{path}: {_words(error)}") from None
 
 
-def read_npz_stream(stream: BinaryIO, name: str) -> dict[str, Array]:
-    """Read every array of an open .npz file; see `read_npz`.
+def npz_names(path: str | Path) -> list[str]:
+    """List the names of the arrays of an .npz file, of which none is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    list of str
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or no .npz file.
+    """
+    try:
+        with Path(path).open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            return list(_members(archive))
+    except OSError as error:
+        raise InputError(f"{path}: {_words(error)}") from None
+    except DAMAGE as error:
+        raise InputError(f"{path} is no .npz file or is damaged: {error}") from error
+
+
+def read_npz_stream(
+    stream: BinaryIO, name: str, arrays: Collection[str] | None = None
+) -> dict[str, Array]:
+    """Read arrays of an open .npz file; see `read_npz`.
 
     Parameters
     ----------
@@ -326,6 +396,8 @@ def read_npz_stream(stream: BinaryIO, name: str) -> dict[str, Array]:
         At its start.
     name : str
         What to call it in messages.
+    arrays : collection of str, optional
+        See `read_npz`.
 
     Returns
     -------
@@ -347,19 +419,25 @@ def read_npz_stream(stream: BinaryIO, name: str) -> dict[str, Array]:
     """
     try:
         with zipfile.ZipFile(stream) as archive:
-            members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
-            names = [member.filename.removesuffix(".npy") for member in members]
-            if len(set(names)) != len(names):
-                raise ValueError("it names an array twice")
-            _check_sizes(members)
-            return {
-                array: _read_member(archive, member)
-                for array, member in zip(names, members, strict=True)
+            members = {
+                array: member
+                for array, member in _members(archive).items()
+                if arrays is None or array in arrays
             }
+            _check_sizes(list(members.values()))
+            return {array: _read_member(archive, member) for array, member in members.items()}
     except DAMAGE as error:
         raise InputError(
             f"{name} is no .npz file, is damaged, or holds Python objects: {error}"
         ) from error
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+    named = {member.filename.removesuffix(".npy"): member for member in members}
+    if len(named) != len(members):
+        raise ValueError("it names an array twice")
+    return named
 
 
 def _words(error: OSError) -> str:

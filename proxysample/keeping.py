@@ -1,4 +1,4 @@
-"""Keeping rules: how many samples a ratio keeps, of which class, and in which order.
+"""Keeping rules: how many samples a ratio keeps, and in which order.
 
 A rule never looks at pixels. It turns scores (and labels) into an order, of which a ratio keeps
 a prefix; where one order serves every ratio, the kept sets of a ranking nest.
@@ -7,7 +7,6 @@ a prefix; where one order serves every ratio, the kept sets of a ranking nest.
 from __future__ import annotations
 
 import abc
-import heapq
 import json
 import numbers
 from collections.abc import Mapping
@@ -23,9 +22,6 @@ from proxysample.registry import RULES
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Rounding = Literal["exact", "floor"]
-
-# Bounds the memory that dealing out classes takes: about 100 bytes a place.
-PLACES_PER_BLOCK = 1 << 17
 
 
 def check_ratio(r: object) -> float:
@@ -58,6 +54,26 @@ def check_ratio(r: object) -> float:
         hint = f"; did you mean {ratio / 100:g}?" if 2 <= ratio <= 100 else ""
         raise InputError(f"r is the fraction to keep and must be in (0, 1], not {ratio:g}{hint}")
     return ratio
+
+
+def check_count(n: object) -> int:
+    """Check that `n` is a number of samples to keep, and give it as an int.
+
+    Examples
+    --------
+    >>> check_count(0.25)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: n is the number of samples to keep, an integer of at least 1, not
+    0.25; a fraction is given as r=0.25
+    """
+    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
+        is_ratio = isinstance(n, float) and 0 < n < 1
+        hint = f"; a fraction is given as r={n!r}" if is_ratio else ""
+        raise InputError(
+            f"n is the number of samples to keep, an integer of at least 1, not {n!r}{hint}"
+        )
+    return int(n)
 
 
 def n_kept(n_samples: int, r: float, rounding: Rounding = "exact") -> int:
@@ -292,143 +308,3 @@ def checked_order(
             f"to {n_samples - 1} has to be there once"
         )
     return order.astype(np.int64, copy=False)
-
-
-def class_sequence(class_sizes: IntArray) -> IntArray:
-    """Deal out classes so that every prefix is as balanced as the whole.
-
-    After any k places, a class of size n_c among n samples holds less than one place more or
-    less than its share ``k * n_c / n``, and exactly its share where all shares are whole.
-    Largest-remainder rounding gives the same bound for one k, but its counts can fall when k
-    grows (the Alabama paradox), so kept sets would not nest.
-
-    Parameters
-    ----------
-    class_sizes : ndarray of shape (n_classes,), int64
-        Number of samples of each class, all at least 1.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        The class that holds each place.
-
-    Notes
-    -----
-    The j-th sample of a class may come no earlier than the first place at which the class's
-    share exceeds j - 1, and no later than the last place before it reaches j. Earliest deadline
-    first always meets both (R. Tijdeman, "The chairman assignment problem", Discrete
-    Mathematics 32, 1980; G. Steiner and S. Yeomans, "Level schedules for mixed-model,
-    just-in-time processes", Management Science 39, 1993).
-
-    Examples
-    --------
-    >>> class_sequence(np.array([4, 2])).tolist()
-    [0, 0, 1, 0, 0, 1]
-    """
-    sizes = np.asarray(class_sizes, dtype=np.int64)
-    # Where all shares are whole the sequence starts anew: one period is enough.
-    divisor = int(np.gcd.reduce(sizes))
-    return np.tile(_deal_one_period(sizes // divisor), divisor)
-
-
-def _deal_one_period(sizes: IntArray) -> IntArray:
-    total = int(sizes.sum())
-    sequence = np.empty(total, dtype=np.int64)
-    ready: list[int] = []
-    for start in range(0, total, PLACES_PER_BLOCK):
-        places = np.arange(start + 1, min(start + PLACES_PER_BLOCK, total) + 1)
-        priorities, n_ready = _released_in(places, sizes)
-        queue = priorities.tolist()
-        dealt = []
-        first = 0
-        for last in n_ready.tolist():
-            for priority in queue[first:last]:
-                heapq.heappush(ready, priority)
-            first = last
-            dealt.append(heapq.heappop(ready))
-        sequence[start : start + len(dealt)] = dealt
-    return sequence % len(sizes)
-
-
-def _released_in(places: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:
-    """List the samples that may come no earlier than one of some consecutive places.
-
-    Returns their priorities, deadline first and then class, in order of release, and how many of
-    them are released by each place.
-    """
-    total, n_classes = int(sizes.sum()), len(sizes)
-    first = -(-(places[0] - 1) * sizes // total)
-    counts = -(-places[-1] * sizes // total) - first
-    labels = np.repeat(np.arange(n_classes), counts)
-    ordinals = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-    releases = ordinals * total // sizes[labels] + 1
-    deadlines = -(-(ordinals + 1) * total // sizes[labels])
-    order = np.argsort(releases, kind="stable")
-    priorities = (deadlines * n_classes + labels)[order]
-    return priorities, np.searchsorted(releases[order], places, side="right")
-
-
-def interleave_classes(order: IntArray, labels: IntArray) -> IntArray:
-    """Reorder so that every prefix keeps the class shares, best of each class first.
-
-    Parameters
-    ----------
-    order : ndarray of shape (n,), int64
-        All samples, the first to be kept first.
-    labels : ndarray of shape (n,), int64
-        Class codes 0 to n_classes - 1, by sample; each class has a sample.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        The same samples.
-
-    Examples
-    --------
-    >>> labels = np.array([0, 0, 1, 1])
-    >>> interleave_classes(np.array([3, 2, 1, 0]), labels).tolist()
-    [1, 3, 0, 2]
-    """
-    sequence = class_sequence(np.bincount(labels))
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    interleaved = np.empty_like(order)
-    interleaved[np.argsort(sequence, kind="stable")] = by_class
-    return interleaved
-
-
-def floor_per_class(order: IntArray, labels: IntArray, r: float) -> IntArray:
-    """Keep the first ``int(n_c * r)`` samples of each class, as the paper's code does.
-
-    Parameters
-    ----------
-    order : ndarray of shape (n,), int64
-        All samples, the first to be kept first.
-    labels : ndarray of shape (n,), int64
-        Class codes by sample.
-    r : float
-        Fraction to keep, in (0, 1].
-
-    Returns
-    -------
-    ndarray of int64
-        Kept indices, ascending.
-
-    Raises
-    ------
-    InputError
-        If nothing would be kept.
-
-    Examples
-    --------
-    >>> floor_per_class(np.array([4, 3, 2, 1, 0]), np.array([0, 0, 0, 1, 1]), 0.5).tolist()
-    [2, 4]
-    """
-    sizes = np.bincount(labels)
-    limits = np.array([int(int(size) * r) for size in sizes])
-    if limits.sum() < 1:
-        raise InputError(f"r={r:g} keeps none of the {len(sizes)} classes' samples; raise r")
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    starts = np.cumsum(sizes) - sizes
-    place_in_class = np.arange(len(order)) - np.repeat(starts, sizes)
-    kept: IntArray = np.sort(by_class[place_in_class < np.repeat(limits, sizes)])
-    return kept

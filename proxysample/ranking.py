@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.reading import Samples, check_fingerprint
+from proxysample.data.classes import Classes
+from proxysample.data.fingerprint import check_fingerprint
+from proxysample.data.labels import encode_labels
+from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
 from proxysample.errors import InputError
 from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
@@ -25,11 +28,13 @@ from proxysample.keeping import (
     as_rule,
     check_ratio,
     checked_order,
-    floor_per_class,
-    interleave_classes,
-    n_kept,
 )
 from proxysample.ranking_files import FORMAT, ranking_parts
+from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
+from proxysample.shares import floor_per_class
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +56,20 @@ class Ranking:
         ``int(n * r)`` (per class where the rule keeps class shares).
     provenance : mapping
         What made the scores: sampler, parameters, versions, seconds. Plain JSON values.
+    classes : Classes, optional
+        Class of each sample and the classes' names, where the ranked dataset told them; what a
+        cut by `balance` or `min_per_class` goes by.
+    skipped : ndarray of int64, or None
+        Ascending indices of samples that could not be read: their scores are NaN, they are never
+        kept, and a ratio is one of the others.
 
     Examples
     --------
     >>> ranking = Ranking(np.array([0.3, 0.1, 0.2, 0.4]))
     >>> ranking.order.tolist(), ranking.select(0.5).tolist()
     ([1, 2, 0, 3], [1, 2])
+    >>> ranking.select(n=2, must_keep=[3], exclude=[1]).tolist()
+    [2, 3]
     """
 
     scores: FloatArray
@@ -64,25 +77,34 @@ class Ranking:
     keep: Keep = "easy"
     rounding: Rounding = "exact"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    classes: Classes | None = None
+    skipped: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or not len(self.scores):
             raise InputError(f"scores have shape {self.scores.shape}; needed: (n,), n at least 1")
-        if not np.isfinite(self.scores).all():
-            index = int(np.argmin(np.isfinite(self.scores)))
+        finite = np.isfinite(self.scores)
+        if self.skipped is not None:
+            _check_skipped(self.skipped, self.scores)
+            finite[self.skipped] = True
+        if not finite.all():
+            index = int(np.argmin(finite))
             raise InputError(f"the score of sample {index} is {self.scores[index]}")
         if self.codes is not None and self.codes.shape != self.scores.shape:
             raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
+        if self.classes is not None and self.classes.codes.shape != self.scores.shape:
+            raise InputError(f"{len(self.classes.codes)} classes for {len(self.scores)} scores")
         as_rule(self.keep)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ranking):
             return NotImplemented
         return (
-            np.array_equal(self.scores, other.scores)
+            np.array_equal(self.scores, other.scores, equal_nan=True)
             and np.array_equal(self.codes, other.codes)  # type: ignore[arg-type]
             and (self.rule, self.rounding) == (other.rule, other.rounding)
-            and self.provenance == other.provenance
+            and (self.provenance, self.classes) == (other.provenance, other.classes)
+            and np.array_equal(self.skipped, other.skipped)  # type: ignore[arg-type]
         )
 
     def __len__(self) -> int:
@@ -96,18 +118,68 @@ class Ranking:
         )
 
     @cached_property
+    def whole_indices(self) -> IntArray:
+        """Indices of the samples that could be read, ascending; all but the skipped ones."""
+        skipped = np.empty(0, np.int64) if self.skipped is None else self.skipped
+        return np.setdiff1d(np.arange(len(self)), skipped)
+
+    @cached_property
+    def _of_whole(self) -> Ranking:
+        """The ranking of the samples that could be read, by their places among these."""
+        codes = None if self.codes is None else encode_labels(self.codes[self.whole_indices])[1]
+        scores = self.scores[self.whole_indices]
+        return replace(self, scores=scores, codes=codes, classes=None, skipped=None)
+
+    def spread(self, indices: IntArray, n_samples: int) -> Ranking:
+        """Make this the ranking of a larger dataset, of which the other samples were skipped.
+
+        Parameters
+        ----------
+        indices : ndarray of int64
+            The place of each of the ranked samples in the larger dataset, ascending.
+        n_samples : int
+            Of the larger dataset.
+
+        Returns
+        -------
+        Ranking
+
+        Examples
+        --------
+        >>> ranking = Ranking(np.array([0.3, 0.1])).spread(np.array([0, 2]), 3)
+        >>> ranking.scores.tolist(), ranking.skipped.tolist(), ranking.select(0.5).tolist()
+        ([0.3, nan, 0.1], [1], [2])
+        """
+        if len(indices) == n_samples:
+            return self
+        scores = np.full(n_samples, np.nan)
+        scores[indices] = self.scores
+        codes = None
+        if self.codes is not None:
+            # A class is needed for each; those of skipped samples are not looked at.
+            codes = np.zeros(n_samples, dtype=np.int64)
+            codes[indices] = self.codes
+        skipped = np.setdiff1d(np.arange(n_samples), indices)
+        return replace(self, scores=scores, codes=codes, skipped=skipped)
+
+    @cached_property
     def rule(self) -> KeepingRule:
         """The rule that `keep` stands for."""
         return as_rule(self.keep)
 
     @property
     def nested(self) -> bool:
-        """Whether a smaller kept set is part of a larger one, whatever the two ratios."""
+        """Whether a smaller kept set is part of a larger one, whatever the two ratios.
+
+        It holds among sets that are cut by the same `balance`, `min_per_class`, `must_keep` and
+        `exclude`. Counts by class are one set of one size. With the rounding "floor", sets cut
+        by `r` nest, and sets cut by `n`, but not one of each.
+        """
         return self.rule.nested
 
     @cached_property
     def order(self) -> IntArray:
-        """Indices of all samples, the first to be kept first; shape (n,), int64.
+        """Indices of all samples but the skipped ones, the first to be kept first; int64.
 
         Every kept set with exact rounding is a prefix of it. A rule that is not `nested` has no
         such order, and asking for it is an error.
@@ -128,20 +200,34 @@ class Ranking:
 
         Returns
         -------
-        ndarray of shape (n,), int64
+        ndarray of int64
+            Of all samples but the skipped ones.
         """
+        if self.skipped is not None:
+            return self.whole_indices[self._of_whole.order_of_rule(n_kept)]
         return checked_order(self.rule, self.scores, self.codes, n_kept)
 
     def _with_shares(self, order: IntArray) -> IntArray:
-        return order if self.codes is None else interleave_classes(order, self.codes)
+        return order if self.codes is None else interleave(order, self.codes)
 
-    def select(self, r: float) -> IntArray:
-        """Keep a fraction of the samples.
+    def select(
+        self, r: float | None = None, *, n: int | None = None, **rules: Unpack[SelectionRules]
+    ) -> IntArray:
+        """Keep a fraction of the samples, or a number of them.
 
         Parameters
         ----------
-        r : float
-            Fraction to keep, in (0, 1].
+        r : float, optional
+            Fraction to keep, in (0, 1], of the samples that were not skipped.
+        n : int, optional
+            Number of samples to keep, in place of `r`; exactly so many are.
+        **rules : object
+            ``balance``: "none" keeps overall, "proportional" keeps class shares to within one
+            sample, "equal" keeps as many of each class until a class is used up, and a mapping
+            of class to number keeps exactly these, with neither `r` nor `n`; by default the
+            sampler's way. ``min_per_class``: keep at least so many of each class, and all of a
+            class that has fewer. ``must_keep`` and ``exclude``: indices of samples that are kept,
+            or not, whatever their scores. Sets by the same rules nest; see `nested`.
 
         Returns
         -------
@@ -151,30 +237,91 @@ class Ranking:
         Raises
         ------
         InputError
-            If `r` is not in (0, 1] or keeps nothing.
+            If `r` or `n` keeps nothing or more than there is, or the rules contradict one
+            another.
+
+        Warns
+        -----
+        LostClassesWarning
+            If classes lose all of their samples; they are named.
+
+        Examples
+        --------
+        >>> classes = Classes(("cat", "dog"), np.array([0, 0, 0, 0, 1, 1]))
+        >>> ranking = Ranking(np.arange(6.0), classes=classes)
+        >>> ranking.select(n=3, balance="equal").tolist()
+        [0, 1, 4]
+        >>> ranking.select(balance={"cat": 1, "dog": 2}).tolist()
+        [0, 4, 5]
+        >>> ranking.select(n=3, min_per_class=1).tolist()
+        [0, 1, 4]
         """
-        ratio = check_ratio(r)
-        if self.codes is not None and self.rounding == "floor":
+        cut = Cut(r=r, n=n, **rules)
+        fitted = self.fitted(cut)
+        kept = self.kept_by(cut, fitted)
+        fitted.warn_of_lost_classes(kept, self._name)
+        return kept
+
+    def fitted(self, cut: Cut) -> FittedCut:
+        """Check a cut against the ranked samples; those that were skipped are excluded."""
+        return cut.fit_to(len(self), self.classes, self.rounding, self.skipped)
+
+    @property
+    def _name(self) -> str:
+        return str(self.provenance.get("sampler", "the ranking"))
+
+    def kept_by(self, cut: Cut, fitted: FittedCut) -> IntArray:
+        """Give what a cut keeps, ascending; nothing is said of classes that are lost."""
+        if cut.is_plain and self.codes is not None and self.rounding == "floor":
+            if self.skipped is not None:
+                return self.whole_indices[self._of_whole.kept_by(cut, fitted)]
+            ratio = check_ratio(cut.r)
             at_most = int(ratio * len(self))
             return floor_per_class(self.order_of_rule(at_most), self.codes, ratio)
-        count = n_kept(len(self), ratio, self.rounding)
-        order = self.order if self.nested else self._with_shares(self.order_of_rule(count))
-        return np.sort(order[:count])
+        order = self.order if self.nested and not cut.has_rules else self.order_by(fitted)
+        return np.sort(order[: fitted.n_kept])
 
-    def select_many(self, ratios: Iterable[float]) -> dict[float, IntArray]:
+    def order_by(self, fitted: FittedCut) -> IntArray:
+        """Put all samples in the order of which a cut keeps a prefix; those excluded come last."""
+        order = self.order_of_rule(None if self.nested else fitted.n_kept)
+        return fitted.arrange(order, self.codes)
+
+    def select_many(
+        self,
+        ratios: Iterable[float] = (),
+        *,
+        n: Iterable[int] = (),
+        **rules: Unpack[SelectionRules],
+    ) -> dict[float, IntArray]:
         """Keep several fractions; where the ranking is `nested`, a smaller set is part of a larger.
 
         Parameters
         ----------
         ratios : iterable of float
             Fractions to keep, each in (0, 1].
+        n : iterable of int
+            Numbers of samples to keep.
+        **rules : object
+            See `select`.
 
         Returns
         -------
         dict
-            Kept indices by ratio.
+            Kept indices by ratio or number.
         """
-        return {r: self.select(r) for r in ratios}
+        cuts = as_cuts(ratios, n, rules)
+        kept = self.cut_many([cut for _, cut in cuts])
+        return {key: indices for (key, _), indices in zip(cuts, kept, strict=True)}
+
+    def cut_many(self, cuts: Sequence[Cut]) -> list[IntArray]:
+        """Give what each of some cuts keeps; classes that are lost are told of once."""
+        fitted = [self.fitted(cut) for cut in cuts]
+        kept = [self.kept_by(cut, one) for cut, one in zip(cuts, fitted, strict=True)]
+        # What the smallest set has, larger ones have too.
+        if kept:
+            smallest = min(range(len(kept)), key=lambda place: len(kept[place]))
+            fitted[smallest].warn_of_lost_classes(kept[smallest], self._name)
+        return kept
 
     def check_dataset(self, dataset: Any, y: Any = None) -> None:
         """Refuse a dataset that this ranking is not of.
@@ -191,18 +338,28 @@ class Ranking:
         """
         known = self.provenance.get("dataset", {})
         check_fingerprint(
-            {"n_samples": len(self), "labels": None, "pixels": None} | known, Samples(dataset, y)
+            {"n_samples": len(self), "labels": None, "pixels": None} | known,
+            Samples(dataset, y),
+            self.whole_indices,
         )
 
-    def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
+    def subset(
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **rules: Unpack[SelectionRules],
+    ) -> Any:
         """Keep a fraction of the ranked dataset, after checking that it is the one.
 
         Parameters
         ----------
         dataset, y : object
             See `check_dataset`.
-        r : float
-            Fraction to keep, in (0, 1].
+        r, n, **rules : object
+            See `select`.
 
         Returns
         -------
@@ -215,7 +372,59 @@ class Ranking:
             If the dataset does not match or `r` cannot be used.
         """
         self.check_dataset(dataset, y)
-        return take_rows(dataset, self.select(r))
+        return take_rows(dataset, self.select(r, n=n, **rules))
+
+    def to_frame(
+        self,
+        r: float | None = None,
+        *,
+        n: int | None = None,
+        dataset: Any = None,
+        **rules: Unpack[SelectionRules],
+    ) -> pd.DataFrame:
+        """Give the ranking as a table, one row a sample.
+
+        Parameters
+        ----------
+        r, n, **rules : object
+            See `select`; without them there is no column of what is kept.
+        dataset : object, optional
+            The ranked dataset, which is checked; its files or keys become a column.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``index``; ``file`` or ``key`` where the dataset is given and knows them;
+            ``label`` where the classes are known; ``score``; ``rank``, 1 being kept first, where
+            one order serves every ratio or a set is asked for; ``kept``.
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is not installed.
+        InputError
+            See `select` and `check_dataset`.
+
+        Examples
+        --------
+        >>> print(Ranking(np.array([0.3, 0.1, 0.2])).to_frame(n=2).to_string(index=False))
+         index  score  rank  kept
+             0    0.3     3 False
+             1    0.1     1  True
+             2    0.2     2  True
+        """
+        from proxysample.data.keys import keys_of
+        from proxysample.outputs import import_pandas, table_of
+
+        pandas = import_pandas()
+        keys = None
+        if dataset is not None:
+            self.check_dataset(dataset)
+            keys = keys_of(dataset)
+        is_cut = any(value is not None for value in (r, n, *rules.values()))
+        cut = Cut(r=r, n=n, **rules) if is_cut else None
+        frame: pd.DataFrame = pandas.DataFrame(table_of(self, cut, keys))
+        return frame
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as .npz, without pickle.
@@ -250,6 +459,11 @@ class Ranking:
         arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), "scores": self.scores}
         if self.codes is not None:
             arrays["codes"] = self.codes
+        if self.classes is not None:
+            arrays["class_names"] = np.asarray(self.classes.names, dtype=str)
+            arrays["class_codes"] = self.classes.codes
+        if self.skipped is not None:
+            arrays["skipped"] = self.skipped
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
@@ -293,3 +507,26 @@ class Ranking:
     @classmethod
     def _from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], name: str) -> Ranking:
         return cls(**ranking_parts(arrays, name))
+
+
+def as_cuts(
+    ratios: Iterable[float], counts: Iterable[int], rules: SelectionRules
+) -> list[tuple[float, Cut]]:
+    """Give a cut for each ratio and each number, checked as far as that goes without a dataset."""
+    cuts: list[tuple[float, Cut]] = [(r, Cut(r=r, **rules)) for r in ratios]
+    cuts += [(n, Cut(n=n, **rules)) for n in counts]
+    if any(key == 1 and cut.r is None for key, cut in cuts) and any(cut.r == 1 for _, cut in cuts):
+        raise InputError(
+            "r=1, everything, and n=1, one sample, would go by one name; cut them apart"
+        )
+    return cuts
+
+
+def _check_skipped(skipped: IntArray, scores: FloatArray) -> None:
+    is_ascending = skipped.ndim == 1 and len(skipped) and bool((np.diff(skipped) > 0).all())
+    if not is_ascending or skipped[0] < 0 or skipped[-1] >= len(scores):
+        raise InputError(f"skipped must be ascending indices of the {len(scores)} samples")
+    if len(skipped) == len(scores):
+        raise InputError("all samples are skipped: there is nothing to rank")
+    if not np.isnan(scores[skipped]).all():
+        raise InputError("a skipped sample has a score; needed: NaN")

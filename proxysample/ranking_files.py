@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.classes import Classes
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray, KeepingRule, Rounding, as_rule
 from proxysample.records import (
@@ -36,8 +37,14 @@ PROVENANCE = {
     "versions": mapping_to(TEXT),
     "seconds": AMOUNT,
     "dataset": MAPPING,
+    "details": mapping_to(TEXT),
 }
-FINGERPRINT = {"n_samples": COUNT, "labels": optional(TEXT), "pixels": optional(TEXT)}
+FINGERPRINT = {
+    "n_samples": COUNT,
+    "labels": optional(TEXT),
+    "pixels": optional(TEXT),
+    "of": TEXT,
+}
 
 
 def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, Any]:
@@ -76,7 +83,27 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
         "keep": _keep(header.get("keep"), name),
         "rounding": header["rounding"],
         "provenance": provenance,
+        "skipped": _numbers(arrays["skipped"], "i", name).astype(np.int64)
+        if "skipped" in arrays
+        else None,
+        "classes": _classes(arrays, name),
     }
+
+
+def _classes(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> Classes | None:
+    if "class_names" not in arrays and "class_codes" not in arrays:
+        return None
+    if "class_names" not in arrays or "class_codes" not in arrays:
+        raise InputError(f"{name} is not a ranking: of class_names and class_codes one is missing")
+    names = arrays["class_names"]
+    if names.ndim != 1 or names.dtype.kind != "U" or len(np.unique(names)) != len(names):
+        raise InputError(f"{name} is not a ranking: its class_names are no list of different words")
+    codes = _codes(arrays["class_codes"], name)
+    if not np.array_equal(np.unique(codes), np.arange(len(names))):
+        raise InputError(
+            f"{name} is not a ranking: its class_codes do not fit {len(names)} class_names"
+        )
+    return Classes(tuple(names.tolist()), codes)
 
 
 def _keep(written: object, name: str) -> str | KeepingRule:

@@ -205,10 +205,6 @@ def read_json(text: str | bytes, where: str, *, explain_missing: bool = False) -
     explain_missing : bool
         Whether mappings become `PlainMapping`.
 
-    Returns
-    -------
-    object
-
     Raises
     ------
     InputError

@@ -189,10 +189,6 @@ def to_csv(columns: Iterable[Column[Row]], rows: Iterable[Row]) -> str:
         Those without a `csv_name` are left out.
     rows : iterable
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> half = Column("half", NUMBER, lambda n: n / 2, csv_name="half_of_n")
@@ -215,10 +211,6 @@ _MARKUP = re.compile(r"([\\*|`<]|\](?=\()|&(?=#?\w+;)|(?<!\w)_|_(?!\w))")
 
 def to_markdown(table: Table[Any]) -> str:
     r"""Write a table in Markdown, its columns aligned for a reader of the source.
-
-    Parameters
-    ----------
-    table : Table
 
     Returns
     -------
@@ -243,16 +235,7 @@ def to_markdown(table: Table[Any]) -> str:
 
 
 def markdown_document(table: Table[Any]) -> str:
-    """Write a table in Markdown with its title and notes.
-
-    Parameters
-    ----------
-    table : Table
-
-    Returns
-    -------
-    str
-    """
+    """Write a table in Markdown with its title and notes."""
     notes = "\n".join(f"- {escape_markdown(note)}" for note in table.notes)
     parts = [f"## {escape_markdown(table.title)}", to_markdown(table), notes]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -439,10 +422,6 @@ def _latex_notes(notes: tuple[str, ...]) -> list[str]:
 
 def to_html_table(table: Table[Any]) -> str:
     """Write a table with its notes as a piece of HTML, such as a notebook shows.
-
-    Parameters
-    ----------
-    table : Table
 
     Returns
     -------

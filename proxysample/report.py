@@ -6,17 +6,20 @@ import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.labels import encode_labels
+from proxysample.data.classes import Classes, read_classes
+from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
+from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
+from proxysample.selection import Cut, SelectionRules, as_mask
 
 N_BINS = 40
 N_EXAMPLES = 24
@@ -43,7 +46,8 @@ class Example:
     name : str
         Its class; empty where there are no labels.
     file : str
-        Where the dataset read it; empty where it does not tell by an attribute `files`.
+        Where the dataset read it, or its key; empty where it does not tell
+        (`proxysample.data.keys.keys_of`).
     """
 
     index: int
@@ -70,7 +74,7 @@ class Report:
     ----------
     ranking : Ranking
     r : float
-        Fraction kept.
+        Fraction asked for, or kept where a number was.
     indices : ndarray of shape (n_kept,), int64
     classes : list of ClassCount
         By class in sorted order; empty where there are no labels.
@@ -80,6 +84,8 @@ class Report:
     examples : dict of list of Example
         Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
         where samples are no images.
+    cut : Cut, optional
+        What was asked for.
 
     Examples
     --------
@@ -97,15 +103,18 @@ class Report:
     kept_histogram: IntArray
     dropped_histogram: IntArray
     examples: dict[str, list[Example]]
+    cut: Cut | None = None
 
     @property
     def title(self) -> str:
         """One line that says what was done."""
-        n_samples, n_kept = len(self.ranking), len(self.indices)
+        n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
+        n_skipped = len(self.ranking) - n_samples
         name = self.ranking.provenance.get("sampler", "the ranking")
         return (
             f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
             f"drops {n_samples - n_kept:,}"
+            + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
     @property
@@ -113,22 +122,39 @@ class Report:
         """What a reader has to know of how the scores came about."""
         provenance = self.ranking.provenance
         info = {
-            "keeps": f"{self.ranking.rule} samples, "
-            + ("class shares kept" if self.ranking.codes is not None else "overall"),
-            "rounding": {
-                "exact": "round(r * n) in all",
-                "floor": "int(n * r), as the paper's code",
-            }[self.ranking.rounding],
+            "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            "rounding": self._rounding,
         }
         if "parameters" in provenance:
             info["parameters"] = ", ".join(
                 f"{name}={value!r}" for name, value in provenance["parameters"].items()
             )
+        info |= provenance.get("details", {})
         if "seconds" in provenance:
             info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
             info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
         return info
+
+    @property
+    def _shares(self) -> str:
+        balance = None if self.cut is None else self.cut.balance
+        if balance is None:
+            shares = "class shares kept" if self.ranking.codes is not None else "overall"
+        elif isinstance(balance, str):
+            shares = BALANCE_IN_WORDS[balance]
+        else:
+            shares = "counts by class given"
+        certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))
+        return ", ".join([shares, *certain])
+
+    @property
+    def _rounding(self) -> str:
+        if self.cut is not None and self.cut.r is None:
+            return "none, a number was given"
+        if self.ranking.rounding == "exact":
+            return "round(r * n) in all"
+        return "int(n * r), as the paper's code"
 
     def __str__(self) -> str:
         lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.info.items())]
@@ -186,7 +212,32 @@ class Report:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
 
-def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
+BALANCE_IN_WORDS = {
+    "none": "overall",
+    "proportional": "class shares kept",
+    "equal": "as many of each class",
+}
+
+
+def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
+    n_in = int(as_mask(cut.must_keep, n_samples, "must_keep").sum())
+    n_out = int(as_mask(cut.exclude, n_samples, "exclude").sum())
+    words = {
+        f"at least {cut.min_per_class:,} of each class": cut.min_per_class,
+        f"{n_in:,} whatever their scores": n_in,
+        f"{n_out:,} excluded": n_out,
+    }
+    return [text for text, count in words.items() if count]
+
+
+def build_report(
+    ranking: Ranking,
+    samples: Samples,
+    r: float | None = None,
+    *,
+    n: int | None = None,
+    **rules: Unpack[SelectionRules],
+) -> Report:
     """Gather what a ranking keeps of a dataset at one ratio.
 
     Parameters
@@ -195,63 +246,51 @@ def build_report(ranking: Ranking, samples: Samples, r: float) -> Report:
         Of this dataset.
     samples : Samples
         The dataset; a few images of it are read.
-    r : float
-        Fraction to keep, in (0, 1].
-
-    Returns
-    -------
-    Report
+    r, n, **rules : object
+        See `Ranking.select`.
 
     Raises
     ------
     InputError
-        If `r` cannot be used.
+        If `r`, `n` or a rule cannot be used.
     """
-    indices = ranking.select(r)
+    cut = Cut(r=r, n=n, **rules)
+    indices = ranking.select(r, n=n, **rules)
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True
-    edges = np.histogram_bin_edges(ranking.scores, N_BINS)
-    classes = _read_classes(samples)
+    is_dropped = ~is_kept
+    if ranking.skipped is not None:
+        is_dropped[ranking.skipped] = False
+    edges = np.histogram_bin_edges(ranking.scores[ranking.whole_indices], N_BINS)
+    classes = read_classes(samples)
     return Report(
         ranking=ranking,
-        r=r,
+        r=len(indices) / len(ranking) if r is None else r,
         indices=indices,
-        classes=_count_classes(classes, is_kept),
+        classes=_count_classes(classes, is_kept, is_dropped),
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
-        dropped_histogram=np.histogram(ranking.scores[~is_kept], edges)[0],
+        dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
         examples=_find_examples(ranking, samples, is_kept, classes),
+        cut=cut,
     )
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """Names of classes in sorted order of their labels, and each sample's place among them."""
-
-    names: npt.NDArray[Any]
-    codes: IntArray
-
-
-def _read_classes(samples: Samples) -> _Classes | None:
-    labels = samples.cheap_labels
-    if labels is None:
-        return None
-    classes, codes = encode_labels(labels)
-    names = getattr(samples.dataset, "classes", None)
-    numbered = classes.dtype.kind == "i" and classes.min() >= 0
-    if names is not None and numbered and classes.max() < len(names):
-        classes = np.asarray(names)[classes]
-    return _Classes(classes, codes)
-
-
-def _count_classes(classes: _Classes | None, is_kept: npt.NDArray[np.bool_]) -> list[ClassCount]:
+def _count_classes(
+    classes: Classes | None,
+    is_kept: npt.NDArray[np.bool_],
+    is_dropped: npt.NDArray[np.bool_],
+) -> list[ClassCount]:
     if classes is None:
         return []
-    sizes = np.bincount(classes.codes)
-    kept = np.bincount(classes.codes[is_kept], minlength=len(sizes))
+    kept, dropped = (
+        np.bincount(classes.codes[chosen], minlength=len(classes.names))
+        for chosen in (is_kept, is_dropped)
+    )
     return [
-        ClassCount(str(name), int(size), int(count))
-        for name, size, count in zip(classes.names, sizes, kept, strict=True)
+        ClassCount(name, int(n_kept + n_dropped), int(n_kept))
+        for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
+        if n_kept + n_dropped
     ]
 
 
@@ -259,7 +298,7 @@ def _find_examples(
     ranking: Ranking,
     samples: Samples,
     is_kept: npt.NDArray[np.bool_],
-    classes: _Classes | None,
+    classes: Classes | None,
 ) -> dict[str, list[Example]]:
     order = ranking.order_of_rule(int(is_kept.sum()))
     kept, dropped = order[is_kept[order]], order[~is_kept[order]]
@@ -275,21 +314,23 @@ def _find_examples(
     return {
         name: found
         for name, found in examples.items()
-        if all(example.image.ndim >= 2 for example in found)
+        if found and all(example.image.ndim >= 2 for example in found)
     }
 
 
-def _read_examples(samples: Samples, rows: IntArray, classes: _Classes | None) -> list[Example]:
-    files = getattr(samples.dataset, "files", None)
-    return [
-        Example(
-            index=int(row),
-            image=image,
-            name="" if classes is None else str(classes.names[classes.codes[row]]),
-            file="" if files is None else str(files[row]),
-        )
-        for row, image in zip(rows, samples.rows(rows), strict=True)
-    ]
+def _read_examples(samples: Samples, rows: IntArray, classes: Classes | None) -> list[Example]:
+    keys = keys_of(samples.dataset)
+    found = []
+    for row in rows.tolist():
+        try:
+            (image,) = samples.rows(np.array([row]))
+        except InputError:
+            # A sampler that reads no image may keep one that nobody can read.
+            continue
+        name = "" if classes is None else classes.names[classes.codes[row]]
+        file = "" if keys is None else keys.values[row]
+        found.append(Example(index=row, image=image, name=name, file=file))
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ import abc
 import json
 import os
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
@@ -23,9 +26,15 @@ from proxysample.checks import (
     one_of,
     plain_number,
 )
-from proxysample.data.labels import check_class_sizes, encode_labels
-from proxysample.data.reading import Samples, fingerprint
-from proxysample.data.tables import take_rows
+from proxysample.data.classes import Classes, read_classes, required_classes
+from proxysample.data.fields import FieldArguments
+from proxysample.data.fingerprint import fingerprint
+from proxysample.data.keys import indices_of, keys_of
+from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import CACHE
+from proxysample.data.reading import Samples, WholeSamples
+from proxysample.data.shortcuts import sample_file
+from proxysample.data.tables import take_pair, take_rows
 from proxysample.errors import InputError
 from proxysample.keeping import (
     FloatArray,
@@ -34,15 +43,26 @@ from proxysample.keeping import (
     KeepingRule,
     Rounding,
     as_rule,
-    check_ratio,
 )
-from proxysample.ranking import Ranking
+from proxysample.ranking import Ranking, as_cuts
+from proxysample.selection import Cut, SelectionRules
 
 if TYPE_CHECKING:
     from proxysample.report import Report
 
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
+
+Reads = Literal["nothing", "labels", "pixels", "features"]
+
+
+class SelectOptions(SelectionRules, FieldArguments, total=False):
+    """What `Sampler.select` and its like take beside `r` and `n`."""
+
+
+# Skipped samples that a warning lists; a ranking tells all.
+MOST_TOLD = 20
 
 
 class Sampler(BaseEstimator, abc.ABC):
@@ -50,9 +70,10 @@ class Sampler(BaseEstimator, abc.ABC):
 
     A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
     ranking and keeping are here. Parameters of these names are honoured where a subclass has
-    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, and
-    ``random_state`` is checked to be a seed or a generator. What its others must be a subclass
-    lists in ``_constraints``, and checks what depends on several in ``_check_parameters``.
+    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, ``image_size``,
+    ``cache``, and ``random_state`` is checked to be a seed or a generator. What its others must
+    be a subclass lists in ``_constraints``, and checks what depends on several in
+    ``_check_parameters``.
 
     Attributes
     ----------
@@ -62,6 +83,8 @@ class Sampler(BaseEstimator, abc.ABC):
         Set by `fit`; low is typical.
     n_samples_ : int
         Set by `fit`.
+    sample_indices_ : ndarray of int64
+        Kept indices, set by `fit_resample`.
     """
 
     id: ClassVar[str]
@@ -71,6 +94,9 @@ class Sampler(BaseEstimator, abc.ABC):
     per_class: bool | None = False
     """Whether the kept set holds class shares; such samplers need labels. None: where there are
     labels."""
+    reads: ClassVar[Reads] = "pixels"
+    """What it reads of a dataset, beside labels where it needs them: nothing else is read, decoded
+    or checked. A property where that depends on parameters."""
 
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
@@ -78,6 +104,8 @@ class Sampler(BaseEstimator, abc.ABC):
         "num_workers": COUNT,
         "random_state": RANDOM_STATE,
         "progress": BOOLEAN,
+        "image_size": POSITIVE_INTEGER.or_none(),
+        "cache": CACHE,
     }
 
     @abc.abstractmethod
@@ -116,6 +144,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         return codes
 
+    def _details(self) -> dict[str, str]:
+        """Tell, after scoring, what else a reader of the report should know, by what it is."""
+        return {}
+
     def _check_parameters(self) -> None:
         """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
 
@@ -146,7 +178,7 @@ class Sampler(BaseEstimator, abc.ABC):
         check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
-    def fit(self, dataset: Any, y: Any = None) -> Self:
+    def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Score a dataset.
 
         Parameters
@@ -155,6 +187,13 @@ class Sampler(BaseEstimator, abc.ABC):
             See `proxysample.data.reading.Samples`.
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
+        **fields
+            What a dataset does not tell of itself: ``image``, ``label`` and ``features`` say where
+            they are in an item, ``broken="skip"`` leaves out samples that cannot be read, which
+            then are never kept, and ``distinct_labels=True`` confirms labels that are all
+            different; see `proxysample.data.reading.Samples`. They are of the data and not of the
+            sampler, so they are no parameters; `proxysample.data.FieldView` joins them to a
+            dataset, for pipelines and searches that pass nothing on.
 
         Returns
         -------
@@ -165,6 +204,11 @@ class Sampler(BaseEstimator, abc.ABC):
         ------
         InputError
             If a parameter or the dataset cannot be used.
+
+        Warns
+        -----
+        BrokenImageWarning
+            Once, if samples were skipped; it names each by index, and file where there is one.
         """
         if not getattr(self, "id", ""):
             name = type(self).__name__
@@ -172,15 +216,16 @@ class Sampler(BaseEstimator, abc.ABC):
         self.check_parameters()
         self._check_availability()
         started = time.perf_counter()
-        samples = self._read(dataset, y)
-        codes = self._class_codes(samples)
-        scores = np.asarray(self._score(samples, codes), dtype=np.float64)
-        if scores.shape != (len(samples),):
+        samples = self._read(dataset, y, **fields)
+        whole = self._whole(samples)
+        codes = self._class_codes(whole.samples)
+        scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
+        if scores.shape != (len(whole.samples),):
             raise InputError(
                 f"{type(self).__name__}._score gives scores of shape {scores.shape} for "
-                f"{len(samples)} samples; needed: ({len(samples)},)"
+                f"{len(whole.samples)} samples; needed: ({len(whole.samples)},)"
             )
-        self.ranking_ = Ranking(
+        ranking = Ranking(
             scores=scores,
             codes=self._keeping_codes(codes),
             keep=self._keep(),
@@ -188,23 +233,59 @@ class Sampler(BaseEstimator, abc.ABC):
             provenance={
                 "sampler": self.id,
                 "parameters": plain_parameters(self),
-                "dataset": fingerprint(samples, pixels=samples.is_decoded),
+                "dataset": fingerprint(
+                    samples,
+                    labels=may_use_labels(self),
+                    pixels=self._decodes,
+                    whole=whole.indices,
+                ),
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": versions(),
+                **({"details": details} if (details := self._details()) else {}),
             },
         )
+        # Labels that are in the items alone are known of the samples that can be read.
+        classes = self._classes(samples) or self._classes(whole.samples)
+        if classes is not None and len(classes.codes) < len(samples):
+            codes = np.zeros(len(samples), dtype=np.int64)
+            codes[whole.indices] = classes.codes
+            classes = replace(classes, codes=codes)
+        self.ranking_ = replace(ranking.spread(whole.indices, len(samples)), classes=classes)
         self.scores_ = self.ranking_.scores
         self.n_samples_ = len(samples)
         return self
 
-    def _read(self, dataset: Any, y: Any) -> Samples:
+    def _classes(self, samples: Samples) -> Classes | None:
+        """Give the classes for those who cut, by no read that the sampler does not make itself."""
+        return read_classes(samples, confirm=self._decodes or self.needs_labels)
+
+    @property
+    def _decodes(self) -> bool:
+        return self.reads in ("pixels", "features")
+
+    def _read(self, dataset: Any, y: Any, **fields: Unpack[FieldArguments]) -> Samples:
         return Samples(
             dataset,
             y,
             batch_size=getattr(self, "batch_size", 256),
             num_workers=getattr(self, "num_workers", 0),
             progress=getattr(self, "progress", False),
+            image_size=getattr(self, "image_size", None),
+            cache=getattr(self, "cache", True),
+            **fields,
         )
+
+    def _whole(self, samples: Samples) -> WholeSamples:
+        """Leave out what cannot be read, where that was asked for and it is to be read."""
+        reads_labels = self.needs_labels or self.per_class
+        if not self._decodes and not reads_labels:
+            return WholeSamples(samples, np.arange(len(samples)), {})
+        if self._decodes and may_use_labels(self):
+            samples.confirm_labels()
+        whole = samples.whole(pixels=self._decodes)
+        if whole.broken:
+            tell_of_broken(samples.dataset, whole.broken)
+        return whole
 
     def _keep(self) -> Keep:
         keep: Keep = getattr(self, "keep", "easy")
@@ -213,12 +294,12 @@ class Sampler(BaseEstimator, abc.ABC):
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
 
-    def rank(self, dataset: Any, y: Any = None) -> Ranking:
+    def rank(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Ranking:
         """Score a dataset once, for every ratio.
 
         Parameters
         ----------
-        dataset, y : object
+        dataset, y, **fields : object
             See `fit`.
 
         Returns
@@ -226,19 +307,34 @@ class Sampler(BaseEstimator, abc.ABC):
         Ranking
             Cut it with ``ranking.select(r)``.
         """
-        return self.fit(dataset, y).ranking_
+        return self.fit(dataset, y, **fields).ranking_
 
-    def select(self, dataset: Any, r: float, y: Any = None) -> IntArray:
+    def select(
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
+    ) -> IntArray:
         """Pick the samples to keep.
 
         Parameters
         ----------
         dataset : object
             See `fit`.
-        r : float
+        r : float, optional
             Fraction to keep, in (0, 1].
         y : array-like of shape (n,), optional
             Labels; the dataset's own by default.
+        n : int, optional
+            Number of samples to keep, in place of `r`.
+        **options : object
+            ``balance``, ``min_per_class``, ``must_keep`` and ``exclude``; see `Ranking.select`.
+            Samples may be named by their files or keys where the dataset has them
+            (`proxysample.data.keys.keys_of`). And ``image``, ``label``, ``features``, ``broken``
+            and ``distinct_labels``; see `fit`.
 
         Returns
         -------
@@ -248,38 +344,113 @@ class Sampler(BaseEstimator, abc.ABC):
         Raises
         ------
         InputError
-            If `r`, a parameter or the dataset cannot be used.
+            If `r`, `n`, a rule, a parameter or the dataset cannot be used; what contradicts
+            itself is refused before any scoring.
+
+        Warns
+        -----
+        LostClassesWarning
+            If classes lose all of their samples; they are named.
+
+        Examples
+        --------
+        >>> from proxysample import CCOutlierRemoval
+        >>> features = np.array([[0.0], [1.0], [5.0], [10.0], [11.0], [18.0]])
+        >>> labels = [0, 0, 0, 1, 1, 1]
+        >>> CCOutlierRemoval().select(features, n=2, y=labels, must_keep=[5]).tolist()
+        [1, 5]
         """
-        check_ratio(r)
-        return self.rank(dataset, y).select(r)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
+        return ranking.select(r, n=n, **rules)
+
+    def rank_for(
+        self,
+        cuts: Iterable[Cut],
+        dataset: Any,
+        y: Any = None,
+        **fields: Unpack[FieldArguments],
+    ) -> Ranking:
+        """Score a dataset for cuts that are known, which are checked against it before.
+
+        Parameters
+        ----------
+        cuts : iterable of Cut
+            Their `must_keep` and `exclude` are indices.
+        dataset, y, **fields : object
+            See `fit`.
+
+        Returns
+        -------
+        Ranking
+            With the samples' classes where a cut needs them.
+        """
+        self.check_parameters()
+        cuts = list(cuts)
+        if all(cut.is_plain for cut in cuts):
+            return self.rank(dataset, y, **fields)
+        samples = self._read(dataset, y, **fields)
+        needed = any(cut.needs_classes for cut in cuts)
+        classes = self._classes(samples)
+        if needed and classes is None and samples.broken == "stop":
+            classes = required_classes(samples)
+        for cut in cuts if classes is not None or not needed else ():
+            cut.fit_to(len(samples), classes, self._rounding())
+        ranking = self.rank(dataset, y, **fields)
+        if ranking.classes is None and classes is not None:
+            self.ranking_ = ranking = replace(ranking, classes=classes)
+        return ranking
 
     def select_many(
-        self, dataset: Any, ratios: Iterable[float], y: Any = None
+        self,
+        dataset: Any,
+        ratios: Iterable[float] = (),
+        y: Any = None,
+        *,
+        n: Iterable[int] = (),
+        **options: Unpack[SelectOptions],
     ) -> dict[float, IntArray]:
         """Pick the samples to keep at several ratios, from one scoring pass.
 
         Parameters
         ----------
-        dataset, y : object
+        dataset, y, **fields : object
             See `fit`.
         ratios : iterable of float
             Fractions to keep, each in (0, 1].
+        n : iterable of int
+            Numbers of samples to keep.
+        **rules : object
+            See `select`.
 
         Returns
         -------
         dict
-            Kept indices by ratio; unless a keeping rule of another kind was given, a smaller set
-            is part of a larger one.
+            Kept indices by ratio or number; unless a keeping rule of another kind was given, a
+            smaller set is part of a larger one (`Ranking.nested`).
         """
-        checked = [check_ratio(r) for r in ratios]
-        return self.rank(dataset, y).select_many(checked)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ratios, counts = list(ratios), list(n)
+        cuts = [cut for _, cut in as_cuts(ratios, counts, rules)]
+        ranking = self.rank_for(cuts, dataset, y, **fields)
+        return ranking.select_many(ratios, n=counts, **rules)
 
-    def subset(self, dataset: Any, r: float, y: Any = None) -> Any:
+    def subset(
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
+    ) -> Any:
         """Pick the samples to keep as a dataset for any torch DataLoader.
 
         Parameters
         ----------
-        dataset, r, y : object
+        dataset, r, y, n, **options : object
             See `select`.
 
         Returns
@@ -288,14 +459,61 @@ class Sampler(BaseEstimator, abc.ABC):
             Of `dataset`, so with labels only where its items have them; a HuggingFace dataset or
             a pandas table where that was given.
         """
-        return take_rows(dataset, self.select(dataset, r, y))
+        return take_rows(dataset, self.select(dataset, r, y, n=n, **options))
 
-    def report(self, dataset: Any, r: float, y: Any = None) -> Report:
+    def fit_resample(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        r: float | None = None,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
+    ) -> tuple[Any, Any]:
+        """Pick the samples to keep, and give them as imbalanced-learn's samplers do.
+
+        As a step of a pipeline, or in a grid over `r`, a sampler stands in a
+        `proxysample.Resampler`, whose parameters `r`, `n` and the others are.
+
+        Parameters
+        ----------
+        X, y : object
+            The dataset and its labels; see `fit`.
+        r, n, **options : object
+            See `select`.
+
+        Returns
+        -------
+        X_kept, y_kept : object
+            Of the kinds of `X` and `y`, in the order of the indices; a torch Subset where `X` is
+            a map-style dataset. `y_kept` is None where `y` is.
+
+        Examples
+        --------
+        >>> from proxysample import CCOutlierRemoval
+        >>> features = np.array([[0.0], [1.0], [5.0], [10.0], [11.0], [18.0]])
+        >>> sampler = CCOutlierRemoval()
+        >>> _, y_kept = sampler.fit_resample(features, np.array([0, 0, 0, 1, 1, 1]), r=1 / 3)
+        >>> y_kept.tolist(), sampler.sample_indices_.tolist()
+        ([0, 1], [1, 4])
+        """
+        self.sample_indices_ = self.select(X, r, y, n=n, **options)
+        return take_pair(X, y, self.sample_indices_)
+
+    def report(
+        self,
+        dataset: Any,
+        r: float | None = None,
+        y: Any = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[SelectOptions],
+    ) -> Report:
         """Show what would be kept and dropped, class by class and in pictures, and the cost.
 
         Parameters
         ----------
-        dataset, r, y : object
+        dataset, r, y, n, **options : object
             See `select`.
 
         Returns
@@ -305,8 +523,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         from proxysample.report import build_report
 
-        check_ratio(r)
-        return build_report(self.rank(dataset, y), self._read(dataset, y), r)
+        rules, fields = split_options(options)
+        rules = with_indices(dataset, rules)
+        ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
+        return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
 
 
 def may_use_labels(sampler: Sampler) -> bool:
@@ -322,7 +542,7 @@ def may_use_labels(sampler: Sampler) -> bool:
 
 
 def class_codes(samples: Samples) -> IntArray:
-    """Give the class codes of labelled samples, refusing classes that cannot be ranked.
+    """Give the class codes of labelled samples.
 
     Parameters
     ----------
@@ -337,11 +557,49 @@ def class_codes(samples: Samples) -> IntArray:
     Raises
     ------
     InputError
-        If there are no labels, or a class has a single sample.
+        If there are no labels, or they cannot serve as classes.
     """
-    labels = samples.required_labels
-    check_class_sizes(labels)
-    return encode_labels(labels)[1]
+    return encode_labels(samples.required_labels)[1]
+
+
+def split_options(options: SelectOptions) -> tuple[SelectionRules, FieldArguments]:
+    """Tell what says how to cut from what says how to read."""
+    rules: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in options.items():
+        (rules if name in SelectionRules.__annotations__ else fields)[name] = value
+    return cast(SelectionRules, rules), cast(FieldArguments, fields)
+
+
+def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
+    """Warn of the samples that were skipped, each by its index, and its file where it has one."""
+    from proxysample.data.image_folder import BrokenImageWarning
+
+    told = [
+        f"sample {index}{'' if file is None else f' ({file})'}: {words}"
+        for index, words in islice(sorted(broken.items()), MOST_TOLD)
+        for file in [sample_file(dataset, index)]
+    ]
+    more = f"; and {len(broken) - len(told)} more" if len(broken) > len(told) else ""
+    warnings.warn(
+        f"{len(broken)} of {len(dataset)} samples cannot be read and are skipped, so that none of "
+        f"them is kept: {'; '.join(told)}{more}",
+        BrokenImageWarning,
+        stacklevel=4,
+    )
+
+
+def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
+    """Replace names of samples in ``must_keep`` and ``exclude`` by the indices they have."""
+    found = rules.copy()
+    names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
+    for name in names:
+        given = rules.get(name)
+        if not isinstance(given, list | tuple | np.ndarray) or not len(given):
+            continue
+        if all(isinstance(one, str | os.PathLike) for one in given):
+            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+    return found
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
@@ -358,6 +616,18 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
             return repr(value)
 
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
+
+
+def clone_keeping(estimator: Estimator, name: str) -> Estimator:
+    """Clone an estimator for scikit-learn, but for one parameter, which stays the same object.
+
+    A fitted object would come out of a clone unfitted, and an array as a copy, however large.
+    """
+    parameters = estimator.get_params(deep=False)
+    same = parameters.pop(name)
+    copied = {one: clone(value, safe=False) for one, value in parameters.items()}
+    cloned: Estimator = type(estimator)(**{name: same}, **copied)
+    return cloned
 
 
 def versions() -> dict[str, str]:

@@ -11,8 +11,9 @@ A check is a function that takes a sampler and a small labelled dataset, and rai
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +22,9 @@ from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
-from proxysample.keeping import class_sequence
 from proxysample.sampler import Sampler
+from proxysample.selection import LostClassesWarning
+from proxysample.shares import class_sequence
 
 Check = Callable[[Sampler, ArrayDataset], None]
 _UNLIKELY_SEED = 1_717_171_717
@@ -91,7 +93,7 @@ def sampler_checks() -> list[Check]:
     list of callable
         Each takes a fresh sampler and a labelled dataset.
     """
-    return [
+    checks = [
         check_parameters_are_only_stored,
         check_indices,
         check_kept_sets_nest,
@@ -104,10 +106,24 @@ def sampler_checks() -> list[Check]:
         check_guises_of_a_dataset_agree,
         check_decoding_does_not_matter,
         check_labels_are_asked_for,
+        check_nothing_else_is_read,
         check_bad_ratios_are_refused_first,
         check_pixels_that_are_not_finite_are_refused,
         check_both_directions,
     ]
+    return [_whatever_classes_are_lost(check) for check in checks]
+
+
+def _whatever_classes_are_lost(check: Check) -> Check:
+    """Quieten the warning of classes that small kept sets lose; a check is of other things."""
+
+    @wraps(check)
+    def quiet(sampler: Sampler, dataset: ArrayDataset) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LostClassesWarning)
+            check(sampler, dataset)
+
+    return quiet
 
 
 def check_parameters_are_only_stored(sampler: Sampler, dataset: ArrayDataset) -> None:  # noqa: ARG001
@@ -240,6 +256,35 @@ def check_labels_are_asked_for(sampler: Sampler, dataset: ArrayDataset) -> None:
         assert "labels" in str(error), f"the error does not name the labels: {error}"
     else:
         assert not sampler.needs_labels, "needs_labels is set, but it does without"
+
+
+class _Unreadable:
+    """A dataset of which no item can be read, and whose labels are no classes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.targets: list[Any] = [{"boxes": []}] * size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Any:
+        raise OSError(f"item {index} is broken")
+
+
+def check_nothing_else_is_read(sampler: Sampler, dataset: ArrayDataset) -> None:
+    """What is not in its `reads` and `needs_labels` is neither read nor checked."""
+    if sampler.reads in ("pixels", "features"):
+        return
+    labels = dataset.targets if sampler.needs_labels else None
+    expected = sampler.select(dataset.images, 0.3, y=labels)
+    try:
+        found = sampler.select(_Unreadable(len(dataset)), 0.3, y=labels)
+    except Exception as error:
+        raise AssertionError(
+            f"reads is {sampler.reads!r}, but a dataset that cannot be read stops it: {error}"
+        ) from error
+    assert np.array_equal(found, expected), "it selects otherwise where nothing can be read"
 
 
 def check_bad_ratios_are_refused_first(sampler: Sampler, dataset: ArrayDataset) -> None:  # noqa: ARG001

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import list_entries, parse_ratio, run_app
+from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
@@ -241,12 +241,7 @@ def _report(study: Study) -> None:
         typer.echo(f"saved {path}")
 
 
-app = typer.Typer(
-    help="Search cells on proxy datasets, and evaluate what was found.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = make_app("Search cells on proxy datasets, and evaluate what was found.")
 app.add_typer(study_app, name="study")
 
 DatasetOption = Annotated[
@@ -262,6 +257,11 @@ DatasetOption = Annotated[
 def main() -> NoReturn:
     """Run the command line."""
     run_app(app)
+
+
+@app.callback()
+def about(version: VersionOption = False) -> None:
+    """Search cells on proxy datasets, and evaluate what was found."""
 
 
 @app.command()

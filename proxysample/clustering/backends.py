@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from proxysample.clustering.engines import Engine, NumpyEngine, Refined, TorchEngine, iterate
+from proxysample.clustering.engines import (
+    Engine,
+    Finder,
+    NumpyEngine,
+    Refined,
+    TorchEngine,
+    iterate,
+)
 from proxysample.device import resolve_device
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.features.rows import Float32Array, Rows, Workers
-from proxysample.keeping import FloatArray
+from proxysample.features.rows import Array, Precision, Rows, Workers
+from proxysample.keeping import FloatArray, IntArray
 
 # scikit-learn stops where the centers move by no more than this, squared and in units of the
-# features' mean variance; its default, which the paper's code has.
+# features' mean variance; its default, which the paper's code has. Features that need double
+# precision have a variance that a few huge values make up, which is no measure of the others.
 TOL = 1e-4
+TOL_IN_FLOAT64 = 0.0
 
 # Each start copies the features, and once more while it looks at their variance. Starts run side
 # by side only as far as their copies take no more than this.
@@ -28,7 +39,12 @@ COPIED_BYTES = 5 << 28
 
 
 def refine_by_scikit_learn(
-    rows: Rows, centers: FloatArray, *, max_iter: int, workers: Workers
+    rows: Rows,
+    centers: FloatArray,
+    *,
+    max_iter: int,
+    movement_share: float = 1.0,
+    workers: Workers,
 ) -> Refined:
     """Move centers to the means of their clusters until they rest.
 
@@ -40,6 +56,8 @@ def refine_by_scikit_learn(
         Start.
     max_iter : int
         Limit of passes.
+    movement_share : float
+        Share of the tolerance; see `find_backend`.
     workers : Workers
 
     Returns
@@ -47,17 +65,18 @@ def refine_by_scikit_learn(
     Refined
     """
     features = rows.to_array(workers)
+    start = centers.astype(features.dtype)
     with _duplicates_allowed():
-        return _fit(features, len(centers), init=centers.astype(np.float32), max_iter=max_iter)
+        return _fit(features, len(centers), movement_share, init=start, max_iter=max_iter)
 
 
 def best_random_start(
     rows: Rows,
     n_clusters: int,
     *,
-    n_init: int,
     max_iter: int,
-    random: np.random.Generator,
+    seeds: Sequence[int],
+    movement_share: float = 1.0,
     workers: Workers,
 ) -> Refined:
     """Start from random rows, several times, and take the best.
@@ -67,12 +86,12 @@ def best_random_start(
     rows : Rows
         Read into memory as a whole.
     n_clusters : int
-    n_init : int
-        Number of starts.
     max_iter : int
-        Limit of passes for each.
-    random : Generator
-        Draws the starts.
+        Limit of passes for each start.
+    seeds : sequence of int
+        One for each start.
+    movement_share : float
+        Share of the tolerance; see `find_backend`.
     workers : Workers
 
     Returns
@@ -80,26 +99,35 @@ def best_random_start(
     Refined
     """
     features = rows.to_array(workers)
-    seeds = random.integers(2**32, size=n_init).tolist()
 
-    def start(number: int) -> Refined:
+    def start(seed: int) -> Refined:
         return _fit(
-            features, n_clusters, init="random", max_iter=max_iter, random_state=seeds[number]
+            features,
+            n_clusters,
+            movement_share,
+            init="random",
+            max_iter=max_iter,
+            random_state=seed,
         )
 
     side_by_side = max(1, min(workers.n_threads, COPIED_BYTES // (2 * features.nbytes)))
     with _duplicates_allowed(), Workers(side_by_side) as starters:
         # min takes the first of equals, so the order in which starts end does not count.
-        return min(starters.map(start, range(n_init)), key=lambda refined: refined.inertia)
+        return min(starters.map(start, seeds), key=lambda refined: refined.inertia)
 
 
-def _fit(features: Float32Array, n_clusters: int, **parameters: Any) -> Refined:
+def _fit(features: Array, n_clusters: int, movement_share: float, **parameters: Any) -> Refined:
     from sklearn.cluster import KMeans
 
+    tol = TOL if features.dtype == np.float32 else TOL_IN_FLOAT64
+    if features.dtype == np.float64:
+        # Of dense features it takes the mean off, and with a huge value's share in it the digits
+        # of all others; sparse ones it leaves as they are.
+        features = sparse.csr_array(features)
     # On several threads scikit-learn adds up centers in parts, one a thread, so their last bits
     # would depend on how many there are. The limit holds for the calling thread alone.
     with threadpool_limits(limits=1, user_api="openmp"):
-        fitted = KMeans(n_clusters, n_init=1, tol=TOL, **parameters).fit(features)
+        fitted = KMeans(n_clusters, n_init=1, tol=tol * movement_share, **parameters).fit(features)
     return Refined(
         fitted.cluster_centers_.astype(np.float64), float(fitted.inertia_), int(fitted.n_iter_)
     )
@@ -113,10 +141,6 @@ def _duplicates_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         yield
-
-
-# faiss runs as many iterations as it is told; after so many the gain is looked at.
-ITERATIONS_PER_CALL = 5
 
 
 def import_faiss() -> Any:
@@ -144,73 +168,36 @@ def import_faiss() -> Any:
         ) from error
 
 
-def refine_by_faiss(
-    rows: Rows,
-    centers: FloatArray,
-    *,
-    max_iter: int,
-    tol: float,
-    device: str,
-    workers: Workers,
-) -> Refined:
-    """Move centers to the means of their clusters until that gains little.
+class FaissFinder:
+    """Finds nearest centers by faiss, which has single precision alone.
 
-    faiss fills a cluster that lost its rows by splitting a large one.
+    Lloyd's iterations around it are ours: faiss's own train on a sample, never end or end the
+    process where rows are few, equal or beyond single precision.
 
     Parameters
     ----------
-    rows : Rows
-        Read into memory as a whole; every row counts.
+    index : faiss.Index
+        See `find_index`; emptied before the centers are put in.
+    lock : lock
+        Held while the index is asked: on a GPU it serves one thread at a time.
     centers : ndarray of shape (n_clusters, d), float64
-        Start.
-    max_iter : int
-        Limit of passes.
-    tol : float
-        Stop where a pass lowers the inertia by no more than this share of it, on the average
-        over `ITERATIONS_PER_CALL` passes.
-    device : str
-        See `find_index`.
-    workers : Workers
-
-    Returns
-    -------
-    Refined
-
-    Raises
-    ------
-    MissingDependencyError
-        If faiss is not installed.
-    InputError
-        If it cannot use the device.
     """
-    faiss = import_faiss()
-    features = rows.to_array(workers)
-    index = find_index(faiss, rows.n_features, device)
-    previous, n_iter = np.inf, 0
-    while n_iter < max_iter:
-        n_passes = min(ITERATIONS_PER_CALL, max_iter - n_iter)
-        centers, inertia = _train(faiss, features, centers, n_passes, index)
-        n_iter += n_passes
-        if previous - inertia <= tol * n_passes * inertia:
-            break
-        previous = inertia
-    return Refined(centers, inertia, n_iter)
 
+    def __init__(self, index: Any, lock: Lock, centers: FloatArray) -> None:
+        self._index = index
+        self._lock = lock
+        self._half_norms = np.einsum("ij,ij->i", centers, centers) / 2
+        self._centers = np.ascontiguousarray(centers, dtype=np.float32)
+        index.reset()
+        index.add(self._centers)
 
-def _train(
-    faiss: Any, features: Any, centers: FloatArray, n_passes: int, index: Any
-) -> tuple[FloatArray, float]:
-    n_clusters, n_features = centers.shape
-    clustering = faiss.Clustering(n_features, n_clusters)
-    clustering.niter = n_passes
-    # Without these two faiss trains on a sample, or warns of few rows.
-    clustering.max_points_per_centroid = len(features)
-    clustering.min_points_per_centroid = 1
-    faiss.copy_array_to_vector(centers.astype(np.float32).ravel(), clustering.centroids)
-    clustering.train(features, index)
-    trained = faiss.vector_to_array(clustering.centroids).reshape(n_clusters, n_features)
-    statistics = clustering.iteration_stats
-    return trained.astype(np.float64), float(statistics.at(statistics.size() - 1).obj)
+    def nearest(self, features: Array) -> tuple[IntArray, Array]:
+        """Give the nearest center of each row, and its affinity; see `Finder.nearest`."""
+        with self._lock:
+            _, found = self._index.search(np.ascontiguousarray(features), 1)
+        labels: IntArray = found[:, 0]
+        products = np.einsum("ij,ij->i", features, self._centers[labels])
+        return labels, products - self._half_norms[labels].astype(np.float32)
 
 
 def find_index(faiss: Any, n_features: int, device: str) -> Any:
@@ -261,15 +248,23 @@ class Refine(Protocol):
 
 
 def find_backend(
-    backend: Backend, device: str, *, max_iter: int, tol: float, workers: Workers
+    backend: Backend,
+    device: str,
+    *,
+    max_iter: int,
+    tol: float,
+    spherical: bool = False,
+    movement_share: float = 1.0,
+    workers: Workers,
 ) -> Refine:
     """Choose what moves centers to rest.
 
     Parameters
     ----------
     backend : {"auto", "numpy", "scikit-learn", "faiss", "torch"}
-        "auto" takes torch on a CUDA device and numpy on a CPU. numpy and torch stream features
-        that do not fit in memory, scikit-learn and faiss read them as a whole.
+        "auto" takes torch on a CUDA device and numpy on a CPU. scikit-learn reads the features as
+        a whole, the others stream what does not fit in memory. faiss finds nearest centers in
+        single precision; rows of double precision are numpy's instead.
     device : str
         For torch and faiss: "auto", "cpu", "cuda" or "cuda:1".
     max_iter : int
@@ -277,6 +272,10 @@ def find_backend(
     tol : float
         Stop where a pass lowers the inertia by no more than this share of it. scikit-learn goes
         by how far the centers move instead.
+    spherical : bool
+        Keep the centers at unit length, for rows of unit length; see `check_spherical`.
+    movement_share : float
+        Share of scikit-learn's tolerance to take, for rows that had more features once.
     workers : Workers
 
     Returns
@@ -293,19 +292,41 @@ def find_backend(
     check_backend(backend, device)
     chosen = _fastest(device) if backend == "auto" else backend
     if chosen == "scikit-learn":
-        return partial(refine_by_scikit_learn, max_iter=max_iter, workers=workers)
-    if chosen == "faiss":
-        return partial(refine_by_faiss, device=device, max_iter=max_iter, tol=tol, workers=workers)
+        return partial(
+            refine_by_scikit_learn,
+            max_iter=max_iter,
+            movement_share=movement_share,
+            workers=workers,
+        )
 
     def refine(rows: Rows, centers: FloatArray) -> Refined:
-        engine: Engine = (
-            NumpyEngine(rows, len(centers), workers)
-            if chosen == "numpy"
-            else TorchEngine(rows, len(centers), resolve_device(device), workers)
-        )
-        return iterate(engine, centers, max_iter=max_iter, tol=tol)
+        engine = _engine(chosen, device, rows, len(centers), workers)
+        return iterate(engine, centers, max_iter=max_iter, tol=tol, spherical=spherical)
 
     return refine
+
+
+def _engine(backend: str, device: str, rows: Rows, n_clusters: int, workers: Workers) -> Engine:
+    if backend == "torch":
+        return TorchEngine(rows, n_clusters, resolve_device(device), workers)
+    if backend == "faiss" and rows.precision is np.float32:
+        index = find_index(import_faiss(), rows.n_features, device)
+        lock = Lock()
+
+        def prepare(centers: FloatArray, precision: Precision) -> Finder:  # noqa: ARG001
+            return FaissFinder(index, lock, centers)
+
+        return NumpyEngine(rows, n_clusters, workers, prepare)
+    return NumpyEngine(rows, n_clusters, workers)
+
+
+def check_spherical(backend: Backend) -> None:
+    """Raise `InputError` where a backend has no K-Means by angles."""
+    if backend == "scikit-learn":
+        raise InputError(
+            "scikit-learn has no K-Means by angles; take backend='numpy', 'torch' or 'faiss' with "
+            "metric='cosine'"
+        )
 
 
 def check_backend_name(backend: object) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from proxysample.clustering.groups import sum_by_group
 from proxysample.device import copy_to_device, fits_on_gpu
-from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.rows import Array, Precision, Rows, Workers
 from proxysample.keeping import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 # A squared distance below this share of the squared norms may be rounding alone.
 NOISE = 1e-5
+NOISE_IN_FLOAT64 = 1e-13
+
+
+def noise(precision: Precision) -> float:
+    """Give the share of squared norms below which squared distances may be rounding alone."""
+    return NOISE if precision is np.float32 else NOISE_IN_FLOAT64
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Engine(Protocol):
         Returns
         -------
         ndarray of shape (at most n_rows, d), float64
-            Rows on their center are left out: squared distances below `NOISE` times the row's
+            Rows on their center are left out: squared distances below `noise` times the row's
             squared norm.
         """
         ...
@@ -88,7 +94,15 @@ class Refined:
     n_iter: int
 
 
-def iterate(engine: Engine, centers: FloatArray, *, max_iter: int, tol: float) -> Refined:
+def on_sphere(centers: FloatArray, before: FloatArray) -> FloatArray:
+    """Scale centers to unit length; one without a direction stays what it was before."""
+    norms = np.linalg.norm(centers, axis=1, keepdims=True)
+    return np.where(norms > 0, centers / np.where(norms > 0, norms, 1), before)
+
+
+def iterate(
+    engine: Engine, centers: FloatArray, *, max_iter: int, tol: float, spherical: bool = False
+) -> Refined:
     """Move centers to the means of their clusters until that gains little.
 
     A cluster that has lost all its rows starts anew from a row that is far from its own center.
@@ -102,6 +116,9 @@ def iterate(engine: Engine, centers: FloatArray, *, max_iter: int, tol: float) -
         Limit of passes.
     tol : float
         Stop where a pass lowers the inertia by no more than this share of it.
+    spherical : bool
+        Scale the means to unit length, as the rows are: K-Means by angles (I. S. Dhillon and D. S.
+        Modha, Concept decompositions for large sparse text data using clustering, 2001).
 
     Returns
     -------
@@ -120,7 +137,7 @@ def iterate(engine: Engine, centers: FloatArray, *, max_iter: int, tol: float) -
         moved = step.sums / np.maximum(step.counts, 1)[:, np.newaxis]
         moved[empty] = centers[empty]
         moved[empty[: len(seeds)]] = seeds
-        centers = moved
+        centers = on_sphere(moved, centers) if spherical else moved
     return Refined(centers, step.inertia, n_iter)
 
 
@@ -128,7 +145,9 @@ class NumpyEngine:
     """Passes over rows that are read block by block.
 
     One matrix product a block finds the nearest centers. Sums of clusters are kept from pass to
-    pass, in double precision, and only rows that change their cluster touch them.
+    pass, in double precision, and only rows that change their cluster touch them. Rows of double
+    precision are added up anew in each pass: a huge one that leaves a cluster would take the
+    digits of the others with it.
 
     Parameters
     ----------
@@ -136,6 +155,8 @@ class NumpyEngine:
         n rows with d features each, best of about zero mean.
     n_clusters : int
     workers : Workers
+    prepare : callable
+        Gives what finds the nearest of some centers; see `Finder`.
 
     Attributes
     ----------
@@ -143,18 +164,28 @@ class NumpyEngine:
         Cluster of each row at the last step; -1 before the first.
     """
 
-    def __init__(self, rows: Rows, n_clusters: int, workers: Workers) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        n_clusters: int,
+        workers: Workers,
+        prepare: Callable[[FloatArray, Precision], Finder] | None = None,
+    ) -> None:
         self._rows = rows
         self._workers = workers
         self._n_clusters = n_clusters
+        self._prepare = prepare or Centers
         self._sums = np.zeros((n_clusters, rows.n_features))
-        self._squared_norms = np.full(len(rows), np.nan, dtype=np.float32)
-        self._squared_distances = np.empty(len(rows), dtype=np.float32)
+        self._squared_norms = np.full(len(rows), np.nan, dtype=rows.precision)
+        self._squared_distances = np.empty(len(rows), dtype=rows.precision)
         self.labels = np.full(len(rows), -1, dtype=np.int32)
 
     def step(self, centers: FloatArray) -> Step:
         """Assign each row to its nearest center; see `Engine.step`."""
-        prepared = _Centers(centers)
+        prepared = self._prepare(centers, self._rows.precision)
+        if self._rows.precision is np.float64:
+            self.labels[:] = -1
+            self._sums[:] = 0
 
         def assign(block: slice) -> tuple[float, IntArray, FloatArray]:
             features = self._rows.read(block)
@@ -177,14 +208,20 @@ class NumpyEngine:
 
     def farthest(self, n_rows: int) -> FloatArray:
         """Give the rows farthest from their center; see `Engine.farthest`."""
-        apart = self._squared_distances > NOISE * self._squared_norms
+        apart = self._squared_distances > noise(self._rows.precision) * self._squared_norms
         farthest_first = np.argsort(-self._squared_distances, kind="stable")
         chosen = farthest_first[apart[farthest_first]][:n_rows]
         return self._rows.at(chosen).read(slice(0, len(chosen)), np.float64)
 
 
+# Two affinities that differ by less than this share of the squared norms may be in either order.
+CLOSE = 4e-6
+
+
 def nearest_centers(rows: Rows, centers: FloatArray, workers: Workers) -> IntArray:
     """Assign each row to its nearest center, ties to the first.
+
+    Where single precision cannot tell which of two centers is nearer, double precision does.
 
     Parameters
     ----------
@@ -197,34 +234,73 @@ def nearest_centers(rows: Rows, centers: FloatArray, workers: Workers) -> IntArr
     -------
     ndarray of shape (n,), int64
     """
-    prepared = _Centers(centers)
+    prepared = Centers(centers, rows.precision)
+    exact = Centers(centers, np.float64)
     labels = np.empty(len(rows), dtype=np.int64)
 
     def assign(block: slice) -> None:
-        labels[block], _ = prepared.nearest(rows.read(block))
+        features = rows.read(block)
+        labels[block], margins = prepared.nearest_with_margin(features)
+        if rows.precision is np.float64:
+            return
+        norms = np.einsum("ij,ij->i", features, features)
+        close = np.flatnonzero(~(margins > CLOSE * (norms + exact.squared_norms[labels[block]])))
+        if len(close):
+            doubtful = rows.at(block.start + close)
+            labels[block.start + close], _ = exact.nearest(
+                doubtful.read(slice(0, len(close)), np.float64)
+            )
 
     for _ in workers.map(assign, rows.blocks(width=len(centers))):
         pass
     return labels
 
 
-class _Centers:
+class Finder(Protocol):
+    """Finds the nearest of some centers."""
+
+    def nearest(self, features: Array) -> tuple[IntArray, Array]:
+        """Give the nearest center c of each row x, and ``x.c - |c|^2 / 2``."""
+        ...
+
+
+class Centers:
     """Centers in the form in which one matrix product finds the nearest.
 
     ``|x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2)``, so the nearest center is that of the greatest
     affinity ``x.c - |c|^2 / 2``.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (n_clusters, d), float64
+    precision : {numpy.float32, numpy.float64}
+        Of the matrix product.
     """
 
-    def __init__(self, centers: FloatArray) -> None:
-        self._transposed = np.ascontiguousarray(centers.T, dtype=np.float32)
-        self._half_norms = (np.einsum("ij,ij->i", centers, centers) / 2).astype(np.float32)
+    def __init__(self, centers: FloatArray, precision: Precision) -> None:
+        self.squared_norms = np.einsum("ij,ij->i", centers, centers)
+        self._transposed = np.ascontiguousarray(centers.T, dtype=precision)
+        self._half_norms = (self.squared_norms / 2).astype(precision)
 
     def nearest(self, features: Array) -> tuple[IntArray, Array]:
         """Give the nearest center of each row, and its affinity."""
-        affinities = features @ self._transposed
-        affinities -= self._half_norms
+        affinities = self._affinities(features)
         labels = affinities.argmax(axis=1)
         return labels, affinities[np.arange(len(labels)), labels]
+
+    def nearest_with_margin(self, features: Array) -> tuple[IntArray, Array]:
+        """Give the nearest center of each row, and by how much its affinity is the greatest."""
+        affinities = self._affinities(features)
+        rows = np.arange(len(affinities))
+        labels = affinities.argmax(axis=1)
+        greatest = affinities[rows, labels]
+        affinities[rows, labels] = -np.inf
+        return labels, greatest - affinities.max(axis=1)
+
+    def _affinities(self, features: Array) -> Array:
+        affinities: Array = features @ self._transposed
+        affinities -= self._half_norms
+        return affinities
 
 
 def _moves(features: Array, before: Array, after: IntArray) -> tuple[IntArray, FloatArray]:
@@ -271,8 +347,7 @@ class TorchEngine:
         self._squared_distances: dict[int, Tensor] = {}
 
     def _fits(self) -> bool:
-        n_bytes = 4 * len(self._rows) * self._rows.n_features
-        return fits_on_gpu(n_bytes, self._device, MEMORY_SHARE)
+        return fits_on_gpu(self._rows.n_bytes, self._device, MEMORY_SHARE)
 
     def _send(self, block: slice) -> Tensor:
         import torch
@@ -286,18 +361,19 @@ class TorchEngine:
         """Assign each row to its nearest center; see `Engine.step`."""
         import torch
 
-        narrow = copy_to_device(torch.from_numpy(centers.astype(np.float32)), self._device)
-        half_norms = narrow.double().square().sum(dim=1).div(2).float()
+        narrow = centers.astype(self._rows.precision)
+        prepared = copy_to_device(torch.from_numpy(narrow), self._device)
+        half_norms = prepared.double().square().sum(dim=1).div(2).to(prepared.dtype)
 
         def assign(number: int) -> tuple[Tensor, Tensor, Tensor]:
             features = self._kept[number] if self._kept else self._send(self._blocks[number])
             if number not in self._squared_norms:
                 self._squared_norms[number] = features.square().sum(dim=1)
-            affinities = torch.addmm(half_norms, features, narrow.T, beta=-1)
+            affinities = torch.addmm(half_norms, features, prepared.T, beta=-1)
             nearest, labels = affinities.max(dim=1)
             squared = (self._squared_norms[number] - 2 * nearest).clamp(min=0)
             self._squared_distances[number] = squared
-            members = torch.nn.functional.one_hot(labels, self._n_clusters).float()
+            members = torch.nn.functional.one_hot(labels, self._n_clusters).to(features.dtype)
             sums = members.T @ features
             return sums.double(), members.sum(dim=0).double(), squared.double().sum()
 
@@ -330,7 +406,7 @@ class TorchEngine:
         parts = (self._squared_distances, self._squared_norms)
         in_order = [part[number] for part in parts for number in range(len(self._blocks))]
         squared, squared_norms = torch.cat(in_order).view(2, -1).cpu().numpy()
-        apart = squared > NOISE * squared_norms
+        apart = squared > noise(self._rows.precision) * squared_norms
         farthest_first = np.argsort(-squared, kind="stable")
         chosen = farthest_first[apart[farthest_first]][:n_rows]
         return self._rows.at(chosen).read(slice(0, len(chosen)), np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.rows import Array, Rows, Workers, lengths
 from proxysample.keeping import FloatArray, IntArray
 
 
@@ -96,7 +96,7 @@ def distances_to_own(
 
     def measure(block: slice) -> None:
         difference = rows.read(block, np.float64) - centroids[groups[block]]
-        distances[block] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        distances[block] = lengths(difference)
 
     for _ in workers.map(measure, rows.blocks()):
         pass

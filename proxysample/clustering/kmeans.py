@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from proxysample.clustering.backends import Backend, Refine, best_random_start, find_backend
-from proxysample.clustering.engines import nearest_centers
+from proxysample.clustering.engines import Refined, nearest_centers, on_sphere
 from proxysample.clustering.groups import distances_to_own, group_means
-from proxysample.features.rows import Float32Array, Rows, Workers
+from proxysample.features.gram import coordinates, gram_matrix, gram_pays
+from proxysample.features.precision import Widened, measure
+from proxysample.features.rows import Array, Rows, Workers
 from proxysample.features.sources import principal_components
 from proxysample.keeping import FloatArray, IntArray
 
@@ -54,8 +58,9 @@ def find_start(
     ndarray of shape (n_clusters, d), float64
     """
     sample = _sample(rows, max(LEAST_ROWS, ROWS_PER_CLUSTER * n_clusters), random)
-    narrow = Rows(_narrowed(sample, random, workers))
-    runs = (refine(narrow, _seeds(narrow.source, n_clusters, random)) for _ in range(n_init))
+    features = _narrowed(sample, random, workers)
+    narrow = Rows(features, precision=rows.precision)
+    runs = (refine(narrow, _seeds(features, n_clusters, random)) for _ in range(n_init))
     best = min(runs, key=lambda run: run.inertia)
     labels = nearest_centers(narrow, best.centers, workers)
     return group_means(sample, labels, n_clusters, workers)
@@ -67,14 +72,14 @@ def _sample(rows: Rows, size: int, random: np.random.Generator) -> Rows:
     return rows.at(np.sort(random.choice(len(rows), size, replace=False, shuffle=False)))
 
 
-def _narrowed(rows: Rows, random: np.random.Generator, workers: Workers) -> Float32Array:
+def _narrowed(rows: Rows, random: np.random.Generator, workers: Workers) -> Array:
     if rows.n_features <= 2 * N_COMPONENTS:
         return rows.to_array(workers)
     some = _sample(rows, ROWS_FOR_COMPONENTS, random)
     return rows.projected(principal_components(some, N_COMPONENTS, workers)).to_array(workers)
 
 
-def _seeds(features: Float32Array, n_clusters: int, random: np.random.Generator) -> FloatArray:
+def _seeds(features: Array, n_clusters: int, random: np.random.Generator) -> FloatArray:
     from sklearn.cluster import kmeans_plusplus
 
     seed = int(random.integers(2**32))
@@ -89,6 +94,23 @@ TOL = 1e-5
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Where distances were measured: rows and centers moved and scaled alike.
+
+    Attributes
+    ----------
+    rows : Rows
+    centers : ndarray of shape (n_clusters, d), float64
+    unit : float
+        Of the distances between them.
+    """
+
+    rows: Rows
+    centers: FloatArray
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Result of K-Means.
 
@@ -98,11 +120,16 @@ class Clustering:
     labels : ndarray of shape (n,), int64
         Nearest center of each row.
     distances : ndarray of shape (n,), float64
-        Euclidean distance to it, from the difference in double precision.
+        Euclidean distance to it, from the difference in double precision; between directions, 1
+        minus the cosine.
     inertia : float
-        Sum of the squared distances.
+        Sum of the squared distances; between directions, of the distances.
     n_iter : int
         Passes over all rows and features that the best run took.
+    precision : {"float32", "float64"}
+        What the passes were computed in.
+    frame : Frame
+        Where the distances were measured.
     """
 
     centers: FloatArray
@@ -110,6 +137,8 @@ class Clustering:
     distances: FloatArray
     inertia: float
     n_iter: int
+    precision: str
+    frame: Frame
 
 
 def cluster(
@@ -121,10 +150,16 @@ def cluster(
     max_iter: int = 300,
     backend: Backend = "auto",
     device: str = "auto",
+    spherical: bool = False,
     random_state: RandomState = None,
     workers: Workers,
 ) -> Clustering:
     """Cluster rows by Lloyd's algorithm, from a good start.
+
+    The passes are computed in single precision, and once more in double precision where the
+    distances that come out are too small beside the features for single precision to tell, or
+    the features beyond it. Rows of many more features than there are rows are first turned
+    into n dimensions; see `proxysample.features.gram`.
 
     Parameters
     ----------
@@ -142,6 +177,8 @@ def cluster(
         See `proxysample.clustering.backends.find_backend`.
     device : str
         For torch and faiss.
+    spherical : bool
+        The rows have unit length: keep the centers so, and measure by 1 minus the cosine.
     random_state : int, Generator or None
         Seed of the starts.
     workers : Workers
@@ -165,15 +202,36 @@ def cluster(
     >>> clustering.distances.tolist(), clustering.inertia
     ([0.5, 0.5, 0.0], 0.5)
     """
-    rows_at_hand = rows.cached(workers)
-    refine = find_backend(backend, device, max_iter=max_iter, tol=TOL, workers=workers)
-    if centers is None:
-        random = np.random.default_rng(random_state)
-        centers = find_start(
-            rows_at_hand, n_clusters, refine, n_init=n_init, random=random, workers=workers
-        )
-    refined = refine(rows_at_hand, centers)
-    return _settle(rows, refined.centers, refined.n_iter, workers)
+    find = partial(
+        find_backend,
+        backend,
+        device,
+        max_iter=max_iter,
+        tol=TOL,
+        spherical=spherical,
+        workers=workers,
+    )
+    find()  # A backend that is not there is an error before any work.
+    random = np.random.default_rng(random_state)
+
+    def attempt(at_hand: Rows, start: FloatArray | None, share: float) -> Refined:
+        refine = find(movement_share=share)
+        if start is None:
+            start = find_start(
+                at_hand, n_clusters, refine, n_init=n_init, random=random, workers=workers
+            )
+            if spherical:
+                start = on_sphere(start, at_hand.read(slice(0, 1), np.float64))
+        return refine(at_hand, start)
+
+    if centers is not None or not gram_pays(len(rows), rows.n_features, n_clusters):
+        found = _in_enough_precision(rows, centers, attempt, spherical, workers)
+    else:
+        found = _in_few_dimensions(rows, n_clusters, attempt, spherical, workers)
+    if not spherical:
+        return found
+    angular = np.square(found.distances) / 2
+    return replace(found, distances=angular, inertia=float(angular.sum()))
 
 
 def cluster_from_random_starts(
@@ -212,18 +270,101 @@ def cluster_from_random_starts(
     ...     cluster_from_random_starts(rows, 2, random_state=0, workers=workers).inertia
     0.5
     """
-    refined = best_random_start(
-        rows,
-        n_clusters,
-        n_init=n_init,
-        max_iter=max_iter,
-        random=np.random.default_rng(random_state),
-        workers=workers,
+    seeds = np.random.default_rng(random_state).integers(2**32, size=n_init).tolist()
+
+    def attempt(at_hand: Rows, start: FloatArray | None, share: float) -> Refined:  # noqa: ARG001
+        return best_random_start(
+            at_hand,
+            n_clusters,
+            max_iter=max_iter,
+            seeds=seeds,
+            movement_share=share,
+            workers=workers,
+        )
+
+    if gram_pays(len(rows), rows.n_features, n_init * n_clusters):
+        return _in_few_dimensions(rows, n_clusters, attempt, False, workers)
+    return _in_enough_precision(rows, None, attempt, False, workers)
+
+
+# Moves centers of some rows to rest: given ones, or from where it finds good. The last argument is
+# for scikit-learn, whose tolerance goes by the mean over the features.
+Attempt = Callable[[Rows, FloatArray | None, float], Refined]
+
+
+def _in_enough_precision(
+    rows: Rows,
+    centers: FloatArray | None,
+    attempt: Attempt,
+    spherical: bool,
+    workers: Workers,
+    share: float = 1.0,
+) -> Clustering:
+    """Cluster in single precision where that is enough, or else in double precision."""
+    at_hand = rows.cached(workers)
+    extent = measure(at_hand, workers)
+    if extent.fits_float32:
+        refined = attempt(at_hand, centers, share)
+        found = _settle(rows, refined, workers)
+        if extent.told_in_float32(found.inertia):
+            return found
+    widened = Widened.of(rows, workers, movable=not spherical)
+    start = None if centers is None else widened.inside(centers)
+    refined = attempt(widened.rows, start, share)
+    found = _settle(widened.rows, refined, workers)
+    return _outside(found, widened.outside(found.centers), widened.unit)
+
+
+def _in_few_dimensions(
+    rows: Rows, n_clusters: int, attempt: Attempt, spherical: bool, workers: Workers
+) -> Clustering:
+    """Cluster the rows' coordinates in a basis that they span; all distances are the same."""
+    widened = Widened.of(rows, workers, movable=not spherical)
+    narrow = coordinates(gram_matrix(widened.rows, workers))
+    if not spherical:
+        narrow -= narrow.mean(axis=0)
+    share = max(narrow.shape[1], 1) / rows.n_features
+    found = _in_enough_precision(Rows(narrow), None, attempt, spherical, workers, share)
+    exact = Rows(narrow, precision=np.float64)
+    means = _means(exact, found.labels, n_clusters, spherical, workers)
+    settled = _settle(exact, Refined(means, found.inertia, found.n_iter), workers)
+    centers = _means(widened.rows, found.labels, n_clusters, spherical, workers)
+    outside = _outside(settled, widened.outside(centers), widened.unit)
+    return replace(outside, precision=found.precision)
+
+
+def _outside(found: Clustering, centers: FloatArray, unit: float) -> Clustering:
+    """Give what was found in another unit, about another middle."""
+    return replace(
+        found,
+        centers=centers,
+        distances=found.distances * unit,
+        inertia=found.inertia * unit**2,
+        frame=replace(found.frame, unit=unit),
     )
-    return _settle(rows, refined.centers, refined.n_iter, workers)
 
 
-def _settle(rows: Rows, centers: FloatArray, n_iter: int, workers: Workers) -> Clustering:
-    labels = nearest_centers(rows, centers, workers)
-    distances = distances_to_own(rows, labels, centers, workers)
-    return Clustering(centers, labels, distances, float(np.square(distances).sum()), n_iter)
+def _means(
+    rows: Rows, labels: IntArray, n_clusters: int, spherical: bool, workers: Workers
+) -> FloatArray:
+    """Average each cluster; one without rows stays on another's center, which is found first."""
+    means = group_means(rows, labels, n_clusters, workers)
+    sizes = np.bincount(labels, minlength=n_clusters)
+    if spherical:
+        means = on_sphere(means, rows.read(slice(0, 1), np.float64))
+    means[sizes == 0] = means[np.flatnonzero(sizes)[0]]
+    return means
+
+
+def _settle(rows: Rows, refined: Refined, workers: Workers) -> Clustering:
+    labels = nearest_centers(rows, refined.centers, workers)
+    distances = distances_to_own(rows, labels, refined.centers, workers)
+    return Clustering(
+        refined.centers,
+        labels,
+        distances,
+        float(np.square(distances).sum()),
+        refined.n_iter,
+        np.dtype(rows.precision).name,
+        Frame(rows, refined.centers),
+    )

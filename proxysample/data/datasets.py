@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
-from proxysample.data.huggingface import read_huggingface
-from proxysample.data.image_folder import ImageFolder, OnError, read_image_folder
-from proxysample.data.labels import check_labels
+from proxysample.data.fields import Broken, Field, FieldView, check_broken
+from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
-from proxysample.data.reading import check_images
+from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import read_npz
+from proxysample.files import npz_names, read_npz
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
@@ -37,18 +38,18 @@ class ArrayDataset:
     ----------
     images : ndarray of shape (n, h, w), (n, h, w, c) or (n, d)
         uint8, or floating point. Channels last.
-    targets : array-like of shape (n,), optional
-        Integers or strings.
+    targets : array-like of shape (n, ...), optional
+        Integers or strings for who needs classes; of any kind, such as boxes or masks, for others.
     classes : sequence of str, optional
-        Names of the integer classes, in order.
+        Names of the integer classes, in order. Not each needs samples.
     files : sequence of Path, optional
         The file of each image, so that an index leads to it.
 
     Raises
     ------
     InputError
-        If shapes, types or values cannot be used, channels come first, or a named class has no
-        samples.
+        If shapes or types cannot be used, or channels come first. Values of images and labels
+        are checked by who reads them.
 
     Examples
     --------
@@ -60,22 +61,22 @@ class ArrayDataset:
 
     def __init__(
         self,
-        images: Array,
+        images: Array | BlockArray,
         targets: Any = None,
         classes: Any = None,
         *,
         files: Sequence[Path] | None = None,
     ) -> None:
-        self.images = check_images(np.asarray(images))
+        # What is not in memory is checked when it is read.
+        is_block = isinstance(images, BlockArray)
+        self.images: Array = images if is_block else check_layout(np.asarray(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
-        self.targets = None if targets is None else check_labels(targets, len(self.images))
+        self.targets = None if targets is None else kept_labels(targets, len(self.images))
         self.classes = None if classes is None else [str(name) for name in classes]
         self.files = None if files is None else tuple(files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
-        if self.classes is not None and self.targets is not None:
-            _check_named_classes(self.targets, self.classes)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -95,44 +96,65 @@ class ArrayDataset:
         return tensor, label.item() if isinstance(label, np.generic) else label
 
     def __repr__(self) -> str:
-        kinds = "no labels" if self.targets is None else f"{len(np.unique(self.targets))} classes"
         shape = "x".join(map(str, self.images.shape[1:]))
-        return f"ArrayDataset({len(self):,} samples of {shape}, {kinds})"
+        return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
 
 
-def _check_named_classes(targets: Array, classes: list[str]) -> None:
-    if targets.dtype.kind != "i":
-        return
-    if targets.min() < 0 or targets.max() >= len(classes):
-        raise InputError(
-            f"labels run from {targets.min()} to {targets.max()}, but {len(classes)} classes "
-            "are named; labels count from 0"
-        )
-    empty = np.setdiff1d(np.arange(len(classes)), targets)
-    if len(empty):
-        raise InputError(
-            f"class {classes[empty[0]]!r} has no samples ({len(empty)} empty of "
-            f"{len(classes)}); leave its name out, or add samples"
-        )
-
-
-@dataclass(frozen=True)
 class Splits:
     """A dataset's training part, and its test part where it has one.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Where it came from.
     train : ArrayDataset
-    test : ArrayDataset or None
+        Or another map-style dataset.
+    test : ArrayDataset, optional
+        Or another map-style dataset.
+    read_test : callable, optional
+        Gives the test part, in place of `test`. It is called when that is first asked for, so
+        that who selects from the training part neither waits for the test part nor hears of what
+        is wrong with it.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> splits = Splits("mine", digits.train, read_test=lambda: digits.test)
+    >>> len(splits.test)
+    360
     """
 
-    name: str
-    train: ArrayDataset
-    test: ArrayDataset | None
+    def __init__(
+        self,
+        name: str,
+        train: Any,
+        test: Any = None,
+        *,
+        read_test: Callable[[], Any] | None = None,
+    ) -> None:
+        if test is not None and read_test is not None:
+            raise InputError(f"{name}: give the test part or what reads it, not both")
+        self.name = name
+        self.train = train
+        self._read_test: Callable[[], Any] = read_test or (lambda: test)
 
-    def require_test(self) -> ArrayDataset:
+    @cached_property
+    def test(self) -> Any:
+        """The test part, or None where there is none."""
+        return self._read_test()
+
+    def __repr__(self) -> str:
+        return f"Splits({self.name!r}, {self.train!r})"
+
+    def viewed(self, **fields: Any) -> Splits:
+        """Give the same parts with their fields named; see `FieldView`."""
+
+        def read_test() -> FieldView | None:
+            return None if self.test is None else FieldView(self.test, **fields)
+
+        return Splits(self.name, FieldView(self.train, **fields), read_test=read_test)
+
+    def require_test(self) -> Any:
         """Give the test part, or an `InputError` that says how to add one."""
         if self.test is None:
             raise InputError(
@@ -143,7 +165,14 @@ class Splits:
         return self.test
 
 
-def load_dataset(spec: str) -> Splits:
+def load_dataset(
+    spec: str,
+    *,
+    image: Field | None = None,
+    label: Field | None = None,
+    features: Any = None,
+    broken: Broken = "stop",
+) -> Splits:
     """Load a dataset by name.
 
     Parameters
@@ -153,10 +182,14 @@ def load_dataset(spec: str) -> Splits:
         once and for all, is the test part. ``npz:PATH``: a file with ``images`` and ``labels``,
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
-        images a class, or ``train/`` and ``test/`` with these in them; an image that does
-        not decode ends the reading. ``folder-skip-broken:PATH``: the same, but such images are
-        left out with a warning that names them, and indices count the others (``train.files``
-        tells the file of each). ``cifar10:PATH`` and
+        images a class, images without classes, or ``train/`` and ``test/`` (or ``val/``) with
+        these in them; files and order are those of torchvision's ImageFolder, and an image that
+        does not decode stops who asks for it. ``folder-skip-broken:PATH``: the same, but such
+        images are left out with a warning that names them, and indices count the others
+        (``train.files`` tells the file of each). ``csv:PATH``: paths, relative to its folder, and
+        labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``, ``hdf5:PATH`` and
+        ``zarr:PATH``: arrays; the two last are read in blocks. ``webdataset:PATTERN``: shards such
+        as ``train-{000..099}.tar``. ``cifar10:PATH`` and
         ``cifar100:PATH``: the official files for Python or the binary ones, as their folder,
         the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
         ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.
@@ -164,6 +197,13 @@ def load_dataset(spec: str) -> Splits:
         Other names are those of readers that were registered (`proxysample.register`) or come
         with a plug-in: a reader takes the text after the colon and gives `Splits`; one whose
         parameter has a default can do without, and one without parameters takes none.
+    image, label, features : optional
+        Where these are in a sample: a key, a column or a position; see `Samples`. In an ``.npz``,
+        the name of an array. A reader with parameters of these names gets them, and otherwise
+        the parts are views that say so.
+    broken : {"stop", "skip"}
+        What to do about images that do not decode, where the reader decodes them itself; samplers
+        are told by the parameter of the same name.
 
     Returns
     -------
@@ -185,21 +225,29 @@ def load_dataset(spec: str) -> Splits:
     if not isinstance(spec, str):
         raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
     kind, colon, path = spec.partition(":")
+    path = os.path.expanduser(path)  # noqa: PTH111  # a Path would lose a trailing slash
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
     reader = READERS.get(kind)
-    taken = list(signature(reader).parameters.values())
-    if colon and not taken:
+    taken = signature(reader).parameters
+    places = [one for one in taken.values() if one.kind is not Parameter.KEYWORD_ONLY]
+    if colon and not places:
         raise InputError(f"dataset {spec!r}: {kind} takes no path")
-    if not path and taken and taken[0].default is Parameter.empty:
+    if not path and places and places[0].default is Parameter.empty:
         raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
-    splits = reader(path) if path else reader()
+    check_broken(broken)
+    fields = {"image": image, "label": label, "features": features}
+    given = {name: field for name, field in fields.items() if field is not None}
+    taken_fields = {name: given.pop(name) for name in list(given) if name in taken}
+    if "broken" in taken:
+        taken_fields["broken"] = broken
+    splits = reader(path, **taken_fields) if path else reader(**taken_fields)
     if not isinstance(splits, Splits):
         raise InputError(
             f"dataset {spec!r}: the reader {kind!r} gives a {type(splits).__name__}; needed: "
             "proxysample.data.Splits(name, train, test)"
         )
-    return splits
+    return splits.viewed(**given) if given else splits
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
@@ -230,68 +278,48 @@ def read_digits() -> Splits:
     )
 
 
-def read_npz_dataset(path: str) -> Splits:
-    """Read an .npz file of images and labels."""
-    name = f"npz:{path}"
-    arrays = read_npz(path)
-    train = _take(arrays, TRAIN_KEYS + WHOLE_KEYS)
+def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
+    """Read an .npz file of images and labels, each by the name of its array if that is given."""
+    names = npz_names(path)
+    for role, name in {"image": image, "label": label}.items():
+        if name is not None and name not in names:
+            raise unknown_name(f"array for {role}=", name, names)
+    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
+    if train is not None or image is not None:
+        images, labels = train or (image, "labels")
+        train = image or images, label or labels
+    if image is not None or label is not None:
+        # Other arrays than these would be another dataset's.
+        test = None
     if train is None:
         raise InputError(
-            f"{name} holds {', '.join(arrays) or 'nothing'}; needed: images and labels, or "
+            f"npz:{path} holds {', '.join(names) or 'nothing'}; needed: images and labels, or "
             "train_images and train_labels"
         )
-    test = _take(arrays, TEST_KEYS)
-    classes = arrays.get("classes")
     return Splits(
-        name,
-        ArrayDataset(*train, classes),
-        None if test is None else ArrayDataset(*test, classes),
+        f"npz:{path}",
+        _read_npz_part(path, train),
+        read_test=None if test is None else partial(_read_npz_part, path, test),
     )
 
 
-def _take(arrays: dict[str, Array], keys: tuple[tuple[str, str], ...]) -> tuple[Any, Any] | None:
-    for images, labels in keys:
-        if images in arrays:
-            return arrays[images], arrays.get(labels)
-    return None
+def _keys_of(names: list[str], keys: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+    return next(((images, labels) for images, labels in keys if images in names), None)
 
 
-def read_folder(path: str) -> Splits:
-    """Read a folder of images; one that does not decode ends the reading."""
-    return _read_folder(path, "stop")
-
-
-def read_folder_skip_broken(path: str) -> Splits:
-    """Read a folder of images; those that do not decode are left out, with a warning."""
-    return _read_folder(path, "skip")
-
-
-def _read_folder(path: str, on_error: OnError) -> Splits:
-    kind = "folder" if on_error == "stop" else "folder-skip-broken"
-    name = f"{kind}:{path}"
-    root = Path(path)
-    if not root.is_dir():
-        raise InputError(f"{name}: no such folder")
-    has_train, has_test = (root / "train").is_dir(), (root / "test").is_dir()
-    train = read_image_folder(root / "train" if has_train else root, on_error)
-    test = read_image_folder(root / "test", on_error) if has_train and has_test else None
-    if test is not None and test.classes != train.classes:
-        unlike = sorted(set(train.classes) ^ set(test.classes))
-        raise InputError(f"{name}: {unlike[0]!r} is a class in one of train/ and test/ only")
-    return Splits(name, _folder_part(train), None if test is None else _folder_part(test))
-
-
-def _folder_part(read: ImageFolder) -> ArrayDataset:
-    return ArrayDataset(read.images, read.labels, read.classes, files=read.files)
+def _read_npz_part(path: str, keys: tuple[str, str]) -> ArrayDataset:
+    images, labels = keys
+    arrays = read_npz(path, {images, labels, "classes"})
+    return ArrayDataset(arrays[images], arrays.get(labels), arrays.get("classes"))
 
 
 def _splits(name: str, parts: Parts) -> Splits:
-    train, test = parts.train, parts.test
-    return Splits(
-        name,
-        ArrayDataset(train.images, train.labels, parts.classes),
-        None if test is None else ArrayDataset(test.images, test.labels, parts.classes),
-    )
+    def read_test() -> ArrayDataset | None:
+        test = parts.test
+        return None if test is None else ArrayDataset(test.images, test.labels, parts.classes)
+
+    train = ArrayDataset(parts.train.images, parts.train.labels, parts.classes)
+    return Splits(name, train, read_test=read_test)
 
 
 def read_cifar10(path: str) -> Splits:
@@ -307,8 +335,3 @@ def read_cifar100(path: str) -> Splits:
 def read_imagenet16_120(path: str) -> Splits:
     """Read the official batches of ImageNet16, the first 120 classes."""
     return _splits(f"imagenet16-120:{path}", read_imagenet16(Path(path)))
-
-
-def read_huggingface_dataset(name: str) -> Splits:
-    """Read a dataset of HuggingFace, from a folder or the hub."""
-    return _splits(f"huggingface:{name}", read_huggingface(name))

@@ -1,14 +1,22 @@
-"""Map-style datasets decoded once, in batches, with workers, into one array."""
+"""Map-style datasets decoded batch by batch, with workers, each image brought to one form."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.fields import Pairs
+from proxysample.data.image_files import holds_files, on_threads, progress_bar, raw_item
+from proxysample.data.images import Fitting, fitted, named_pixels_of, repeated_grey
+from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
 from proxysample.errors import InputError
 
@@ -17,6 +25,19 @@ Array = npt.NDArray[Any]
 # Images with so few rows or columns, as many as there are colours, are taken for none.
 COLOUR_CHANNELS = (1, 3)
 MOST_CHANNELS = 4
+
+# Pixels of a batch that waits to be used.
+BYTES_PER_BATCH = 1 << 24
+
+# A side of images of several sizes, where nobody says which.
+DEFAULT_SIZE = 64
+
+# Samples that are read before the others, evenly spread, to see whether sizes differ.
+N_PROBES = 16
+
+
+class ImageSizeWarning(UserWarning):
+    """Images are of several sizes, and were brought to one that nobody chose."""
 
 
 def tensor_to_array(tensor: Any) -> Array:
@@ -43,7 +64,7 @@ def tensor_to_array(tensor: Any) -> Array:
     return array
 
 
-def check_channels_last(images: Array) -> None:
+def check_channels_last(images: Any) -> None:
     """Refuse square images of which another axis than the last is that of the colours.
 
     Parameters
@@ -64,7 +85,12 @@ def check_channels_last(images: Array) -> None:
     ...
     proxysample.errors.InputError: images of 3 rows, 32 columns and 32 channels: ...
     """
-    rows, columns, channels = images.shape[1:]
+    check_axes(tuple(images.shape[1:]))
+
+
+def check_axes(shape: tuple[int, ...]) -> None:
+    """Refuse the shape of an image whose channels are not last; see `check_channels_last`."""
+    rows, columns, channels = shape
     if channels <= MOST_CHANNELS:
         return
     first = rows in COLOUR_CHANNELS and columns == channels
@@ -77,92 +103,301 @@ def check_channels_last(images: Array) -> None:
         )
 
 
-def decode_items(
-    dataset: Any, *, batch_size: int = 256, num_workers: int = 0, progress: bool = False
-) -> tuple[Array, list[Any] | None]:
-    """Call ``dataset[i]`` once for each sample and stack what comes.
+@dataclass(frozen=True)
+class Form:
+    """What each sample of a dataset comes out as.
 
-    Parameters
+    Attributes
+    ----------
+    shape : tuple of int
+        (height, width, channels) or, of features, (d,).
+    dtype : dtype
+    fitting : Fitting or None
+        How images come to that size; None where all have it.
+    otherwise : Fitting
+        What to do if sizes turn out to differ.
+    is_chosen : bool
+        Whether the user, or a network, said so.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fitting: Fitting | None
+    otherwise: Fitting
+    is_chosen: bool
+
+    def at(self, fitting: Fitting) -> Form:
+        """Give the form of images that a fitting brings to its size."""
+        size = fitting.size
+        return replace(self, shape=(size, size, self.shape[-1]), fitting=fitting)
+
+    def of_any_size(self, told: str) -> Form:
+        """Give the form where sizes differ, and tell of it unless it was chosen."""
+        if not self.is_chosen:
+            size = self.otherwise.size
+            warnings.warn(
+                f"images are of several sizes ({told}): the shorter side of each is resized to "
+                f"{size} pixels and the centre of {size}x{size} taken; pass image_size= to choose",
+                ImageSizeWarning,
+                stacklevel=2,
+            )
+        return self.at(self.otherwise)
+
+
+class FormChangedError(Exception):
+    """A sample does not fit the form that those before it have; decode anew in another."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(form)
+        self.form = form
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes the samples of a map-style dataset.
+
+    Attributes
     ----------
     dataset : map-style dataset
         Gives an image, a pair of image and label, or a mapping with both.
     batch_size : int
-        Samples that a worker decodes at a time.
+        Samples that a worker decodes at a time; fewer where they are large.
     num_workers : int
-        Processes that decode; 0 decodes here.
+        Processes that decode; 0 decodes here, files on threads.
     progress : bool
         Show a progress bar.
-
-    Returns
-    -------
-    images : ndarray of shape (n, ...)
-        Channels last.
-    labels : list or None
-        None where items have no label.
-
-    Raises
-    ------
-    InputError
-        If a sample cannot be read, images differ in shape, or the same index gives different
-        pixels.
+    indices : sequence of int, optional
+        Which samples are decoded, in this order; by default all. Their form is that of all.
     """
-    import torch
-    from torch.utils.data import DataLoader, Dataset
-    from tqdm import tqdm
 
-    _check_deterministic(dataset)
-    items: Dataset[tuple[Array, Any]] = _DecodedItems(dataset)  # type: ignore[assignment]
-    loader: DataLoader[tuple[Array, Any]] = DataLoader(
-        items,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        collate_fn=list,
-        # Without one of its own, a DataLoader draws its seed from the global generator.
-        generator=torch.Generator(),
-    )
-    size = len(dataset)
-    images: Array | None = None
-    labels: list[Any] = []
-    index = 0
-    with tqdm(total=size, desc="decoding", unit="image", disable=not progress) as bar:
-        for batch in loader:
-            for image, label in batch:
-                if images is None:
-                    images = np.empty((size, *image.shape), dtype=image.dtype)
-                _check_like_first(image, images, index)
-                images[index] = image
-                labels.append(label)
-                index += 1
-            bar.update(len(batch))
-    if images is None:
-        raise InputError("the dataset is empty")
-    return images, None if labels[0] is None else labels
+    dataset: Any
+    batch_size: int = 256
+    num_workers: int = 0
+    progress: bool = False
+    indices: Sequence[int] | None = None
+
+    @property
+    def _indices(self) -> Sequence[int]:
+        return range(len(self.dataset)) if self.indices is None else self.indices
+
+    def form(self, fitting: Fitting | None = None, otherwise: Fitting | None = None) -> Form:
+        """Find what samples can come out as, by a few of them.
+
+        Parameters
+        ----------
+        fitting : Fitting, optional
+            A size that was asked for; by default images stay as they are where all are alike.
+        otherwise : Fitting, optional
+            What to do where sizes differ; by default that is told, and `DEFAULT_SIZE` taken.
+
+        Returns
+        -------
+        Form
+
+        Raises
+        ------
+        InputError
+            If one of them cannot be read, they do not go together, or the same index gives
+            different pixels.
+        """
+        size = len(self.dataset)
+        read = _read_twice(self.dataset)
+        first = read[0]
+        chosen = fitting or otherwise
+        form = Form(
+            first.shape, first.dtype, None, chosen or Fitting(DEFAULT_SIZE), chosen is not None
+        )
+        if first.ndim == 3:
+            check_axes(first.shape)
+            if fitting is not None:
+                form = form.of_any_size("")
+        for probe in np.linspace(0, size - 1, min(N_PROBES, size)).round():
+            index = int(probe)
+            image = read[index] if index in read else _read_item(self.dataset, index)[0]
+            try:
+                _check_form(_formed(image, form), image, form, index)
+            except FormChangedError as changed:
+                form = changed.form
+        return replace(form, dtype=_formed(first, form).dtype)
+
+    def batches(
+        self, form: Form, description: str | None = "decoding"
+    ) -> Iterator[tuple[Array, list[Any]]]:
+        """Decode the samples once, in order.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str or None
+            What the progress bar says; None shows none.
+
+        Yields
+        ------
+        samples : ndarray of shape (rows, ...)
+        labels : list
+            None for each where items have no label.
+
+        Raises
+        ------
+        FormChangedError
+            If a sample does not fit the form, and would fit another.
+        InputError
+            If a sample cannot be read, or does not go with the others.
+        """
+        row_bytes = math.prod(form.shape) * form.dtype.itemsize
+        size = min(self.batch_size, max(1, BYTES_PER_BATCH // max(row_bytes, 1)))
+        start = 0
+        shown = True if self.progress else (None if reads_files(self.dataset) else False)
+        shown = False if description is None else shown
+        indices = self._indices
+        with progress_bar(len(indices), description or "", shown) as bar:
+            for batch in self._decoded(form, size):
+                read = indices[start : start + len(batch)]
+                for index, (sample, original, _) in zip(read, batch, strict=True):
+                    _check_form(sample, original, form, index)
+                samples = np.stack([sample for sample, _, _ in batch])
+                _check_finite(samples, read)
+                yield samples, [label for _, _, label in batch]
+                start += len(batch)
+                bar.update(len(batch))
+
+    def _decoded(self, form: Form, batch_size: int) -> Iterator[list[tuple[Array, Any, Any]]]:
+        items = _FormedItems(self.dataset, form, self._indices)
+        if self.num_workers == 0 and reads_files(self.dataset):
+            decoded = on_threads(items.__getitem__, range(len(items)))
+            while batch := list(islice(decoded, batch_size)):
+                yield batch
+            return
+        import torch
+        from torch.utils.data import DataLoader
+
+        yield from DataLoader(
+            items,  # type: ignore[arg-type]
+            batch_size=batch_size,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            # Without one of its own, a DataLoader draws its seed from the global generator.
+            generator=torch.Generator(),
+        )
+
+    def kept(self, form: Form, cache: Cache | None = True) -> tuple[Any, list[Any] | None, Form]:
+        """Decode all samples into memory or, where they take much of it, into a file.
+
+        Parameters
+        ----------
+        form : Form
+        cache : bool, path or None
+            See `reserve_pixels`.
+
+        Returns
+        -------
+        samples : ndarray or CachedPixels of shape (n, ...)
+        labels : list or None
+        form : Form
+            That of the samples.
+        """
+        while True:
+            try:
+                room = reserve_pixels((len(self.dataset), *form.shape), form.dtype, cache)
+                return (*self._fill(room, form), form)
+            except FormChangedError as changed:
+                form = changed.form
+
+    def _fill(self, room: CachedPixels | MemoryPixels, form: Form) -> tuple[Any, list[Any] | None]:
+        labels: list[Any] = []
+        for samples, some in self.batches(form):
+            room.write(len(labels), samples)
+            labels += some
+        known = None if labels[0] is None else labels
+        if isinstance(room, MemoryPixels):
+            return room.array, known
+        # Features are read as any memory map of them is.
+        return (room.as_map() if len(form.shape) == 1 else room), known
 
 
-class _DecodedItems:
-    """A dataset whose items are pairs of array and label, decoded in the worker."""
+def reads_files(dataset: Any) -> bool:
+    """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
+    return holds_files(dataset.dataset if isinstance(dataset, Pairs) else dataset)
 
-    def __init__(self, dataset: Any) -> None:
+
+class _FormedItems(Sequence[Any]):
+    """A dataset whose items are decoded, and brought to a form, in the worker."""
+
+    def __init__(self, dataset: Any, form: Form, indices: Sequence[int]) -> None:
         self.dataset = dataset
+        self.form = form
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.indices)
 
-    def __getitem__(self, index: int) -> tuple[Array, Any]:
-        return _read_item(self.dataset, index)
+    def __getitem__(self, place: Any) -> Any:
+        image, label = _read_item(self.dataset, self.indices[place])
+        formed = _formed(image, self.form)
+        # A whole image comes along only where it tells of another form.
+        return formed, image if image.ndim != 3 or formed is image else image[:0, :0], label
+
+
+def _formed(image: Array, form: Form) -> Array:
+    if image.ndim != 3 or len(form.shape) != 3:
+        return image
+    if image.shape[-1] in COLOUR_CHANNELS and form.shape[-1] in COLOUR_CHANNELS:
+        image = image if image.shape[-1] > form.shape[-1] else repeated_grey(image, form.shape[-1])
+    return image if form.fitting is None else fitted(image, form.fitting)
+
+
+def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
+    if sample.dtype != form.dtype and not (form.fitting and form.dtype == np.bool_):
+        raise InputError(
+            f"sample {index} has type {sample.dtype}, sample 0 has {form.dtype}; convert all "
+            "images to one type in the dataset's transform"
+        )
+    if sample.shape == form.shape:
+        return
+    if sample.ndim == len(form.shape) == 3:
+        if sample.shape[-1] != form.shape[-1]:
+            if {sample.shape[-1], form.shape[-1]} == set(COLOUR_CHANNELS):
+                raise FormChangedError(replace(form, shape=(*form.shape[:-1], sample.shape[-1])))
+        elif form.fitting is None:
+            height, width, _ = form.shape
+            told = f"sample 0 is {width}x{height}, sample {index} {sample.shape[1]}x{len(sample)}"
+            raise FormChangedError(form.of_any_size(told))
+    raise InputError(
+        f"sample {index} has shape {original.shape if original.size else sample.shape}, sample 0 "
+        f"has {form.shape}; give all images as many channels, such as by image.convert('RGB'), "
+        "and all features one length, in the dataset's transform"
+    )
+
+
+def _check_finite(samples: Array, indices: Sequence[int]) -> None:
+    if samples.dtype.kind != "f":
+        return
+    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
+    if not finite.all():
+        index = indices[int(np.argmin(finite))]
+        raise InputError(
+            f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
+            "broken='skip'"
+        )
 
 
 def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
     try:
-        return decode_item(dataset[index], index)
+        return decode_item(raw_item(dataset, index), index)
     except InputError:
         raise
     # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
     except Exception as error:
         raise InputError(
             f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with torch.utils.data.Subset"
+            "it out with broken='skip'"
         ) from error
+
+
+def read_sample(dataset: Any, index: int) -> Array:
+    """Decode one sample, of its own size; images have a last axis of channels."""
+    return _read_item(dataset, index)[0]
 
 
 def decode_item(item: Any, index: int) -> tuple[Array, Any]:
@@ -178,8 +413,8 @@ def decode_item(item: Any, index: int) -> tuple[Array, Any]:
 
     Returns
     -------
-    image : ndarray
-        Channels last.
+    image : ndarray of shape (h, w, c)
+        Or features, (d,).
     label : object or None
         None where the item has none.
 
@@ -215,43 +450,37 @@ def _first_of(item: dict[Any, Any], keys: tuple[str, ...]) -> Any:
 def _image_array(image: Any, index: int) -> Array:
     if hasattr(image, "detach"):
         pixels = tensor_to_array(image)
-        return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
-    # As arrays these would be numbers of colours, and booleans.
-    mode = {"P": "RGB", "1": "L"}.get(getattr(image, "mode", ""))
-    pixels = np.asarray(image if mode is None else image.convert(mode))
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+    elif hasattr(image, "mode") and hasattr(image, "getexif"):
+        return named_pixels_of(image, f"sample {index}")
+    else:
+        pixels = np.asarray(image)
     if pixels.dtype.kind not in "fiub" or pixels.ndim == 0:
         raise InputError(
             f"sample {index} is a {type(image).__name__}, not an image: "
             "a PIL image, an array or a tensor is needed"
             + (": open the file in the dataset" if isinstance(image, str | PathLike) else "")
         )
-    return pixels
-
-
-def _check_like_first(image: Array, images: Array, index: int) -> None:
-    first = images.shape[1:]
-    if image.shape != first:
-        same_size = min(image.ndim, len(first)) > 1 and image.shape[:2] == first[:2]
-        fix = "convert all images to one mode" if same_size else "resize all images to one size"
+    if pixels.ndim > 3 or 0 in pixels.shape:
         raise InputError(
-            f"sample {index} has shape {image.shape}, sample 0 has {first}; {fix} in the "
-            "dataset's transform" + (", such as image.convert('RGB')" if same_size else "")
+            f"sample {index} has shape {pixels.shape}; needed: (height, width), (height, width, "
+            "channels) or features (d,), with something in them"
         )
-    if image.dtype != images.dtype:
-        raise InputError(
-            f"sample {index} has type {image.dtype}, sample 0 has {images.dtype}; convert all "
-            "images to one type in the dataset's transform"
-        )
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
-def _check_deterministic(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> None:
+def _read_twice(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> dict[int, Array]:
+    """Read the first samples more than once, and refuse a dataset that is another each time."""
+    images = {}
     for index in range(min(n_probed, len(dataset))):
-        first, _ = _read_item(dataset, index)
-        for _ in range(n_repeats - 1):
-            again, _ = _read_item(dataset, index)
+        images[index] = first = _read_item(dataset, index)[0]
+        # What is in a file is the same each time.
+        for _ in range(0 if reads_files(dataset) else n_repeats - 1):
+            again = _read_item(dataset, index)[0]
             if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
                 raise InputError(
                     f"sample {index} has other pixels each time it is read: the dataset's "
                     "transform is random. Select from the dataset without augmentation, and "
                     "use the indices with the augmented one"
                 )
+    return images

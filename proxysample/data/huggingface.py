@@ -1,20 +1,29 @@
-"""HuggingFace datasets by name or folder, decoded into arrays."""
+"""HuggingFace datasets by name or folder: images decoded on access, vectors read in blocks."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from proxysample.data.parts import Part, Parts
+from proxysample.data.blocks import BlockArray
+from proxysample.data.datasets import ArrayDataset, Splits
+from proxysample.data.images import read_image
+from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
-from proxysample.data.tables import LABEL_COLUMNS
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
+
+Array = npt.NDArray[Any]
 
 TEST_SPLITS = ("test", "validation", "valid")
 # With an owner: to the library some single words mean readers of local files, of pickles too.
@@ -34,26 +43,41 @@ DAMAGE = (
 )
 
 
-def read_huggingface(name: str) -> Parts:
-    """Read a dataset from a folder or from the hub.
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns were named; None looks for those that leave no doubt."""
+
+    image: Any = None
+    label: Any = None
+    features: Any = None
+
+
+def read_huggingface(
+    name: str, *, image: Any = None, label: Any = None, features: Any = None
+) -> Splits:
+    """Open a dataset from a folder or from the hub.
 
     Parameters
     ----------
     name : str
         A folder that ``save_to_disk`` wrote, or ``OWNER/NAME`` on the hub, which needs a
         network or what an earlier download left. Scripts that come with a dataset are not run.
+    image, label, features : str or int, optional
+        Columns, by name or position: of images, of labels, and of vectors to take in place of
+        images (or a list of columns of numbers).
 
     Returns
     -------
-    Parts
-        Split ``train``, and ``test`` or else ``validation``. Classes are named where the label
-        column names them and each has samples in every split that is read.
+    Splits
+        Split ``train``, and ``test`` or else ``validation``: `HuggingFaceImages` of any modes and
+        sizes; or, where there are no images, an `ArrayDataset` of the column of vectors, or of all
+        columns of numbers.
 
     Raises
     ------
     InputError
-        If there is no such dataset, it cannot be reached or is damaged, or it has no split
-        ``train``, no images or images of several sizes.
+        If there is no such dataset, it cannot be reached or is damaged, it has no split
+        ``train``, or neither images nor numbers.
     MissingDependencyError
         If the package ``datasets`` is not installed.
 
@@ -61,25 +85,27 @@ def read_huggingface(name: str) -> Parts:
     --------
     >>> import datasets, tempfile
     >>> datasets.disable_progress_bars()
-    >>> columns = {"image": np.zeros((2, 8, 8), dtype=np.uint8), "label": [3, 5]}
+    >>> columns = {"embedding": [[0.5, 1.0], [2.0, 4.0]], "label": [3, 5]}
     >>> folder = f"{tempfile.mkdtemp()}/digits"
     >>> datasets.Dataset.from_dict(columns).save_to_disk(folder)
-    >>> part = read_huggingface(folder).train
-    >>> part.images.shape, part.labels.tolist()
-    ((2, 8, 8, 1), [3, 5])
+    >>> train = read_huggingface(folder).train
+    >>> train.images[:].tolist(), train.targets.tolist()
+    ([[0.5, 1.0], [2.0, 4.0]], [3, 5])
     """
+    spec = f"huggingface:{name}"
     splits = _load(name)
     if "train" not in splits:
         raise InputError(
-            f"huggingface:{name} has the splits {', '.join(map(str, splits))}; needed: train, and "
+            f"{spec} has the splits {', '.join(map(str, splits))}; needed: train, and "
             f"{' or '.join(TEST_SPLITS[:2])} to evaluate accuracies"
         )
+    named = _Columns(image, label, features)
+    home = _home_of(name)
     test = next((splits[split] for split in TEST_SPLITS if split in splits), None)
-    read = [_read_part(split, name) for split in (splits["train"], test) if split is not None]
-    return Parts(
-        train=read[0],
-        test=read[1] if len(read) > 1 else None,
-        classes=_class_names(splits["train"], read),
+    return Splits(
+        spec,
+        _opened(splits["train"], spec, home, named),
+        read_test=None if test is None else partial(_opened, test, spec, home, named),
     )
 
 
@@ -121,23 +147,173 @@ def _import_datasets() -> Any:
         ) from error
 
 
-def _read_part(split: Any, name: str) -> Part:
+def _home_of(name: str) -> Path:
+    """Name the folder that the images of a dataset may lie in, where it holds paths of them."""
+    home = name if Path(name).is_dir() else _import_datasets().config.HF_CACHE_HOME
+    return Path(os.path.realpath(home))
+
+
+def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceImages | ArrayDataset:
     try:
         # Arrow trusts its files' offsets, and reads beyond them where these are wrong.
         split.data.validate(full=True)
-        samples = Samples(split)
-        return Part(samples.images, samples.labels)
+        if len(split) == 0:
+            raise InputError("the dataset is empty")
+        labels = _label_column(split, named.label)
+        image = None if named.features is not None else _image_column(split, named.image)
+        if image is not None:
+            return HuggingFaceImages(split, image, labels, spec, home)
+        features = _feature_columns(split, labels, named.features)
+        targets = None if labels is None else split.with_format(None)[labels][:]
+        return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
-        raise InputError(f"huggingface:{name}: {error}") from None
+        raise InputError(f"{spec}: {error}") from None
     except DAMAGE as error:
-        raise InputError(f"huggingface:{name} is damaged: {str(error)[:500]}") from None
+        raise InputError(f"{spec} is damaged: {str(error)[:500]}") from None
 
 
-def _class_names(split: Any, parts: list[Part]) -> list[str] | None:
-    column = next((name for name in LABEL_COLUMNS if name in split.column_names), None)
-    names = getattr(split.features[column], "names", None) if column is not None else None
-    if names is None:
-        return None
-    every = np.arange(len(names))
-    complete = all(np.array_equal(np.unique(np.asarray(p.labels)), every) for p in parts)
-    return [str(one) for one in names] if complete else None
+def _image_column(split: Any, named: Any) -> str | None:
+    if named is not None:
+        return named_column(split, named)
+    by_name = [name for name in IMAGE_COLUMNS if name in split.column_names]
+    if by_name:
+        return by_name[0]
+    by_type = [name for name, kind in split.features.items() if type(kind).__name__ == "Image"]
+    if len(by_type) > 1:
+        raise InputError(
+            f"the columns {' and '.join(by_type)} all hold images: pass image={by_type[0]!r}"
+        )
+    return by_type[0] if by_type else None
+
+
+def _label_column(split: Any, named: Any) -> str | None:
+    """Name the column of labels; None where there is none, or which it is is not sure."""
+    if named is not None:
+        return named_column(split, named)
+    known = [name for name in LABEL_COLUMNS if name in split.column_names]
+    return known[0] if len(known) == 1 else None
+
+
+def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str]:
+    """Name the one column of vectors, or all columns of numbers."""
+    if named is not None:
+        several = named if isinstance(named, list | tuple) else [named]
+        return [named_column(split, one) for one in several]
+    vectors, numbers = [], []
+    for name, kind in split.features.items():
+        inner = getattr(kind, "feature", None)
+        if inner is not None and _is_number(inner):
+            vectors.append(name)
+        elif _is_number(kind) and name != labels and name not in LABEL_COLUMNS:
+            numbers.append(name)
+    if len(vectors) > 1:
+        raise InputError(
+            f"the columns {' and '.join(vectors)} all hold vectors: pass features={vectors[0]!r}"
+        )
+    if not vectors and not numbers:
+        raise InputError(
+            f"its columns are {', '.join(split.column_names)}, and none holds images (looked for "
+            f"as {', '.join(IMAGE_COLUMNS)}), vectors or numbers"
+        )
+    return vectors or numbers
+
+
+def _is_number(kind: Any) -> bool:
+    return str(getattr(kind, "dtype", "")).startswith(("int", "uint", "float", "double"))
+
+
+class _Vectors:
+    """Columns of a split as the rows of a matrix."""
+
+    def __init__(self, split: Any, columns: list[str]) -> None:
+        self._columns = columns
+        # Arrow's own, since numpy's format makes float32 of float64.
+        self._split = split.with_format("arrow", columns=columns)
+        first = self[0:1]
+        self.shape = (len(split), *first.shape[1:])
+        self.dtype = first.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        table = self._split[rows]
+        if len(self._columns) > 1:
+            return np.column_stack([_plain(table[name]) for name in self._columns])
+        column = table[self._columns[0]].combine_chunks()
+        if not hasattr(column, "flatten") or not hasattr(column.type, "value_type"):
+            return _plain(column)[:, np.newaxis]
+        if column.null_count or len(set(column.value_lengths().to_pylist())) > 1:
+            raise InputError(f"column {self._columns[0]!r} holds vectors of several lengths")
+        return _plain(column.flatten()).reshape(len(column), -1)
+
+
+def _plain(column: Any) -> Array:
+    if column.null_count:
+        raise InputError("values are missing")
+    return np.asarray(column.to_numpy())
+
+
+class HuggingFaceImages:
+    """The images of a split, each decoded when it is asked for, in its own size and mode.
+
+    Attributes
+    ----------
+    targets : ndarray of shape (n,), int64 or str; or None
+        None where there is no column of labels, or several may be it.
+    classes : list of str or None
+        Names of the integer labels, in order; some may have no samples.
+    """
+
+    def __init__(self, split: Any, column: str, labels: str | None, spec: str, home: Path) -> None:
+        library = _import_datasets()
+        self._column = column
+        self._spec = spec
+        self._home = home
+        self._labels = labels
+        values = None if labels is None else split.with_format(None)[labels][:]
+        self.targets = None if values is None else kept_labels(values, len(split))
+        names = None if labels is None else getattr(split.features[labels], "names", None)
+        self.classes = None if names is None else [str(name) for name in names]
+        if type(split.features[column]).__name__ == "Image":
+            # Decoded as files are, with the same care.
+            split = split.cast_column(column, library.Image(decode=False))
+        self._split = split
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, index: int) -> Any:
+        """Give an image as an array, channels last, and its label.
+
+        Where it is not sure which column holds the labels, the whole row as a mapping.
+        """
+        row = dict(self._split[int(index)])
+        image = row[self._column]
+        if isinstance(image, Mapping) and image.keys() <= {"bytes", "path"}:
+            image = read_image(self._content(image, index), f"{self._spec}: image {index}")
+        elif isinstance(image, list):
+            image = np.asarray(image)
+        if self._labels is not None:
+            return image, row[self._labels]
+        return {**row, IMAGE_COLUMNS[0]: image}
+
+    def _content(self, image: Mapping[str, Any], index: int) -> bytes | Path:
+        if image.get("bytes") is not None:
+            return bytes(image["bytes"])
+        path = image.get("path") or ""
+        file = Path(os.path.realpath(self._home / path))
+        if not path or "\0" in path or not file.is_relative_to(self._home) or not file.is_file():
+            raise InputError(
+                f"{self._spec}: image {index} is the file {str(path)[:200]!r}, which is not in "
+                f"{self._home}; save the dataset again with save_to_disk, which puts images into it"
+            )
+        return file
+
+    @cached_property
+    def images(self) -> Array:
+        """All images in memory, (n, h, w, c), for those who want them there."""
+        try:
+            return np.asarray(Samples(self).images)
+        except InputError as error:
+            raise InputError(f"{self._spec}: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"HuggingFaceImages({len(self):,} images, {kind_of_labels(self.targets)})"

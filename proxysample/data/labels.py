@@ -1,8 +1,9 @@
-"""Labels: where a dataset keeps them, and whether they can serve."""
+"""Labels: whether they can serve as classes, and what they are where they cannot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,71 +13,40 @@ from proxysample.errors import InputError
 
 Array = npt.NDArray[Any]
 
-
-def find_labels(dataset: Any) -> Any:
-    """Find a dataset's labels without a single ``dataset[i]``.
-
-    Looks through Subset and ConcatDataset, then for ``targets``, ``labels`` or ``y``, for the
-    last of a TensorDataset's tensors, and for torchvision's ``samples`` or ``imgs``.
-
-    Parameters
-    ----------
-    dataset : object
-        Any dataset.
-
-    Returns
-    -------
-    array-like or None
-        One label a sample; None where the dataset does not offer them.
-
-    Examples
-    --------
-    >>> class Photos:
-    ...     targets = [1, 0, 1]
-    >>> find_labels(Photos())
-    [1, 0, 1]
-    """
-    if isinstance(dataset, np.ndarray | list | tuple):
-        return None
-    if hasattr(dataset, "datasets") and hasattr(dataset, "cumulative_sizes"):
-        return _labels_of_concatenation(dataset)
-    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        whole = find_labels(dataset.dataset)
-        if whole is None:
-            return None
-        return as_label_array(whole)[np.asarray(dataset.indices, dtype=np.int64)]
-    own = _own_labels(dataset)
-    transform = getattr(dataset, "target_transform", None)
-    if own is None or transform is None:
-        return own
-    return [transform(label) for label in own]
+# Above, floating point numbers are whole for want of digits.
+LARGEST_WHOLE = 2.0**53
 
 
-def _labels_of_concatenation(dataset: Any) -> Any:
-    parts = [find_labels(part) for part in dataset.datasets]
-    if any(part is None for part in parts):
-        return None
-    return np.concatenate([as_label_array(part) for part in parts])
-
-
-def _own_labels(dataset: Any) -> Any:
-    for name in ("targets", "labels", "y"):
-        found = getattr(dataset, name, None)
-        if found is not None and not callable(found):
-            return found
-    tensors = getattr(dataset, "tensors", None)
-    if isinstance(tensors, tuple) and len(tensors) > 1:
-        return tensors[-1]
-    for name in ("samples", "imgs"):
-        pairs = getattr(dataset, name, None)
-        if isinstance(pairs, Sequence) and len(pairs) and isinstance(pairs[0], tuple):
-            return [pair[1] for pair in pairs]
-    return None
+HOW_TO_GIVE = (
+    "give one class a sample by label= (a key, a position, a column or a function of the item) or "
+    "y=, or use a sampler without classes, such as 'rs' or 'km-or'"
+)
 
 
 def as_label_array(labels: Any) -> Array:
-    """Turn lists, tensors and series into a numpy array."""
-    return np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+    """Turn lists, tensors and series into a numpy array, of objects where nothing else will do.
+
+    Examples
+    --------
+    >>> as_label_array([[1, 2], [3]]).tolist()
+    [[1, 2], [3]]
+    """
+    try:
+        array = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+        # Numbers among strings would turn into strings.
+        is_mixed = (
+            isinstance(labels, list | tuple)
+            and array.dtype.kind == "U"
+            and not all(isinstance(label, str) for label in labels)
+        )
+        if not is_mixed or array.ndim > 1:
+            return array
+    except (ValueError, TypeError, RuntimeError):
+        pass
+    array = np.empty(len(labels), dtype=object)
+    for index, label in enumerate(labels):
+        array[index] = label
+    return array
 
 
 def check_labels(labels: Any, n_samples: int) -> Array:
@@ -97,42 +67,111 @@ def check_labels(labels: Any, n_samples: int) -> Array:
     Raises
     ------
     InputError
-        If there are more or fewer, or they are not integers or strings.
+        If there are more or fewer, or they are not integers or strings; the message says what
+        they are, and how to give others.
 
     Examples
     --------
     >>> check_labels(["dog", "cat"], 2).tolist()
     ['dog', 'cat']
+    >>> check_labels([[0, 1], [2, 3]], 2)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: labels are rows of 2 values (boxes, several labels or one-hot
+    rows, which argmax(axis=1) turns into classes); give one class a sample by label= ...
     """
     array = as_label_array(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != 1:
-        raise InputError(
-            f"labels have shape {array.shape}; needed: one class a sample, shape ({n_samples},)"
-            + (" (turn one-hot rows into classes with argmax(axis=1))" if array.ndim == 2 else "")
-        )
+    if array.ndim == 0:
+        raise InputError(f"labels are {labels!r:.80}; {HOW_TO_GIVE}")
     if len(array) != n_samples:
         raise InputError(f"{len(array)} labels for {n_samples} samples; give one a sample")
+    if array.ndim > 1:
+        raise InputError(f"labels are {_describe_arrays(array.shape[1:])}; {HOW_TO_GIVE}")
     if array.dtype.kind == "O":
         array = _labels_from_objects(array)
     if array.dtype.kind in "iub":
-        return array.astype(np.int64)
-    if array.dtype.kind == "f" and np.isfinite(array).all() and (array == array.round()).all():
-        return array.astype(np.int64)
+        return _as_int64(array)
+    if array.dtype.kind == "f":
+        return _labels_from_floats(array)
     if array.dtype.kind != "U":
-        raise InputError(f"labels have type {array.dtype}; needed: integers or strings, no NaN")
+        raise InputError(
+            f"labels have type {array.dtype}; needed: integers or strings; {HOW_TO_GIVE}"
+        )
     return array
 
 
+def _as_int64(array: Array) -> Array:
+    # Python's integers of any size come as objects.
+    is_large = array.dtype.kind == "O" or (array.dtype.kind == "u" and array.max(initial=0) >> 63)
+    if is_large:
+        raise InputError(f"labels run to {array.max()}, which is no class; {HOW_TO_GIVE}")
+    return array.astype(np.int64)
+
+
+def _labels_from_floats(array: Array) -> Array:
+    whole = np.isfinite(array) & (array == array.round()) & (np.abs(array) < LARGEST_WHOLE)
+    if whole.all():
+        return array.astype(np.int64)
+    index = int(np.argmin(whole))
+    raise InputError(
+        f"labels are floating point numbers, such as {array[index]:g} for sample {index} (targets "
+        f"of a regression?); needed: integers or strings, no NaN; {HOW_TO_GIVE}"
+    )
+
+
+def _describe_arrays(shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        return (
+            f"rows of {shape[0]} values (boxes, several labels or one-hot rows, which "
+            "argmax(axis=1) turns into classes)"
+        )
+    return f"arrays of shape {shape}, such as masks or boxes"
+
+
 def _labels_from_objects(array: Array) -> Array:
+    array = np.array([plain_label(label) for label in array], dtype=object)
+    if array.ndim > 1:
+        return check_labels(array, len(array))
     kinds = {type(label) for label in array}
     if kinds <= {str}:
         return array.astype(str)
     if all(isinstance(label, int | np.integer) for label in array):
-        return array.astype(np.int64)
-    names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise InputError(f"labels are a mix of {names}; needed: all integers or all strings")
+        # Of any size: what no int64 holds is no class.
+        return _as_int64(np.asarray(array.tolist()))
+    if all(isinstance(label, int | float | np.number) for label in array):
+        return check_labels(array.astype(np.float64), len(array))
+    raise InputError(f"labels are {_describe_objects(array)}; {HOW_TO_GIVE}")
+
+
+def plain_label(label: Any) -> Any:
+    """Turn a tensor or an array of one value into that value."""
+    shape = getattr(label, "shape", None)
+    return label.item() if shape is not None and math.prod(shape) == 1 else label
+
+
+def _is_missing(label: Any) -> bool:
+    # The last two are pandas's.
+    is_nan = isinstance(label, float | np.floating) and math.isnan(label)
+    return label is None or is_nan or type(label).__name__ in ("NAType", "NaTType")
+
+
+def _describe_objects(array: Array) -> str:
+    missing = [index for index, label in enumerate(array) if _is_missing(label)]
+    if missing:
+        return f"missing for {len(missing)} of {len(array)} samples, first for sample {missing[0]}"
+    first = array[0]
+    kinds = sorted({type(label).__name__ for label in array})
+    if len(kinds) > 1:
+        return f"a mix of {', '.join(kinds)} (needed: all integers or all strings)"
+    if isinstance(first, Mapping):
+        return f"mappings with {', '.join(map(str, first))}, as of boxes and masks"
+    if hasattr(first, "shape"):
+        return f"of several shapes, such as {tuple(first.shape)}"
+    if isinstance(first, list | tuple):
+        return f"lists of several values, such as {first!r:.80} (boxes or several labels)"
+    return f"of type {kinds[0]} (needed: integers or strings)"
 
 
 def encode_labels(labels: Array) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -160,8 +199,8 @@ def encode_labels(labels: Array) -> tuple[Array, npt.NDArray[np.int64]]:
     return classes, codes.astype(np.int64)
 
 
-def check_class_sizes(labels: Array) -> None:
-    """Refuse classes that a class-conditional rule cannot rank.
+def check_not_all_different(labels: Array) -> None:
+    """Question labels of which no two are alike: they are rather numbers or names of samples.
 
     Parameters
     ----------
@@ -171,22 +210,40 @@ def check_class_sizes(labels: Array) -> None:
     Raises
     ------
     InputError
-        If a class has a single sample: it is its own centroid, and no share of it can be kept.
+        If there are several, and all are different.
 
     Examples
     --------
-    >>> check_class_sizes(np.array([0, 0, 1]))
+    >>> check_not_all_different(np.array([7, 8, 9]))
     Traceback (most recent call last):
     ...
-    proxysample.errors.InputError: class 1 has one sample (index 2)...
+    proxysample.errors.InputError: all 3 labels are different, such as 7 and 8, as targets of a
+    regression, ids or file names are; ...
     """
-    classes, first, sizes = np.unique(labels, return_index=True, return_counts=True)
-    single = np.flatnonzero(sizes < 2)
-    if len(single):
-        position = single[0]
-        more = f" (and {len(single) - 1} more classes)" if len(single) > 1 else ""
+    if len(labels) > 1 and len(np.unique(labels)) == len(labels):
         raise InputError(
-            f"class {classes[position]} has one sample (index {first[position]}){more}; "
-            "a class-conditional sampler needs two or more: leave the class out, merge it, "
-            "or use a sampler without classes, such as 'rs' or 'km-or'"
+            f"all {len(labels)} labels are different, such as {labels[0]} and {labels[1]}, as "
+            "targets of a regression, ids or file names are; give classes by label= or y=, or "
+            "confirm that each sample is a class of its own by distinct_labels=True"
         )
+
+
+def kept_labels(targets: Any, n_samples: int) -> Any:
+    """Give classes as one array; what cannot be classes is kept as it was given."""
+    try:
+        return check_labels(targets, n_samples)
+    except InputError:
+        if len(targets) != n_samples:
+            raise
+        return targets
+
+
+def kind_of_labels(targets: Any) -> str:
+    """Say how many classes a dataset's labels have, in words."""
+    if targets is None:
+        return "no labels"
+    try:
+        n_classes = len(np.unique(check_labels(targets, len(targets))))
+    except InputError:
+        return "labels that are no classes"
+    return f"{n_classes} classes"

@@ -6,8 +6,9 @@ import gzip
 import io
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -214,12 +215,10 @@ class CifarFormat:
     n_label_bytes: int
     n_classes: int
 
-    @property
-    def versions(self) -> tuple[FileSet, FileSet]:
-        """The files for Python and the binary ones."""
-        files = (*self.train, *self.test)
+    def versions(self, files: Collection[str]) -> tuple[FileSet, FileSet]:
+        """Give files of one part, and those of class names: for Python, and the binary ones."""
         return (
-            FileSet(self.python_folder, files, (self.python_names,)),
+            FileSet(self.python_folder, tuple(files), (self.python_names,)),
             FileSet(
                 self.binary_folder, tuple(f"{file}.bin" for file in files), (self.binary_names,)
             ),
@@ -268,7 +267,8 @@ def read_cifar(path: Path, layout: CifarFormat) -> Parts:
     Returns
     -------
     Parts
-        uint8 images of 32 x 32 in the order of the files; class names where there are any.
+        uint8 images of 32 x 32 in the order of the files; class names where there are any. The
+        test part's file is touched only when it is asked for.
 
     Raises
     ------
@@ -282,22 +282,29 @@ def read_cifar(path: Path, layout: CifarFormat) -> Parts:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: missing: no such file or folder; needed: a folder, or the
-    official .tar.gz, with cifar-100-python (train, test) or cifar-100-binary (train.bin, test.bin)
+    official .tar.gz, with cifar-100-python (train) or cifar-100-binary (train.bin)
     """
+    train, classes = _read_cifar_files(path, layout, layout.train)
+
+    def read_test() -> Part:
+        return _read_cifar_files(path, layout, layout.test)[0]
+
+    return Parts(train, read_test, classes)
+
+
+def _read_cifar_files(
+    path: Path, layout: CifarFormat, files: Collection[str]
+) -> tuple[Part, list[str] | None]:
     parts: dict[str, Part] = {}
     classes: list[str] | None = None
-    for file, content in read_official_files(path, layout.versions):
+    for file, content in read_official_files(path, layout.versions(files)):
         if file in (layout.python_names, layout.binary_names):
             classes = _read_names(content, file, f"{path}: {file}", layout)
         else:
             parts[file.removesuffix(".bin")] = _read_cifar_part(
                 content, file, f"{path}: {file}", layout
             )
-    return Parts(
-        train=Part.joined([parts[file] for file in layout.train]),
-        test=Part.joined([parts[file] for file in layout.test]),
-        classes=classes,
-    )
+    return Part.joined([parts[file] for file in files]), classes
 
 
 def _read_cifar_part(content: bytes, file: str, name: str, layout: CifarFormat) -> Part:
@@ -387,7 +394,7 @@ def read_imagenet16(path: Path, layout: ImageNet16Format = IMAGENET16_120) -> Pa
     -------
     Parts
         uint8 images of 16 x 16 in the order of the files, labels from 0, no class names. The
-        validation images are the test part.
+        validation images are the test part, whose file is touched only when it is asked for.
 
     Raises
     ------
@@ -407,14 +414,29 @@ def read_imagenet16(path: Path, layout: ImageNet16Format = IMAGENET16_120) -> Pa
         raise InputError(
             f"{path}: no such folder; needed: the folder with {', '.join(layout.files.files)}"
         )
+    read = partial(_read_imagenet16_files, path, layout)
+    files = [file for file in layout.files.files if file != TEST_FILE]
+    return Parts(
+        read(files, "training", layout.n_train),
+        partial(read, [TEST_FILE], "validation", layout.n_test),
+    )
+
+
+def _read_imagenet16_files(
+    path: Path, layout: ImageNet16Format, files: Sequence[str], what: str, n_images: int
+) -> Part:
+    version = FileSet(layout.files.folder, tuple(files))
     parts = {
         file: _read_imagenet16_part(content, f"{path}: {file}", layout.n_classes)
-        for file, content in read_official_files(path, [layout.files])
+        for file, content in read_official_files(path, [version])
     }
-    test = parts.pop(TEST_FILE)
-    train = Part.joined([parts[file] for file in layout.files.files if file != TEST_FILE])
-    _check_sizes(path, [("training", train, layout.n_train), ("validation", test, layout.n_test)])
-    return Parts(train, test)
+    part = Part.joined([parts[file] for file in files])
+    if len(part.images) != n_images:
+        raise InputError(
+            f"{path} holds {len(part.images):,} {what} images of these classes, and the "
+            f"official files {n_images:,}: a file is another one"
+        )
+    return part
 
 
 def _read_imagenet16_part(content: bytes, name: str, n_classes: int) -> Part:
@@ -422,12 +444,3 @@ def _read_imagenet16_part(content: bytes, name: str, n_classes: int) -> Part:
     check_label_range(labels, range(1, 1001), name)
     kept = labels <= n_classes
     return Part.of_planes(pixels[kept], labels[kept] - 1)
-
-
-def _check_sizes(path: Path, parts: Iterable[tuple[str, Part, int]]) -> None:
-    for what, part, expected in parts:
-        if len(part.images) != expected:
-            raise InputError(
-                f"{path} holds {len(part.images):,} {what} images of these classes, and the "
-                f"official files {expected:,}: a file is another one"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +67,20 @@ class Parts:
     Attributes
     ----------
     train : Part
-    test : Part or None
+    read_test : callable or None
+        Gives the test part, which is read for those who ask for it.
     classes : list of str or None
         Names of the integer labels.
     """
 
     train: Part
-    test: Part | None
+    read_test: Callable[[], Part] | None
     classes: list[str] | None = None
+
+    @property
+    def test(self) -> Part | None:
+        """The test part, read anew."""
+        return None if self.read_test is None else self.read_test()
 
 
 def check_label_range(labels: npt.NDArray[Any], known: range, name: str) -> None:

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Iterator, Mapping
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.decoding import decode_item, decode_items, tensor_to_array
-from proxysample.data.labels import check_labels, find_labels
-from proxysample.data.tables import by_position, column_labels
+from proxysample.data.adapters import adapted
+from proxysample.data.agreement import number_alike, probes_of, same_label
+from proxysample.data.blocks import BlockArray
+from proxysample.data.decoding import (
+    Decoder,
+    Form,
+    check_channels_last,
+    read_sample,
+    reads_files,
+)
+from proxysample.data.fields import (
+    Broken,
+    Field,
+    Fields,
+    FieldView,
+    Pairs,
+    Unsure,
+    check_broken,
+)
+from proxysample.data.images import Fitting
+from proxysample.data.labels import (
+    as_label_array,
+    check_labels,
+    check_not_all_different,
+    plain_label,
+)
+from proxysample.data.pixel_cache import Cache
+from proxysample.data.scanning import find_broken, read_labels_of
+from proxysample.data.shortcuts import (
+    FoundLabels,
+    find_array,
+    find_labels,
+    is_tensor,
+)
+from proxysample.data.tables import is_frame, positional
 from proxysample.errors import InputError
 
 
@@ -68,7 +99,7 @@ def _way_to_items(dataset: Any) -> str:
         return "pass the dataset that it reads, its attribute dataset"
     if hasattr(dataset, "require_test"):
         return "pass one of its parts, such as its attribute train"
-    return "an iterable dataset has to be read into one first"
+    return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
 def _is_pair_of_images_and_labels(dataset: Any) -> bool:
@@ -86,7 +117,7 @@ ROWS_PER_CHUNK = 1024
 
 
 class Samples:
-    """A dataset as scorers see it; nothing is decoded before it is asked for, and only once.
+    """A dataset as scorers see it; nothing is read before it is asked for, and only once.
 
     Parameters
     ----------
@@ -98,16 +129,33 @@ class Samples:
         in a column ``image`` (or ``img``, ``pixel_values``), or features in numeric columns.
     y : array-like of shape (n,) or str, optional
         Labels, or the name of a table's column of them. By default those of the dataset.
+    image, label : str, int or callable, optional
+        Where they are in an item: a key, a position, a column or a function of the item. By
+        default the first of a pair is the image and the other the label, a mapping or table has
+        them under their usual names, and where that leaves a doubt an error names the candidates.
+    features : str, int, callable, list of str or ndarray of shape (n, d), optional
+        A field of vectors to read in place of images, several columns of numbers, or the vectors.
+    broken : {"stop", "skip"}
+        What to do about a sample that cannot be read or holds NaN, where it is read at all.
+    distinct_labels : bool
+        Confirms that labels which are all different are classes.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many
+        a side. By default images stay as they are where all are of one size; where they are of
+        several, that is told, and they come out at `proxysample.data.decoding.DEFAULT_SIZE`.
+    cache : bool, path or None
+        Where decoded images are kept for several passes; see
+        `proxysample.data.pixel_cache.reserve_pixels`.
 
     Raises
     ------
     InputError
-        If the dataset is empty or not map-style; on reading, if shapes differ, a value is not
-        finite or a transform is random.
+        If the dataset is empty or not map-style; on reading, if samples do not go together, a
+        value is not finite, a transform is random or there is no room.
 
     Examples
     --------
@@ -121,43 +169,156 @@ class Samples:
         dataset: Any,
         y: Any = None,
         *,
+        image: Field | None = None,
+        label: Field | None = None,
+        features: Any = None,
+        broken: Broken = "stop",
+        distinct_labels: bool = False,
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache | None = True,
     ) -> None:
-        self._size = n_samples(dataset)
-        self._labels = read_labels(dataset, y)
-        self._given = dataset
-        self._label_column = y if isinstance(y, str) else None
-        self._decode = partial(
-            decode_items, batch_size=batch_size, num_workers=num_workers, progress=progress
-        )
+        self._view = isinstance(dataset, FieldView)
+        if isinstance(y, str):
+            y, label = None, _only_one("y", y, "label", label)
+        elif y is not None:
+            label = _only_one("y", None, "label", label)
+        given = Fields(image, label, features)
+        fields = _merged(dataset.fields, given) if self._view else given
+        self._source = dataset.dataset if self._view else dataset, fields
+        # A frame is looked into by who reads it.
+        self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
+        self._y = y
+        self.broken = check_broken(broken)
+        self.distinct_labels = distinct_labels
+        self._options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "num_workers": num_workers,
+            "progress": progress,
+        }
+        self.image_size = image_size
+        self._cache = cache
+        self._streamed_labels: list[Any] | None = None
 
     def __len__(self) -> int:
         return self._size
 
     @cached_property
+    def _adapted(self) -> tuple[Any, Fields]:
+        return adapted(*self._source)
+
+    @property
     def dataset(self) -> Any:
-        """Something whose ``[i]`` is sample i; the dataset itself where it is no table."""
-        return by_position(self._given, self._label_column)
+        """The dataset, or what it was turned into to be read; see `adapted`."""
+        return self._adapted[0]
+
+    @property
+    def fields(self) -> Fields:
+        """Where images and labels are in it."""
+        return self._adapted[1]
+
+    @cached_property
+    def array(self) -> Array | None:
+        """Images or features where the dataset holds them in one array, unchecked; else None."""
+        return find_array(self.dataset, self.fields)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Something whose ``[i]`` is the pair of image and label of sample i."""
+        return Pairs(positional(self.dataset), self.fields)
 
     @cached_property
     def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
-        array = find_array(self.dataset)
-        if array is not None:
-            return check_images(array), None
-        array, labels = self._decode(self.dataset)
-        return check_images(array), labels
+        if self.array is not None:
+            images, labels = self._of_image_size(check_images(self.array)), None
+        else:
+            images, labels, _ = self._decoder.kept(self.form(), self._cache)
+        if len(images) != len(self):
+            raise InputError(f"features= has {len(images)} rows for {len(self)} samples")
+        if self.fields.features is not None and images.ndim != 2:
+            raise InputError(
+                f"features= gives arrays of shape {images.shape[1:]}; needed: vectors (pass "
+                "images by image=)"
+            )
+        return images, labels
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.pairs, **self._options)
 
     @property
-    def cheap_labels(self) -> Array | None:
-        """The labels where no image has to be decoded for them, (n,); else None."""
-        return self._labels
+    def _fitting(self) -> Fitting | None:
+        return None if self.image_size is None else Fitting(self.image_size)
+
+    def _of_image_size(self, images: Array) -> Array:
+        fitting = self._fitting
+        if images.ndim != 4 or fitting is None or fitting.leaves(*images.shape[1:3]):
+            return images
+        check_channels_last(images)
+        decoder = Decoder(images, **self._options)
+        kept: Array = decoder.kept(decoder.form(fitting), self._cache)[0]
+        return kept
+
+    @property
+    def is_held(self) -> bool:
+        """Whether images or features can be read in any order without decoding."""
+        return "_pixels_and_labels" in vars(self) or self.array is not None
+
+    def form(self, otherwise: Fitting | None = None) -> Form:
+        """Find what samples that have to be decoded can come out as.
+
+        Parameters
+        ----------
+        otherwise : Fitting, optional
+            How images of several sizes come to one, where no `image_size` was given.
+
+        Returns
+        -------
+        Form
+        """
+        return self._decoder.form(self._fitting, otherwise)
+
+    def decoded(
+        self,
+        form: Form,
+        description: str | None = "decoding",
+        indices: Sequence[int] | None = None,
+    ) -> Iterator[Array]:
+        """Decode samples once, in order, and keep none.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str or None
+            What the progress bar says; None shows none.
+        indices : sequence of int, optional
+            Ascending; by default all samples are decoded.
+
+        Yields
+        ------
+        ndarray of shape (rows, ...)
+            A few at a time.
+
+        Raises
+        ------
+        FormChangedError
+            If they have to come out as something else: decode them anew in its form.
+        """
+        labels: list[Any] = []
+        decoder = replace(self._decoder, indices=indices)
+        for samples, some in decoder.batches(form, description):
+            labels += some
+            yield samples
+        if len(labels) == len(self):
+            self._streamed_labels = labels
 
     @property
     def is_decoded(self) -> bool:
         """Whether the images have been asked for."""
-        return "_pixels_and_labels" in vars(self)
+        return "_pixels_and_labels" in vars(self) or self._streamed_labels is not None
 
     def rows(self, indices: npt.NDArray[np.int64]) -> list[Array]:
         """Read a few samples without reading the others.
@@ -169,40 +330,145 @@ class Samples:
         Returns
         -------
         list of ndarray
-            One a sample, channels last.
+            One a sample, channels last, of the size that it has in the dataset.
         """
-        array = self.images if self.is_decoded else find_array(self.dataset)
-        if array is not None:
-            return [np.asarray(array[index]) for index in indices]
-        return [decode_item(self.dataset[int(index)], int(index))[0] for index in indices]
+        if self.array is not None:
+            images = self.array[..., np.newaxis] if self.array.ndim == 3 else self.array
+            return [np.asarray(images[index]) for index in indices]
+        return [read_sample(self.pairs, int(index)) for index in indices]
 
     @property
     def images(self) -> Array:
-        """Pixels or features: (n, height, width, channels) or (n, n_features), as given."""
+        """Pixels or features: (n, height, width, channels) or (n, n_features).
+
+        As given where the dataset holds an array. Decoded samples that take much memory are a
+        `CachedPixels`, which is read by rows.
+        """
         return self._pixels_and_labels[0]
+
+    @cached_property
+    def _found_labels(self) -> FoundLabels | None:
+        if self._y is not None:
+            return FoundLabels(self._y, "y")
+        return find_labels(self.dataset, self.fields)
+
+    @property
+    def cheap_labels(self) -> Array | None:
+        """The labels where no image has to be decoded for them, (n,); None where they cannot serve.
+
+        Of a class that is not known, a few items are read to confirm them.
+        """
+        try:
+            return self.labels if self._found_labels is not None else None
+        except InputError:
+            return None
+
+    @property
+    def sure_labels(self) -> Array | None:
+        """The labels where not a single item has to be read for them; else None."""
+        try:
+            found = self._found_labels
+        except InputError:
+            return None
+        return self.cheap_labels if found is not None and found.is_sure else None
 
     @cached_property
     def labels(self) -> Array | None:
         """Integers (int64) or strings, (n,); None where the dataset has none.
 
-        Images are decoded only where the labels cannot be had otherwise.
+        Items are read only where the labels cannot be had otherwise, and no more of them is kept.
         """
-        if self._labels is not None:
-            return self._labels
-        if find_array(self.dataset) is not None:
+        found = self._found_labels
+        if found is None:
+            return self._numbered_alike(self._labels_of_items())
+        if found.values is None:
             return None
-        decoded = self._pixels_and_labels[1]
-        return None if decoded is None else check_labels(decoded, len(self))
+        if not found.is_sure:
+            self._confirm_labels(found)
+        return self._numbered_alike(check_labels(found.values, len(self)))
+
+    def _labels_of_items(self) -> Array | None:
+        if self.array is not None and self.fields.label is None and _is_array(self.dataset):
+            return None
+        given = self._streamed_labels
+        if "_pixels_and_labels" in vars(self):
+            given = self._pixels_and_labels[1]
+        if given is None and self._has_no_label():
+            return None
+        labels = read_labels_of(self.pairs, **self._options) if given is None else given
+        if all(label is None for label in labels):
+            return None
+        unsure = next((label for label in labels if isinstance(label, Unsure)), None)
+        if unsure is not None:
+            raise InputError(unsure.reason)
+        return check_labels(labels, len(self))
+
+    def _has_no_label(self) -> bool:
+        """Tell by the first item that there are no labels, or refuse what cannot serve."""
+        try:
+            label = self.pairs.label(0)
+        # That an item cannot be read is for the pass over all of them to say, or to skip.
+        except Exception:
+            return False
+        if isinstance(label, Unsure):
+            raise InputError(label.reason)
+        if label is not None:
+            check_labels([label], 1)
+        return label is None
+
+    @property
+    def tells_labels_early(self) -> bool:
+        """Whether labels, or that they cannot serve, are known without a pass over the items."""
+        return self._found_labels is not None or self._has_no_label()
+
+    def _numbered_alike(self, labels: Array | None) -> Array | None:
+        """Tell classes of joined parts apart by name where the parts number them differently."""
+        if labels is None or self._y is not None or callable(self.fields.label):
+            return labels
+        return number_alike(labels, self.dataset)
+
+    def _confirm_labels(self, found: FoundLabels) -> None:
+        """Refuse labels that are not those of the items, as far as some items tell."""
+        values = as_label_array(found.values)
+        for index in probes_of(values):
+            try:
+                label = self.pairs.label(index)
+            # An item that cannot be read contradicts nobody.
+            except Exception:
+                continue
+            if label is None or isinstance(label, Unsure) or same_label(label, values[index]):
+                continue
+            raise InputError(
+                f"the labels of {type(self.dataset).__name__} are not sure: {found.source} has "
+                f"{plain_label(values[index])!r:.80} for sample {index}, and the item itself "
+                f"{plain_label(label)!r:.80}; "
+                "pass the right ones by y= or label="
+            )
+
+    def confirm_labels(self) -> None:
+        """Compare labels that were found without items with those of a few items.
+
+        Raises
+        ------
+        InputError
+            If one differs; the message names both.
+        """
+        found = self._found_labels
+        is_ours = self._y is not None or self.array is not None or reads_files(self.dataset)
+        if found is not None and found.values is not None and not is_ours:
+            self._confirm_labels(found)
 
     @property
     def required_labels(self) -> Array:
         """The labels, or an `InputError` that says how to give them."""
         if self.labels is None:
             raise InputError(
-                f"{type(self._given).__name__} has no labels, and they are needed here: pass "
-                "them as y= (one label a sample; in an .npz file, an array 'labels'), or use a "
-                "sampler without classes, such as 'rs' or 'km-or'"
+                f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
+                "them as y= (one label a sample; in an .npz file, an array 'labels'), name their "
+                "field by label=, or use a sampler without classes, such as 'rs' or 'km-or'"
             )
+        if not self.distinct_labels:
+            check_not_all_different(self.labels)
         return self.labels
 
     def feature_chunks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
@@ -222,9 +488,107 @@ class Samples:
                 flat /= 255
             yield rows, flat
 
+    def whole(self, *, pixels: bool) -> WholeSamples:
+        """Find the samples that can be read, where those that cannot are to be skipped.
+
+        Parameters
+        ----------
+        pixels : bool
+            Whether images are read; else only labels are, as far as items are read for them.
+
+        Returns
+        -------
+        WholeSamples
+        """
+        if self.broken == "stop" or (not pixels and self._found_labels is not None):
+            return WholeSamples(self, np.arange(len(self)), {})
+        if pixels and self.array is not None:
+            broken, labels = _broken_rows(self.array), None
+        else:
+            broken, labels = find_broken(self.pairs, pixels=pixels, **self._options)
+        if len(broken) == len(self):
+            raise InputError(f"none of {len(self)} samples can be read; the first: {broken[0]}")
+        if not broken:
+            return WholeSamples(self, np.arange(len(self)), {})
+        indices = np.setdiff1d(np.arange(len(self)), list(broken))
+        return WholeSamples(_Taken(self, indices, labels), indices, broken)
+
+
+class WholeSamples(NamedTuple):
+    """Samples that can be read, which they are, and what is wrong with the others."""
+
+    samples: Samples
+    indices: npt.NDArray[np.int64]
+    broken: dict[int, str]
+
+
+class _Taken(Samples):
+    """Some samples of others, whose labels are theirs."""
+
+    def __init__(
+        self, samples: Samples, indices: npt.NDArray[np.int64], labels: list[Any] | None
+    ) -> None:
+        rows = _Rows(samples.pairs, indices) if samples.array is None else samples.array[indices]
+        super().__init__(
+            rows,
+            distinct_labels=samples.distinct_labels,
+            image_size=samples.image_size,
+            cache=samples._cache,
+            **samples._options,
+        )
+        self._all = samples
+        self._taken = indices
+        self._labels_read = labels
+
+    @cached_property
+    def labels(self) -> Array | None:
+        found = self._all._found_labels is not None
+        if found or self._labels_read is None:
+            labels = self._all.labels
+            return None if labels is None else labels[self._taken]
+        if all(label is None for label in self._labels_read):
+            return None
+        unsure = next((one for one in self._labels_read if isinstance(one, Unsure)), None)
+        if unsure is not None:
+            raise InputError(unsure.reason)
+        return check_labels(self._labels_read, len(self))
+
+
+class _Rows:
+    """Some pairs of a dataset."""
+
+    def __init__(self, pairs: Pairs, indices: npt.NDArray[np.int64]) -> None:
+        self._pairs = pairs
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self._pairs[int(self._indices[index])]
+
+
+def _only_one(first: str, one: Any, second: str, other: Any) -> Any:
+    if other is not None:
+        raise InputError(f"give {first}= or {second}=, not both: each says where labels are")
+    return one
+
+
+def _merged(of_view: Fields, given: Fields) -> Fields:
+    """Take what is given beside a view in place of what the view says."""
+    has_pixels = given.image is not None or given.features is not None
+    pixels = given if has_pixels else of_view
+    return Fields(
+        pixels.image, of_view.label if given.label is None else given.label, pixels.features
+    )
+
+
+def _is_array(dataset: Any) -> bool:
+    return isinstance(dataset, np.ndarray | BlockArray) or is_tensor(dataset)
+
 
 def read_labels(dataset: Any, y: Any = None) -> Array | None:
-    """Read labels without decoding an image.
+    """Read labels without decoding an image, but for a few that confirm them.
 
     Parameters
     ----------
@@ -243,69 +607,49 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     >>> read_labels(np.zeros((2, 4)), y=[1, 0]).tolist()
     [1, 0]
     """
-    size = n_samples(dataset)
-    if y is None:
-        given = column_labels(dataset, None)
-        given = find_labels(dataset) if given is None else given
-    else:
-        given = column_labels(dataset, y) if isinstance(y, str) else y
-    return None if given is None else check_labels(given, size)
+    samples = Samples(dataset, y)
+    return None if samples._found_labels is None else samples.labels
 
 
-def is_tensor(value: Any) -> bool:
-    """Tell whether `value` is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def find_array(dataset: Any) -> Array | None:
-    """Find the images of a dataset that holds them in one array, channels last.
-
-    Only data that ``dataset[i]`` would return unchanged counts, so a dataset with a transform
-    is not one of them.
-
-    Parameters
-    ----------
-    dataset : object
-        See `Samples`.
-
-    Returns
-    -------
-    ndarray or None
-        A view where possible.
-    """
-    if isinstance(dataset, np.ndarray):
-        return dataset
-    if is_tensor(dataset):
-        pixels = tensor_to_array(dataset)
-        return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
-    return _find_array_in_torch_dataset(dataset)
-
-
-def _find_array_in_torch_dataset(dataset: Any) -> Array | None:
-    from proxysample.data.datasets import ArrayDataset
-
-    if isinstance(dataset, ArrayDataset):
-        return dataset.images
-    data = sys.modules.get("torch.utils.data")
-    if data is None:
-        return None
-    if isinstance(dataset, data.TensorDataset):
-        return find_array(dataset.tensors[0])
-    if isinstance(dataset, data.Subset):
-        whole = find_array(dataset.dataset)
-        return None if whole is None else whole[np.asarray(dataset.indices, dtype=np.int64)]
-    if isinstance(dataset, data.ConcatDataset):
-        parts = [find_array(part) for part in dataset.datasets]
-        known = [part for part in parts if part is not None]
-        # Parts of other sizes or units than the first's are left to be read item by item.
-        alike = len({(part.shape[1:], part.dtype) for part in known}) == 1
-        return np.concatenate(known) if alike and len(known) == len(parts) else None
-    return None
+def _broken_rows(images: Array) -> dict[int, str]:
+    """Tell the rows of an array that hold what is not finite."""
+    broken: dict[int, str] = {}
+    if images.dtype.kind != "f":
+        return broken
+    for start in range(0, len(images), ROWS_PER_CHUNK):
+        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
+        finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
+        for index in np.flatnonzero(~finite):
+            broken[start + int(index)] = "it holds NaN or infinite pixels"
+    return broken
 
 
 def check_images(images: Array) -> Array:
     """Check shape, type and finiteness, and add the channel axis of grey images.
+
+    Parameters
+    ----------
+    images : ndarray
+        See `check_layout`.
+
+    Returns
+    -------
+    ndarray of shape (n, d) or (n, h, w, c)
+        A view.
+
+    Raises
+    ------
+    InputError
+        If the shape or type is another, or a value is not finite.
+    """
+    checked = check_layout(images)
+    if checked.dtype.kind == "f":
+        _check_finite(checked)
+    return checked
+
+
+def check_layout(images: Array) -> Array:
+    """Check shape and type, whatever the values are, and add the channel axis of grey images.
 
     Parameters
     ----------
@@ -320,7 +664,7 @@ def check_images(images: Array) -> Array:
     Raises
     ------
     InputError
-        If the shape or type is another, or a value is not finite.
+        If the shape or type is another.
     """
     if images.ndim not in (2, 3, 4):
         raise InputError(
@@ -331,8 +675,6 @@ def check_images(images: Array) -> Array:
         raise InputError(f"images have shape {images.shape}: there is nothing in them")
     if images.dtype.kind not in "fiub":
         raise InputError(f"images have type {images.dtype}; needed: uint8 or floating point")
-    if images.dtype.kind == "f":
-        _check_finite(images)
     return images[..., np.newaxis] if images.ndim == 3 else images
 
 
@@ -343,77 +685,6 @@ def _check_finite(images: Array) -> None:
         if not finite.all():
             index = start + int(np.argmin(finite))
             raise InputError(
-                f"sample {index} holds NaN or infinite pixels; repair it or leave it out "
-                f"(Subset without index {index})"
-            )
-
-
-N_PROBES = 64
-
-
-def fingerprint(samples: Samples, *, pixels: bool) -> dict[str, Any]:
-    """Describe a dataset by its size, its labels and some of its pixels.
-
-    Parameters
-    ----------
-    samples : Samples
-        The dataset.
-    pixels : bool
-        Whether to read `N_PROBES` samples, spread evenly. It is a probe, not a proof: a dataset
-        that differs in a single image will usually pass.
-
-    Returns
-    -------
-    dict
-        ``n_samples``; ``labels`` and ``pixels``, hexadecimal or None where there are none.
-
-    Examples
-    --------
-    >>> pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
-    >>> fingerprint(Samples(pixels), pixels=True)
-    {'n_samples': 2, 'labels': None, 'pixels': 'a2e4c8c5e3e8fb7f'}
-    """
-    labels = samples.cheap_labels
-    rows = np.unique(np.linspace(0, len(samples) - 1, N_PROBES).round().astype(np.int64))
-    return {
-        "n_samples": len(samples),
-        "labels": None if labels is None else _digest(labels),
-        "pixels": _digest(*samples.rows(rows)) if pixels else None,
-    }
-
-
-def _digest(*arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def check_fingerprint(known: Mapping[str, Any], samples: Samples) -> None:
-    """Refuse a dataset that a ranking is not of.
-
-    Parameters
-    ----------
-    known : mapping
-        What `fingerprint` gave when the dataset was ranked.
-    samples : Samples
-        The dataset at hand.
-
-    Raises
-    ------
-    InputError
-        If size, labels or probed pixels differ.
-    """
-    if known["n_samples"] != len(samples):
-        raise InputError(
-            f"the ranking is of {known['n_samples']:,} samples, the dataset has "
-            f"{len(samples):,}; rank this dataset anew"
-        )
-    now = fingerprint(samples, pixels=known["pixels"] is not None)
-    for what in ("labels", "pixels"):
-        if known[what] is not None and now[what] is not None and known[what] != now[what]:
-            raise InputError(
-                f"the dataset's {what} are not those that were ranked; rank this dataset anew, "
-                "or check that its order and transform are the same"
+                f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
+                "broken='skip'"
             )

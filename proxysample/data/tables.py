@@ -25,41 +25,21 @@ def is_frame(dataset: Any) -> bool:
     return hasattr(dataset, "iloc") and hasattr(dataset, "to_numpy")
 
 
-def column_labels(dataset: Any, column: str | None) -> Any:
-    """Read a table's column of labels; no other column is touched.
+def is_foreign(dataset: Any) -> bool:
+    """Tell whether a value is a frame or column of polars or pyarrow, without importing these."""
+    package = type(dataset).__module__.partition(".")[0]
+    names = ("DataFrame", "Series", "LazyFrame", "Table", "RecordBatch", "ChunkedArray")
+    return package in ("polars", "pyarrow") and type(dataset).__name__ in names
 
-    Parameters
-    ----------
-    dataset : object
-        Any dataset; what is no table has no columns.
-    column : str, optional
-        Its name; by default the first of `LABEL_COLUMNS` that there is.
 
-    Returns
-    -------
-    array-like or None
-        None where there is no such column and none was named.
+def column_names(dataset: Any) -> list[str]:
+    """List a table's columns; empty for any other dataset.
 
-    Raises
-    ------
-    InputError
-        If a column was named that there is not.
+    Examples
+    --------
+    >>> column_names(np.zeros((3, 2)))
+    []
     """
-    names = _column_names(dataset)
-    if column is None:
-        column = next((name for name in LABEL_COLUMNS if name in names), None)
-        return None if column is None else _values(dataset, column)
-    if not names:
-        raise InputError(
-            f"y={column!r} names a column, and a {type(dataset).__name__} has none; "
-            "pass the labels themselves"
-        )
-    if column not in names:
-        raise unknown_name("column", column, names)
-    return _values(dataset, column)
-
-
-def _column_names(dataset: Any) -> list[str]:
     if is_huggingface(dataset):
         return list(dataset.column_names)
     if is_frame(dataset) and hasattr(dataset, "columns"):
@@ -67,47 +47,161 @@ def _column_names(dataset: Any) -> list[str]:
     return []
 
 
-def _values(dataset: Any, column: str) -> Array:
-    return np.asarray(dataset[column])
+def has_transform(dataset: Any) -> bool:
+    """Tell whether a HuggingFace dataset computes its items from its columns."""
+    return is_huggingface(dataset) and dataset.format["type"] == "custom"
 
 
-def by_position(dataset: Any, label_column: str | None) -> Any:
-    """Turn a pandas table into an array of features, or a list of images.
+def label_column(dataset: Any, field: Any, image: Any = None) -> str | None:
+    """Find a table's column of labels.
 
     Parameters
     ----------
     dataset : object
-        Any dataset; others than pandas's come back as they are.
-    label_column : str, optional
-        A column that is no feature.
+        A table.
+    field : str, int or None
+        Its name or position; by default that of `LABEL_COLUMNS` which there is.
+    image : str, optional
+        A column that is none of labels.
 
     Returns
     -------
-    object
-        Something whose ``[i]`` is sample i.
+    str or None
+        None where there is no such column and none was named.
 
     Raises
     ------
     InputError
-        If a frame has neither a column of images nor only numbers.
+        If a column was named that there is not, or several may be it.
     """
+    names = column_names(dataset)
+    if field is not None:
+        return named_column(dataset, field)
+    known = [name for name in LABEL_COLUMNS if name in names and name != image]
+    if len(known) > 1:
+        raise InputError(
+            f"the columns {' and '.join(known)} may each be the labels: pass "
+            f"{' or '.join(f'label={name!r}' for name in known)}"
+        )
+    return known[0] if known else None
+
+
+def named_column(dataset: Any, field: str | int) -> str:
+    """Give the name of a table's column, or an `InputError` that names those that there are."""
+    names = column_names(dataset)
+    if str(field) in names:
+        return str(field)
+    if isinstance(field, int) and -len(names) <= field < len(names):
+        return names[field]
+    raise unknown_name("column", field, names)
+
+
+def column_values(dataset: Any, column: str) -> Any:
+    """Read a table's column as it is stored; no other column is touched."""
+    if is_huggingface(dataset) and dataset.format["type"] is not None:
+        dataset = dataset.with_format(None)
+    if is_frame(dataset):
+        # A name may be a number.
+        return dataset.iloc[:, column_names(dataset).index(column)]
+    return dataset[column]
+
+
+class FrameRows:
+    """The rows of a frame as mappings from column to value, by position.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> FrameRows(pd.DataFrame({"path": ["a", "b"], "label": ["x", "y"]}, index=[7, 8]))[1]
+    {'path': 'b', 'label': 'y'}
+    """
+
+    def __init__(self, frame: Any) -> None:
+        # A name may be a number, and may be there twice.
+        self._columns = {
+            str(name): frame.iloc[:, place].array for place, name in enumerate(frame.columns)
+        }
+        self._size = len(frame)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: column[index] for name, column in self._columns.items()}
+
+
+def positional(dataset: Any) -> Any:
+    """Give something whose ``[i]`` is sample i; a dataset that is no frame comes back as it is."""
     if not is_frame(dataset):
         return dataset
-    if not hasattr(dataset, "columns"):  # a Series
-        return list(dataset)
-    names = [str(name) for name in dataset.columns]
-    images = next((name for name in IMAGE_COLUMNS if name in names), None)
-    if images is not None:
-        return list(dataset[images])
-    labels = label_column or next((name for name in LABEL_COLUMNS if name in names), None)
-    features = dataset[[name for name in dataset.columns if str(name) != labels]]
-    words = [str(name) for name, kind in features.dtypes.items() if kind.kind not in "fiub"]
-    if words:
+    return FrameRows(dataset) if hasattr(dataset, "columns") else list(dataset)
+
+
+def feature_columns(dataset: Any, features: Any, labels: str | None) -> Array | None:
+    """Read the features that a table has in columns.
+
+    Parameters
+    ----------
+    dataset : object
+        Any dataset.
+    features : str, int, list of str or None
+        A column of vectors, or several of numbers; None takes all columns of a frame that has no
+        images but those of labels.
+    labels : str, optional
+        A column that is no feature.
+
+    Returns
+    -------
+    ndarray of shape (n, d) or None
+        None where the dataset is no table, or its images are to be read.
+
+    Raises
+    ------
+    InputError
+        If a column holds no numbers, or vectors of several lengths.
+    """
+    if not column_names(dataset):
+        return None
+    if isinstance(features, list):
+        return np.column_stack([_numbers(dataset, named_column(dataset, one)) for one in features])
+    if isinstance(features, str | int):
+        return _vectors(dataset, named_column(dataset, features))
+    is_of_images = any(name in column_names(dataset) for name in IMAGE_COLUMNS)
+    if features is not None or not is_frame(dataset) or is_of_images:
+        return None
+    named = [name for name in column_names(dataset) if name != labels]
+    return np.column_stack([_numbers(dataset, name) for name in named]) if named else None
+
+
+def _numbers(dataset: Any, column: str) -> Array:
+    values = np.asarray(column_values(dataset, column))
+    if values.dtype.kind not in "fiub" or values.ndim != 1:
         raise InputError(
-            f"column {words[0]!r} holds no numbers; keep the feature columns only, or put the "
-            f"images, not their paths, in a column {IMAGE_COLUMNS[0]!r}"
+            f"column {column!r} holds no numbers; name the feature columns by features=, or put "
+            f"the images, not their paths, in a column {IMAGE_COLUMNS[0]!r}"
         )
-    return features.to_numpy(dtype=np.float64)
+    return values.astype(np.float64)
+
+
+def _vectors(dataset: Any, column: str) -> Array:
+    if is_huggingface(dataset):
+        values = dataset.with_format("numpy", columns=[column])[:][column]
+    else:
+        values = list(column_values(dataset, column))
+    try:
+        array = np.stack([np.asarray(row) for row in values]) if len(values) else np.zeros((0, 0))
+    except ValueError:
+        raise InputError(
+            f"features={column!r}: the column holds vectors of several lengths"
+        ) from None
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"features={column!r}: the column holds values of shape {array.shape[1:]} and type "
+            f"{array.dtype}; needed: vectors of numbers"
+        )
+    return array
 
 
 def take_rows(dataset: Any, indices: npt.NDArray[np.int64]) -> Any:
@@ -123,13 +217,47 @@ def take_rows(dataset: Any, indices: npt.NDArray[np.int64]) -> Any:
     Returns
     -------
     object
-        A HuggingFace dataset or a pandas table where that was given; else a torch Subset.
+        A HuggingFace dataset, a table or a sparse matrix where that was given; else a torch
+        Subset.
     """
     if is_huggingface(dataset):
         return dataset.select(indices)
     if is_frame(dataset):
         return dataset.iloc[indices]
+    if is_foreign(dataset):
+        return dataset.take(indices) if hasattr(dataset, "take") else dataset[indices]
+    if hasattr(dataset, "tocsr") and hasattr(dataset, "nnz"):
+        return dataset.tocsr()[indices]
     from torch.utils.data import Subset
 
     # A list: torch hands elements of arrays and tensors on as they are.
     return Subset(dataset, indices.tolist())
+
+
+def take_pair(X: Any, y: Any, indices: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    """Cut a dataset and its labels down to some samples, each as its own kind.
+
+    Parameters
+    ----------
+    X : object
+        Any dataset.
+    y : array-like, str or None
+        Labels, or the name of a column of them.
+    indices : ndarray of int64
+        Which samples.
+
+    Returns
+    -------
+    X_kept, y_kept : object
+        Arrays, sparse matrices, tensors, lists and tables stay what they are.
+    """
+    labels = column_values(X, named_column(X, y)) if isinstance(y, str) else y
+    return _take(X, indices), None if labels is None else _take(labels, indices)
+
+
+def _take(values: Any, indices: npt.NDArray[np.int64]) -> Any:
+    if isinstance(values, list | tuple):
+        return type(values)([values[index] for index in indices.tolist()])
+    if hasattr(values, "shape") and not is_frame(values):
+        return values[indices]
+    return take_rows(values, indices)

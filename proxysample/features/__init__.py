@@ -13,10 +13,14 @@ if TYPE_CHECKING:
         extract_features,
         load_backbone,
     )
+    from proxysample.features.embedding import embed
+    from proxysample.features.store import Features
 
 __all__ = [
     "Backbone",
+    "Features",
     "as_backbone",
+    "embed",
     "extract_features",
     "load_backbone",
 ]
@@ -31,5 +35,7 @@ if not TYPE_CHECKING:
                 "extract_features",
                 "load_backbone",
             ],
+            "proxysample.features.embedding": ["embed"],
+            "proxysample.features.store": ["Features"],
         },
     )

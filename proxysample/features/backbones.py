@@ -16,12 +16,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.features.batches import ImageTensors, gather_on_host
+from proxysample.features.batches import ImageTensors
 from proxysample.registry import BACKBONES
 
+# Shorter side in pixels below which images do not come to the size of a network's training, but to
+# this. Linear accuracy from 3,000 CIFAR-100 samples: 19.5 % at 32 pixels, 41.4 at 64, 51.3 at 96.
+SMALL_IMAGE = 96
+
+DEFAULT_INPUT_SIZE = 224
+
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def known_interpolation(name: str) -> Interpolation:
+    """Give the interpolation of that name, or else the one of most networks."""
+    return "bilinear" if name == "bilinear" else "bicubic"
 
 
 class Backbone(nn.Module):
@@ -38,9 +50,15 @@ class Backbone(nn.Module):
         Number of channels that the network takes; a grey image is repeated to fill it. Without
         it images go in with the channels they have.
     input_size : int, optional
-        Resize images to so many pixels a side; by default they keep their size.
+        Resize the shorter side of images to so many pixels and crop the centre, so many a side.
     interpolation : {"bicubic", "bilinear"}
         How to resize.
+    native : Fitting, optional
+        How images came to their size in the network's training. Without `input_size` they come
+        to it in the same way, but those with a side below `SMALL_IMAGE` come whole to that,
+        which costs far less. Without either they keep their size.
+    is_fixed : bool
+        Whether the network takes no other size than that of `native`.
     weights : str
         Where the weights came from.
 
@@ -50,6 +68,10 @@ class Backbone(nn.Module):
         The copy.
     normalises : bool
         Whether `mean` and `std` are used; may be set.
+    native : Fitting or None
+        As given; may be set.
+    any_range : bool
+        Whether pixels may lie outside [0, 1], as only whoever gave the network can tell.
     weights : str
         As given.
 
@@ -72,6 +94,8 @@ class Backbone(nn.Module):
         n_channels: int | None = None,
         input_size: int | None = None,
         interpolation: str = "bicubic",
+        native: Fitting | None = None,
+        is_fixed: bool = False,
         weights: str = "given",
     ) -> None:
         super().__init__()
@@ -81,7 +105,10 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std or [1.0]).view(1, -1, 1, 1))
         self.n_channels = n_channels
         self.input_size = input_size
-        self.interpolation = "bilinear" if interpolation == "bilinear" else "bicubic"
+        self.interpolation = known_interpolation(interpolation)
+        self.native = native
+        self.is_fixed = is_fixed
+        self.any_range = not self.normalises
         self.weights = weights
         self.requires_grad_(False)
         self.eval()
@@ -99,13 +126,44 @@ class Backbone(nn.Module):
             if isinstance(module, BATCH_NORMALISATION):
                 module.train(drifting)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def fitting_for(self, size: tuple[int, int] | None) -> Fitting | None:
+        """Tell how images come to the size that they go in at.
+
+        Parameters
+        ----------
+        size : tuple of int, optional
+            Height and width of all images; None where they are of several sizes.
+
+        Returns
+        -------
+        Fitting or None
+            None leaves them as they are, or to others where they are of several sizes.
+
+        Examples
+        --------
+        >>> backbone = Backbone(nn.Flatten(), native=Fitting(224, 0.875))
+        >>> backbone.fitting_for((32, 32)).size, backbone.fitting_for((480, 640)).size
+        (96, 224)
+        """
+        if self.input_size is not None:
+            chosen = Fitting(self.input_size, interpolation=self.interpolation)
+        elif self.native is None:
+            return None
+        elif size is None or self.is_fixed or min(size) >= SMALL_IMAGE:
+            chosen = self.native
+        else:
+            chosen = Fitting(min(SMALL_IMAGE, self.native.size), interpolation=self.interpolation)
+        return None if size is not None and chosen.leaves(*size) else chosen
+
+    def forward(self, images: Tensor, is_fitted: bool = False) -> Tensor:
         """Turn images into features.
 
         Parameters
         ----------
         images : Tensor of shape (n, channels, height, width), float32
             In [0, 1].
+        is_fitted : bool
+            Whether they have the size already that they go in at.
 
         Returns
         -------
@@ -116,13 +174,14 @@ class Backbone(nn.Module):
         InputError
             If the network cannot take images of this shape, or gives no (n, d).
         """
-        inputs = self._normalised(self._resized(self._with_channels(images)))
+        coloured = self._with_channels(images)
+        inputs = self._normalised(coloured if is_fitted else self._resized(coloured))
         try:
             features: Tensor = self.network(inputs)
         except torch.cuda.OutOfMemoryError:
             raise
         except (RuntimeError, AssertionError, ValueError) as error:
-            size = self.input_size or 224
+            size = self.input_size or DEFAULT_INPUT_SIZE
             raise InputError(
                 f"the backbone cannot take images of shape {tuple(inputs.shape[1:])}: {error}; "
                 f"resize them in the dataset's transform, or by input_size={size} where there is "
@@ -149,11 +208,17 @@ class Backbone(nn.Module):
         return images.expand(-1, self.n_channels, -1, -1)
 
     def _resized(self, images: Tensor) -> Tensor:
-        if self.input_size is None or images.shape[2:] == (self.input_size, self.input_size):
+        height, width = images.shape[2:]
+        fitting = self.fitting_for((height, width))
+        if fitting is None:
             return images
-        size = (self.input_size, self.input_size)
-        resized = F.interpolate(images, size, mode=self.interpolation, antialias=True)
-        return resized.clamp(0, 1)  # bicubic resizing overshoots at edges
+        size = fitting.resized(height, width)
+        resized = F.interpolate(images, size, mode=fitting.interpolation, antialias=True)
+        top, left = fitting.corner(*size)
+        cropped = resized[..., top : top + fitting.size, left : left + fitting.size]
+        # Bicubic resizing overshoots at edges.
+        ends = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+        return cropped.clamp(ends[0].clamp(max=0), ends[1].clamp(min=1))
 
     def _normalised(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std if self.normalises else images
@@ -191,8 +256,14 @@ def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = 
     """
     # Not inference_mode: a head that is trained on the features saves them for its backward.
     with torch.no_grad(), deterministic_kernels():
-        batches = images.in_order(progress, "computing features")
-        return gather_on_host((backbone(batch).float() for batch in batches), len(images))
+
+        def features(batch: Tensor, is_fitted: bool) -> Tensor:
+            computed: Tensor = backbone(batch, is_fitted).float()
+            return computed
+
+        return images.apply(
+            features, progress, "computing features", fitting_for=backbone.fitting_for
+        )
 
 
 Weights = Literal["auto", "package", "hub"]
@@ -318,7 +389,9 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
         ``"tf_efficientnet_lite0"``; "hub" has timm download them; "auto" takes the package's
         where it is installed and has them, the hub's elsewhere. The result says which.
     input_size : int, optional
-        Resize images to so many pixels a side.
+        Resize the shorter side of images to so many pixels and crop the centre. By default
+        images come to the size, with the crop, that timm names for these weights; those with
+        a side of less than 96 pixels come to 96, unless the network takes one size only.
 
     Returns
     -------
@@ -339,13 +412,16 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
     source = _source(name, weights)
     network = _packaged_network(timm) if source == "package" else _hub_network(name, timm)
     configuration = timm.data.resolve_model_data_config(network)
+    interpolation = known_interpolation(configuration["interpolation"])
     return Backbone(
         network,
         mean=configuration["mean"],
         std=configuration["std"],
         n_channels=configuration["input_size"][0],
-        interpolation=configuration["interpolation"],
+        interpolation=interpolation,
         input_size=input_size,
+        native=Fitting(configuration["input_size"][-1], configuration["crop_pct"], interpolation),
+        is_fixed=bool(getattr(network, "pretrained_cfg", {}).get("fixed_input_size", False)),
         weights=source,
     )
 

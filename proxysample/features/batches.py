@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample.data.decoding import check_channels_last
+from proxysample.data.decoding import Form, FormChangedError, check_channels_last
+from proxysample.data.images import Fitting
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.errors import InputError
@@ -150,23 +153,30 @@ def _joined(parts: Iterable[Tensor]) -> Iterator[Tensor]:
 # batch size. Small enough for a large network and large images.
 ROWS_PER_FORWARD = 64
 
+# Images whose values are looked at together.
+ROWS_PER_CHECK = 64
+
 
 class ImageTensors:
-    """Images of a dataset, any rows of them at a time, as float32 tensors in [0, 1].
+    """Images of a dataset as float32 tensors in [0, 1]: any rows at a time, or all in order.
+
+    Images that have to be decoded are kept nowhere while they are read in order; they are kept
+    for several passes (see `Samples`) where any rows are asked for.
 
     Parameters
     ----------
     samples : Samples
-        Images of type uint8 (scaled by 1/255), bool, or floating point in [0, 1].
+        Images of type uint8 (scaled by 1/255), uint16 (by 1/65,535), bool, or floating point in
+        [0, 1].
     device : torch.device
         Where batches go.
     read_often : bool
         Whether the images are read many times, as in a training; see `DeviceRows`.
+    any_range : bool
+        Whether floating-point images may hold any values, as normalised ones do.
 
     Attributes
     ----------
-    shape : tuple of int
-        (channels, height, width).
     device : torch.device
         As given.
 
@@ -184,22 +194,54 @@ class ImageTensors:
     ((3, 8, 8), torch.Size([1, 3, 8, 8]), 1.0)
     """
 
-    def __init__(self, samples: Samples, device: torch.device, *, read_often: bool = False) -> None:
-        images = samples.images
-        if images.ndim != 4:
-            raise InputError(
-                f"images (n, height, width) or (n, height, width, channels) are needed here, "
-                f"not features of shape {images.shape}"
-            )
-        check_channels_last(images)
-        _check_unit_range(images)
-        self._images = DeviceRows(images, device, read_often=read_often)
+    def __init__(
+        self,
+        samples: Samples,
+        device: torch.device,
+        *,
+        read_often: bool = False,
+        any_range: bool = False,
+    ) -> None:
+        self._samples = samples
+        self._read_often = read_often
+        self._any_range = any_range
         self.device = device
-        height, width, channels = images.shape[1:]
-        self.shape = (channels, height, width)
+        if read_often or samples.is_held:
+            self._rows  # noqa: B018  # whatever is wrong is told now
+        else:
+            # Their size is for who uses them to say.
+            (first,) = samples.rows(np.zeros(1, dtype=np.int64))
+            _check_kind((len(samples), *first.shape), first.dtype)
+
+    @cached_property
+    def _rows(self) -> DeviceRows:
+        images = self._samples.images
+        _check_kind(images.shape, images.dtype)
+        check_channels_last(images)
+        for start in range(0, len(images) if self._has_range(images.dtype) else 0, ROWS_PER_CHECK):
+            _check_unit_range(np.asarray(images[start : start + ROWS_PER_CHECK]), start)
+        # Few operations on tensors know the type.
+        stays = self._read_often and images.dtype != np.uint16
+        return DeviceRows(images, self.device, read_often=stays)
+
+    def _has_range(self, dtype: np.dtype[Any]) -> bool:
+        return dtype.kind == "f" and not self._any_range
+
+    @cached_property
+    def _form(self) -> Form:
+        form = self._samples.form()
+        _check_kind((len(self), *form.shape), form.dtype)
+        return form
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        held = "_rows" in vars(self)
+        height, width, channels = self._rows.shape[1:] if held else self._form.shape
+        return channels, height, width
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._samples)
 
     def __getitem__(self, rows: IntArray | slice) -> Tensor:
         """Read a batch.
@@ -213,9 +255,7 @@ class ImageTensors:
         -------
         Tensor of shape (rows, channels, height, width), float32
         """
-        pixels = self._images[rows]
-        batch = pixels.permute(0, 3, 1, 2).float()
-        return batch / 255 if pixels.dtype == torch.uint8 else batch
+        return _as_fractions(self._rows[rows])
 
     def in_order(self, progress: bool = False, description: str = "scoring") -> Iterator[Tensor]:
         """Read all images, a batch of constant size at a time.
@@ -237,24 +277,135 @@ class ImageTensors:
                 yield batch
                 bar.update(len(batch))
 
+    def apply(
+        self,
+        function: Callable[[Tensor, bool], Tensor],
+        progress: bool = False,
+        description: str = "scoring",
+        *,
+        fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None = None,
+    ) -> Tensor:
+        """Apply a function to all images, a batch of constant size at a time, and gather results.
 
-def _check_unit_range(images: npt.NDArray[np.generic]) -> None:
-    if images.dtype in (np.uint8, np.bool_):
-        return
-    if images.dtype.kind != "f":
+        Images that are not held in an array or kept already are decoded, used and let go.
+
+        Parameters
+        ----------
+        function : callable
+            Gets a batch (rows, channels, height, width), float32, and whether its images were
+            brought to a size; gives a row for each.
+        progress : bool
+            Show a progress bar.
+        description : str
+            What the bar says.
+        fitting_for : callable, optional
+            Tells how images of a height and width come to the size that the function takes, and
+            images of several sizes (None). Those that are larger come to it as they are decoded.
+
+        Returns
+        -------
+        Tensor of shape (n, ...)
+            On the CPU.
+        """
+        if "_rows" in vars(self) or self._samples.is_held:
+            fitted = self._samples.image_size is not None
+            batches = self.in_order(progress, description)
+            return gather_on_host((function(batch, fitted) for batch in batches), len(self))
+        form = self.form_for(fitting_for)
+        while True:
+            try:
+                is_fitted = form.fitting is not None
+                batches = self.decoded(form, description)
+                return gather_on_host((function(batch, is_fitted) for batch in batches), len(self))
+            except FormChangedError as changed:
+                form = changed.form
+
+    def form_for(
+        self, fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None
+    ) -> Form:
+        """Tell what images that have to be decoded come out as; see `apply`."""
+        otherwise = None if fitting_for is None else fitting_for(None)
+        form = self._form if otherwise is None else self._samples.form(otherwise)
+        if form.fitting is not None or fitting_for is None:
+            return form
+        height, width, _ = form.shape
+        target = fitting_for((height, width))
+        if target is None or min(target.resized(height, width)) >= min(height, width):
+            return form
+        return form.at(target)
+
+    def decoded(
+        self, form: Form, description: str | None = None, indices: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        """Decode images in order, a batch of constant size at a time.
+
+        Parameters
+        ----------
+        form : Form
+            What they come out as.
+        description : str or None
+            What a progress bar says; None shows none.
+        indices : sequence of int, optional
+            Ascending; by default all images are decoded.
+
+        Yields
+        ------
+        Tensor of shape (rows, channels, height, width), float32
+        """
+        start = 0
+        decoded = self._samples.decoded(form, description, indices)
+        for images in _of_length(decoded, ROWS_PER_FORWARD):
+            if self._has_range(images.dtype):
+                first = start if indices is None else indices[start]
+                _check_unit_range(images, first)
+            start += len(images)
+            yield _as_fractions(copy_to_device(torch.from_numpy(images), self.device))
+
+
+def _of_length(parts: Iterable[npt.NDArray[Any]], n_rows: int) -> Iterator[npt.NDArray[Any]]:
+    """Cut and join arrays so that each but the last has so many rows."""
+    waiting: list[npt.NDArray[Any]] = []
+    n_waiting = 0
+    for part in parts:
+        start = 0
+        while len(part) - start >= n_rows - n_waiting:
+            stop = start + n_rows - n_waiting
+            yield np.concatenate([*waiting, part[start:stop]])
+            waiting, n_waiting, start = [], 0, stop
+        if start < len(part):
+            waiting.append(part[start:])
+            n_waiting += len(part) - start
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _as_fractions(pixels: Tensor) -> Tensor:
+    batch = pixels.permute(0, 3, 1, 2).float()
+    largest = {torch.uint8: 255, torch.uint16: 65_535}.get(pixels.dtype)
+    return batch if largest is None else batch / largest
+
+
+def _check_kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) != 4:
         raise InputError(
-            f"images have type {images.dtype}; needed: uint8, or floating point in [0, 1]: "
+            f"images (n, height, width) or (n, height, width, channels) are needed here, "
+            f"not features of shape {shape}"
+        )
+    if dtype not in (np.uint8, np.uint16, np.bool_) and dtype.kind != "f":
+        raise InputError(
+            f"images have type {dtype}; needed: uint8, uint16, or floating point in [0, 1]: "
             "divide by the largest value that a pixel can have"
         )
-    for start in range(0, len(images), ROWS_PER_CHUNK):
-        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
-        flat = chunk.reshape(len(chunk), -1)
-        low, high = flat.min(axis=1), flat.max(axis=1)
-        outside = (low < 0) | (high > 1)
-        if outside.any():
-            row = int(np.argmax(outside))
-            raise InputError(
-                f"sample {start + row} has pixels from {low[row]:.3g} to {high[row]:.3g}; "
-                "floating-point images must lie in [0, 1]: leave Normalize out of the dataset's "
-                "transform, or divide by 255"
-            )
+
+
+def _check_unit_range(images: npt.NDArray[Any], start: int) -> None:
+    flat = images.reshape(len(images), -1)
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    outside = (low < 0) | (high > 1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            f"sample {start + row} has pixels from {low[row]:.3g} to {high[row]:.3g}; "
+            "floating-point images must lie in [0, 1] here: leave Normalize out of the dataset's "
+            "transform, or divide by 255"
+        )

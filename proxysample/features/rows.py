@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ def _is_blas(library: dict[str, object]) -> bool:
 
 
 Array = npt.NDArray[Any]
-Float32Array = npt.NDArray[np.float32]
+Precision = type[np.float32] | type[np.float64]
 
 # Values in a block: small enough to stay in a core's cache, large enough for a matrix product.
 # Part of the arithmetic (it fixes the order of sums), so it follows the shape and nothing else.
@@ -104,7 +104,24 @@ VALUES_PER_BLOCK = 1 << 20
 MOST_ROWS_PER_BLOCK = 1 << 13
 
 # Features that take less than this are kept as they are read; more are read anew in each pass.
-CACHED_BYTES = 1 << 30
+CACHED_BYTES = 1 << 29
+
+
+class RowSource(Protocol):
+    """What rows can be read from beside an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, and what each holds."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        ...
+
+    def __getitem__(self, rows: slice | IntArray) -> Array:
+        """Give some of the rows."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +130,7 @@ class Rows:
 
     Attributes
     ----------
-    source : ndarray of shape (n, ...)
+    source : ndarray or `RowSource` of shape (n, ...)
         Numbers of any type, such as a memory map; flattened row by row.
     shift, scale : ndarray of shape (n_values,), float64, optional
         Subtracted and divided by, for each value of a row.
@@ -121,6 +138,8 @@ class Rows:
         Directions to project on.
     indices : ndarray of shape (n,), int64, optional
         Which rows of the source; all by default.
+    precision : {numpy.float32, numpy.float64}
+        Of what is computed from them.
 
     Examples
     --------
@@ -129,11 +148,12 @@ class Rows:
     (2, 2, [[0.0, 0.0], [2.0, 2.0]])
     """
 
-    source: Array
+    source: Array | RowSource
     shift: FloatArray | None = None
     scale: FloatArray | None = None
     components: FloatArray | None = None
     indices: IntArray | None = None
+    precision: Precision = np.float32
 
     def __len__(self) -> int:
         return len(self.source) if self.indices is None else len(self.indices)
@@ -148,21 +168,32 @@ class Rows:
         """Number of features, d."""
         return self.n_values if self.components is None else self.components.shape[1]
 
-    def read(self, rows: slice, dtype: npt.DTypeLike = np.float32) -> Array:
+    @property
+    def n_bytes(self) -> int:
+        """What all features take in memory."""
+        return np.dtype(self.precision).itemsize * len(self) * self.n_features
+
+    def read(self, rows: slice, dtype: Precision | None = None) -> Array:
         """Read a block.
 
         Parameters
         ----------
         rows : slice
             Which rows.
-        dtype : {float32, float64}
-            Of the features; it also is the least precision of the arithmetic.
+        dtype : {float32, float64}, optional
+            Of the features; it also is the least precision of the arithmetic. That of the rows by
+            default.
 
         Returns
         -------
         ndarray of shape (rows, d)
-            May be a view of the source: not to be written to.
+            May be a view of the source: not to be written to. What the type cannot hold is
+            infinite.
         """
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return self._read(rows, dtype or self.precision)
+
+    def _read(self, rows: slice, dtype: Precision) -> Array:
         chosen = self.source[rows] if self.indices is None else self.source[self.indices[rows]]
         raw = np.asarray(chosen)
         values = raw.reshape(len(raw), self.n_values)
@@ -221,7 +252,7 @@ class Rows:
             components = self.components @ components
         return replace(self, components=components)
 
-    def to_array(self, workers: Workers) -> Float32Array:
+    def to_array(self, workers: Workers) -> Array:
         """Read all rows into memory.
 
         Parameters
@@ -230,12 +261,13 @@ class Rows:
 
         Returns
         -------
-        ndarray of shape (n, d), float32
-            C-contiguous; the source itself where it is that already.
+        ndarray of shape (n, d)
+            Of the rows' precision, C-contiguous; the source itself where it is that already.
         """
-        if self._is_plain:
-            return self.source
-        features = np.empty((len(self), self.n_features), dtype=np.float32)
+        plain = self._plain_source
+        if plain is not None:
+            return plain
+        features = np.empty((len(self), self.n_features), dtype=self.precision)
 
         def fill(block: slice) -> None:
             features[block] = self.read(block)
@@ -254,18 +286,78 @@ class Rows:
         Returns
         -------
         Rows
-            The same features as float32.
+            The same features, in the rows' precision.
         """
-        if 4 * len(self) * self.n_features > CACHED_BYTES or self._is_plain:
+        if self.n_bytes > CACHED_BYTES or self._plain_source is not None:
             return self
-        return Rows(self.to_array(workers))
+        return Rows(self.to_array(workers), precision=self.precision)
 
     @property
-    def _is_plain(self) -> bool:
+    def _plain_source(self) -> Array | None:
+        """The source, where it is an array of the very features."""
         transforms = (self.shift, self.scale, self.components, self.indices)
-        return (
+        source = self.source
+        plain = (
             all(part is None for part in transforms)
-            and self.source.ndim == 2
-            and self.source.dtype == np.float32
-            and self.source.flags.c_contiguous
+            and isinstance(source, np.ndarray)
+            and source.ndim == 2
+            and source.dtype == self.precision
+            and source.flags.c_contiguous
         )
+        return source if plain and isinstance(source, np.ndarray) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Rows, each block of which a function turns into others as it is read, in double precision.
+
+    Attributes
+    ----------
+    rows : Rows
+    function : callable
+        Takes and gives an array of shape (n, d), float64.
+
+    Examples
+    --------
+    >>> halves = Rows(Mapped(Rows(np.array([[2.0], [4.0]])), lambda block: block / 2))
+    >>> halves.read(slice(0, 2)).tolist()
+    [[1.0], [2.0]]
+    """
+
+    rows: Rows
+    function: Callable[[FloatArray], FloatArray]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of features."""
+        return len(self.rows), self.rows.n_features
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | IntArray) -> FloatArray:
+        if isinstance(chosen, slice):
+            return self.function(self.rows.read(chosen, np.float64))
+        return self.function(self.rows.at(chosen).read(slice(0, len(chosen)), np.float64))
+
+
+# Of a sum of squares: below it, squares may have vanished.
+LEAST_SQUARES = 1e-200
+
+
+def lengths(vectors: FloatArray) -> FloatArray:
+    """Give the Euclidean length of each row, however short.
+
+    Examples
+    --------
+    >>> lengths(np.array([[3.0, 4.0], [3e-200, 4e-200], [0.0, 0.0]])).tolist()
+    [5.0, 5e-200, 0.0]
+    """
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    found: FloatArray = np.sqrt(squares)
+    short = np.flatnonzero(squares < LEAST_SQUARES)
+    if len(short):
+        largest = np.abs(vectors[short]).max(axis=1, initial=0)
+        scaled = vectors[short] / np.where(largest > 0, largest, 1)[:, np.newaxis]
+        found[short] = largest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+    return found

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.reading import Samples, is_tensor
+from proxysample.data.reading import Samples
+from proxysample.data.shortcuts import is_tensor
 from proxysample.errors import InputError
-from proxysample.features.rows import Array, Rows, Workers
+from proxysample.features.gram import gram_matrix, gram_pays
+from proxysample.features.precision import Widened, measure
+from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
+from proxysample.features.store import Features, find_features, is_kept
 from proxysample.keeping import FloatArray
 
 
@@ -45,26 +49,79 @@ def mean_and_scale(rows: Rows, workers: Workers) -> tuple[FloatArray, FloatArray
     ...     mean_and_scale(Rows(np.array([[1.0, 5.0], [3.0, 5.0]])), workers)
     (array([2., 5.]), array([1., 1.]))
     """
+    found = _moments(rows, np.ones(rows.n_features), workers)
+    spread = found.highest - found.lowest
+    magnitude = np.maximum(np.abs(found.lowest), np.abs(found.highest))
+    # What rounding alone can make of a constant.
+    constant = spread <= 64 * np.finfo(np.float64).eps * magnitude
+    scale = np.sqrt(found.variance)
+    if (~constant & (spread < LEAST_SPREAD)).any():
+        # Squares of such differences vanish; a power of two changes no digit.
+        units = 2.0 ** np.floor(np.log2(np.where(constant, 1.0, spread)))
+        scale = np.sqrt(_moments(rows, units, workers).variance) * units
+    return found.mean, np.where(constant, 1.0, scale)
+
+
+LEAST_SPREAD = 1e-140
+
+
+@dataclass(frozen=True)
+class _Moments:
+    mean: FloatArray
+    variance: FloatArray
+    lowest: FloatArray
+    highest: FloatArray
+
+
+def _moments(rows: Rows, units: FloatArray, workers: Workers) -> _Moments:
+    """Find mean, variance and range of each feature; the variance in units squared."""
     count = 0
     mean = np.zeros(rows.n_features)
     squares = np.zeros(rows.n_features)
+    lowest = np.full(rows.n_features, np.inf)
+    highest = np.full(rows.n_features, -np.inf)
 
-    def moments(block: slice) -> tuple[int, FloatArray, FloatArray]:
+    def of_block(block: slice) -> tuple[int, FloatArray, FloatArray, FloatArray, FloatArray]:
         features = rows.read(block, np.float64)
         block_mean = features.mean(axis=0)
-        return len(features), block_mean, np.square(features - block_mean).sum(axis=0)
+        deviations = np.square((features - block_mean) / units).sum(axis=0)
+        return len(features), block_mean, deviations, features.min(axis=0), features.max(axis=0)
 
-    for block_count, block_mean, block_squares in workers.map(moments, rows.blocks()):
+    for block_count, block_mean, block_squares, low, high in workers.map(of_block, rows.blocks()):
         total = count + block_count
         difference = block_mean - mean
-        squares += block_squares + np.square(difference) * (count * block_count / total)
+        squares += block_squares + np.square(difference / units) * (count * block_count / total)
         mean += difference * (block_count / total)
+        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
         count = total
-    variance = squares / count
-    # What rounding alone can make of the variance of a constant.
-    noise = count * np.finfo(np.float64).eps
-    constant = variance <= noise * variance + np.square(noise * mean)
-    return mean, np.where(constant, 1.0, np.sqrt(variance))
+    return _Moments(mean, squares / count, lowest, highest)
+
+
+# What `check_digits` lets pass: integers that double precision tells apart, and numbers whose
+# squares it can add up.
+LARGEST_INTEGER = 2**53
+LARGEST_NUMBER = 1e140
+
+
+def check_digits(source: Array) -> None:
+    """Raise `InputError` for numbers that double precision cannot tell apart or square."""
+    if source.dtype.kind not in "iuf" or source.dtype.itemsize < 8:
+        return
+    whole = source.dtype.kind in "iu"
+    limit = LARGEST_INTEGER if whole else LARGEST_NUMBER
+    for block in Rows(source).blocks():
+        values = np.asarray(source[block])
+        if not values.size or (values.max() <= limit and values.min() >= -limit):
+            continue
+        if whole:
+            raise InputError(
+                "the data hold integers beyond 2**53, of which double precision loses the last "
+                "digits; subtract an integer such as the smallest of each column first"
+            )
+        raise InputError(
+            f"the data hold numbers beyond {limit:g}, whose squares are beyond double precision; "
+            "divide all by such as the largest first"
+        )
 
 
 OVERSAMPLING = 16
@@ -93,7 +150,8 @@ def principal_components(rows: Rows, n_components: int, workers: Workers) -> Flo
     Block power iteration from a random start with some columns to spare (N. Halko, P. G.
     Martinsson and J. A. Tropp, Finding structure with randomness, SIAM Review 53, 2011), which
     needs a few passes and no more memory than d times the number of columns. It stops where a
-    pass adds less than 0.001 % to the variance that the components hold.
+    pass adds less than 0.001 % to the variance that the components hold. Few rows of many
+    features go through their scalar products instead; see `proxysample.features.gram`.
 
     Examples
     --------
@@ -102,6 +160,31 @@ def principal_components(rows: Rows, n_components: int, workers: Workers) -> Flo
     >>> np.abs(components[:, 0]).round(6).tolist()
     [0.6, 0.8]
     """  # noqa: E501
+    return _components(rows, n_components, workers)[0]
+
+
+def exact_components(rows: Rows, n_components: int, workers: Workers) -> FloatArray:
+    """Find principal components as `principal_components` does, in the precision that they need.
+
+    The last of them may hold so little beside the first that single precision cannot tell.
+    """
+    at_hand = rows.cached(workers)
+    if measure(at_hand, workers).fits_float32:
+        components, variances = _components(at_hand, n_components, workers)
+        if variances[-1] >= LEAST_VARIANCE * variances[0]:
+            return components
+    widened = Widened.of(rows, workers, movable=False)
+    return _components(widened.rows, n_components, workers)[0]
+
+
+# Of the first component's variance: the least of the last one that single precision tells.
+LEAST_VARIANCE = 1e-4
+
+
+def _components(rows: Rows, n_components: int, workers: Workers) -> tuple[FloatArray, FloatArray]:
+    """Give principal components, and the sum of squares along each, the largest first."""
+    if n_components <= len(rows) and gram_pays(len(rows), rows.n_features):
+        return _components_by_products(rows, n_components, workers)
     n_features = rows.n_features
     n_columns = min(n_components + OVERSAMPLING, n_features)
     product: FloatArray = np.random.default_rng(0).standard_normal((n_features, n_columns))
@@ -114,17 +197,36 @@ def principal_components(rows: Rows, n_components: int, workers: Workers) -> Flo
         if held - before <= LEAST_GAIN * held:
             break
     components: FloatArray = basis @ rotation[:, ::-1][:, :n_components]
-    return components
+    return components, variances[::-1][:n_components]
+
+
+def _components_by_products(
+    rows: Rows, n_components: int, workers: Workers
+) -> tuple[FloatArray, FloatArray]:
+    """Find the components of rows of many features from their scalar products."""
+    variances, vectors = np.linalg.eigh(gram_matrix(rows, workers))
+    weights = vectors[:, ::-1][:, :n_components]
+
+    def weigh(block: slice) -> FloatArray:
+        product: FloatArray = rows.read(block, np.float64).T @ weights[block]
+        return product
+
+    combined = np.zeros((rows.n_features, n_components))
+    for part in workers.map(weigh, rows.blocks()):
+        combined += part
+    # Orthonormal already, but for their length; where the rows do not span so many, any will do.
+    components, _ = np.linalg.qr(combined)
+    return components, variances[::-1][:n_components]
 
 
 def _times_scatter(rows: Rows, basis: FloatArray, workers: Workers) -> FloatArray:
     """Compute ``X.T @ X @ basis``."""
-    narrow = basis.astype(np.float32)
+    narrow = basis.astype(rows.precision)
 
     def multiply(block: slice) -> FloatArray:
         features = rows.read(block)
-        product: FloatArray = (features.T @ (features @ narrow)).astype(np.float64)
-        return product
+        product: FloatArray = features.T @ (features @ narrow)
+        return product.astype(np.float64, copy=False)
 
     total = np.zeros(basis.shape)
     for product in workers.map(multiply, rows.blocks()):
@@ -148,12 +250,15 @@ def check_features(features: object, n_components: object) -> None:
         if len(shape) != 2:
             raise InputError(f"features have shape {shape}; needed: (n, d)")
         return
+    if is_kept(features):
+        return
     known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
     if not known or isinstance(features, type):
         given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
         raise InputError(
             "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
-            f"a callable or a fitted object with transform(samples), not {given}"
+            "features kept by embed (or 'embed:FOLDER'), a callable or a fitted object with "
+            f"transform(samples), not {given}"
         )
     if isinstance(features, str) and Path(features).suffix in (".npy", ".npz"):
         raise InputError(f"features={features!r} names a file: pass the array, np.load of it")
@@ -175,14 +280,15 @@ def feature_rows(
     ----------
     samples : Samples
         n images or feature vectors.
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+    features : "pixels", str, path, ndarray, nn.Module, callable or object with ``transform``
         ``"pixels"``: all values of a sample, each scaled to unit variance over the dataset, as
-        they are in the paper's code; a constant one becomes zero. An array of shape (n, d). A
-        fitted object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a
-        timm model: its output (n, d) in evaluation mode; a module gets float32 images, channels
-        first, in [0, 1], a timm model also gets them normalised as in its training. Any other
-        callable gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them,
-        and gives a row of features for each.
+        they are in the paper's code; a constant one becomes zero. An array of shape (n, d), or
+        what `proxysample.embed` made; ``"embed:FOLDER"`` or a path says where that lies. A fitted
+        object: ``transform(samples)`` gives (n, d). An ``nn.Module`` or the name of a timm model:
+        its output (n, d) in evaluation mode; a module gets float32 images, channels first, in
+        [0, 1], a timm model also gets them normalised as in its training. Any other callable
+        gets up to `IMAGES_PER_CALL` images, channels last and as the dataset has them, and gives
+        a row of features for each.
     n_components : int, optional
         Project on so many principal components.
     centred : bool
@@ -214,6 +320,7 @@ def feature_rows(
     [[-1.0, 0.0], [1.0, 0.0]]
     """
     if isinstance(features, str) and features == PIXELS:
+        check_digits(samples.images)
         source = Rows(samples.images)
         mean, scale = mean_and_scale(source, workers)
         rows = Rows(samples.images, shift=mean, scale=scale)
@@ -227,14 +334,58 @@ def feature_rows(
             f"n_components={n_components} for {len(rows)} samples of {rows.n_features} features; "
             f"it can be {min(len(rows), rows.n_features)} at most"
         )
-    components = principal_components(rows.cached(workers), n_components, workers)
-    return rows.projected(components).cached(workers)
+    return rows.projected(exact_components(rows, n_components, workers))
+
+
+def directions(rows: Rows, workers: Workers) -> Rows:
+    """Scale each row to unit length, which is what the cosine compares.
+
+    Parameters
+    ----------
+    rows : Rows
+    workers : Workers
+
+    Returns
+    -------
+    Rows
+        Read anew for each pass, as the given ones are.
+
+    Raises
+    ------
+    InputError
+        If a row is all zero.
+
+    Examples
+    --------
+    >>> with Workers() as workers:
+    ...     rows = directions(Rows(np.array([[3.0, 4.0], [0.0, -2.0]])), workers)
+    >>> rows.read(slice(0, 2), np.float64).tolist()
+    [[0.6, 0.8], [0.0, -1.0]]
+    """
+
+    def find_zero(block: slice) -> int | None:
+        zero = np.flatnonzero(lengths(rows.read(block, np.float64)) == 0)
+        return block.start + int(zero[0]) if len(zero) else None
+
+    for index in workers.map(find_zero, rows.blocks()):
+        if index is not None:
+            raise InputError(
+                f"the features of sample {index} are all zero and have no direction; drop it, or "
+                "take metric='euclidean'"
+            )
+    return Rows(Mapped(rows, _unit))
+
+
+def _unit(features: FloatArray) -> FloatArray:
+    return features / lengths(features)[:, np.newaxis]
 
 
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
     if hasattr(features, "__array__"):
         return features
-    if isinstance(features, str) or _is_module(features):
+    if is_kept(features):
+        return find_features(features, samples)
+    if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
         return _transformed(samples, features)
@@ -246,9 +397,17 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     from proxysample.features.backbones import as_backbone, extract_features
     from proxysample.features.batches import ImageTensors
 
-    network = as_backbone(backbone)
-    images = ImageTensors(samples, resolve_device(device))
+    named_size = samples.image_size if isinstance(backbone, str) else None
+    network = as_backbone(backbone, input_size=named_size)
+    images = ImageTensors(samples, resolve_device(device), any_range=network.any_range)
     return extract_features(network.to(images.device), images, progress)
+
+
+def given_features(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array, or kept on disk, checked: a row a sample."""
+    found = find_features(features, samples) if is_kept(features) else features
+    array = _checked(found, len(samples))
+    return found if isinstance(found, Features) else array
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:
@@ -278,7 +437,8 @@ def _called(samples: Samples, function: Callable[[Array], Any]) -> Array:
 
 def _checked(features: Any, n_samples: int) -> Array:
     array = _as_array(features)
-    if array.ndim != 2 or len(array) != n_samples or array.dtype.kind not in "fiub":
+    fits = array.ndim == 2 and len(array) == n_samples and array.shape[1] > 0
+    if not fits or array.dtype.kind not in "fiub":
         raise InputError(
             f"features have shape {array.shape} and type {array.dtype}; needed: a row of numbers "
             f"for each of the {n_samples} samples"
@@ -289,11 +449,26 @@ def _checked(features: Any, n_samples: int) -> Array:
         if not finite.all():
             index = block.start + int(np.argmin(finite))
             raise InputError(f"the features of sample {index} hold NaN or infinite values")
+    check_digits(array)
     return array
 
 
 def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+
+
+def reads_for(features: object) -> Literal["nothing", "pixels", "features"]:
+    """Tell what making features reads of a dataset: nothing where they are an array or on disk."""
+    if hasattr(features, "__array__") or is_kept(features):
+        return "nothing"
+    return "features" if is_network(features) else "pixels"
+
+
+def is_network(features: object) -> bool:
+    """Tell whether features are those of an ``nn.Module`` or a named backbone."""
+    if isinstance(features, str):
+        return features != PIXELS and not is_kept(features)
+    return _is_module(features)
 
 
 def _is_module(features: object) -> bool:

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ class AutoencoderLoss(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding, training and scoring.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side. By default images stay as they are where all are of one size; where they are of
+        several, a warning tells so and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -71,7 +80,7 @@ class AutoencoderLoss(Sampler):
 
     Notes
     -----
-    Images are uint8, or floating point in [0, 1], 8x8 or larger, with any number of channels.
+    Images are uint8, uint16, or floating point in [0, 1], 8x8 or larger, of any number of channels.
     `proxysample.samplers.networks.ConvolutionalAutoencoder` says how it follows their size.
 
     The binary cross-entropy of a perfect reconstruction is not zero but the entropy of the
@@ -91,6 +100,7 @@ class AutoencoderLoss(Sampler):
     """
 
     id: ClassVar[str] = "ae"
+    reads: ClassVar[Reads] = "pixels"
     _constraints: ClassVar[Constraints] = {
         "loss": one_of("loss", LOSSES),
         "epochs": POSITIVE_INTEGER,
@@ -115,6 +125,8 @@ class AutoencoderLoss(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.loss = loss
         self.keep = keep
@@ -128,6 +140,8 @@ class AutoencoderLoss(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
 
     def _check_availability(self) -> None:
         resolve_device(self.device)
@@ -199,7 +213,7 @@ class AutoencoderLoss(Sampler):
         import torch
         from sklearn.utils.validation import check_is_fitted
 
-        from proxysample.features.batches import ImageTensors, gather_on_host
+        from proxysample.features.batches import ImageTensors
 
         check_is_fitted(self, "network_")
         samples = dataset if isinstance(dataset, Samples) else self._read(dataset, None)
@@ -207,14 +221,15 @@ class AutoencoderLoss(Sampler):
         if images.shape != self.network_.shape:
             raise InputError(
                 f"images have (channels, height, width) {images.shape}; the autoencoder was "
-                f"fitted on {self.network_.shape}"
+                f"fitted on {self.network_.shape}; give both the same image_size="
             )
+
+        def encode(batch: torch.Tensor, is_fitted: bool) -> torch.Tensor:  # noqa: ARG001
+            latents: torch.Tensor = self.network_.encoder(batch).flatten(1)
+            return latents
+
         with torch.inference_mode(), deterministic_kernels():
-            batches = images.in_order(self.progress, "encoding")
-            latents = gather_on_host(
-                (self.network_.encoder(batch).flatten(1) for batch in batches), len(images)
-            )
-        return latents.numpy()
+            return images.apply(encode, self.progress, "encoding").numpy()
 
 
 def reconstruction_losses(

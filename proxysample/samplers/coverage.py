@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from proxysample.checks import BOOLEAN, DEVICE, POSITIVE_INTEGER, Constraints, one_of
@@ -22,13 +21,14 @@ from proxysample.coverage.groups import (
 )
 from proxysample.coverage.neighbours import cosines, nearest_before
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_features, feature_rows
+from proxysample.features.sources import check_features, feature_rows, reads_for
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
-from proxysample.sampler import Sampler
+from proxysample.sampler import Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 
@@ -47,6 +47,8 @@ class FeatureSampler(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.features = features
         self.n_components = n_components
@@ -55,14 +57,16 @@ class FeatureSampler(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What `features` needs of a dataset: nothing where they are an array or on disk."""
+        return reads_for(self.features)
 
     def __sklearn_clone__(self) -> Self:
-        # A fitted object among the parameters would come out of a clone unfitted, and an array
-        # as a copy, however large it is.
-        parameters = self.get_params(deep=False)
-        features = parameters.pop("features")
-        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
-        return type(self)(features=features, **copied)
+        return clone_keeping(self, "features")
 
     def _check_parameters(self) -> None:
         check_features(self.features, self.n_components)
@@ -156,6 +160,11 @@ class Moderate(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Attributes
     ----------
@@ -228,6 +237,11 @@ class SemDeDup(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -263,6 +277,8 @@ class SemDeDup(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -272,6 +288,8 @@ class SemDeDup(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.first = first
         self.n_clusters = n_clusters
@@ -356,6 +374,11 @@ class Prototypes(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -383,6 +406,8 @@ class Prototypes(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -392,6 +417,8 @@ class Prototypes(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.n_clusters = n_clusters
         self.keep = keep
@@ -434,6 +461,11 @@ class ZCore(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -463,6 +495,8 @@ class ZCore(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -472,6 +506,8 @@ class ZCore(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.n_draws = n_draws
         self.n_neighbours = n_neighbours

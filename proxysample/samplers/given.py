@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.classes import read_classes
+from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
@@ -45,6 +47,7 @@ class GivenIndices(Sampler):
     """
 
     id = "indices"
+    reads = "nothing"
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class GivenRanking(Sampler):
     """
 
     id = "ranking"
+    reads = "nothing"
 
     def __init__(self, ranking: Ranking | None = None, *, path: str | Path | None = None) -> None:
         self.ranking = ranking
@@ -162,12 +166,12 @@ class GivenRanking(Sampler):
             return SAMPLERS.get(name).needs_labels
         return ranking.codes is not None
 
-    def fit(self, dataset: Any, y: Any = None) -> Self:
+    def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Check that the ranking is of a dataset, and take it.
 
         Parameters
         ----------
-        dataset, y : object
+        dataset, y, **fields : object
             See `Sampler.fit`.
 
         Returns
@@ -182,7 +186,17 @@ class GivenRanking(Sampler):
         """
         self.check_parameters()
         ranking = self.read()
+        check_broken(fields.get("broken", "stop"))
+        image, label, features = (
+            fields.get("image"),
+            fields.get("label"),
+            fields.get("features"),
+        )
+        if any(field is not None for field in (image, label, features)):
+            dataset = FieldView(dataset, image=image, label=label, features=features)
         ranking.check_dataset(dataset, y)
+        if ranking.classes is None:
+            ranking = replace(ranking, classes=read_classes(Samples(dataset, y)))
         # Reports and studies state what a scoring took.
         self.ranking_ = replace(ranking, provenance={"seconds": 0.0, **ranking.provenance})
         self.scores_ = ranking.scores

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import clone
 
-from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, integer_from, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
-from proxysample.clustering.backends import Backend, check_backend, check_backend_name
+from proxysample.clustering.backends import (
+    Backend,
+    check_backend,
+    check_backend_name,
+    check_spherical,
+)
+from proxysample.clustering.engines import on_sphere
 from proxysample.clustering.groups import distances_to_own, group_means
+from proxysample.clustering.sizes import ClusterSizes, count_clusters, measure_to_counted
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_features, feature_rows
-from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.features.sources import (
+    check_digits,
+    check_features,
+    directions,
+    feature_rows,
+    reads_for,
+)
+from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
+
+if TYPE_CHECKING:
+    from proxysample.clustering.counts import ClusterCounts
+
+Metric = Literal["euclidean", "cosine"]
+METRICS: tuple[Metric, ...] = ("euclidean", "cosine")
 
 
 class CCOutlierRemoval(Sampler):
@@ -29,6 +49,9 @@ class CCOutlierRemoval(Sampler):
     keep : str or KeepingRule
         ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
         its id or with parameters.
+    metric : {"euclidean", "cosine"}
+        ``"euclidean"`` measures L2 distances (the paper's choice); ``"cosine"`` takes 1 minus the
+        cosine to the mean direction of the class. Samples that are all zero are refused then.
     protocol : {"default", "paper"}
         "paper" keeps ``int(n_c * r)`` samples of each class, as the authors' code does; the
         default keeps ``round(r * n)`` in all, each class within one sample of its share. The
@@ -37,6 +60,14 @@ class CCOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show a progress bar while decoding.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side. By default images stay as they are where all are of one size; where they are of
+        several, a warning tells so and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Examples
     --------
@@ -50,32 +81,53 @@ class CCOutlierRemoval(Sampler):
     """
 
     id: ClassVar[str] = "cc-or"
+    reads: ClassVar[Reads] = "pixels"
     needs_labels: ClassVar[bool] = True
     per_class = True
+    _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
 
     def __init__(
         self,
         *,
         keep: Keep = "easy",
+        metric: Metric = "euclidean",
         protocol: Protocol = "default",
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.keep = keep
+        self.metric = metric
         self.protocol = protocol
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
+
+    def _check_parameters(self) -> None:
+        if self.protocol == "paper" and self.metric != "euclidean":
+            raise InputError(
+                f"protocol='paper' measures L2 distances, not {self.metric!r}; leave metric at "
+                "'euclidean', or take protocol='default'"
+            )
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         assert codes is not None  # per_class is set
         images = samples.images
+        check_digits(images)
         # Pixels of type uint8 count in units of the full range, as they do in the paper's code.
         scale = np.full(images[0].size, 255.0) if images.dtype == np.uint8 else None
         rows = Rows(images, scale=scale)
         with Workers() as workers:
+            if self.metric == "cosine":
+                rows = directions(rows, workers)
             means = group_means(rows, codes, int(codes.max()) + 1, workers)
+            if self.metric == "cosine":
+                means = on_sphere(means, means)
+                return np.square(distances_to_own(rows, codes, means, workers)) / 2
             return distances_to_own(rows, codes, means, workers)
 
 
@@ -96,8 +148,9 @@ class KMeansOutlierRemoval(Sampler):
     features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
         What is clustered. ``"pixels"`` is the paper's choice: each pixel scaled to zero mean and
         unit variance over the dataset. Or features from elsewhere, which are not scaled: an
-        array (n, d), the name of a timm model, an ``nn.Module``, a callable from images to
-        features, or a fitted object such as `AutoencoderLoss`, whose latents are taken; see
+        array (n, d), what `proxysample.embed` made or ``"embed:FOLDER"`` where it lies, the name
+        of a timm model, an ``nn.Module``, a callable from images to features, or a fitted object
+        such as `AutoencoderLoss`, whose latents are taken; see
         `proxysample.features.sources.feature_rows`. They are never fitted here, so that
         ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
     n_components : int, optional
@@ -105,6 +158,17 @@ class KMeansOutlierRemoval(Sampler):
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.
+    metric : {"euclidean", "cosine"}
+        ``"euclidean"`` is the paper's choice. ``"cosine"`` clusters directions (spherical K-Means)
+        and measures 1 minus the cosine to the centroid, which has unit length; features other
+        than pixels are not centred then, and a sample that is all zero is refused.
+    min_cluster_size : int, optional
+        Clusters of fewer samples are no measure of what is typical: a sample in a cluster of its
+        own has distance 0. Theirs are measured to the nearest centroid of another cluster. By
+        default 4 samples and a quarter of the mean size n / K, whichever is more; copies of one
+        sample count as one, and fewer are enough where clusters that hold as many have less
+        than half of all samples. 1 measures every sample to its own centroid, which is what
+        `protocol` "paper" does.
     keep : str or KeepingRule
         ``"easy"`` keeps near samples (the paper's choice), ``"hard"`` far ones; or another rule, by
         its id or with parameters.
@@ -130,6 +194,15 @@ class KMeansOutlierRemoval(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own. By default images
+        stay as they are where all are of one size; where they are of several, a warning tells so
+        and they come to 64.
+    cache : bool or path
+        Where decoded images are kept that several passes read, if they take more than 64 MB:
+        True in the folder for temporary files, a path in another folder, in a file that goes away
+        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -138,8 +211,19 @@ class KMeansOutlierRemoval(Sampler):
         The latter two are taken about the features' mean.
     cluster_labels_ : ndarray of shape (n,), int64
         Cluster of each sample.
+    cluster_sizes_ : ndarray of shape (n_clusters,), int64
+        Samples of each cluster.
+    centroid_labels_ : ndarray of shape (n,), int64
+        Cluster to whose centroid each sample is measured; another than its own where that is too
+        small.
+    min_cluster_size_ : int
+        What a cluster had to hold.
     inertia_ : float
-        Sum of squared distances.
+        Sum of squared distances to the nearest centroid of all; of distances where the metric is
+        "cosine".
+    precision_ : {"float32", "float64"}
+        What the passes were computed in: double precision where single precision cannot tell the
+        distances beside the features' size. faiss has none; numpy takes its place then.
     n_iter_ : int
         Passes over all samples and features that the best start took.
 
@@ -163,6 +247,8 @@ class KMeansOutlierRemoval(Sampler):
         "max_iter": POSITIVE_INTEGER,
         "n_init": POSITIVE_INTEGER.or_none(),
         "distance": one_of("distance", DISTANCES),
+        "metric": one_of("metric", METRICS),
+        "min_cluster_size": POSITIVE_INTEGER.or_none(),
         "device": DEVICE,
     }
 
@@ -173,6 +259,8 @@ class KMeansOutlierRemoval(Sampler):
         features: Any = "pixels",
         n_components: int | None = None,
         distance: Distance = "overall",
+        metric: Metric = "euclidean",
+        min_cluster_size: int | None = None,
         keep: Keep = "easy",
         n_init: int | None = None,
         max_iter: int = 300,
@@ -183,11 +271,15 @@ class KMeansOutlierRemoval(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.n_clusters = n_clusters
         self.features = features
         self.n_components = n_components
         self.distance = distance
+        self.metric = metric
+        self.min_cluster_size = min_cluster_size
         self.keep = keep
         self.n_init = n_init
         self.max_iter = max_iter
@@ -198,51 +290,166 @@ class KMeansOutlierRemoval(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What `features` needs of a dataset: nothing where they are an array or on disk."""
+        return reads_for(self.features)
 
     def __sklearn_clone__(self) -> Self:
-        # A fitted object among the parameters would come out of a clone unfitted, and an array
-        # as a copy, however large it is.
-        parameters = self.get_params(deep=False)
-        features = parameters.pop("features")
-        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
-        return type(self)(features=features, **copied)
+        return clone_keeping(self, "features")
 
     def _check_parameters(self) -> None:
         check_features(self.features, self.n_components)
         check_backend_name(self.backend)
-        if self.protocol == "paper" and self.backend not in ("auto", "scikit-learn"):
+        if self.metric == "cosine":
+            check_spherical(self.backend)
+        if self.protocol == "paper":
+            self._check_paper()
+
+    def _check_paper(self) -> None:
+        if self.backend not in ("auto", "scikit-learn"):
             raise InputError(
                 f"protocol='paper' is scikit-learn's K-Means, not {self.backend!r}; leave backend "
                 "at 'auto', or take protocol='default'"
             )
+        for name, value, paper in (
+            ("metric", self.metric, "euclidean"),
+            ("min_cluster_size", self.min_cluster_size, None),
+        ):
+            if value != paper:
+                raise InputError(
+                    f"protocol='paper' has no {name}={value!r}; leave {name} at {paper!r}, or take "
+                    "protocol='default'"
+                )
 
     def _check_availability(self) -> None:
         check_backend(self.backend, self.device)
 
     def _keeping_codes(self, codes: IntArray | None) -> IntArray | None:
-        return encode_labels(self.cluster_labels_)[1] if self.distance == "per-cluster" else codes
+        return encode_labels(self.centroid_labels_)[1] if self.distance == "per-cluster" else codes
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
-        if self.n_clusters > len(samples):
-            raise InputError(
-                f"n_clusters={self.n_clusters} for {len(samples)} samples; "
-                "lower n_clusters or give more samples"
-            )
+        self._check_size(len(samples))
         with Workers() as workers:
-            rows = feature_rows(
-                samples,
-                self.features,
-                n_components=self.n_components,
-                device=self.device,
-                progress=self.progress,
-                workers=workers,
+            clustering = self._cluster(self._rows(samples, workers), workers)
+            sizes = self._sizes(clustering)
+            labels, scores = measure_to_counted(
+                clustering, sizes.counted, spherical=self.metric == "cosine", workers=workers
             )
-            clustering = self._cluster(rows, workers)
         self.cluster_centers_ = clustering.centers
         self.cluster_labels_ = clustering.labels
+        self.cluster_sizes_ = sizes.sizes
+        self.centroid_labels_ = labels
+        self.min_cluster_size_ = sizes.least
         self.inertia_ = clustering.inertia
         self.n_iter_ = clustering.n_iter
-        return clustering.distances
+        self.precision_ = clustering.precision
+        self._told = {**sizes.words(), "computed in": clustering.precision}
+        return scores
+
+    def _details(self) -> dict[str, str]:
+        return self._told
+
+    def suggest_n_clusters(
+        self,
+        dataset: Any,
+        candidates: Sequence[int] | None = None,
+        *,
+        r: float = 0.25,
+        n_seeds: int = 3,
+    ) -> ClusterCounts:
+        """Try several numbers of clusters, to help in choosing one.
+
+        A sample of 10,000 is clustered on 64 principal components, with one start from each seed:
+        cheap, and near what all samples and features give. It tells which counts leave clusters
+        large enough to be a measure, and which kept sets depend on the seed. It does not tell
+        which subset trains best: compare accuracies for that.
+
+        Parameters
+        ----------
+        dataset : object
+            See `fit`.
+        candidates : sequence of int, optional
+            Numbers of clusters; by default the usual ones, from 2 to 200, that leave at least 8
+            samples a cluster.
+        r : float
+            Fraction that is kept, in (0, 1], where seeds are compared.
+        n_seeds : int
+            At least 2.
+
+        Returns
+        -------
+        ClusterCounts
+            Print it as a table; `suggested` is a count, and `to_frame` gives a pandas frame.
+
+        Raises
+        ------
+        InputError
+            If a parameter or the dataset cannot be used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from proxysample import KMeansOutlierRemoval
+        >>> generator = np.random.default_rng(0)
+        >>> features = generator.normal(size=(200, 2)) + 20 * generator.integers(0, 2, (200, 2))
+        >>> sampler = KMeansOutlierRemoval(random_state=0)
+        >>> sampler.suggest_n_clusters(features, [2, 4, 8]).suggested
+        4
+        """
+        from proxysample.clustering.counts import check_counts, compare_counts, usual_counts
+
+        ratio = check_ratio(r)
+        integer_from(2).check("n_seeds", n_seeds)
+        for count in candidates or ():
+            POSITIVE_INTEGER.check("each of candidates", count)
+        self.check_parameters()
+        self._check_availability()
+        samples = self._read(dataset, None)
+        tried = usual_counts(len(samples)) if candidates is None else tuple(candidates)
+        check_counts(tried, len(samples))
+        with Workers() as workers:
+            return compare_counts(
+                self._rows(samples, workers),
+                tried,
+                r=ratio,
+                n_seeds=n_seeds,
+                min_cluster_size=self.min_cluster_size,
+                backend=self.backend,
+                device=self.device,
+                spherical=self.metric == "cosine",
+                random=np.random.default_rng(self.random_state),
+                workers=workers,
+            )
+
+    def _check_size(self, n_samples: int) -> None:
+        if self.n_clusters > n_samples:
+            raise InputError(
+                f"n_clusters={self.n_clusters} for {n_samples} samples; "
+                "lower n_clusters or give more samples"
+            )
+
+    def _rows(self, samples: Samples, workers: Workers) -> Rows:
+        """Give what is clustered."""
+        rows = feature_rows(
+            samples,
+            self.features,
+            n_components=self.n_components,
+            centred=self.metric == "euclidean",
+            device=self.device,
+            progress=self.progress,
+            workers=workers,
+        )
+        return directions(rows, workers) if self.metric == "cosine" else rows
+
+    def _sizes(self, clustering: Clustering) -> ClusterSizes:
+        is_squared = self.metric == "cosine"
+        squares = clustering.distances if is_squared else np.square(clustering.distances)
+        least = 1 if self.protocol == "paper" else self.min_cluster_size
+        return count_clusters(clustering, squares, least)
 
     def _cluster(self, rows: Rows, workers: Workers) -> Clustering:
         if self.protocol == "paper":
@@ -261,6 +468,7 @@ class KMeansOutlierRemoval(Sampler):
             max_iter=self.max_iter,
             backend=self.backend,
             device=self.device,
+            spherical=self.metric == "cosine",
             random_state=self.random_state,
             workers=workers,
         )

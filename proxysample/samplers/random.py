@@ -8,7 +8,7 @@ import numpy as np
 
 from proxysample.data.reading import Samples
 from proxysample.keeping import FloatArray, IntArray
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler
 
 RandomState = int | np.random.Generator | None
 
@@ -34,6 +34,7 @@ class RandomSampling(Sampler):
     """
 
     id: ClassVar[str] = "rs"
+    reads: ClassVar[Reads] = "nothing"
 
     def __init__(self, *, protocol: Protocol = "default", random_state: RandomState = None) -> None:
         self.protocol = protocol
@@ -63,5 +64,6 @@ class CCRandomSampling(RandomSampling):
     """
 
     id: ClassVar[str] = "cc-rs"
+    reads: ClassVar[Reads] = "labels"
     needs_labels: ClassVar[bool] = True
     per_class = True

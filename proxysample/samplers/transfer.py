@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples, find_array
+from proxysample.data.pixel_cache import Cache
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Sampler
+from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from proxysample.features.backbones import Backbone
     from proxysample.features.batches import DeviceRows, ImageTensors
     from proxysample.samplers.networks import ClassificationHead
+
+LabelArray = npt.NDArray[Any]
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 3e-4
@@ -43,12 +47,19 @@ class TransferLoss(Sampler):
         maps images (n, channels, height, width), float32 in [0, 1], to features (n, d). Not used
         where the dataset holds features already. The default works without a network (extra
         ``pretrained``); the authors' is ``"resnet18"``.
+    features : ndarray of shape (n, d), Features, str or path, optional
+        In place of those that the backbone would give: an array, what `proxysample.embed` made,
+        or ``"embed:FOLDER"`` where it lies. No image is read then, and those on disk are read by
+        rows as they are used.
     weights : {"auto", "package", "hub"}
         Where a named backbone's ImageNet weights come from: an installed package, timm's hub,
         or whichever of the two is there, in this order; `weights_` says which.
     input_size : int, optional
-        Resize images to so many pixels a side. By default they keep their size, as in the
-        authors' code, though most backbones see far more in small images that are enlarged.
+        Resize the shorter side of images to so many pixels and crop the centre. By default
+        images come to a named backbone's size, with its crop, as in its training; those
+        with a side of less than 96 pixels come to 96, at which a backbone sees far more in
+        them than at 32. With `protocol` "paper", and for a module, they keep their size; images
+        of several sizes come to 64 there.
     keep : str or KeepingRule
         ``"easy"`` keeps low scores (the paper's choice), ``"hard"`` high ones; or another rule, by
         its id or with parameters.
@@ -75,6 +86,10 @@ class TransferLoss(Sampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding, computing features and training.
+    cache : bool or path
+        Where decoded images are kept for the passes of `protocol` "paper", if they take more than
+        64 MB: True in the folder for temporary files, a path in another folder, in a file that
+        goes away with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -91,7 +106,8 @@ class TransferLoss(Sampler):
 
     Notes
     -----
-    Images are uint8, or floating point in [0, 1]. The head is linear to 256 units, batch
+    Images are uint8, uint16, or floating point in [0, 1]; for a module of yours, floating point of
+    any values, such as normalised ones. The head is linear to 256 units, batch
     normalisation, ReLU, dropout of a half, and linear to the classes, as in the authors' code.
 
     Examples
@@ -118,6 +134,7 @@ class TransferLoss(Sampler):
         self,
         *,
         backbone: str | nn.Module = "tf_efficientnet_lite0",
+        features: Any = None,
         weights: Any = "auto",
         input_size: int | None = None,
         keep: Keep = "easy",
@@ -130,8 +147,10 @@ class TransferLoss(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        cache: Cache = True,
     ) -> None:
         self.backbone = backbone
+        self.features = features
         self.weights = weights
         self.input_size = input_size
         self.keep = keep
@@ -144,9 +163,26 @@ class TransferLoss(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.cache = cache
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
+        """What is read beside labels: nothing where features are given."""
+        return "features" if self.features is None else "labels"
 
     def _check_parameters(self) -> None:
         _check_backbone(self.backbone, self.weights)
+        if self.features is None:
+            return
+        _check_features(self.features)
+        if self.protocol == "paper":
+            raise InputError(
+                "protocol='paper' computes features in every epoch, with a backbone that drifts: "
+                "leave features out, or take protocol='default'"
+            )
+
+    def __sklearn_clone__(self) -> Self:
+        return clone_keeping(self, "features")
 
     def _check_availability(self) -> None:
         resolve_device(self.device)
@@ -154,20 +190,41 @@ class TransferLoss(Sampler):
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         from proxysample.features.batches import DeviceRows
 
+        if self.features is not None:
+            return self._score_given(samples)
         # First, so that a name that cannot be loaded is told before anything is decoded.
         backbone = self._load_backbone(samples)
-        labels = self._labels(samples)
-        has_images = backbone is not None and samples.images.ndim == 4
-        self.backbone_ = backbone if has_images else None
+        if samples.tells_labels_early or self.protocol == "paper":
+            labels = self._labels(samples)
+        self.backbone_ = None if backbone is None or is_of_features(samples) else backbone
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
-        targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
+        device = resolve_device(self.device)
         with deterministic_kernels():
             if self.backbone_ is None:
-                return self._score_features(flat_features(samples), targets)
-            return self._score_images(self.backbone_, samples, targets)
+                features = flat_features(samples)
+            elif self.protocol == "default":
+                # Labels that are only in the items come with the images, in the same pass.
+                features = self._features(self.backbone_, samples, device)
+            else:
+                targets = DeviceRows(labels, device, read_often=True)
+                return self._score_drifting(self.backbone_, samples, targets)
+            targets = DeviceRows(self._labels(samples), device, read_often=True)
+            return self._score_features(features, targets)
 
-    def _labels(self, samples: Samples) -> IntArray:
-        self.classes_, labels = encode_labels(samples.required_labels)
+    def _score_given(self, samples: Samples) -> FloatArray:
+        from proxysample.features.batches import DeviceRows
+        from proxysample.features.sources import given_features
+
+        given = given_features(samples, self.features)
+        known = getattr(given, "labels", None) if samples.cheap_labels is None else None
+        labels = self._labels(samples, known)
+        self.backbone_ = self.weights_ = None
+        targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
+        with deterministic_kernels():
+            return self._score_features(np.asarray(given), targets)
+
+    def _labels(self, samples: Samples, known: LabelArray | None = None) -> IntArray:
+        self.classes_, labels = encode_labels(samples.required_labels if known is None else known)
         if len(self.classes_) < 2:
             (label,) = self.classes_.tolist()
             raise InputError(
@@ -179,33 +236,43 @@ class TransferLoss(Sampler):
     def _load_backbone(self, samples: Samples) -> Backbone | None:
         from proxysample.features.backbones import as_backbone
 
-        array = find_array(samples.dataset)
+        array = samples.array
         if array is not None and array.ndim == 2:
             return None
         backbone = as_backbone(self.backbone, self.weights, self.input_size)
-        backbone.normalises = backbone.normalises and self.protocol == "default"
+        if self.protocol == "paper":
+            backbone.normalises = False
+            backbone.native = None
         return backbone
 
-    def _score_images(
+    def _features(self, backbone: Backbone, samples: Samples, device: torch.device) -> Tensor:
+        from proxysample.features.backbones import extract_features
+        from proxysample.features.batches import ImageTensors
+
+        images = ImageTensors(samples, device, any_range=backbone.any_range)
+        return extract_features(backbone.to(device), images, self.progress)
+
+    def _score_drifting(
         self, backbone: Backbone, samples: Samples, targets: DeviceRows
     ) -> FloatArray:
         from proxysample.features.backbones import extract_features
         from proxysample.features.batches import DeviceRows, ImageTensors
 
-        drifting = self.protocol == "paper"
-        images = ImageTensors(samples, targets.device, read_often=drifting)
+        images = ImageTensors(
+            samples, targets.device, read_often=True, any_range=backbone.any_range
+        )
         backbone.to(images.device)
-        if not drifting:
-            return self._score_features(extract_features(backbone, images, self.progress), targets)
         self._train_drifting(backbone, images, targets)
         features = extract_features(backbone, images, self.progress)
         return self._losses(DeviceRows(features, targets.device), targets)
 
-    def _score_features(self, computed: Tensor, targets: DeviceRows) -> FloatArray:
+    def _score_features(
+        self, computed: Tensor | npt.NDArray[Any], targets: DeviceRows
+    ) -> FloatArray:
         from proxysample.features.batches import DeviceRows
 
         features = DeviceRows(computed, targets.device, read_often=True)
-        self._train_head(lambda rows: features[rows], features.shape[1], targets)
+        self._train_head(lambda rows: features[rows].float(), features.shape[1], targets)
         return self._losses(features, targets)
 
     def _train_drifting(
@@ -263,13 +330,25 @@ class TransferLoss(Sampler):
         from proxysample.features.batches import gather_on_host
 
         def losses_of(rows: slice) -> Tensor:
-            logits = self.head_(features[rows]).double()
+            logits = self.head_(features[rows].float()).double()
             return F.cross_entropy(logits, targets[rows], reduction="none")
 
         starts = range(0, len(features), ROWS_PER_CHUNK)
         with torch.inference_mode():
             losses = (losses_of(slice(start, start + ROWS_PER_CHUNK)) for start in starts)
             return gather_on_host(losses, len(features)).numpy()
+
+
+def _check_features(features: object) -> None:
+    from proxysample.features.sources import check_features
+    from proxysample.features.store import is_kept
+
+    if not is_kept(features) and not hasattr(features, "__array__"):
+        raise InputError(
+            f"features must be an array (n, d), what embed gave, or 'embed:FOLDER', not "
+            f"{features!r:.80}; a network is given as backbone"
+        )
+    check_features(features, None)
 
 
 def _check_backbone(backbone: object, weights: object) -> None:
@@ -286,8 +365,17 @@ def _check_backbone(backbone: object, weights: object) -> None:
         raise unknown_name("source of weights", weights, WEIGHTS)
 
 
-def flat_features(samples: Samples) -> torch.Tensor:
-    """Read features as one tensor.
+def is_of_features(samples: Samples) -> bool:
+    """Tell whether a dataset holds vectors in place of images; one sample at most is decoded."""
+    array = samples.array
+    if array is None and samples.is_held:
+        return len(samples.images.shape) == 2
+    shape = samples.rows(np.zeros(1, dtype=np.int64))[0].shape if array is None else array.shape[1:]
+    return len(shape) == 1
+
+
+def flat_features(samples: Samples) -> torch.Tensor | npt.NDArray[Any]:
+    """Read features as one tensor, or give those that are read as they are used.
 
     Parameters
     ----------
@@ -296,9 +384,12 @@ def flat_features(samples: Samples) -> torch.Tensor:
 
     Returns
     -------
-    Tensor of shape (n, d), float32
+    Tensor of shape (n, d), float32, or ndarray of shape (n, d)
         On the CPU.
     """
     import torch
 
+    array = samples.array
+    if array is not None and array.dtype in (np.float16, np.float32):
+        return np.asarray(samples.images)
     return torch.cat([torch.from_numpy(chunk).float() for _, chunk in samples.feature_chunks()])

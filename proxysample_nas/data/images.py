@@ -188,7 +188,7 @@ def load_images(
         labels = np.asarray(dataset.classes)[dataset.labels.cpu().numpy()]
         known = dataset.classes if classes is None else _class_names(classes)
     else:
-        samples = Samples(dataset, y)
+        samples = Samples(dataset, y, distinct_labels=True, cache=None)
         images = _pixels(samples)
         labels = samples.required_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
@@ -220,7 +220,11 @@ def load_pixels(dataset: Any, *, device: str | torch.device = "auto") -> Tensor:
     >>> load_pixels(np.zeros((3, 8, 8), dtype=np.uint8), device="cpu").shape
     torch.Size([3, 1, 8, 8])
     """
-    images = dataset.images if isinstance(dataset, LabelledImages) else _pixels(Samples(dataset))
+    images = (
+        dataset.images
+        if isinstance(dataset, LabelledImages)
+        else _pixels(Samples(dataset, cache=None))
+    )
     return images.to(resolve_device(device))
 
 
@@ -235,10 +239,6 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
     ----------
     *datasets : LabelledImages
         One or more datasets whose labels are all integers or all strings.
-
-    Returns
-    -------
-    tuple of int or str
 
     Examples
     --------

@@ -160,16 +160,7 @@ class Draws:
         return Draws(self.flips[index], self.tops[index], self.lefts[index])
 
     def to(self, device: torch.device) -> Draws:
-        """Copy the draws to `device`, without waiting for it.
-
-        Parameters
-        ----------
-        device : torch.device
-
-        Returns
-        -------
-        Draws
-        """
+        """Copy the draws to `device`, without waiting for it."""
         return Draws(
             *(copy_to_device(drawn, device) for drawn in (self.flips, self.tops, self.lefts))
         )

@@ -123,10 +123,6 @@ def _pixel_scale(images: Tensor) -> float:
 class Normalize(nn.Module):
     """A normalisation as a network's first layer, the same bits as batches have in training.
 
-    Parameters
-    ----------
-    normalization : Normalization
-
     Examples
     --------
     >>> half = Normalize(Normalization(mean=(0.5,), std=(0.5,)))

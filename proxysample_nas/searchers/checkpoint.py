@@ -93,10 +93,6 @@ class Checkpoint(Record, title="what it says"):
     def load(cls, path: Path) -> Self:
         """Read a file that `save` wrote.
 
-        Parameters
-        ----------
-        path : Path
-
         Returns
         -------
         Checkpoint

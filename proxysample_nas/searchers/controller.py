@@ -113,10 +113,6 @@ class Controller(nn.Module):
             Number of cells.
         generator : torch.Generator
             A generator on the controller's device.
-
-        Returns
-        -------
-        Walk
         """
 
         def draw(_: int, logits: Tensor) -> Tensor:
@@ -131,10 +127,6 @@ class Controller(nn.Module):
         Parameters
         ----------
         operations : Tensor of shape (n, n_edges), int64
-
-        Returns
-        -------
-        Walk
         """
         return self._walk(len(operations), lambda edge, _: operations[:, edge])
 
@@ -228,10 +220,6 @@ def policy_loss(
     entropy_weight : float
     decay : float
         Share of the baseline that one reward leaves.
-
-    Returns
-    -------
-    PolicyLoss
     """
     entropies = walk.entropies.detach()
     rewards = accuracies + entropy_weight * entropies
@@ -286,10 +274,6 @@ def moving_average(start: float, values: list[float], decay: float) -> float:
         In order.
     decay : float
         Share that one value leaves of what was before.
-
-    Returns
-    -------
-    float
 
     Examples
     --------

@@ -85,10 +85,6 @@ def prepare_data(
         Chooses what is held out.
     device : torch.device
 
-    Returns
-    -------
-    SearchData
-
     Raises
     ------
     InputError

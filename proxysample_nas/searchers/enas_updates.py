@@ -185,12 +185,6 @@ def update_controller(
 def evaluate(supernet: Supernet, batch: Batch, operations: Sequence[int]) -> Tensor:
     """Run one cell with the shared weights.
 
-    Parameters
-    ----------
-    supernet : Supernet
-    batch : Batch
-    operations : sequence of int, length n_edges
-
     Returns
     -------
     Tensor of shape (2,)
@@ -310,10 +304,6 @@ def train_controller(
         reads the one that the epoch before left.
     entropy_weight, decay : float
     gradient_clip : float or None
-
-    Returns
-    -------
-    ControllerEpoch
     """
     generator = state.generators["architecture batches"]
     stock = counted(batches.architecture_batches(n_updates * n_samples, generator), bar)

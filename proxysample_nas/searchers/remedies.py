@@ -41,10 +41,6 @@ class SearchCollapseWarning(UserWarning):
 def has_collapsed(cell: Cell) -> bool:
     """Tell whether nearly all edges of a searched cell are skip connections.
 
-    Parameters
-    ----------
-    cell : Cell
-
     Returns
     -------
     bool
@@ -212,10 +208,6 @@ def beta_strength(epoch: int, n_epochs: int, highest: float) -> float:
         Length of the whole search, were it not stopped early.
     highest : float
         The weight that an epoch `n_epochs` would have.
-
-    Returns
-    -------
-    float
 
     Examples
     --------

@@ -32,10 +32,6 @@ def resolve_seed(random_state: int | None) -> int:
     random_state : int or None
         None takes a fresh seed from the operating system.
 
-    Returns
-    -------
-    int
-
     Raises
     ------
     InputError

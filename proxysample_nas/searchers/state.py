@@ -114,10 +114,6 @@ def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def kept_statistics(network: nn.Module) -> Iterator[None]:
     """Undo, on leaving, what forward passes did to BatchNorm's running statistics.
 
-    Parameters
-    ----------
-    network : nn.Module
-
     Examples
     --------
     >>> norm = nn.BatchNorm1d(1)
@@ -192,12 +188,7 @@ class SearchState:
         return mixing.index_copy(0, copy_to_device(edges, device), copy_to_device(alone, device))
 
     def genotype(self) -> Cell:
-        """Take the likeliest operation of each edge, ``none`` included.
-
-        Returns
-        -------
-        Cell
-        """
+        """Take the likeliest operation of each edge, ``none`` included."""
         likeliest = self.alphas.detach().argmax(dim=1)
         return Cell.from_indices(likeliest.tolist(), self.supernet.space)
 
@@ -264,11 +255,6 @@ def decisions_to_tensor(
 ) -> Tensor:
     """Write decisions as one row of numbers each.
 
-    Parameters
-    ----------
-    decisions : sequence of EdgeDecision
-    space : SearchSpace
-
     Returns
     -------
     Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
@@ -293,10 +279,6 @@ def decisions_from_tensor(rows: Tensor, space: SearchSpace = NAS_BENCH_201) -> l
     ----------
     rows : Tensor of shape (n_decisions, 3 + 2 * n_operations), float64
     space : SearchSpace
-
-    Returns
-    -------
-    list of EdgeDecision
     """
     n_operations = len(space)
     return [

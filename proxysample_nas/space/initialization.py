@@ -145,14 +145,6 @@ def uniform_fan_in(tensor: torch.Tensor, fan_in: int, generator: torch.Generator
 def owner_without_rule(module: nn.Module) -> nn.Module | None:
     """Find the first part with parameters or buffers of its own that `build` cannot initialise.
 
-    Parameters
-    ----------
-    module : nn.Module
-
-    Returns
-    -------
-    nn.Module or None
-
     Examples
     --------
     >>> owner_without_rule(nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 3)))

@@ -20,11 +20,6 @@ T = TypeVar("T")
 def counted(items: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:
     """Pass items on and advance a bar that spans several loops.
 
-    Parameters
-    ----------
-    items : iterable
-    bar : tqdm
-
     Yields
     ------
     object
@@ -57,10 +52,6 @@ def cosine_learning_rate(epoch: int, n_epochs: int, highest: float, lowest: floa
     highest, lowest : float
         The rate of epoch 0, and the rate that an epoch `n_epochs` would have.
 
-    Returns
-    -------
-    float
-
     Notes
     -----
     SGDR without restarts (Loshchilov & Hutter 2017, equation 5), per epoch as NAS-Bench-201 and
@@ -75,13 +66,7 @@ def cosine_learning_rate(epoch: int, n_epochs: int, highest: float, lowest: floa
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give all parameters of an optimiser the same learning rate.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-    learning_rate : float
-    """
+    """Give all parameters of an optimiser the same learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 

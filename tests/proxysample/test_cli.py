@@ -6,12 +6,13 @@ import subprocess
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import CCOutlierRemoval, Ranking, load_dataset
+from proxysample import CCOutlierRemoval, Ranking, __version__, load_dataset
 from proxysample.cli import main
 from proxysample.wording import parse_parameters
 
@@ -51,7 +52,17 @@ def test_score_writes_a_ranking(proxysample, tmp_path):
         ({"--param": "n_clusters"}, "name=value"),
         ({"--param": "progress=no"}, "progress must be True or False, not 'no'"),
         ({"--sampler": "rs", "--param": "random_state=x"}, "random_state must be an integer"),
-        ({"-o": "indices.txt"}, "written as .npy"),
+        ({"-o": "indices.pdf"}, "written as .npy, .csv, .parquet, .txt or .json, or to -"),
+        ({"-o": "indices.txt"}, "a .txt lists the kept files, and these samples have none"),
+        ({"--link-to": "kept"}, "have no files of their own"),
+        ({"--link-kind": "soft"}, "takes symbolic or hard, not 'soft'"),
+        ({"-n": "3"}, "2 kept sets need a name each"),
+        ({"--balance": "cat"}, "unknown balance 'cat'"),
+        ({"--balance": "cat=1;dog"}, "or counts such as cat=100,dog=50"),
+        ({"--balance": "cat=1,cat=2"}, "counts class 'cat' twice"),
+        ({"--balance": "12=1"}, "unknown class in balance '12'"),
+        ({"--must-keep": "missing.txt"}, "missing.txt: no such file"),
+        ({"--ranking": "missing.npz"}, "give --sampler, or --ranking FILE"),
         ({"-o": "missing/indices.npy"}, "does not exist"),
     ],
 )
@@ -82,6 +93,142 @@ def test_where_nothing_can_be_written_no_work_is_done(
     words = f"{command} --dataset digits --sampler cc-or -o {output}"
     code, _out, err = proxysample(*words.split())
     assert (code, err) == (2, f"error: {message}\n")
+
+
+def test_what_contradicts_itself_is_refused_before_any_scoring(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
+    (tmp_path / "keep.txt").write_text("3\n5\n\n")
+    (tmp_path / "drop.txt").write_text("5\n")
+    words = "select --dataset digits --sampler cc-or -o kept.npy"
+    for more, message in (
+        ("-n 9 --must-keep keep.txt --exclude drop.txt", "sample 5 is in must_keep and in exclude"),
+        ("-n 1 --must-keep keep.txt", "must_keep names 2 samples, and 1 are to be kept"),
+        ("-n 9 --min-per-class 1", "min_per_class=1 make 10 samples, and 9 are to be kept"),
+        ("--balance 3=5000", "keeps 5,000 of class '3', which has 146 samples"),
+        ("", "give r, the fraction to keep"),
+        ("-n 1438", "more than the 1,437 samples"),
+    ):
+        code, _out, err = proxysample(*f"{words} {more}".split())
+        assert code == 2
+        assert message in err
+
+
+def test_several_sets_are_cut_from_one_scoring(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = "select --dataset digits --sampler cc-or -r 0.1 -r 0.25 -n 20 -o kept-{r}.npy"
+    code, out, err = proxysample(*words.split())
+    assert code == 0, err
+    assert out.count("\n") == 3
+    ranking = CCOutlierRemoval().rank(load_dataset("digits").train)
+    for name, expected in (
+        ("0.1", ranking.select(0.1)),
+        ("0.25", ranking.select(0.25)),
+        ("20", ranking.select(n=20)),
+    ):
+        assert np.array_equal(np.load(f"kept-{name}.npy"), expected)
+
+
+def test_a_saved_ranking_is_cut_without_scoring_and_without_the_dataset(
+    proxysample, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    ranking = CCOutlierRemoval().rank(load_dataset("digits").train)
+    ranking.save("saved.npz")
+    monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
+    monkeypatch.setattr("proxysample.data.datasets.load_dataset", lambda _: pytest.fail("read"))
+    words = "select --ranking saved.npz -n 50 --balance equal -o kept.npy"
+    code, out, err = proxysample(*words.split())
+    assert code == 0, err
+    assert out == "cc-or keeps 50 of the 1,437 samples: kept.npy\n"
+    assert np.array_equal(np.load("kept.npy"), ranking.select(n=50, balance="equal"))
+    words = "select --ranking saved.npz -n 50 -o kept.txt"
+    code, _out, err = proxysample(*words.split())
+    assert (code, "lists the kept files" in err) == (2, True)
+    (tmp_path / "names.txt").write_text("cat.png\n")
+    words = "select --ranking saved.npz -n 50 --exclude names.txt -o kept.npy"
+    code, _out, err = proxysample(*words.split())
+    assert (code, "give indices" in err) == (2, True)
+
+
+def test_a_saved_ranking_of_another_dataset_is_refused(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Ranking(np.arange(5.0)).save("saved.npz")
+    words = "select --ranking saved.npz --dataset digits -r 0.5 -o kept.npy"
+    code, _out, err = proxysample(*words.split())
+    assert (code, "the ranking is of 5 samples" in err) == (2, True)
+
+
+def test_standard_output_holds_indices_and_nothing_else(proxysample):
+    words = "select --dataset digits --sampler cc-or -n 10 -o -"
+    code, out, err = proxysample(*words.split())
+    assert code == 0
+    expected = CCOutlierRemoval().select(load_dataset("digits").train, n=10)
+    assert out.split() == [str(index) for index in expected]
+    assert "keeps 10 of the 1,437" in err
+
+
+def test_quiet_says_nothing_and_verbose_tells_the_classes(proxysample, tmp_path):
+    words = f"select --dataset digits --sampler cc-or -n 20 -o {tmp_path}/kept.npy"
+    assert proxysample(*words.split(), "-q") == (0, "", "")
+    code, out, err = proxysample(*words.split(), "-v")
+    assert code == 0
+    assert "keeps 20" in out
+    assert "  3: 2 of 146\n" in err
+
+
+def test_lost_classes_are_one_warning_of_the_command(proxysample, tmp_path):
+    words = f"select --dataset digits --sampler rs -r 0.002 -r 0.004 -o {tmp_path}/k-{{r}}.npy"
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _out, err = proxysample(*words.split())
+    assert code == 0
+    assert err.count("warning: rs keeps 3 samples and none of ") == 1
+
+
+def test_kept_files_are_listed_linked_and_named(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("cat", "dog"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (4, 4), number).save(tmp_path / "photos" / kind / f"{number}.png")
+    (tmp_path / "keep.txt").write_text("dog/3.png\n")
+    words = "select --dataset folder:photos --sampler cc-rs -n 4 --must-keep keep.txt"
+    code, _out, err = proxysample(*f"{words} -o kept.txt --link-to kept --copy-to copied".split())
+    assert code == 0, err
+    listed = (tmp_path / "kept.txt").read_text().splitlines()
+    assert len(listed) == 4
+    assert "photos/dog/3.png" in listed
+    for folder in ("kept", "copied"):
+        found = sorted(str(file.relative_to(folder)) for file in Path(folder).rglob("*.png"))
+        assert found == sorted(name.removeprefix("photos/") for name in listed)
+    code, _out, err = proxysample(*f"{words} --link-to kept".split())
+    assert (code, "exists and is not empty" in err) == (2, True)
+
+
+@pytest.mark.parametrize("package", ["proxysample", "proxysample_nas"])
+def test_a_package_runs_as_its_command(package):
+    done = subprocess.run(
+        [sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"proxysample {__version__}\n"
+
+
+def test_help_and_completion_are_at_hand(proxysample):
+    code, out, _err = proxysample("-h")
+    assert code == 0
+    assert "--install-completion" in out
+    code, out, _err = proxysample("select", "-h")
+    assert code == 0
+    assert "--min-per-class" in out
+
+
+def test_a_report_takes_the_same_rules(proxysample):
+    words = "report --dataset digits --sampler rs -n 20 --balance equal"
+    code, out, err = proxysample(*words.split())
+    assert code == 0, err
+    assert out.startswith("rs keeps 20 of 1,437 samples")
+    assert "3             2      146" in out
 
 
 def test_a_warning_is_one_line(proxysample, tmp_path):

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.base import clone
 
 from proxysample import Ranking, register
@@ -17,9 +14,6 @@ from proxysample.keeping import (
     KeepingRule,
     as_rule,
     check_ratio,
-    class_sequence,
-    floor_per_class,
-    interleave_classes,
     n_kept,
 )
 from proxysample.registry import RULES
@@ -30,9 +24,8 @@ from proxysample.samplers import (
     KMeansOutlierRemoval,
     RandomSampling,
 )
+from proxysample.shares import interleave_classes
 from proxysample.testing import small_digits
-
-class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(np.array)
 
 
 @pytest.mark.parametrize("r", [0, 1.5, -0.1, float("nan"), float("inf"), "half", None, True])
@@ -199,89 +192,3 @@ def test_a_rule_that_cannot_work_is_refused(rules, keep, message):
 def test_a_rule_that_no_file_could_name_is_refused():
     with pytest.raises(InputError, match=r"proxysample.register\(KeepMiddle\) makes it known"):
         CCOutlierRemoval(keep=KeepMiddle()).check_parameters()
-
-
-@given(class_sizes)
-def test_every_prefix_of_the_sequence_is_within_one_of_each_share(sizes):
-    sequence = class_sequence(sizes)
-    total = int(sizes.sum())
-    held = np.zeros(len(sizes), dtype=int)
-    for place, label in enumerate(sequence, start=1):
-        held[label] += 1
-        # In integers, |held - place * size / total| < 1 without rounding.
-        assert np.all(np.abs(held * total - place * sizes) < total)
-    assert held.tolist() == sizes.tolist()
-
-
-def earliest_deadline_first(sizes: list[int]) -> list[int]:
-    """Of the classes whose next sample may come by now, the one that may wait the shortest."""
-    total = sum(sizes)
-    dealt = [0] * len(sizes)
-    sequence = []
-    for place in range(1, total + 1):
-        released = [
-            (-(-(dealt[c] + 1) * total // size), c)
-            for c, size in enumerate(sizes)
-            if dealt[c] < size and dealt[c] * total // size + 1 <= place
-        ]
-        _, label = min(released)
-        sequence.append(label)
-        dealt[label] += 1
-    return sequence
-
-
-@given(class_sizes, st.sampled_from([1, 3, 1 << 17]))
-def test_the_sequence_is_that_of_earliest_deadlines_wherever_blocks_end(sizes, places_per_block):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxysample.keeping.PLACES_PER_BLOCK", places_per_block)
-        assert class_sequence(sizes).tolist() == earliest_deadline_first(sizes.tolist())
-
-
-def test_whole_shares_are_met_exactly():
-    sequence = class_sequence(np.full(100, 500))
-    assert np.all(np.bincount(sequence[:12_500]) == 125)
-
-
-def test_the_period_of_a_repeating_sequence_is_the_sequence_itself():
-    assert (
-        class_sequence(np.array([6, 4])).tolist() == class_sequence(np.array([3, 2])).tolist() * 2
-    )
-
-
-def test_largest_remainder_would_not_nest():
-    """The reason for dealing out places: a class can lose a seat when the house grows."""
-
-    def largest_remainder(sizes: list[int], count: int) -> list[int]:
-        shares = [count * size / sum(sizes) for size in sizes]
-        counts = [math.floor(share) for share in shares]
-        by_remainder = sorted(range(len(sizes)), key=lambda c: counts[c] - shares[c])
-        for label in by_remainder[: count - sum(counts)]:
-            counts[label] += 1
-        return counts
-
-    sizes = [6, 6, 2]
-    assert largest_remainder(sizes, 10) == [4, 4, 2]
-    assert largest_remainder(sizes, 11)[2] == 1
-    sequence = class_sequence(np.array(sizes))
-    assert np.bincount(sequence[:11])[2] >= np.bincount(sequence[:10])[2]
-
-
-@given(class_sizes, st.integers(0, 2**32 - 1))
-def test_interleaving_keeps_each_class_in_order(sizes, seed):
-    generator = np.random.default_rng(seed)
-    labels = generator.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    order = generator.permutation(len(labels))
-    interleaved = interleave_classes(order, labels)
-    assert sorted(interleaved) == list(range(len(labels)))
-    for label in range(len(sizes)):
-        assert interleaved[labels[interleaved] == label].tolist() == (
-            order[labels[order] == label].tolist()
-        )
-
-
-def test_flooring_per_class_keeps_the_first_of_each_class():
-    order = np.array([5, 4, 3, 2, 1, 0])
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    assert floor_per_class(order, labels, 0.5).tolist() == [2, 5]
-    with pytest.raises(InputError, match="keeps none"):
-        floor_per_class(order, labels, 0.3)

@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from proxysample import CCOutlierRemoval, InputError, Ranking, load_dataset
+from proxysample import (
+    ArrayDataset,
+    CCOutlierRemoval,
+    InputError,
+    RandomSampling,
+    Ranking,
+    load_dataset,
+)
+from proxysample.data.classes import Classes
 from proxysample.files import replace_file
 
 
@@ -39,6 +47,7 @@ def test_a_saved_ranking_comes_back_whole(ranking, tmp_path):
         {"keep": "hard"},
         {"rounding": "floor"},
         {"provenance": {"sampler": "rs"}},
+        {"classes": Classes(("a", "b"), np.array([0, 1]))},
     ],
 )
 def test_rankings_that_differ_are_unequal(changed):
@@ -109,3 +118,57 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
         write_half()
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_classes_are_saved_by_name(tmp_path):
+    dataset = ArrayDataset(np.zeros((3, 4, 4), dtype=np.uint8), [1, 0, 1], ["cat", "dog é"])
+    ranking = RandomSampling(random_state=0).rank(dataset)
+    ranking.save(tmp_path / "rs.npz")
+    loaded = Ranking.load(tmp_path / "rs.npz")
+    assert loaded == ranking
+    assert loaded.classes.labels.tolist() == ["dog é", "cat", "dog é"]
+    assert loaded.codes is None
+
+
+def test_a_ranking_from_before_classes_were_kept_is_read(tmp_path):
+    Ranking(np.array([0.5, 0.25])).save(tmp_path / "old.npz")
+    with np.load(tmp_path / "old.npz") as arrays:
+        assert set(arrays) == {"header", "scores"}
+    assert Ranking.load(tmp_path / "old.npz").classes is None
+
+
+@pytest.mark.parametrize(
+    ("names", "codes"),
+    [
+        (["a"], None),
+        (None, [0, 0]),
+        (["a", "a"], [0, 1]),
+        ([["a", "b"]], [0, 1]),
+        ([1, 2], [0, 1]),
+        (["a", "b"], [0, 0]),
+        (["a"], [0, 1]),
+        (["a", "b"], [0, 5]),
+        (["a", "b"], [-1, 1]),
+        (["a", "b"], [0.0, 1.0]),
+        (["a", "b"], [0, 1, 1]),
+    ],
+)
+def test_classes_that_cannot_be_are_refused(names, codes, tmp_path):
+    Ranking(np.array([0.5, 0.25])).save(tmp_path / "saved.npz")
+    with np.load(tmp_path / "saved.npz") as arrays:
+        written = dict(arrays)
+    if names is not None:
+        written["class_names"] = np.array(names)
+    if codes is not None:
+        written["class_codes"] = np.array(codes)
+    np.savez(tmp_path / "saved.npz", **written)
+    with pytest.raises(InputError):
+        Ranking.load(tmp_path / "saved.npz")
+
+
+def test_a_saved_ranking_is_cut_by_rules_as_the_one_that_was_saved(ranking, tmp_path):
+    ranking.save(tmp_path / "cc-or.npz")
+    loaded = Ranking.load(tmp_path / "cc-or.npz")
+    rules = {"balance": "equal", "must_keep": [5], "exclude": [0], "min_per_class": 2}
+    assert np.array_equal(loaded.select(n=50, **rules), ranking.select(n=50, **rules))
+    assert len(loaded.subset(load_dataset("digits").train, n=50, **rules)) == 50

@@ -15,6 +15,7 @@ from proxysample import (
     KMeansOutlierRemoval,
     load_dataset,
 )
+from proxysample.testing import small_digits
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +178,23 @@ def test_a_page_under_another_suffix_is_refused(report, tmp_path):
     with pytest.raises(InputError, match=r"a report is saved as \.html, not 'report\.pdf'"):
         report.save(tmp_path / "report.pdf")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"r": 0.5}, "easy samples, class shares kept"),
+        ({"r": 0.5, "balance": "none"}, "easy samples, overall"),
+        ({"r": 0.5, "balance": "equal"}, "easy samples, as many of each class"),
+        ({"balance": {"3": 2}}, "easy samples, counts by class given"),
+        (
+            {"n": 90, "min_per_class": 2, "must_keep": [1], "exclude": [0, 2]},
+            "easy samples, class shares kept, at least 2 of each class, 1 whatever their scores, "
+            "2 excluded",
+        ),
+    ],
+)
+def test_a_report_says_by_what_rules_samples_are_kept(asked, words):
+    report = CCOutlierRemoval().report(small_digits(200), **asked)
+    assert f"  keeps: {words}\n" in str(report)
+    assert ("a number was given" in str(report)) == ("r" not in asked)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
-from proxysample.data.labels import encode_labels
+from proxysample.data.labels import check_labels, encode_labels
 from proxysample.errors import InputError
-from proxysample.keeping import IntArray, interleave_classes
+from proxysample.keeping import IntArray
 from proxysample.records import REQUIRED, Positive, Record, one_of
+from proxysample.shares import interleave_classes
 from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
 
 WHERE = "what the store knows of the data"
@@ -111,10 +112,6 @@ def load_study_data(
     device : str
         See `proxysample.device.resolve_device`.
 
-    Returns
-    -------
-    StudyData
-
     Raises
     ------
     InputError
@@ -159,6 +156,7 @@ def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
     for part in (train, test):
         if part.targets is None:
             raise InputError(f"{splits.name} has no labels, and a study needs them")
+        check_labels(part.targets, len(part))
     return train, test
 
 

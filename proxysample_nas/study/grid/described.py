@@ -27,6 +27,9 @@ from proxysample_nas.study.grid.component import Component
 # Parameters that decide how a sampler is run, not what comes of it.
 SAMPLER_EXECUTION = frozenset({"batch_size", "num_workers", "progress"})
 
+# Parameters of samplers that results without them do not name; by default they are None.
+ADDED_LATER = frozenset({"features"})
+
 T = TypeVar("T", Sampler, Searcher)
 _MISSING = object()
 
@@ -192,7 +195,7 @@ def _sampler_key(sampler: Sampler) -> dict[str, Any]:
     return {
         name: as_plain(value, f"{name} of {sampler.id}")
         for name, value in sampler.get_params(deep=False).items()
-        if name not in SAMPLER_EXECUTION
+        if name not in SAMPLER_EXECUTION and not (name in ADDED_LATER and value is None)
     }
 
 
@@ -233,10 +236,6 @@ def describe_sampler(given: object, random_state: int) -> Component:
     given : str, Component, mapping, Sampler, type, Ranking or array-like of int
     random_state : int
         The study's seed, for samplers that draw and have none of their own.
-
-    Returns
-    -------
-    Component
 
     Raises
     ------

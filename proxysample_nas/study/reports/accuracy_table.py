@@ -38,14 +38,6 @@ S = TypeVar("S")
 def write_accuracy(accuracy: CellAccuracy) -> str:
     """Write the accuracy of one cell as the paper does.
 
-    Parameters
-    ----------
-    accuracy : CellAccuracy
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> write_accuracy(CellAccuracy((70.0, 71.0))), write_accuracy(CellAccuracy((70.0,)))
@@ -393,10 +385,6 @@ def accuracy_table(
         One of the study's.
     columns : sequence of Column
         More columns, behind the table's own.
-
-    Returns
-    -------
-    Table
     """
     several = len(results.configuration.search_seeds) > 1
     return (setting_table if several else search_table)(results, searcher, columns)

@@ -94,10 +94,6 @@ BREAK_EVEN_COLUMNS: tuple[Column[BreakEven], ...] = (
 def break_evens(results: StudyResults) -> list[BreakEven]:
     """Weigh every proxy whose searches and baseline have ended.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     list of BreakEven
@@ -112,10 +108,6 @@ def break_evens(results: StudyResults) -> list[BreakEven]:
 
 def break_even_table(results: StudyResults) -> Table[BreakEven] | None:
     """Lay out what proxies cost and saved: seconds of scoring against seconds of searching.
-
-    Parameters
-    ----------
-    results : StudyResults
 
     Returns
     -------

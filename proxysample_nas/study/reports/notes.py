@@ -171,16 +171,7 @@ def _evaluation(configuration: StudyConfiguration, rows: list[Row]) -> str:
 
 
 def describe_training(evaluation: StudyConfiguration | Transfer) -> str:
-    """Tell how cells are trained when they are evaluated.
-
-    Parameters
-    ----------
-    evaluation : StudyConfiguration or Transfer
-
-    Returns
-    -------
-    str
-    """
+    """Tell how cells are trained when they are evaluated."""
     changed = dict(evaluation.augmentation)
     augmentation = f", augmentation with {changed} changed" if changed else ""
     trainer = create_trainer(
@@ -251,16 +242,7 @@ def _cost(rows: list[Row]) -> str:
 
 
 def what_was_run(results: StudyResults) -> list[str]:
-    """Say what the study compares.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    list of str
-    """
+    """Say what the study compares."""
     configuration = results.configuration
     data = results.info.datasets[configuration.dataset]
     settings = [row.setting for row in results.rows]
@@ -288,16 +270,7 @@ def _evaluated_by(configuration: StudyConfiguration) -> str:
 
 
 def how_far_it_got(results: StudyResults) -> list[str]:
-    """Count what has ended and what is missing.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    list of str
-    """
+    """Count what has ended and what is missing."""
     configuration = results.configuration
     found = [one for row in results.rows for one in row.found]
     n_strays = len(results.store.results("search")) - len(found)
@@ -330,10 +303,6 @@ def how_far_it_got(results: StudyResults) -> list[str]:
 
 def reading_rules(results: StudyResults) -> Iterator[str]:
     """Say what the numbers do not show.
-
-    Parameters
-    ----------
-    results : StudyResults
 
     Yields
     ------
@@ -374,10 +343,6 @@ def describe_experiment(kind: str, specification: dict[str, Any]) -> str:
     kind : str
         See `proxysample.experiments.experiment.experiment_key`.
     specification : dict
-
-    Returns
-    -------
-    str
 
     Examples
     --------

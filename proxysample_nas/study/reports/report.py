@@ -61,10 +61,6 @@ def accuracy_documents(results: StudyResults, searcher: Component) -> dict[str, 
 def all_documents(results: StudyResults) -> dict[str, str]:
     """Write every table in every form.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     dict

@@ -72,10 +72,6 @@ TRANSFER_COLUMNS: tuple[Entry[Transferred, StudyResults], ...] = (
 def transfer_table(results: StudyResults) -> Table[Transferred] | None:
     """Lay out how the best cells of each group do on other datasets (Table 5).
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     Table or None
@@ -95,10 +91,6 @@ def transfer_table(results: StudyResults) -> Table[Transferred] | None:
 def transfers_to_csv(results: StudyResults) -> str:
     """Write that table with one line per cell and dataset, numbers unrounded.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     str
@@ -115,10 +107,6 @@ def transfers_to_csv(results: StudyResults) -> str:
 
 def papers_transfer_table(results: StudyResults) -> Table[PapersTransferRow] | None:
     """Lay the paper's own Table 5 out, where ours is of the same datasets.
-
-    Parameters
-    ----------
-    results : StudyResults
 
     Returns
     -------

@@ -219,3 +219,11 @@ def test_nearest_centers_do_not_depend_on_where_blocks_end(monkeypatch, workers)
     assert np.array_equal(nearest_centers(rows, centers, workers), whole)
     distances = np.linalg.norm(rows.source[:, None] - centers[None], axis=2)
     assert whole.tolist() == distances.argmin(axis=1).tolist()
+
+
+def test_centers_too_close_for_single_precision_are_told_apart(workers):
+    offsets = np.random.default_rng(0).uniform(-0.01, 0.01, 200)
+    rows = Rows(1000 + offsets[:, None])
+    centers = 1000 + np.linspace(-0.009, 0.009, 5)[:, None]
+    expected = np.abs(rows.source - centers.T).argmin(axis=1)
+    assert nearest_centers(rows, centers, workers).tolist() == expected.tolist()

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks import kmeans, scale
+from benchmarks import hard_kmeans, kmeans, scale
 from proxysample import CCOutlierRemoval, KMeansOutlierRemoval
 from proxysample.features import rows
 
@@ -84,3 +84,15 @@ def test_the_summary_extrapolates_to_a_hundred_starts():
     assert "84 (-20.00 % of the median)" in text
     assert "Seconds: 100 random starts 150 (extrapolated), the default 3.0: 1/50" in text
     assert "Cpu seconds: 100 random starts 300 (extrapolated), the default 3.0: 1/100" in text
+
+
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
+def test_the_benchmark_of_hard_features_compares_all_backends():
+    pytest.importorskip("faiss", reason="needs the extra 'faiss'")
+    cases = {"one value of 1e7": hard_kmeans.hard_features(80)["one value of 1e7"]}
+    lines = hard_kmeans.table_of_ratios(cases)
+    cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
+    assert cells[0] == "one value of 1e7"
+    assert [float(cell) for cell in cells[1:]] == pytest.approx([1] * 4, rel=0.2)
+    assert hard_kmeans.photos_line(8, 12).startswith("8 photos of 12 px: ")
+    assert hard_kmeans.outliers_line() == "Of 6 images of noise among 1,437 digits 0 kept."

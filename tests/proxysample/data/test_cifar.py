@@ -110,8 +110,8 @@ def test_the_official_files_are_read(tmp_path, monkeypatch, name, version, place
 def test_the_official_sizes():
     assert sum(CIFAR10.train.values()) == sum(CIFAR100.train.values()) == 50_000
     assert sum(CIFAR10.test.values()) == sum(CIFAR100.test.values()) == 10_000
-    assert CIFAR10.versions[0].files[:2] == ("data_batch_1", "data_batch_2")
-    assert CIFAR100.versions[1].all_files == ("train.bin", "test.bin", "fine_label_names.txt")
+    assert CIFAR10.versions(CIFAR10.train)[0].files[:2] == ("data_batch_1", "data_batch_2")
+    assert CIFAR100.versions(CIFAR100.test)[1].all_files == ("test.bin", "fine_label_names.txt")
 
 
 def test_without_names_of_classes(tmp_path):
@@ -152,7 +152,15 @@ def test_python_files_that_are_others_are_refused(tmp_path, file, content, messa
     files = python_files(SMALL10, "cifar10") | {file: content}
     files = {file: content for file, content in files.items() if content is not None}
     with pytest.raises(InputError, match=message):
-        read_cifar(write_folder(tmp_path / "a", files), SMALL10)
+        read_cifar(write_folder(tmp_path / "a", files), SMALL10).test  # noqa: B018
+
+
+@pytest.mark.parametrize("content", [None, b"no pickle"])
+def test_who_takes_the_training_part_hears_nothing_of_the_test_part(tmp_path, content):
+    files = python_files(SMALL10, "cifar10") | {"test_batch": content}
+    files = {file: content for file, content in files.items() if content is not None}
+    folder = write_folder(tmp_path / "a", files)
+    assert len(read_cifar(folder, SMALL10).train.images) == 60
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ def test_binary_files_that_are_others_are_refused(tmp_path, file, change, messag
     files = binary_files(SMALL100, "cifar100")
     files[file] = change(files[file])
     with pytest.raises(InputError, match=message):
-        read_cifar(write_folder(tmp_path / "a", files), SMALL100)
+        read_cifar(write_folder(tmp_path / "a", files), SMALL100).test  # noqa: B018
 
 
 def test_a_hostile_batch_is_refused_and_not_run(tmp_path):

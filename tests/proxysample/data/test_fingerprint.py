@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from torch.utils.data import Subset
 
-from proxysample import ArrayDataset, CCOutlierRemoval, InputError, RandomSampling, load_dataset
+from proxysample import (
+    ArrayDataset,
+    CCOutlierRemoval,
+    CCRandomSampling,
+    InputError,
+    KMeansOutlierRemoval,
+    RandomSampling,
+    load_dataset,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +48,16 @@ def test_other_datasets_are_refused(digits, ranking, changed, message):
         ranking.subset(changed(digits), 0.25)
 
 
-def test_samplers_that_read_no_pixels_do_not_check_them(digits):
-    ranking = RandomSampling(random_state=0).rank(digits)
+def test_what_samplers_do_not_read_is_not_checked(digits):
+    ranking = CCRandomSampling(random_state=0).rank(digits)
     ranking.check_dataset(255 - digits.images, digits.targets)
     with pytest.raises(InputError, match="labels are not those"):
         ranking.check_dataset(digits.images, np.roll(digits.targets, 1))
+    RandomSampling(random_state=0).rank(digits).check_dataset(255 - digits.images)
+
+
+def test_the_provenance_says_what_the_fingerprint_is_of(digits, ranking):
+    samplers = RandomSampling(), CCRandomSampling(), KMeansOutlierRemoval(n_clusters=2, n_init=1)
+    of = [sampler.rank(digits).provenance["dataset"]["of"] for sampler in samplers]
+    assert of == ["size", "size, labels", "size, 64 samples"]
+    assert ranking.provenance["dataset"]["of"] == "size, labels, 64 samples"

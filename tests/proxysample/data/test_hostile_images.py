@@ -18,7 +18,8 @@ from torch.utils.data import Subset
 
 from proxysample import InputError, create_sampler, load_dataset
 from proxysample.cli import main
-from proxysample.data.image_folder import SUFFIXES, BrokenImageWarning
+from proxysample.data.folders import SUFFIXES
+from proxysample.data.image_folder import BrokenImageWarning
 
 from ...mutations import mutations
 
@@ -52,7 +53,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def test_every_suffix_is_tried():
-    assert {suffix for suffix, *_ in FORMATS.values()} == SUFFIXES
+    assert {suffix for suffix, *_ in FORMATS.values()} == set(SUFFIXES)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -66,7 +67,7 @@ def test_a_mutated_image_is_decoded_or_refused(tmp_path, name):
     for mutated in mutations(content, 2_000, head=len(content)):
         put(path, mutated)
         try:
-            assert len(load_dataset(f"folder:{tmp_path}").train) == 1
+            assert len(load_dataset(f"folder:{tmp_path}").train.images) == 1
         except InputError:
             refused += 1
     assert 500 < refused < 2_000
@@ -128,7 +129,7 @@ def test_a_sample_that_cannot_be_read_at_the_start_is_named(photos):
 
 def test_the_command_line_stops_at_a_broken_image(photos, command_line, tmp_path):
     indices = tmp_path / "indices.npy"
-    words = ["--dataset", f"folder:{photos[0].parents[1]}", "--sampler", "rs", "-r", "0.5"]
+    words = ["--dataset", f"folder:{photos[0].parents[1]}", "--sampler", "ae", "-r", "0.5"]
     code, _, err = command_line(main, "select", *words, "-o", str(indices))
     assert code == 2
     assert f"image 7 of 20: {photos[7]} does not decode" in err
@@ -175,7 +176,7 @@ def test_a_size_is_not_believed(tmp_path, width, height, message):
         # As a program runs: Pillow's own warning is none that ends it.
         warnings.simplefilter("ignore")
         with pytest.raises(InputError, match=message):
-            load_dataset(f"folder:{tmp_path}")
+            load_dataset(f"folder:{tmp_path}").train[0]
 
 
 # Peak memory after the reading less that before, and what came of it.
@@ -193,8 +194,8 @@ if len(sys.argv) > 2:
         taken = int(sizes.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]),) * 2)
 try:
-    n_images = len(load_dataset("folder-skip-broken:" + sys.argv[1]).train)
-    print((peak() - before) // 1024, n_images)
+    images = load_dataset("folder-skip-broken:" + sys.argv[1]).train.images
+    print((peak() - before) // 1024, len(images))
 except InputError as error:
     print(error)
 """
@@ -215,7 +216,7 @@ def claims(tmp_path: Path) -> Path:
     ("limit", "expected"),
     [
         ([], r"\d{1,2} 1"),
-        ([str(1 << 29)], r"64 images of 2000x2000 need 0\.7 GiB of memory, more than there is.*"),
+        ([str(1 << 29)], r"\d{1,3} 1"),
     ],
 )
 def test_images_that_only_claim_to_be_there_take_no_memory(claims, limit, expected):
@@ -224,28 +225,22 @@ def test_images_that_only_claim_to_be_there_take_no_memory(claims, limit, expect
     assert re.fullmatch(expected, done.stdout.strip()), done.stdout
 
 
-def test_pixels_of_another_size_than_the_header_tells_of_are_refused(tmp_path):
-    """Notes beside the pixels of a TIFF turn it when it is decoded."""
+def test_an_image_is_turned_as_notes_beside_its_pixels_say(tmp_path):
+    """Pillow turns such a TIFF itself as it is decoded, after it told of its size."""
     (tmp_path / "emu").mkdir()
-    turned = tmp_path / "emu" / "0.tif"
     notes = TiffImagePlugin.ImageFileDirectory_v2()
     notes.tagtype[700] = TiffTags.BYTE
     notes[700] = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    Image.fromarray(PIXELS).save(turned, tiffinfo=notes)
-    words = "0.tif does not decode as an image: its header says 5x6, its pixels are 6x5"
-    with pytest.raises(InputError, match=f"image 0 of 1: .*{words}"):
-        load_dataset(f"folder:{tmp_path}")
-    put(tmp_path / "emu" / "1.png", written("png"))
-    with pytest.warns(BrokenImageWarning, match=words):
-        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
-    assert np.array_equal(train.images, PIXELS[np.newaxis])
+    Image.fromarray(PIXELS).save(tmp_path / "emu" / "0.tif", tiffinfo=notes)
+    images = load_dataset(f"folder:{tmp_path}").train.images
+    assert np.array_equal(images[0], np.rot90(PIXELS, -1))
 
 
 def test_postscript_is_not_run_whatever_its_name(tmp_path):
     (tmp_path / "emu").mkdir()
     Image.fromarray(PIXELS).save(tmp_path / "emu" / "0.png", "EPS")
     with pytest.raises(InputError, match=r"0\.png does not decode as an image: it is PostScript"):
-        load_dataset(f"folder:{tmp_path}")
+        load_dataset(f"folder:{tmp_path}").train[0]
 
 
 def test_a_plain_large_image_is_no_bomb(tmp_path):

@@ -5,15 +5,31 @@ import os
 import sys
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, disable_progress_bars
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    Sequence,
+    Value,
+    disable_progress_bars,
+)
 from datasets import Image as ImageFeature
 
-from proxysample import InputError, load_dataset
+from proxysample import (
+    CCOutlierRemoval,
+    CCRandomSampling,
+    InputError,
+    RandomSampling,
+    load_dataset,
+)
+from proxysample.data.decoding import ImageSizeWarning
 from proxysample.errors import MissingDependencyError
 
 from .official_pickles import mutations
@@ -84,10 +100,11 @@ def test_a_selection_is_read_in_its_order(tmp_path):
     assert np.array_equal(load_dataset(saved(tmp_path / "d", chosen)).train.images, PIXELS[[3, 1]])
 
 
-def test_classes_without_samples_stay_unnamed(tmp_path):
+def test_classes_without_samples_keep_their_names(tmp_path):
     parts = DatasetDict({"train": table([0, 1]), "test": table([1, 1])})
     splits = load_dataset(saved(tmp_path / "d", parts))
-    assert splits.train.classes is None
+    assert splits.train.classes == splits.require_test().classes == NAMES
+    assert splits.require_test().targets.tolist() == [1, 1]
     assert splits.train.targets.tolist() == [0, 1]
 
 
@@ -95,9 +112,70 @@ def without_images() -> DatasetDict:
     return DatasetDict({"train": Dataset.from_dict({"text": ["a"], "label": [0]})})
 
 
-def of_two_sizes() -> Dataset:
-    images = [Image.fromarray(PIXELS[0]), Image.fromarray(PIXELS[0, :3])]
-    return Dataset.from_dict({"image": images, "label": [0, 1]})
+def of_several_vectors() -> Dataset:
+    return Dataset.from_dict({"left": [[0.5]], "right": [[0.5]], "label": [0]})
+
+
+def test_images_of_any_size_and_mode_are_read_one_by_one(tmp_path):
+    images = [Image.fromarray(PIXELS[0]), Image.fromarray(PIXELS[0, :3]).convert("CMYK")]
+    images.append(Image.fromarray(PIXELS[0, ..., 0]))
+    dataset = Dataset.from_dict({"image": images, "label": [0, 1, 1]})
+    train = load_dataset(saved(tmp_path / "d", dataset)).train
+    assert [train[index][0].shape for index in range(3)] == [(5, 4, 3), (3, 4, 3), (5, 4, 1)]
+    assert len(RandomSampling(random_state=0).select(train, 0.5)) == 2
+
+
+def test_an_image_column_of_any_name_is_found_by_its_type(tmp_path):
+    images = [Image.fromarray(one) for one in PIXELS[:2]]
+    train = load_dataset(
+        saved(tmp_path / "d", Dataset.from_dict({"photo": images, "label": [0, 1]}))
+    ).train
+    assert np.array_equal(train.images, PIXELS[:2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_columns_of_vectors_and_of_numbers_are_features(tmp_path, dtype):
+    features = np.arange(12).reshape(6, 2)
+    vectors = Features({"embedding": Sequence(Value(dtype), length=2), "label": Value("int64")})
+    columns = {"embedding": features.tolist(), "label": [0, 1] * 3}
+    train = load_dataset(saved(tmp_path / "a", Dataset.from_dict(columns, features=vectors))).train
+    assert train.images.dtype == dtype
+    assert np.array_equal(train.images[1:4], features[1:4])
+    assert train.targets.tolist() == [0, 1] * 3
+    columns = {
+        "a": features[:, 0],
+        "b": features[:, 1],
+        "name": list("uvwxyz"),
+        "label": [0, 1] * 3,
+    }
+    other = load_dataset(saved(tmp_path / "b", Dataset.from_dict(columns))).train
+    assert np.array_equal(other.images[:], features)
+    chosen = [CCOutlierRemoval().select(dataset, 0.5).tolist() for dataset in (train, other)]
+    assert chosen[0] == chosen[1]
+
+
+def test_vectors_of_several_lengths_are_refused(tmp_path):
+    dataset = Dataset.from_dict({"embedding": [[0.5, 1.0], [2.0]], "label": [0, 0]})
+    with pytest.raises(InputError, match=r"several lengths|cannot be read"):
+        CCOutlierRemoval().select(load_dataset(saved(tmp_path / "d", dataset)).train, 0.5)
+
+
+def test_an_image_that_is_a_path_is_opened_in_the_folder_only(tmp_path):
+    Image.fromarray(PIXELS[0]).save(tmp_path / "outside.png")
+    rows = [{"bytes": None, "path": str(tmp_path / "outside.png")}] * 2
+    storage = pyarrow.array(rows, pyarrow.struct({"bytes": "binary", "path": "string"}))
+    dataset = Dataset(pyarrow.table({"image": storage, "label": pyarrow.array([0, 1])}))
+    dataset.save_to_disk(tmp_path / "d")
+    train = load_dataset(f"huggingface:{tmp_path / 'd'}").train
+    with pytest.raises(InputError, match=r"outside\.png', which is not in"):
+        train[0]
+    (tmp_path / "outside.png").rename(tmp_path / "d" / "inside.png")
+    rows = [{"bytes": None, "path": "inside.png"}] * 2
+    storage = pyarrow.array(rows, pyarrow.struct({"bytes": "binary", "path": "string"}))
+    dataset = Dataset(pyarrow.table({"image": storage, "label": pyarrow.array([0, 1])}))
+    dataset.save_to_disk(tmp_path / "e")
+    (tmp_path / "d" / "inside.png").rename(tmp_path / "e" / "inside.png")
+    assert np.array_equal(load_dataset(f"huggingface:{tmp_path / 'e'}").train[1][0], PIXELS[0])
 
 
 @pytest.mark.parametrize(
@@ -107,13 +185,48 @@ def of_two_sizes() -> Dataset:
             lambda: DatasetDict({"test": table([0, 1])}),
             "has the splits test; needed: train, and test",
         ),
-        (without_images, "sample 0 is a mapping with text, label; its image is looked for under"),
-        (of_two_sizes, "sample 1 has shape"),
+        (without_images, "columns are text, label, and none holds images .looked for as image"),
+        (of_several_vectors, "columns left and right all hold vectors"),
     ],
 )
 def test_datasets_that_do_not_fit_are_refused(tmp_path, create, message):
     with pytest.raises(InputError, match=f"huggingface:.*{message}"):
         load_dataset(saved(tmp_path / "d", create()))
+
+
+def test_images_of_two_sizes_come_to_one(tmp_path):
+    images = [Image.fromarray(PIXELS[0]), Image.fromarray(PIXELS[0, :3])]
+    dataset = Dataset.from_dict({"image": images, "label": [0, 1]})
+    train = load_dataset(saved(tmp_path / "d", dataset)).train
+    with pytest.warns(ImageSizeWarning, match="sample 1"):
+        assert train.images.shape[1:3] == (64, 64)
+
+
+def test_columns_are_named_and_labels_cost_no_image(tmp_path):
+    columns = {
+        "photo": [Image.fromarray(one) for one in PIXELS],
+        "mask": [Image.fromarray(255 - one) for one in PIXELS],
+        "fine_label": [0, 1, 2] * 2,
+        "coarse_label": [0, 1] * 3,
+        "left": np.arange(12.0).reshape(6, 2).tolist(),
+        "right": np.arange(6.0).reshape(6, 1).tolist(),
+    }
+    spec = saved(tmp_path / "d", Dataset.from_dict(columns))
+    with pytest.raises(InputError, match=r"columns photo and mask .*image='photo'"):
+        load_dataset(spec)
+    train = load_dataset(spec, image="mask", label="coarse_label").train
+    assert np.array_equal(train.images, 255 - PIXELS)
+    assert train.targets.tolist() == [0, 1] * 3
+    assert load_dataset(spec, features="left").train.images.shape == (6, 2)
+    assert load_dataset(spec, features="left").train.targets.tolist() == [0, 1, 2] * 2
+    with pytest.raises(InputError, match="'photos'; did you mean 'photo'"):
+        load_dataset(spec, image="photos")
+    broken = {"image": [{"bytes": b"no image", "path": None}] * 4, "label": [0, 1] * 2}
+    features = Features({"image": ImageFeature(), "label": Value("int64")})
+    train = load_dataset(saved(tmp_path / "e", Dataset.from_dict(broken, features))).train
+    assert len(CCRandomSampling(random_state=0).select(train, 0.5)) == 2
+    with pytest.raises(InputError, match=r"image 0 does not decode"):
+        train[0]
 
 
 def test_without_a_network_the_error_says_so():

@@ -9,7 +9,9 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from proxysample import ArrayDataset, InputError, load_dataset
-from proxysample.data.labels import check_class_sizes, check_labels, encode_labels
+from proxysample.data.decoding import DEFAULT_SIZE, ImageSizeWarning
+from proxysample.data.images import Fitting, fitted
+from proxysample.data.labels import check_labels, check_not_all_different, encode_labels
 from proxysample.data.reading import Samples
 
 TYPES = (torch.uint8, torch.float32)
@@ -57,11 +59,18 @@ def labels():
     return [1, 0, 2, 2, 1, 0]
 
 
-def test_labels_are_read_without_decoding(pixels, labels):
-    photos = Photos(pixels, labels)
+def test_labels_of_known_classes_are_read_without_decoding(pixels, labels):
+    photos = ArrayDataset(pixels, labels)
     nested = ConcatDataset([Subset(Subset(photos, [5, 3, 1]), [2, 0]), photos])
-    assert Samples(nested).labels.tolist() == [0, 0, *labels]
-    assert photos.decoded == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArrayDataset, "__getitem__", lambda *_: pytest.fail("decoded"))
+        assert Samples(nested).labels.tolist() == [0, 0, *labels]
+
+
+def test_labels_of_other_classes_are_confirmed_by_a_few_items():
+    photos = Photos(np.zeros((500, 4, 4), np.uint8), [0, 1] * 250)
+    assert Samples(photos).labels.tolist() == photos.targets
+    assert photos.decoded < 30
 
 
 def test_a_target_transform_is_respected(pixels, labels):
@@ -79,7 +88,7 @@ def test_images_are_decoded_once(pixels, labels):
     photos = Photos(pixels, labels)
     samples = Samples(photos)
     assert len(samples.images) == len(samples.images) == 6
-    n_probes = 4 * 3
+    n_probes = 4 * 3 + 2
     assert photos.decoded == 6 + n_probes
 
 
@@ -131,10 +140,30 @@ def test_a_random_transform_is_refused(pixels, labels):
         Samples(noisy).images  # noqa: B018
 
 
-def test_images_of_two_sizes_are_refused(labels):
-    images = [np.zeros((4, 4), np.uint8)] * 5 + [np.zeros((3, 4), np.uint8)]
-    with pytest.raises(InputError, match=r"sample 5 has shape \(3, 4\)"):
-        Samples(Photos(images, labels)).images  # noqa: B018
+def test_images_of_two_sizes_come_to_one_with_a_warning(labels):
+    images = [np.full((4, 4), 7, np.uint8)] * 5 + [np.full((3, 5), 7, np.uint8)]
+    words = r"sample 0 is 4x4, sample 5 5x3.*64 pixels.*image_size="
+    with pytest.warns(ImageSizeWarning, match=words) as told:
+        read = Samples(Photos(images, labels)).images
+    assert len(told) == 1
+    assert read.shape == (6, DEFAULT_SIZE, DEFAULT_SIZE, 1)
+    assert (read == 7).all()
+    assert Samples(Photos(images, labels), image_size=2).images.shape == (6, 2, 2, 1)
+
+
+def test_a_single_image_of_another_size_is_found_wherever_it_is(labels):
+    """Past the samples that are looked at before the others, so that decoding begins anew."""
+    images = [np.full((4, 4), number % 9, np.uint8) for number in range(200)]
+    images[150] = np.full((8, 9), 6, np.uint8)
+    labels = [number % 2 for number in range(200)]
+    with pytest.warns(ImageSizeWarning, match="sample 150 9x8") as told:
+        read = Samples(Photos(images, labels), batch_size=7).images
+    assert len(told) == 1
+    assert read[:, 5, 5, 0].tolist() == [image[0, 0] for image in images]
+    images[150] = np.full((4, 4, 3), 6, np.uint8)
+    read = Samples(Photos(images, labels)).images
+    assert read.shape == (200, 4, 4, 3)
+    assert read[:, 3, 3, 2].tolist() == [image.flat[0] for image in images]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -161,7 +190,7 @@ def test_pixels_that_are_not_finite_are_named(pixels, value):
         (torch.tensor(3), "no axes"),
         ((np.zeros((3, 4, 4)), np.zeros(3)), "pass the labels as y="),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(3)}, "with images, labels is no"),
-        (["a.png", "b.png"], "sample 0 is a str, not an image.*open the file"),
+        (["a.png", "b.png"], r"a\.png does not decode as an image"),
     ],
 )
 def test_what_is_not_a_dataset_is_refused(dataset, message):
@@ -194,14 +223,49 @@ def test_parts_of_two_types_are_not_mixed(pixels):
 
 def test_parts_of_two_sizes_are_refused(pixels):
     parts = ConcatDataset([ArrayDataset(pixels), ArrayDataset(pixels[:, :4])])
-    with pytest.raises(InputError, match=r"sample 6 has shape \(4, 4, 3\).*resize"):
-        Samples(parts).images  # noqa: B018
+    with pytest.warns(ImageSizeWarning, match="4x5"):
+        images = Samples(parts).images
+    assert images.shape == (12, 64, 64, 3)
+    assert images.dtype == np.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
-def test_a_grey_image_among_coloured_ones_is_to_be_converted(pixels, labels):
-    photos = Photos([*pixels[:5], pixels[5, ..., 0]], labels)
-    with pytest.raises(InputError, match=r"sample 5 has shape \(5, 4\).*convert all .*\('RGB'\)"):
-        Samples(photos).images  # noqa: B018
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_grey_image_among_coloured_ones_becomes_rgb(pixels, labels, place):
+    grey = pixels[place, ..., 0]
+    images = [grey if index == place else image for index, image in enumerate(pixels)]
+    expected = pixels.copy()
+    expected[place] = grey[..., np.newaxis]
+    assert np.array_equal(Samples(Photos(images, labels)).images, expected)
+
+
+def test_images_of_other_channels_do_not_go_together(pixels, labels):
+    items = [*pixels[:5], np.zeros((5, 4, 4), np.uint8)]
+    with pytest.raises(InputError, match=r"sample 5 has shape \(5, 4, 4\), .*'RGB'"):
+        Samples(items, labels).images  # noqa: B018
+    features = [*np.eye(3), np.ones(4)]
+    with pytest.raises(InputError, match=r"sample 3 has shape \(4,\), .*one length"):
+        Samples(features).images  # noqa: B018
+
+
+def test_an_array_comes_to_a_size_on_request(pixels):
+    images = Samples(pixels, image_size=2).images
+    assert images.shape == (6, 2, 2, 3)
+    assert np.array_equal(images[4], fitted(pixels[4], Fitting(2)))
+    square = np.ascontiguousarray(pixels[:, :4])
+    assert Samples(square, image_size=4).images is square
+
+
+def test_rows_are_read_as_the_dataset_has_them(pixels, labels):
+    """Whatever size samplers read them at, so that a fingerprint does not depend on it."""
+    samples = Samples(Photos(pixels, labels), image_size=2)
+    assert samples.images.shape[1:] == (2, 2, 3)
+    assert np.array_equal(samples.rows(np.array([4]))[0], pixels[4])
+    grey = Samples(pixels[..., 0])
+    before = grey.rows(np.array([1]))[0]
+    assert grey.images.ndim == 4
+    assert np.array_equal(grey.rows(np.array([1]))[0], before)
 
 
 def test_labels_of_many_values_are_refused_only_where_they_are_needed(pixels):
@@ -223,7 +287,14 @@ def test_missing_labels_say_how_to_give_them(pixels):
         (np.eye(3), "argmax"),
         ([0.5, 1.0, 2.0], "integers or strings"),
         ([0.0, np.nan, 1.0], "no NaN"),
-        (np.array(["a", 1, None], dtype=object), "mix of"),
+        (np.array(["a", 1, "b"], dtype=object), "a mix of int, str .needed: all integers or all"),
+        (["a", None, "b"], "missing for 1 of 3 samples, first for sample 1"),
+        ([{"boxes": [], "labels": []}] * 3, "mappings with boxes, labels.*label="),
+        ([[1], [1, 2], []], r"lists of several values, such as \[1\].*label="),
+        (np.zeros((3, 8, 8)), r"arrays of shape \(8, 8\), such as masks.*label="),
+        ([2**70, 1, 2], "which is no class"),
+        ([1e300, 1.0, 2.0], "floating point numbers"),
+        (3, "labels are 3"),
     ],
 )
 def test_labels_that_cannot_serve_are_refused(labels, message):
@@ -244,13 +315,16 @@ def test_strings_and_integers_are_encoded_alike(labels):
     assert encode_labels(check_labels(labels, 3))[1].tolist() == [1, 0, 1]
 
 
-def test_a_class_with_one_sample_is_named():
-    with pytest.raises(InputError, match=r"class cat has one sample \(index 1\)"):
-        check_class_sizes(np.array(["dog", "cat", "dog"]))
+def test_labels_that_are_all_different_are_questioned():
+    with pytest.raises(InputError, match=r"all 3 labels are different.*distinct_labels=True"):
+        check_not_all_different(np.array([7, 8, 9]))
+    check_not_all_different(np.array([7, 8, 8]))
+    check_not_all_different(np.array([7]))
 
 
-def test_array_datasets_check_their_classes(pixels, labels):
-    with pytest.raises(InputError, match="class 'frog' has no samples"):
-        ArrayDataset(pixels, labels, classes=["cat", "dog", "cow", "frog"])
+def test_labels_of_array_datasets_are_among_their_classes_where_they_are_needed(pixels, labels):
+    assert len(ArrayDataset(pixels, labels, classes=["cat", "dog", "cow", "frog"]).classes) == 4
+    few = ArrayDataset(pixels, labels, classes=["cat", "dog"])
+    assert np.array_equal(Samples(few).images, pixels)
     with pytest.raises(InputError, match="labels run from 0 to 2"):
-        ArrayDataset(pixels, labels, classes=["cat", "dog"])
+        Samples(few).labels  # noqa: B018

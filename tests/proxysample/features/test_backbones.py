@@ -11,6 +11,8 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 
 from proxysample import InputError, MissingDependencyError
+from proxysample.data.decoding import ImageSizeWarning
+from proxysample.data.images import Fitting
 from proxysample.data.reading import Samples
 from proxysample.features.backbones import (
     Backbone,
@@ -228,3 +230,119 @@ def test_features_come_in_order_and_can_be_trained_on():
     weight = torch.ones(1, requires_grad=True)
     torch.autograd.backward((features * weight).sum())
     assert weight.grad is not None
+
+
+class Lazy:
+    """Images in a list, decoded one by one, which counts how often."""
+
+    def __init__(self, images):
+        self.images = images
+        self.n_read = 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        self.n_read += 1
+        return self.images[index]
+
+
+def test_backbones_bring_their_own_size_and_small_images_come_to_96():
+    backbone = Backbone(nn.Flatten(), native=Fitting(224, 0.875, "bicubic"))
+    assert backbone.fitting_for((32, 32)) == Fitting(96, interpolation="bicubic")
+    assert backbone.fitting_for((95, 300)).size == 96
+    for size in ((96, 96), (224, 224), (480, 640), None):
+        assert backbone.fitting_for(size) == Fitting(224, 0.875, "bicubic")
+    assert backbone(torch.zeros(1, 1, 8, 12)).shape == (1, 96 * 96)
+    assert backbone(torch.zeros(1, 1, 100, 120)).shape == (1, 224 * 224)
+    assert backbone(torch.zeros(1, 1, 50, 50), is_fitted=True).shape == (1, 2_500)
+    fixed = Backbone(nn.Flatten(), native=Fitting(224, 0.9), is_fixed=True)
+    assert fixed.fitting_for((32, 32)) == Fitting(224, 0.9)
+    small = Backbone(nn.Flatten(), native=Fitting(64))
+    assert small.fitting_for((32, 32)).size == 64
+    chosen = Backbone(nn.Flatten(), native=Fitting(224), input_size=48)
+    assert chosen.fitting_for((480, 640)) == Fitting(48, interpolation="bicubic")
+    assert chosen.fitting_for((48, 48)) is None
+    assert Backbone(nn.Flatten()).fitting_for((32, 32)) is None
+
+
+def test_a_named_backbone_has_the_size_of_its_training(packaged):
+    assert packaged.native == Fitting(224, 0.875, "bicubic")
+    assert not packaged.is_fixed
+    assert packaged.fitting_for((32, 32)).size == 96
+
+
+def test_large_images_are_reduced_as_they_are_decoded():
+    """To the size and crop that they would come to on the device, up to rounding."""
+    rows, columns = np.mgrid[:120, :150]
+    photos = [
+        np.stack([rows + n, columns, rows // 2 + columns // 2], axis=-1).astype(np.uint8)
+        for n in range(70)
+    ]
+    backbone = Backbone(nn.Flatten(), native=Fitting(28, 0.875, "bicubic"))
+    seen = []
+    backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    reduced = extract_features(backbone, images_of(Lazy(photos)))
+    assert seen == [(64, 3, 28, 28), (6, 3, 28, 28)]
+    whole = extract_features(backbone, images_of(np.stack(photos)))
+    assert reduced.shape == whole.shape == (70, 3 * 28 * 28)
+    assert (reduced - whole).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("batch_size", "num_workers"), [(1, 0), (7, 0), (256, 2)])
+def test_features_do_not_depend_on_how_images_are_decoded(batch_size, num_workers):
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 6, 6, 3), dtype=np.uint8)
+    backbone = Backbone(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), input_size=12)
+    expected = extract_features(backbone, images_of(pixels))
+    samples = Samples(Lazy(pixels), batch_size=batch_size, num_workers=num_workers)
+    images = ImageTensors(samples, torch.device("cpu"))
+    assert torch.equal(extract_features(backbone, images), expected)
+
+
+def test_features_are_computed_in_one_pass_that_keeps_no_pixels():
+    dataset = Lazy(np.zeros((150, 6, 6, 3), dtype=np.uint8))
+    samples = Samples(dataset)
+    extract_features(Backbone(nn.Flatten()), ImageTensors(samples, torch.device("cpu")))
+    assert not samples.is_held
+    # Those that were looked at before the others are read again.
+    assert dataset.n_read < 150 + 3 * 30
+
+
+def test_images_of_several_sizes_come_to_that_of_the_backbone():
+    photos = [np.full((30 + n, 40, 3), n, dtype=np.uint8) for n in range(20)]
+    backbone = Backbone(nn.Flatten(), native=Fitting(16, 0.875))
+    features = extract_features(backbone, images_of(Lazy(photos)))
+    assert features.shape == (20, 3 * 16 * 16)
+    assert (features[:, 0] * 255).round().tolist() == list(range(20))
+    given = Backbone(nn.Sequential(nn.AvgPool2d(64), nn.Flatten()))
+    with pytest.warns(ImageSizeWarning, match="64 pixels") as told:
+        assert extract_features(given, images_of(Lazy(photos))).shape == (20, 3)
+    assert len(told) == 1
+
+
+def test_one_image_of_another_size_starts_the_pass_anew():
+    photos = [np.full((20, 20, 3), n, dtype=np.uint8) for n in range(100)]
+    photos[70] = np.full((24, 20, 3), 70, dtype=np.uint8)
+    backbone = Backbone(nn.Flatten(), native=Fitting(24))
+    features = extract_features(backbone, images_of(Lazy(photos)))
+    assert (features[:, 5] * 255).round().tolist() == list(range(100))
+
+
+def test_only_a_network_that_was_given_takes_normalised_images():
+    images = np.random.default_rng(0).standard_normal((6, 4, 4, 1)).astype(np.float32)
+    backbone = Backbone(nn.Flatten())
+    assert backbone.any_range
+    for dataset in (images, Lazy(images)):
+        tensors = ImageTensors(Samples(dataset), torch.device("cpu"), any_range=True)
+        assert np.allclose(extract_features(backbone, tensors), images.reshape(6, -1))
+    trained = Backbone(nn.Flatten(), mean=[0.5], std=[0.5])
+    assert not trained.any_range
+    with pytest.raises(InputError, match=r"sample \d has pixels from"):
+        extract_features(trained, images_of(Lazy(images)))
+
+
+@pytest.mark.parametrize("hold", [np.asarray, list])
+def test_sixteen_bits_are_fractions_of_their_range(hold):
+    images = np.arange(0, 65_536, 4_369, dtype=np.uint16).reshape(4, 2, 2, 1)
+    features = extract_features(Backbone(nn.Flatten()), images_of(hold(images)))
+    assert np.allclose(features, images.reshape(4, 4) / 65_535)

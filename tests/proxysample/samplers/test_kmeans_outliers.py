@@ -9,9 +9,10 @@ import pytest
 from sklearn.base import clone
 
 from proxysample import InputError, KMeansOutlierRemoval, MissingDependencyError, load_dataset
+from proxysample.data.labels import encode_labels
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import mean_and_scale
-from proxysample.keeping import class_sequence
+from proxysample.shares import class_sequence
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,13 @@ def test_scores_are_distances_of_standardised_pixels_to_the_nearest_centroid(dig
         mean, scale = mean_and_scale(Rows(digits.images), workers)
     features = (digits.images.reshape(len(digits), -1) - mean) / scale
     every = np.linalg.norm(features[:, None] - sampler.cluster_centers_[None], axis=2)
-    assert sampler.scores_ == pytest.approx(every.min(axis=1), rel=1e-12)
+    counted = sampler.cluster_sizes_ >= sampler.min_cluster_size_
+    large = every + np.where(counted, 0, np.inf)
+    far = ~counted[sampler.cluster_labels_]
+    expected = np.where(far, large.min(axis=1), every.min(axis=1))
+    assert sampler.scores_ == pytest.approx(expected, rel=1e-12)
+    nearest = np.where(far, large.argmin(axis=1), every.argmin(axis=1))
+    assert sampler.centroid_labels_.tolist() == nearest.tolist()
     assert sampler.cluster_labels_.tolist() == every.argmin(axis=1).tolist()
     assert sampler.inertia_ == pytest.approx((every.min(axis=1) ** 2).sum(), rel=1e-12)
 
@@ -49,14 +56,15 @@ def test_per_cluster_each_cluster_keeps_its_nearest_share(digits):
     sampler = KMeansOutlierRemoval(n_clusters=7, distance="per-cluster", random_state=0)
     kept = sampler.select(digits, 0.3)
     assert len(kept) == round(0.3 * len(digits))
-    sizes = np.bincount(sampler.cluster_labels_)
-    shares = np.bincount(class_sequence(sizes)[: len(kept)], minlength=7)
-    for label in range(7):
-        members = np.flatnonzero(sampler.cluster_labels_ == label)
+    labels = encode_labels(sampler.centroid_labels_)[1]
+    sizes = np.bincount(labels)
+    shares = np.bincount(class_sequence(sizes)[: len(kept)], minlength=len(sizes))
+    for label in range(len(sizes)):
+        members = np.flatnonzero(labels == label)
         nearest = members[np.argsort(sampler.scores_[members], kind="stable")][: shares[label]]
-        assert sorted(nearest) == kept[sampler.cluster_labels_[kept] == label].tolist()
+        assert sorted(nearest) == kept[labels[kept] == label].tolist()
     overall = clone(sampler).set_params(distance="overall").select(digits, 0.3)
-    assert not np.array_equal(np.bincount(sampler.cluster_labels_[overall]), shares)
+    assert not np.array_equal(np.bincount(labels[overall], minlength=len(sizes)), shares)
 
 
 def test_per_cluster_leaves_out_clusters_without_samples():

@@ -51,10 +51,13 @@ def test_a_subset_feeds_a_dataloader(name, digits):
     assert labels[0] == digits.targets[subset.indices[0]]
 
 
-@pytest.mark.parametrize("name", ["cc-rs", "cc-or"])
-def test_a_class_with_one_sample_is_refused(name):
-    with pytest.raises(InputError, match="has one sample"):
-        create_sampler(name).select(np.zeros((3, 4)), 0.5, y=[0, 0, 1])
+@pytest.mark.parametrize("name", ALL)
+def test_a_class_with_one_sample_stops_nobody(name, digits):
+    images, labels = digits.images[:30], np.array([0, 1] * 14 + [0, 2])
+    chosen = quick(name)
+    assert len(chosen.select(images, 0.5, y=labels)) == 15
+    assert np.isfinite(chosen.scores_).all()
+    assert name != "cc-or" or chosen.scores_[-1] == 0
 
 
 @settings(max_examples=25, deadline=None)

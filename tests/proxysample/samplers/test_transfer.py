@@ -238,3 +238,43 @@ class _Undecodable:
 
     def __getitem__(self, index):
         raise AssertionError("decoded before backbone and labels were looked at")
+
+
+class Hidden:
+    """Images whose labels are only in the items; counts how often each is read."""
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+        self.n_read = np.zeros(len(images), dtype=int)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        self.n_read[index] += 1
+        return self.images[index], int(self.labels[index])
+
+
+def test_labels_that_are_only_in_the_items_come_in_the_same_pass(digits):
+    images, labels = digits
+    dataset = Hidden(images, labels)
+    given = {"backbone": nn.Flatten(), "epochs": 2, "random_state": 0}
+    scores = TransferLoss(**given).fit(dataset).scores_
+    assert np.array_equal(scores, TransferLoss(**given).fit(images, labels).scores_)
+    # But for the few that are looked at before, and after for the fingerprint.
+    assert np.median(dataset.n_read) == 1
+
+
+def test_photographs_of_any_size_and_normalised_images_serve(digits):
+    _, labels = digits
+    generator = np.random.default_rng(0)
+    photos = [
+        generator.integers(0, 256, (*generator.integers(20, 40, 2), 3), dtype=np.uint8)
+        for _ in range(40)
+    ]
+    small = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    given = {"backbone": small, "epochs": 2, "random_state": 0}
+    chosen = TransferLoss(**given, input_size=16).select(photos, 0.5, y=labels[:40])
+    assert len(chosen) == 20
+    normalised = generator.standard_normal((40, 8, 8, 3))
+    assert len(TransferLoss(**given).select(normalised, 0.5, y=labels[:40])) == 20

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -195,15 +196,16 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
 
 
 @pytest.mark.parametrize("name", ["darts-v1", "by-epochs"])
-def test_a_search_takes_about_as_long_as_estimated(context, name):
-    own = {"n_samples": 3} if name == "by-epochs" else {}
-    searcher = create_searcher(name, **(SMALL | {"epochs": 6, "batch_size": 32} | own))
+def test_a_search_takes_about_as_long_as_estimated(context, name, monkeypatch):
+    # Other processes may take the machine away for a while.
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
+    searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
     data = context.data
-    rates = time_trial(search_trial(searcher, data), seconds=1.0)
+    rates = time_trial(search_trial(searcher, data), seconds=2.0)
     result = searcher.search(data.train_images)
     sizes = result.info.n_weight_samples, result.info.n_architecture_samples
     estimated = rates.estimate(searcher.work(*sizes))
-    # Other processes may take the machine away for a while; a wrong count is off by more.
+    # A wrong count is off by more.
     assert estimated / 4 < result.seconds < estimated * 4
 
 

@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
         lambda *_: (CELL, 3.0),
         lambda *_: [70.0, 71.0],
         info=CIFAR100,
-        transfer_facts={"imagenet16-120:data": IMAGENET16},
+        transfer_info={"imagenet16-120:data": IMAGENET16},
         transferred=lambda _: [40.0, 41.0],
         **SETTINGS | small,
     )

@@ -111,7 +111,7 @@ def transferred(tmp_path):
         lambda setting, seed: (CELLS[setting.r], 1.0),
         lambda cell, channels: [ACCURACIES[cell], ACCURACIES[cell] + 2],
         info=CIFAR100,
-        transfer_facts={"other": IMAGENET16},
+        transfer_info={"other": IMAGENET16},
         transferred=lambda cell: [ACCURACIES[cell] / 2],
         searchers=[GDAS],
         samplers=["rs", "cc-or"],

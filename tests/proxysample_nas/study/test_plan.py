@@ -79,7 +79,7 @@ def test_every_kind_keeps_the_keys_that_stores_were_written_with(tmp_path: Path)
         tmp_path,
         lambda setting, seed: (PLAIN if setting.sampler is None else SKIPPING, 3.0),
         lambda *_: [70.0, 71.0],
-        transfer_facts={"other": IMAGENET16},
+        transfer_info={"other": IMAGENET16},
         **settings(),
     )
     assert keys(Plan(results.configuration, results.info, results.store)) == KEYS

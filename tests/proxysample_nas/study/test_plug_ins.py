@@ -98,7 +98,7 @@ def test_a_study_and_its_workers_find_them(command_line, tmp_path):
     words = (
         "study run --dataset digits --n-train 60 --sampler last:offset=1 -r 0.5 --channels 4 "
         "--searcher lucky:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1 --seed 777 "
-        "--train epochs=1 --train cells_per_stage=1 --workers 2 -o"
+        "--train epochs=1 --train cells_per_stage=1 --executor processes --workers 1 -o"
     )
     code, out, err = command_line(main, *words.split(), str(tmp_path / "study"))
     assert code == 0, err

@@ -72,7 +72,7 @@ def other_datasets(folder):
         lambda setting, seed: (cells[setting.r], {1.0: 100.0, 0.5: 60.0, 0.25: 101.0}[setting.r]),
         lambda cell, channels: [accuracies[cell], accuracies[cell] + 2],
         info=CIFAR100,
-        transfer_facts={"other": IMAGENET16},
+        transfer_info={"other": IMAGENET16},
         transferred=lambda cell: [accuracies[cell] / 2],
         searchers=["gdas:n_nodes=4"],
         samplers=["rs", "cc-or"],

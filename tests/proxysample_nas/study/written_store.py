@@ -42,7 +42,7 @@ def write_results(
     accuracies: Callable[[Cell, int], list[float]],
     *,
     info: DatasetInfo = DIGITS,
-    transfer_facts: Mapping[str, DatasetInfo] | None = None,
+    transfer_info: Mapping[str, DatasetInfo] | None = None,
     transferred: Callable[[Cell], list[float]] = lambda cell: [],
     scoring_seconds: float | Callable[[Component], float] = 2.0,
     **settings: Any,
@@ -51,12 +51,11 @@ def write_results(
     configuration = StudyConfiguration.build(
         **({"dataset": "data", "samplers": ["rs"], "ratios": [0.5]} | settings)
     )
-    datasets = {configuration.dataset: info, **(transfer_facts or {})}
-    info = StudyInfo(datasets)
-    study = KnownStudy(configuration, info)
+    datasets = {configuration.dataset: info, **(transfer_info or {})}
+    study = KnownStudy(configuration, StudyInfo(datasets))
     store = StudyStore(folder / "study.sqlite")
     store.set_info("configuration", configuration.to_json())
-    store.set_info("facts", info.to_json())
+    store.set_info("facts", study.info.to_json())
 
     def put(experiment: StudyExperiment, result: dict[str, Any]) -> None:
         store.put(experiment.kind, experiment.specification, result)

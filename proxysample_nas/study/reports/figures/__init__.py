@@ -88,11 +88,6 @@ def save_figures(
 ) -> tuple[dict[str, list[Path]], dict[str, str]]:
     """Draw every figure that there is something to draw for.
 
-    Parameters
-    ----------
-    results : StudyResults
-    folder : Path
-
     Returns
     -------
     saved : dict

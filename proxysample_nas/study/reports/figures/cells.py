@@ -45,10 +45,6 @@ class Finding:
 def parameter_free_cells(results: StudyResults) -> list[Finding]:
     """List the found cells without parameters.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     list of Finding
@@ -65,14 +61,6 @@ def parameter_free_cells(results: StudyResults) -> list[Finding]:
 
 def draw_best_cells(results: StudyResults) -> Figure:
     """Draw the best cell of each group of samplers (Figure 3).
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -103,10 +91,6 @@ def draw_best_cells(results: StudyResults) -> Figure:
 def draw_parameter_free_cells(results: StudyResults) -> Figure:
     """Draw the found cells without parameters, the most frequent first (Figure 4).
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     matplotlib.figure.Figure
@@ -126,16 +110,7 @@ def draw_parameter_free_cells(results: StudyResults) -> Figure:
 
 
 def best_cells_caption(results: StudyResults) -> str:
-    """Say what the figure of the best cells shows.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
+    """Say what the figure of the best cells shows."""
     return (
         f"The best cell of each group of samplers, by test accuracy at C={results.widest}. The "
         "best of many is chosen by the accuracy that is shown, so that is optimistic."
@@ -143,16 +118,7 @@ def best_cells_caption(results: StudyResults) -> str:
 
 
 def parameter_free_caption(results: StudyResults) -> str:
-    """Say what the figure of the cells without parameters shows.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
+    """Say what the figure of the cells without parameters shows."""
     findings = parameter_free_cells(results)
     n_searches = sum(len(row.found) for row in results.rows)
     n_free = sum(len(one.found_by) for one in findings)

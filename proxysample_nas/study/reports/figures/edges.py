@@ -70,10 +70,6 @@ class EdgeDistribution:
 def edge_distributions(results: StudyResults) -> list[EdgeDistribution]:
     """Gather the cells of each searcher and r.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     list of EdgeDistribution
@@ -150,10 +146,6 @@ def edge_distributions_to_csv(results: StudyResults) -> str:
 def draw_edge_distribution(results: StudyResults) -> Figure:
     """Draw a pie for each edge, rows by searcher and columns by r.
 
-    Parameters
-    ----------
-    results : StudyResults
-
     Returns
     -------
     matplotlib.figure.Figure
@@ -200,16 +192,7 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
 
 
 def caption(results: StudyResults) -> str:
-    """Say what the figure shows.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
+    """Say what the figure shows."""
     fewest = min((len(one.cells) for one in edge_distributions(results)), default=0)
     few = " A pie of one cell is that cell, not a distribution." if fewest == 1 else ""
     return (

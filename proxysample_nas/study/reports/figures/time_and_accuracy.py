@@ -73,10 +73,6 @@ def seconds_points(rows: list[Row]) -> list[Point]:
     ----------
     rows : list of Row
         Of one searcher.
-
-    Returns
-    -------
-    list of Point
     """
     return [_point(row, one, one.seconds) for row in rows for one in row.found]
 
@@ -88,10 +84,6 @@ def time_unit(longest: float) -> str:
     ----------
     longest : float
         Seconds.
-
-    Returns
-    -------
-    {"s", "min", "h"}
 
     Examples
     --------
@@ -151,10 +143,6 @@ def accuracy_points(rows: list[Row], channels: int) -> list[Point]:
 def spreads(points: list[Point]) -> list[Spread]:
     """Summarise points over the samplers, for each r.
 
-    Parameters
-    ----------
-    points : list of Point
-
     Returns
     -------
     list of Spread
@@ -186,10 +174,6 @@ def _point(row: Row, found: FoundCell, value: float) -> Point:
 
 def draw_time_and_accuracy(results: StudyResults) -> Figure:
     """Draw search time and accuracy over r, a column for each searcher.
-
-    Parameters
-    ----------
-    results : StudyResults
 
     Returns
     -------
@@ -326,16 +310,7 @@ def _n_legend_columns(labels: list[str], width: float) -> int:
 
 
 def caption(results: StudyResults) -> str:
-    """Say what the figure shows.
-
-    Parameters
-    ----------
-    results : StudyResults
-
-    Returns
-    -------
-    str
-    """
+    """Say what the figure shows."""
     n_seeds = len(results.configuration.search_seeds)
     return (
         "Every point is one search, moved a little sideways so that none hides another. The line "

@@ -1,0 +1,106 @@
+"""What people have, as a dataset that samplers read: lists of files, frames, arrays on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from proxysample.data.blocks import BlockArray, is_block_source
+from proxysample.data.fields import Fields
+from proxysample.data.path_tables import (
+    as_pandas,
+    frame_columns,
+    is_list_of_paths,
+    is_table,
+    path_column,
+    read_paths,
+)
+from proxysample.data.tables import is_foreign, named_column
+from proxysample.errors import InputError
+
+
+def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
+    """Turn what is neither an array in memory nor a map-style dataset into one of these.
+
+    Lists of image files and frames with a column of them become `ImageFiles`; frames of polars
+    and pyarrow those of pandas; what has a shape and slices (HDF5, zarr, scipy's sparse
+    matrices) a `BlockArray`. Others come back as they are. Nothing is read.
+
+    Parameters
+    ----------
+    dataset : object
+        Anything.
+    fields : Fields
+        Where images and labels are.
+
+    Returns
+    -------
+    dataset : object
+    fields : Fields
+        Without the columns that were used up.
+
+    Raises
+    ------
+    InputError
+        If it can only be read from its beginning, or which column holds the paths is not sure.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> dataset, _ = adapted(csr_array([[0, 1], [2, 0]]), Fields())
+    >>> dataset
+    BlockArray(the csr_array, (2, 2) int64)
+    """
+    if hasattr(dataset, "name_in_keys"):  # features that are kept on disk, with labels
+        from proxysample.data.datasets import ArrayDataset
+
+        return ArrayDataset(np.asarray(dataset), dataset.labels), fields
+    if is_foreign(dataset):
+        dataset = as_pandas(dataset)
+    if is_table(dataset):
+        return _adapted_frame(dataset, fields)
+    if is_block_source(dataset):
+        return BlockArray(dataset), fields
+    has_usual_fields = fields.image in (None, 0) and fields.label in (None, 1)
+    if is_list_of_paths(dataset) and has_usual_fields and fields.features is None:
+        return read_paths(dataset), Fields()
+    if is_stream(dataset):
+        raise InputError(
+            f"{type(dataset).__name__} is not a map-style dataset: it can only be read from its "
+            "beginning, and samplers need more than one pass. Read it once with "
+            "proxysample.data.read_stream(dataset, FOLDER), and pass what that gives; shards of "
+            "WebDataset are read by proxysample.load_dataset('webdataset:PATTERN')"
+        )
+    return dataset, fields
+
+
+def _adapted_frame(frame: Any, fields: Fields) -> tuple[Any, Fields]:
+    if callable(fields.image) or callable(fields.label) or fields.features is not None:
+        return frame, fields
+    columns = frame_columns(frame)
+    image, label = (
+        None if field is None else named_column(frame, field)
+        for field in (fields.image, fields.label)
+    )
+    path = path_column(columns if image is None else {image: columns[image]})
+    if path is None:
+        return frame, fields
+    return read_paths(frame, path=path, label=label), Fields()
+
+
+def is_stream(dataset: Any) -> bool:
+    """Tell whether a dataset has to be read from its beginning: it has no length and indices.
+
+    Examples
+    --------
+    >>> is_stream(iter([1])), is_stream([1]), is_stream("digits")
+    (True, False, False)
+    """
+    # torch's IterableDataset inherits an indexing that always raises.
+    has_length = hasattr(type(dataset), "__len__") and hasattr(type(dataset), "__getitem__")
+    # A DataLoader reads a dataset that can be had from it.
+    is_loader = hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset")
+    is_other = isinstance(dataset, Mapping | set | frozenset) or has_length or is_loader
+    return hasattr(dataset, "__iter__") and not is_other

@@ -1,0 +1,244 @@
+"""Arrays in HDF5 files and zarr stores, read by blocks; nothing outside of them is opened."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.blocks import BlockArray
+from proxysample.data.tensor_files import (
+    IMAGE_KEYS,
+    LABEL_KEYS,
+    TEST_IMAGE_KEYS,
+    TEST_LABEL_KEYS,
+)
+from proxysample.errors import InputError, MissingDependencyError
+
+Array = npt.NDArray[Any]
+Pair = tuple[BlockArray, Array | None]
+
+# Labels are read whole: this many are those of no dataset.
+MOST_LABEL_BYTES = 1 << 33
+
+# Codecs that turn bytes to bytes; others may unpickle, or call what a package of anyone registers.
+PLAIN_CODECS = frozenset(
+    {
+        "blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32",
+        "crc32c", "adler32", "fletcher32", "bytes", "transpose", "sharding_indexed",
+    }
+)  # fmt: skip
+PLAIN_TYPE = re.compile(
+    r"[<>|]?(b1|[iuf][1248])|bool|u?int(8|16|32|64)|float(16|32|64)|[<>|][US][0-9]{1,6}"
+)
+MOST_METADATA_BYTES = 1 << 24
+
+
+def read_hdf5(path: str) -> tuple[Pair, Pair | None]:
+    """Open the images, or features, and labels of an HDF5 file.
+
+    Parameters
+    ----------
+    path : str
+        Holds datasets ``images`` and ``labels``, or of such names, or a single one.
+
+    Returns
+    -------
+    train : pair
+        A `BlockArray`, and labels or None.
+    test : pair or None
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or none of HDF5, holds no such dataset, or one that leads
+        to other files.
+    MissingDependencyError
+        If h5py is not installed.
+    """
+    h5py = _imported("h5py", "hdf5")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    try:
+        opened = h5py.File(file, "r")
+        names = list(opened)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise InputError(f"{file} is no HDF5 file, or is damaged: {error}") from None
+
+    def find(name: str) -> Any:
+        link = opened.get(name, getlink=True)
+        # A link within the file may go on to another file.
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{name} is a link; put the array itself there")
+        found = opened[name]
+        if not isinstance(found, h5py.Dataset):
+            return None
+        if found.is_virtual or found.external:
+            raise InputError(f"{name} leads to other files; copy it into one")
+        return found
+
+    return _opened_parts(str(file), names, find)
+
+
+def read_zarr(path: str) -> tuple[Pair, Pair | None]:
+    """Open the images, or features, and labels of a zarr store.
+
+    Parameters
+    ----------
+    path : str
+        A folder: a group with arrays ``images`` and ``labels``, or of such names, or one array.
+
+    Returns
+    -------
+    train : pair
+        A `BlockArray`, and labels or None.
+    test : pair or None
+
+    Raises
+    ------
+    InputError
+        If the store is missing, damaged or none of zarr, holds no such array, or a codec that
+        does more than pack numbers.
+    MissingDependencyError
+        If zarr is not installed.
+    """
+    folder = Path(path).expanduser()
+    zarr = _imported("zarr", "zarr")
+    if not folder.is_dir():
+        what = "is a file; unpack it into a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}")
+    if _is_zarr_array(folder):
+        names = [""]
+    else:
+        places = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        names = [place.name for place in places if _is_zarr_array(place)]
+
+    def find(name: str) -> Any:
+        _check_codecs(folder / name)
+        return zarr.open_array(str(folder / name), mode="r")
+
+    return _opened_parts(str(folder), names, find)
+
+
+def _imported(package: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"a dataset {extra}:PATH needs the package {package}: "
+            f"pip install 'proxysample[{extra}]'"
+        ) from error
+
+
+def _is_zarr_array(folder: Path) -> bool:
+    if (folder / ".zarray").is_file():
+        return True
+    file = folder / "zarr.json"
+    return file.is_file() and _metadata(file).get("node_type") == "array"
+
+
+def _metadata(file: Path) -> Mapping[str, Any]:
+    try:
+        if file.stat().st_size > MOST_METADATA_BYTES:
+            raise InputError(f"{file} is too large to describe an array")
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: {error}") from None
+    if not isinstance(content, Mapping):
+        raise InputError(f"{file} does not describe an array")
+    return content
+
+
+def _check_codecs(folder: Path) -> None:
+    """Look into the description of an array before zarr makes anything of it."""
+    old = folder / ".zarray"
+    content = _metadata(old if old.is_file() else folder / "zarr.json")
+    if content.get("storage_transformers"):
+        raise InputError(f"{folder}: its storage is transformed; save it as numbers")
+    kind = content.get("dtype", content.get("data_type"))
+    if not isinstance(kind, str) or PLAIN_TYPE.fullmatch(kind) is None:
+        raise InputError(f"{folder}: its type {str(kind)[:80]!r} is none of numbers")
+    for codec in _codecs(content):
+        if codec not in PLAIN_CODECS:
+            raise InputError(
+                f"{folder}: it is packed by {codec!r:.80}, which may do more than that; known: "
+                f"{', '.join(sorted(PLAIN_CODECS))}"
+            )
+
+
+def _codecs(content: Any) -> Iterator[str]:
+    """Name every codec in a description, of any depth."""
+    given: list[Any] = [content.get("compressor"), *(content.get("filters") or [])]
+    waiting = [*given, *(content.get("codecs") or [])]
+    while waiting:
+        codec = waiting.pop()
+        if codec is None:
+            continue
+        if not isinstance(codec, Mapping):
+            yield str(codec)
+            continue
+        yield str(codec.get("id", codec.get("name")))
+        inner = codec.get("configuration")
+        if isinstance(inner, Mapping):
+            waiting += [*(inner.get("codecs") or []), *(inner.get("index_codecs") or [])]
+
+
+def _opened_parts(
+    path: str, names: list[str], find: Callable[[str], Any]
+) -> tuple[Pair, Pair | None]:
+    try:
+        train = _opened_pair(path, names, find, IMAGE_KEYS, LABEL_KEYS)
+        if train is None:
+            if len(names) != 1:
+                listed = ", ".join(names[:9]) or "no arrays"
+                raise InputError(f"it holds {listed}; needed: images and labels, or one array")
+            train = _block(path, names[0], find), None
+        return train, _opened_pair(path, names, find, TEST_IMAGE_KEYS, TEST_LABEL_KEYS)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    # Whatever a library raises on a file that is damaged.
+    except Exception as error:
+        raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}"[:500]) from error
+
+
+def _opened_pair(
+    path: str,
+    names: list[str],
+    find: Callable[[str], Any],
+    images: tuple[str, ...],
+    labels: tuple[str, ...],
+) -> Pair | None:
+    found = [name for name in images if name in names]
+    of_labels = [name for name in labels if name in names]
+    if not found:
+        return None
+    for several in (found, of_labels):
+        if len(several) > 1:
+            raise InputError(
+                f"it holds {' and '.join(several)}, which may each be meant; save one of them"
+            )
+    return _block(path, found[0], find), _labels(of_labels[0], find) if of_labels else None
+
+
+def _block(path: str, name: str, find: Callable[[str], Any]) -> BlockArray:
+    found = find(name)
+    if found is None:
+        raise InputError(f"{name} is no array")
+    return BlockArray(found, f"{path}/{name}" if name else path)
+
+
+def _labels(name: str, find: Callable[[str], Any]) -> Array:
+    found = find(name)
+    if found is None or np.prod(found.shape, dtype=float) * found.dtype.itemsize > MOST_LABEL_BYTES:
+        raise InputError(f"{name} holds no labels")
+    # HDF5 keeps strings as bytes.
+    labels = np.asarray(found.asstr()[:] if found.dtype.kind == "O" else found[:])
+    return labels.astype(str) if labels.dtype.kind in "OS" else labels

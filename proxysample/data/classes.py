@@ -1,0 +1,99 @@
+"""The classes of a dataset by their names, for results that a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.labels import encode_labels
+from proxysample.errors import InputError
+
+if TYPE_CHECKING:
+    from proxysample.data.reading import Samples
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Each sample's class, and the classes' names.
+
+    Attributes
+    ----------
+    names : tuple of str
+        By code, in the sorted order of the labels; the labels themselves where the dataset does
+        not name them.
+    codes : ndarray of shape (n,), int64
+        Of each sample, 0 to ``len(names) - 1``.
+
+    Examples
+    --------
+    >>> classes = Classes(("cat", "dog"), np.array([1, 0, 1]))
+    >>> classes.labels.tolist(), classes.sizes.tolist()
+    (['dog', 'cat', 'dog'], [1, 2])
+    """
+
+    names: tuple[str, ...]
+    codes: IntArray
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Classes):
+            return NotImplemented
+        return self.names == other.names and np.array_equal(self.codes, other.codes)
+
+    @property
+    def labels(self) -> npt.NDArray[np.str_]:
+        """The name of each sample's class, (n,)."""
+        return np.asarray(self.names, dtype=str)[self.codes]
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Number of samples of each class, (n_classes,)."""
+        return np.bincount(self.codes, minlength=len(self.names)).astype(np.int64)
+
+
+def read_classes(samples: Samples, *, confirm: bool = True) -> Classes | None:
+    """Give the classes of a dataset where it tells them without more work.
+
+    Parameters
+    ----------
+    samples : Samples
+        No image is decoded for its labels; those that were decoded already are asked.
+    confirm : bool
+        Whether a few items may be read to confirm labels of a dataset of unknown class; without,
+        its labels count as unknown.
+
+    Returns
+    -------
+    Classes or None
+        None where there are no labels, or they are no classes (masks, boxes, fractions).
+    """
+    try:
+        labels = samples.cheap_labels if confirm else samples.sure_labels
+        if labels is None and samples.is_decoded:
+            labels = samples.labels
+    except InputError:
+        # Only what needs classes may complain of labels that are none.
+        return None
+    return None if labels is None else name_classes(labels, samples)
+
+
+def required_classes(samples: Samples) -> Classes:
+    """Give the classes of a dataset, decoding images where need be, or raise `InputError`."""
+    return read_classes(samples) or name_classes(samples.required_labels, samples)
+
+
+def name_classes(labels: npt.NDArray[np.generic], samples: Samples) -> Classes:
+    """Give labels as classes, by the names that the dataset has for them."""
+    found, codes = encode_labels(labels)
+    names: object = getattr(samples.dataset, "classes", None)
+    numbered = found.dtype.kind == "i" and found.min() >= 0
+    if isinstance(names, list | tuple) and numbered and found.max() < len(names):
+        named = tuple(str(names[label]) for label in found.tolist())
+        if len(set(named)) == len(named):
+            return Classes(named, codes)
+    return Classes(tuple(str(label) for label in found.tolist()), codes)

@@ -1,0 +1,340 @@
+"""Tables and lists of image files: pairs of path and label, as CSV, frames or plain lists."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from proxysample.data.folders import SUFFIXES
+from proxysample.data.image_files import ImageFiles
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
+from proxysample.errors import InputError, MissingDependencyError, unknown_name
+
+PATH_COLUMNS = (
+    "path", "file", "filename", "file_name", "filepath", "file_path",
+    "image_path", "img_path", "image_file", *IMAGE_COLUMNS,
+)  # fmt: skip
+CLASS_COLUMNS = (*LABEL_COLUMNS, "class", "class_name", "category")
+
+# No line of a list of files is longer; one that is would be read into memory whole.
+MOST_CHARACTERS_PER_FIELD = 1 << 17
+
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
+
+
+def read_paths(
+    table: Any, *, root: str | Path | None = None, path: Any = None, label: Any = None
+) -> ImageFiles:
+    """Make a dataset of a list or table of image files.
+
+    Parameters
+    ----------
+    table : list of path, list of (path, label), or a frame of pandas, polars or pyarrow
+        Nothing is opened before it is asked for.
+    root : path, optional
+        Paths are relative to it, and one that leaves it is refused. By default paths are taken as
+        they are, relative ones from the current folder.
+    path, label : str, optional
+        The columns; by default those whose names leave no doubt.
+
+    Returns
+    -------
+    ImageFiles
+        With labels where there are any.
+
+    Raises
+    ------
+    InputError
+        If there are no paths, which column holds them is not sure, a path is none, or it leaves
+        `root`.
+
+    Examples
+    --------
+    >>> photos = read_paths([("a.png", "cat"), ("b.png", "dog")], root="photos")
+    >>> photos.files, photos.targets.tolist()
+    ((PosixPath('photos/a.png'), PosixPath('photos/b.png')), ['cat', 'dog'])
+    """
+    if is_table(table):
+        columns = frame_columns(table)
+        paths, labels = _chosen_columns(columns, path, label)
+    else:
+        paths, labels = _pairs(table)
+    return ImageFiles(_files(paths, root), labels)
+
+
+def read_csv(
+    file: str | Path,
+    root: str | Path | None = None,
+    *,
+    path: str | None = None,
+    label: str | None = None,
+) -> ImageFiles:
+    """Read a CSV file of paths and labels, with a header or of these two columns alone.
+
+    Parameters
+    ----------
+    file : path
+        UTF-8; separated by commas, semicolons or tabs.
+    root : path, optional
+        What paths are relative to, and must not leave; by default the folder of the file. ``"/"``
+        lets them lead anywhere.
+    path, label : str, optional
+        The columns; by default those whose names leave no doubt.
+
+    Returns
+    -------
+    ImageFiles
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no such table, or see `read_paths`.
+    """
+    file = Path(file).expanduser()
+    root = file.parent if root is None else Path(root).expanduser()
+    rows = _csv_rows(file)
+    if not rows:
+        raise InputError(f"{file} is empty")
+    header, first = rows[0], 1
+    if any(_is_image_name(cell) for cell in header):
+        if len(header) > 2:
+            raise InputError(
+                f"{file} has no header and {len(header)} columns; name them in a first line, such "
+                "as path,label"
+            )
+        header, first = ["path", "label"][: len(header)], 0
+    for number, row in enumerate(rows[first:], start=first + 1):
+        if len(row) != len(header):
+            raise InputError(
+                f"{file}: row {number} has {len(row)} fields, and the first {len(header)}"
+            )
+    columns = {name.strip(): [row[n] for row in rows[first:]] for n, name in enumerate(header)}
+    if len(rows) == first:
+        raise InputError(f"{file} is empty but for its header")
+    if len(columns) < len(header):
+        raise InputError(f"{file} names a column twice: {', '.join(header)}")
+    try:
+        paths, labels = _chosen_columns(columns, path, label)
+        return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def as_numbers(labels: list[str]) -> list[int] | list[str]:
+    """Turn texts into integers, where all are such as these are written.
+
+    Examples
+    --------
+    >>> as_numbers(["0", "10"]), as_numbers(["0", "007"])
+    ([0, 10], ['0', '007'])
+    """
+    if all(_INTEGER.fullmatch(label) for label in labels):
+        return [int(label) for label in labels]
+    return labels
+
+
+def _csv_rows(file: Path) -> list[list[str]]:
+    before = csv.field_size_limit(MOST_CHARACTERS_PER_FIELD)
+    try:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file")
+        # utf-8-sig: spreadsheets put a mark in front.
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            line = stream.readline(MOST_CHARACTERS_PER_FIELD)
+            delimiter = max(",;\t", key=line.count)
+            stream.seek(0)
+            return [row for row in csv.reader(stream, delimiter=delimiter, strict=True) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{file} is no table of text, or is damaged: {error}") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def is_table(value: Any) -> bool:
+    """Tell whether a value is a frame of pandas, polars or pyarrow, without importing these.
+
+    Examples
+    --------
+    >>> is_table([1, 2])
+    False
+    """
+    name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+    return name in ("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table") or (
+        hasattr(value, "iloc") and hasattr(value, "columns") and hasattr(value, "to_numpy")
+    )
+
+
+def as_pandas(table: Any) -> Any:
+    """Turn a frame of polars or pyarrow into one of pandas, column by column.
+
+    Raises
+    ------
+    InputError
+        If it is one that has not been computed.
+    MissingDependencyError
+        If pandas is not installed.
+    """
+    if type(table).__name__ == "LazyFrame":
+        raise InputError("a LazyFrame has no rows yet: pass its collect()")
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError(
+            "frames of polars and pyarrow are read by way of pandas: "
+            "pip install 'proxysample[pandas]'"
+        ) from error
+    if type(table).__name__ in ("Series", "ChunkedArray"):
+        return pd.Series(_plain_column(table))
+    is_polars = type(table).__module__.partition(".")[0] == "polars"
+    names = list(table.columns if is_polars else table.column_names)
+    if len(set(names)) < len(names):
+        raise InputError(f"the table names a column twice: {', '.join(names)}")
+    return pd.DataFrame({name: _plain_column(table[name]) for name in names})
+
+
+def _plain_column(column: Any) -> Any:
+    if hasattr(column, "to_pylist"):  # pyarrow's
+        kind = str(column.type)
+        plain = column.null_count == 0 and kind.startswith(("int", "uint", "float", "double"))
+        return column.to_numpy() if plain else column.to_pylist()
+    plain = column.null_count() == 0 and column.dtype.is_numeric()
+    return column.to_numpy() if plain else column.to_list()
+
+
+def frame_columns(table: Any) -> Mapping[str, Any]:
+    """Give the columns of a frame by name."""
+    frame = as_pandas(table) if is_foreign(table) else table
+    return {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
+
+
+def path_column(columns: Mapping[str, Any]) -> str | None:
+    """Find the column that holds paths of images; None where none does.
+
+    Parameters
+    ----------
+    columns : mapping
+        Values by name.
+
+    Raises
+    ------
+    InputError
+        If several may be it.
+    """
+    known = {name.lower(): name for name in columns}
+    found = [known[name] for name in PATH_COLUMNS if name in known]
+    found = [name for name in found if _holds_paths(columns[name])]
+    if not found:
+        found = [name for name in columns if _holds_image_names(columns[name])]
+    if len(found) > 1:
+        raise InputError(
+            f"the columns {' and '.join(found)} may each be the paths: pass "
+            f"image={found[0]!r} (or path= to read_paths and read_csv), or leave one out"
+        )
+    return found[0] if found else None
+
+
+def _holds_paths(values: Iterable[Any]) -> bool:
+    first = next(iter(values), None)
+    return isinstance(first, str | os.PathLike)
+
+
+def _holds_image_names(values: Iterable[Any]) -> bool:
+    head = list(islice(values, 8))
+    return bool(head) and all(_is_image_name(value) for value in head)
+
+
+def _is_image_name(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and os.fspath(value).lower().endswith(SUFFIXES)
+
+
+def _chosen_columns(
+    columns: Mapping[str, Any], path: Any, label: Any
+) -> tuple[list[Any], list[Any] | None]:
+    for name in (path, label):
+        if name is not None and name not in columns:
+            raise unknown_name("column", name, columns)
+    path = path_column(columns) if path is None else path
+    if path is None:
+        raise InputError(
+            f"none of the columns {', '.join(columns)} holds paths of images; name it path"
+        )
+    if label is None:
+        known = {name.lower(): name for name in columns}
+        found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] != path]
+        if len(found) > 1:
+            raise InputError(
+                f"the columns {' and '.join(found)} may each be the labels: pass "
+                f"label={found[0]!r}, or leave one out"
+            )
+        label = found[0] if found else None
+    return list(columns[path]), None if label is None else list(columns[label])
+
+
+def is_list_of_paths(value: Any) -> bool:
+    """Tell whether a value is a list of image files, or of pairs of these and labels.
+
+    Examples
+    --------
+    >>> is_list_of_paths(["a.png", "b.png"]), is_list_of_paths([("a.png", 1)])
+    (True, True)
+    >>> is_list_of_paths(["cat", "dog"])
+    False
+    """
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    first = value[0]
+    if isinstance(first, tuple | list) and len(first) == 2:
+        first = first[0]
+    return isinstance(first, os.PathLike) or _is_image_name(first)
+
+
+def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
+    if not isinstance(table, list | tuple):
+        raise InputError(
+            f"a {type(table).__name__} is no list of paths; needed: a list of paths, a list of "
+            "(path, label), or a frame with a column of paths"
+        )
+    paired = [isinstance(item, tuple | list) for item in table]
+    if not any(paired):
+        return list(table), None
+    for index, item in enumerate(table):
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise InputError(f"sample {index} is {item!r:.80}, and others are (path, label)")
+    return [item[0] for item in table], [item[1] for item in table]
+
+
+def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
+    base = None if root is None else Path(root).expanduser()
+    real = None if base is None else Path(os.path.realpath(base))
+    return [_file(path, index, base, real) for index, path in enumerate(paths)]
+
+
+def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
+        raise InputError(f"sample {index}: {path!r:.80} is no path of a file")
+    file = Path(path).expanduser() if base is None else base / path
+    if _is_special(file):
+        raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")
+    # Links count by where they lead.
+    if real is not None and not Path(os.path.realpath(file)).is_relative_to(real):
+        raise InputError(
+            f"sample {index}: {os.fspath(path)!r:.200} leads out of {base}; move the file there, "
+            "or name a folder that holds all files: proxysample.data.read_csv(FILE, root=FOLDER) "
+            "or read_paths(TABLE, root=FOLDER)"
+        )
+    return file
+
+
+def _is_special(file: Path) -> bool:
+    """Tell whether a path leads to a folder, or to a pipe, which would be waited for forever."""
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except (OSError, ValueError):
+        # What is missing is told when it is read.
+        return False

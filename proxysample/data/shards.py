@@ -1,0 +1,251 @@
+"""Shards of WebDataset: tar files whose images are found once, and then read where they lie."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import glob, has_magic
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.folders import SUFFIXES, is_clutter
+from proxysample.data.image_files import ImageFiles
+from proxysample.data.images import read_image
+from proxysample.data.path_tables import as_numbers
+from proxysample.errors import InputError
+
+Array = npt.NDArray[Any]
+
+LABEL_SUFFIX = ".cls"
+MOST_BYTES_PER_LABEL = 1 << 10
+MOST_BYTES_PER_IMAGE = 1 << 30
+MOST_SHARDS = 1 << 20
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of an image are."""
+
+    shard: Path
+    offset: int
+    size: int
+
+
+@dataclass
+class _Sample:
+    """What the members of one key are."""
+
+    key: str
+    images: list[tuple[str, Place]] = field(default_factory=list)
+    label: str | None = None
+
+
+class TarImages(ImageFiles):
+    """Images in tar files, of which each is read alone when it is asked for.
+
+    Parameters
+    ----------
+    places : sequence of Place
+    names : sequence of Path
+        Shard and member of each image, for messages.
+    keys : sequence of str
+        WebDataset's, one an image.
+    targets : array-like of shape (n,), optional
+        Integers or strings.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        names: Sequence[Path],
+        keys: Sequence[str],
+        targets: Any = None,
+    ) -> None:
+        super().__init__(names, targets)
+        self.places = tuple(places)
+        self.keys = tuple(keys)
+
+    def raw_item(self, index: int) -> tuple[Array, Any]:
+        """Give the pixels of one image as they are in its shard, and its label."""
+        place = self.places[index]
+        try:
+            with place.shard.open("rb") as stream:
+                stream.seek(place.offset)
+                content = stream.read(place.size)
+            if len(content) != place.size:
+                raise InputError(f"{place.shard} is cut")
+            pixels = read_image(content, str(self.files[index]))
+        except OSError as error:
+            raise InputError(
+                f"{place.shard} cannot be read: {(error.strerror or str(error)).lower()}"
+            ) from error
+        except InputError as error:
+            raise InputError(
+                f"image {index % len(self)} of {len(self)}: {error}; repair it, or leave it out"
+            ) from error
+        label = None if self.targets is None else self.targets[index]
+        return pixels, label.item() if isinstance(label, np.generic) else label
+
+
+def read_shards(pattern: str) -> TarImages:
+    """Find the images of shards, in one pass over the headers of their members.
+
+    Parameters
+    ----------
+    pattern : str
+        Such as ``shards/train-{000000..000099}.tar``, ``shards/*.tar``, or a folder of ``.tar``.
+
+    Returns
+    -------
+    TarImages
+        In the order of shards and members. Labels are those of the members ``KEY.cls``; there are
+        none where no sample has one.
+
+    Raises
+    ------
+    InputError
+        If a shard is missing, damaged or compressed, a sample has several images, only some have
+        labels, or there are none.
+    """
+    samples = [
+        (shard, sample) for shard in expand(pattern) for sample in _samples(shard) if sample.images
+    ]
+    if not samples:
+        raise InputError(f"the shards hold no images ({', '.join(SUFFIXES)})")
+    for shard, sample in samples:
+        if len(sample.images) > 1:
+            names = " and ".join(name for name, _ in sample.images)
+            raise InputError(
+                f"{shard}: sample {sample.key!r} has the images {names}; read the shards with the "
+                "package webdataset, choose one there, and pass that to "
+                "proxysample.data.read_stream"
+            )
+    labels = [sample.label for _, sample in samples]
+    if None in labels and any(label is not None for label in labels):
+        shard, sample = samples[labels.index(None)]
+        raise InputError(f"{shard}: sample {sample.key!r} has no {LABEL_SUFFIX}, and others have")
+    return TarImages(
+        [sample.images[0][1] for _, sample in samples],
+        [shard / sample.images[0][0] for shard, sample in samples],
+        [sample.key for _, sample in samples],
+        None if None in labels else as_numbers([str(label) for label in labels]),
+    )
+
+
+def expand(pattern: str) -> list[Path]:
+    """List the files that a pattern names: braces, then wildcards, or all ``.tar`` of a folder.
+
+    Parameters
+    ----------
+    pattern : str
+
+    Returns
+    -------
+    list of Path
+        Braces in their order, wildcards sorted.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or there is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for number in range(12):
+    ...     (folder / f"{number:02}.tar").touch()
+    >>> [file.name for file in expand(f"{folder}/{{09..11}}.tar")]
+    ['09.tar', '10.tar', '11.tar']
+    """
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.tar") if not is_clutter(file.name))
+        if not files:
+            raise InputError(f"{path} holds no .tar")
+        return files
+    files = []
+    for name in _unbraced(str(path)):
+        found = sorted(glob(name)) if has_magic(name) else [name]  # noqa: PTH207  # of any root
+        files += [Path(file) for file in found]
+    if not files:
+        raise InputError(f"no file is named {pattern}")
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file")
+    return files
+
+
+def _unbraced(pattern: str) -> list[str]:
+    parts: list[list[str]] = []
+    end = 0
+    for braces in _BRACES.finditer(pattern):
+        parts += [[pattern[end : braces.start()]], _choices(braces[1])]
+        end = braces.end()
+    parts.append([pattern[end:]])
+    if np.prod([len(part) for part in parts], dtype=float) > MOST_SHARDS:
+        raise InputError(f"{pattern} names more than {MOST_SHARDS:,} files")
+    return ["".join(chosen) for chosen in product(*parts)]
+
+
+def _choices(text: str) -> list[str]:
+    numbers = _RANGE.fullmatch(text)
+    if numbers is None:
+        return text.split(",")
+    first, last = int(numbers[1]), int(numbers[2])
+    if last - first >= MOST_SHARDS:
+        raise InputError(f"{{{text}}} names more than {MOST_SHARDS:,} files")
+    return [f"{number:0{len(numbers[1])}}" for number in range(first, last + 1)]
+
+
+def _samples(shard: Path) -> Iterator[_Sample]:
+    """Give the samples of a shard: members that follow one another and have one key."""
+    current: _Sample | None = None
+    n_bytes = shard.stat().st_size
+    try:
+        # Not r:*, so that what is compressed is told: in such a file nothing can be found again.
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                folder, _, base = member.name.rpartition("/")
+                if not member.isreg() or member.issparse() or is_clutter(base):
+                    continue
+                stem, dot, suffix = base.partition(".")
+                key = f"{folder}/{stem}" if folder else stem
+                if current is None or key != current.key:
+                    if current is not None:
+                        yield current
+                    current = _Sample(key)
+                if member.offset_data + member.size > n_bytes:
+                    raise InputError(f"{shard} is cut at {member.name}")
+                _take(current, f"{dot}{suffix}".lower(), member, archive, shard)
+    except (tarfile.TarError, OSError, ValueError, EOFError, RecursionError) as error:
+        raise InputError(
+            f"{shard} is no tar file, is damaged or compressed (then unpack it by gunzip or the "
+            f"like): {error}"
+        ) from None
+    if current is not None:
+        yield current
+
+
+def _take(
+    sample: _Sample, suffix: str, member: tarfile.TarInfo, archive: tarfile.TarFile, shard: Path
+) -> None:
+    if suffix == LABEL_SUFFIX:
+        stream = archive.extractfile(member)
+        if stream is None or member.size > MOST_BYTES_PER_LABEL or sample.label is not None:
+            raise InputError(f"{shard}: {member.name} holds no label")
+        sample.label = stream.read().decode().strip()
+    elif suffix.endswith(SUFFIXES):
+        if member.size > MOST_BYTES_PER_IMAGE:
+            raise InputError(f"{shard}: {member.name} is far larger than an image for training")
+        place = Place(shard, member.offset_data, member.size)
+        sample.images.append((member.name, place))

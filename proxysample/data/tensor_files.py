@@ -1,0 +1,254 @@
+"""Tensors and arrays saved as .npy, .pt and .safetensors: mapped where they can be, never run."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.decoding import tensor_to_array
+from proxysample.errors import InputError
+from proxysample.files import map_npy, read_npy
+
+Array = npt.NDArray[Any]
+
+# Names under which files in the wild keep images or features, and then labels.
+IMAGE_KEYS = (
+    "images", "x", "X", "data", "features", "embeddings",
+    "train_images", "x_train", "train_data",
+)  # fmt: skip
+LABEL_KEYS = (
+    "labels", "y", "targets", "target", "label",
+    "train_labels", "y_train", "train_targets",
+)  # fmt: skip
+TEST_IMAGE_KEYS = ("test_images", "x_test", "test_data")
+TEST_LABEL_KEYS = ("test_labels", "y_test", "test_targets")
+
+MOST_CHANNELS = 4
+
+# What torch and safetensors raise on files that are damaged or something else.
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    ImportError,
+    AssertionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+)
+
+Pair = tuple[Array, Array | None]
+
+
+def read_npy_pair(path: str) -> Pair:
+    """Map an .npy file of images or features, and read one of labels where it is named.
+
+    Parameters
+    ----------
+    path : str
+        ``IMAGES.npy`` or ``IMAGES.npy,LABELS.npy``.
+
+    Returns
+    -------
+    images : ndarray
+        A memory map.
+    labels : ndarray or None
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, no .npy file, or holds Python objects.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> np.save(f"{folder}/x.npy", np.zeros((2, 8, 8), np.uint8))
+    >>> np.save(f"{folder}/y.npy", np.array([3, 5]))
+    >>> images, labels = read_npy_pair(f"{folder}/x.npy,{folder}/y.npy")
+    >>> images.shape, labels.tolist()
+    ((2, 8, 8), [3, 5])
+    """
+    images, comma, labels = path.partition(".npy,")
+    if not comma:
+        return map_npy(Path(path).expanduser()), None
+    return map_npy(Path(f"{images}.npy").expanduser()), read_npy(Path(labels).expanduser())
+
+
+def read_tensors(path: str) -> tuple[Pair, Pair | None]:
+    """Read the tensors of a file that ``torch.save`` or safetensors wrote.
+
+    Nothing in the file is run: what ``torch.load(weights_only=True)`` does not read is refused.
+
+    Parameters
+    ----------
+    path : str
+        ``.pt`` or ``.pth``: a tensor, a pair of tensors (images, labels), or a mapping with such
+        names as ``images`` and ``labels``. ``.safetensors``: such a mapping.
+
+    Returns
+    -------
+    train : pair of ndarray
+        Images or features, and labels or None. Images come out with their channels last.
+    test : pair of ndarray or None
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another kind, or claims more than it holds.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> file = f"{tempfile.mkdtemp()}/digits.pt"
+    >>> torch.save({"images": torch.zeros(2, 1, 8, 8), "labels": torch.tensor([3, 5])}, file)
+    >>> (images, labels), test = read_tensors(file)
+    >>> images.shape, labels.tolist(), test
+    ((2, 8, 8, 1), [3, 5], None)
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    is_safetensors = file.suffix == ".safetensors"
+    try:
+        content = _load_safetensors(file) if is_safetensors else _load_torch(file)
+        return _parts(content, file.stat().st_size)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except DAMAGE as error:
+        raise InputError(f"{file} cannot be read, or is damaged: {str(error)[:300]}") from error
+
+
+def _load_safetensors(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            names = set(opened.keys())
+            known = {*IMAGE_KEYS, *LABEL_KEYS, *TEST_IMAGE_KEYS, *TEST_LABEL_KEYS}
+            # A network's weights may be large, and are no dataset.
+            wanted = names & known or names
+            if len(wanted) > len(known):
+                raise InputError(f"it holds {len(names)} tensors; needed: images and labels")
+            return {name: opened.get_tensor(name) for name in sorted(wanted)}
+    except SafetensorError as error:
+        raise InputError(f"it is no safetensors file, or is damaged: {error}") from None
+
+
+def _load_torch(file: Path) -> Any:
+    import pickle
+
+    import torch
+
+    _check_archive(file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            "it holds Python objects, which are not loaded from files; save tensors alone, such "
+            "as torch.save({'images': x, 'labels': y}, FILE)"
+        ) from None
+
+
+def _check_archive(file: Path) -> None:
+    if not zipfile.is_zipfile(file):
+        raise InputError(
+            "it is no file of torch.save, or one of before torch 1.6: load it where it was made, "
+            "and save it again"
+        )
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            # torch never compresses; what does may unpack to any size.
+            if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+                raise InputError("its members are compressed, as torch never writes them")
+
+
+def _parts(content: Any, n_bytes: int) -> tuple[Pair, Pair | None]:
+    if isinstance(content, Mapping):
+        train = _pair_of(content, IMAGE_KEYS, LABEL_KEYS, n_bytes)
+        if train is None:
+            names = ", ".join(map(str, list(content)[:9])) or "nothing"
+            raise InputError(f"it holds {names}; needed: images and labels, or x and y")
+        return train, _pair_of(content, TEST_IMAGE_KEYS, TEST_LABEL_KEYS, n_bytes)
+    if _is_tensor(content):
+        return (_images(content, n_bytes), None), None
+    if isinstance(content, tuple | list) and 1 <= len(content) <= 2:
+        labels = _labels(content[1], n_bytes) if len(content) == 2 else None
+        return (_images(content[0], n_bytes), labels), None
+    raise InputError(
+        f"it holds a {type(content).__name__}; needed: a tensor, a pair of images and labels, or "
+        "a mapping with images and labels"
+    )
+
+
+def _pair_of(
+    content: Mapping[Any, Any], images: tuple[str, ...], labels: tuple[str, ...], n_bytes: int
+) -> Pair | None:
+    found = [name for name in images if name in content]
+    if not found:
+        return None
+    of_labels = [name for name in labels if name in content]
+    for names in (found, of_labels):
+        if len(names) > 1:
+            raise InputError(
+                f"it holds {' and '.join(names)}, which may each be meant; save one of them"
+            )
+    given = _labels(content[of_labels[0]], n_bytes) if of_labels else None
+    return _images(content[found[0]], n_bytes), given
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach") and hasattr(value, "numel")
+
+
+def _images(tensor: Any, n_bytes: int) -> Array:
+    return channels_last(_array(tensor, n_bytes))
+
+
+def _array(tensor: Any, n_bytes: int) -> Array:
+    if not _is_tensor(tensor):
+        raise InputError(f"it holds a {type(tensor).__name__} where a tensor is needed")
+    if str(tensor.layout) != "torch.strided" or tensor.is_quantized:
+        raise InputError("it holds a sparse or quantized tensor; save a plain one")
+    # Strides of zero let a small file claim any size.
+    if tensor.numel() * tensor.element_size() > n_bytes:
+        raise InputError(f"it claims a tensor of shape {tuple(tensor.shape)}, more than it holds")
+    return tensor_to_array(tensor)
+
+
+def _labels(value: Any, n_bytes: int) -> Array:
+    return _array(value, n_bytes) if _is_tensor(value) else np.asarray(value)
+
+
+def channels_last(images: Array) -> Array:
+    """Move the channels of tensors last, where these come first.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, c, h, w) or (n, h, w, c), or of others
+        Of 4 axes, channels are first unless only the last can be theirs.
+
+    Returns
+    -------
+    ndarray
+        A view.
+
+    Examples
+    --------
+    >>> channels_last(np.zeros((2, 3, 8, 9))).shape, channels_last(np.zeros((2, 8, 9, 3))).shape
+    ((2, 8, 9, 3), (2, 8, 9, 3))
+    """
+    if images.ndim != 4:
+        return images
+    last_alone = images.shape[-1] <= MOST_CHANNELS < images.shape[1]
+    return images if last_alone else np.moveaxis(images, 1, -1)

@@ -1,0 +1,185 @@
+"""What decides the features of a dataset: its samples, and the network with its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples
+from proxysample.digests import as_plain
+from proxysample.errors import InputError
+
+if TYPE_CHECKING:
+    from proxysample.features.backbones import Backbone
+
+Array = npt.NDArray[Any]
+
+# Samples that are read where a dataset holds no array. Of files all are looked at besides.
+MOST_SAMPLES_READ = 4096
+SAMPLES_READ_OF_FILES = 64
+SAMPLES_READ_TWICE = 4
+
+# Files that take less are read for their content; of more, names, sizes and times of change count.
+BYTES_READ = 1 << 30
+
+
+def dataset_identity(samples: Samples) -> dict[str, Any]:
+    """Name the pixels of a dataset; labels do not count.
+
+    Parameters
+    ----------
+    samples : Samples
+        Of an array all is read. Of other datasets up to `MOST_SAMPLES_READ` samples are, spread
+        evenly; of those with files, each file and `SAMPLES_READ_OF_FILES` samples.
+
+    Returns
+    -------
+    dict
+        ``n_samples`` and ``pixels``, 16 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        If a sample cannot be read, or has other pixels each time.
+
+    Examples
+    --------
+    >>> dataset_identity(Samples(np.zeros((2, 4, 4), dtype=np.uint8)))
+    {'n_samples': 2, 'pixels': 'e14cbddb0944c718'}
+    """
+    digest = sha256()
+    array = samples.array
+    if array is not None:
+        for start in range(0, len(array), ROWS_PER_CHUNK):
+            _add(digest, np.asarray(array[start : start + ROWS_PER_CHUNK]))
+    else:
+        files = files_of(samples.dataset)
+        if files is not None:
+            _add_files(digest, files)
+        most = MOST_SAMPLES_READ if files is None else SAMPLES_READ_OF_FILES
+        for image in _read_spread(samples, most):
+            _add(digest, image)
+    return {"n_samples": len(samples), "pixels": digest.hexdigest()[:16]}
+
+
+def _add(digest: Any, array: Array) -> None:
+    digest.update(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+
+
+def _read_spread(samples: Samples, most: int) -> Iterator[Array]:
+    n_read = min(most, len(samples))
+    for place, index in enumerate(np.linspace(0, len(samples) - 1, n_read).round().astype(int)):
+        image = read_one(samples, int(index))
+        if place < SAMPLES_READ_TWICE:
+            again = read_one(samples, int(index))
+            if image.shape != again.shape or not np.array_equal(image, again, equal_nan=True):
+                raise InputError(
+                    f"sample {index} has other pixels each time it is read: the dataset's "
+                    "transform is random. Embed the dataset without augmentation"
+                )
+        yield image
+
+
+def read_one(samples: Samples, index: int) -> Array:
+    """Read one sample; whatever stops that is told with its index."""
+    try:
+        return samples.rows(np.array([index]))[0]
+    except InputError:
+        raise
+    # Whatever a dataset of anyone's raises.
+    except Exception as error:
+        raise InputError(
+            f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
+            "it out with torch.utils.data.Subset"
+        ) from error
+
+
+def files_of(dataset: Any) -> list[Path] | None:
+    """Find the file of each sample, in a dataset that says so; None elsewhere.
+
+    Looks through Subset for ``files``, and for the pairs ``samples`` or ``imgs`` of torchvision.
+    """
+    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        whole = files_of(dataset.dataset)
+        return None if whole is None else [whole[int(index)] for index in dataset.indices]
+    for name in ("files", "samples", "imgs"):
+        found = getattr(dataset, name, None)
+        if isinstance(found, Sequence) and len(found) == len(dataset):
+            paths = [one[0] if isinstance(one, tuple) and one else one for one in found]
+            if all(isinstance(path, str | os.PathLike) for path in paths):
+                files = [Path(path) for path in paths]
+                return files if files[0].is_file() else None
+    return None
+
+
+def keys_of(dataset: Any) -> list[str] | None:
+    """Give the file of each sample relative to the folder of all; None without files."""
+    files = files_of(dataset)
+    return None if files is None else _relative(files)
+
+
+def _relative(files: list[Path]) -> list[str]:
+    paths = [os.path.abspath(file) for file in files]  # noqa: PTH100  # links are not followed
+    parent = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    return [Path(path).relative_to(parent).as_posix() for path in paths]
+
+
+def _add_files(digest: Any, files: list[Path]) -> None:
+    try:
+        states = [file.stat() for file in files]
+        is_read = sum(state.st_size for state in states) <= BYTES_READ
+        for name, file, state in zip(_relative(files), files, states, strict=True):
+            digest.update(f"{name}\n{state.st_size}\n".encode("utf-8", "surrogateescape"))
+            if is_read:
+                digest.update(file.read_bytes())
+            else:
+                digest.update(f"{state.st_mtime_ns}\n".encode())
+    except OSError as error:
+        raise InputError(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
+
+
+# Changes when the same images and network would come to other features.
+EMBEDDING = 1
+
+# Attributes of a backbone that leave its features alone.
+WITHOUT_EFFECT = ("training", "weights")
+
+
+def backbone_identity(backbone: Backbone, given: object) -> dict[str, Any]:
+    """Name a network, its weights, and how images go into it.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    given : str or nn.Module
+        What the user named it by.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
+    """
+    is_named = isinstance(given, str)
+    kind = type(backbone.network)
+    inputs = {
+        name: as_plain(value, name)
+        for name, value in vars(backbone).items()
+        if not name.startswith("_") and name not in WITHOUT_EFFECT
+    }
+    packages = ("torch", "timm") if is_named and kind.__module__.startswith("timm") else ("torch",)
+    return {
+        "backbone": given if is_named else f"{kind.__module__}.{kind.__qualname__}",
+        "weights": as_plain(backbone.network, "the backbone"),
+        "inputs": inputs
+        | {name: getattr(backbone, name).flatten().tolist() for name in ("mean", "std")},
+        "embedding": EMBEDDING,
+        "versions": {name: version(name).partition("+")[0] for name in packages},
+    }

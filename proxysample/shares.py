@@ -1,0 +1,239 @@
+"""Class shares: in which order classes take places, so that every prefix is balanced."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+import numpy as np
+
+from proxysample.errors import InputError
+from proxysample.keeping import IntArray
+
+# Bounds the memory that dealing out classes takes: about 100 bytes a place.
+PLACES_PER_BLOCK = 1 << 17
+
+
+def class_sequence(
+    class_sizes: IntArray, weights: IntArray | None = None, at_least: IntArray | None = None
+) -> IntArray:
+    """Deal out classes so that every prefix is as balanced as the whole.
+
+    After any k places, a class of size n_c among n samples holds less than one place more or
+    less than its share ``k * n_c / n``, and exactly its share where all shares are whole.
+    Largest-remainder rounding gives the same bound for one k, but its counts can fall when k
+    grows (the Alabama paradox), so kept sets would not nest.
+
+    With `weights`, a class's share is in proportion to its weight until the class is used up, and
+    the others go on among themselves. With `at_least`, the first places are those; after them, a
+    class gets nothing until its share has grown to what it holds. In all, the share of class c
+    is ``min(max(level * weights[c], at_least[c]), n_c)``, with the level at which the shares
+    come to k.
+
+    Parameters
+    ----------
+    class_sizes : ndarray of shape (n_classes,), int64
+        Number of samples of each class, all at least 1.
+    weights : ndarray of shape (n_classes,), int64, optional
+        All at least 1; by default the sizes. Equal weights give every class as many.
+    at_least : ndarray of shape (n_classes,), int64, optional
+        Places that each class has from the beginning, at most its size.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        The class that holds each place.
+
+    Notes
+    -----
+    The j-th sample of a class may come no earlier than the first place at which the class's
+    share exceeds j - 1, and no later than the last place before it reaches j. Earliest deadline
+    first always meets both, for shares that never fall (R. Tijdeman, "The chairman assignment
+    problem", Discrete Mathematics 32, 1980; G. Steiner and S. Yeomans, "Level schedules for
+    mixed-model, just-in-time processes", Management Science 39, 1993).
+
+    Examples
+    --------
+    >>> class_sequence(np.array([4, 2])).tolist()
+    [0, 0, 1, 0, 0, 1]
+    >>> class_sequence(np.array([4, 2]), weights=np.array([1, 1])).tolist()
+    [0, 1, 0, 1, 0, 0]
+    >>> class_sequence(np.array([4, 2]), at_least=np.array([0, 2])).tolist()
+    [1, 1, 0, 0, 0, 0]
+    """
+    sizes = np.asarray(class_sizes, dtype=np.int64)
+    if weights is not None or at_least is not None:
+        return _deal_by_weights(
+            sizes,
+            sizes if weights is None else np.asarray(weights, dtype=np.int64),
+            np.zeros_like(sizes) if at_least is None else np.asarray(at_least, dtype=np.int64),
+        )
+    # Where all shares are whole the sequence starts anew: one period is enough.
+    divisor = int(np.gcd.reduce(sizes))
+    return np.tile(_deal_one_period(sizes // divisor), divisor)
+
+
+def _deal_one_period(sizes: IntArray) -> IntArray:
+    return _deal(int(sizes.sum()), len(sizes), lambda places: _released_in(places, sizes))
+
+
+def _deal(
+    total: int, n_classes: int, released_in: Callable[[IntArray], tuple[IntArray, IntArray]]
+) -> IntArray:
+    """Give each place to the sample of the earliest deadline among those released by then."""
+    sequence = np.empty(total, dtype=np.int64)
+    ready: list[int] = []
+    for start in range(0, total, PLACES_PER_BLOCK):
+        places = np.arange(start + 1, min(start + PLACES_PER_BLOCK, total) + 1)
+        priorities, n_ready = released_in(places)
+        queue = priorities.tolist()
+        dealt = []
+        first = 0
+        for last in n_ready.tolist():
+            for priority in queue[first:last]:
+                heapq.heappush(ready, priority)
+            first = last
+            dealt.append(heapq.heappop(ready))
+        sequence[start : start + len(dealt)] = dealt
+    return sequence % n_classes
+
+
+def _released_in(places: IntArray, sizes: IntArray) -> tuple[IntArray, IntArray]:
+    """List the samples that may come no earlier than one of some consecutive places.
+
+    Returns their priorities, deadline first and then class, in order of release, and how many of
+    them are released by each place.
+    """
+    total, n_classes = int(sizes.sum()), len(sizes)
+    first = -(-(places[0] - 1) * sizes // total)
+    counts = -(-places[-1] * sizes // total) - first
+    labels = np.repeat(np.arange(n_classes), counts)
+    ordinals = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    releases = ordinals * total // sizes[labels] + 1
+    deadlines = -(-(ordinals + 1) * total // sizes[labels])
+    order = np.argsort(releases, kind="stable")
+    priorities = (deadlines * n_classes + labels)[order]
+    return priorities, np.searchsorted(releases[order], places, side="right")
+
+
+def _deal_by_weights(sizes: IntArray, weights: IntArray, at_least: IntArray) -> IntArray:
+    n_classes = len(sizes)
+    given = np.repeat(np.arange(n_classes), at_least)
+    left = sizes - at_least
+    labels = np.repeat(np.arange(n_classes), left)
+    ordinals = np.arange(len(labels)) + np.repeat(at_least - (np.cumsum(left) - left), left)
+    levels = _Levels(sizes, weights, at_least)
+    releases = levels.places(ordinals, labels) + 1 - len(given)
+    deadlines = -levels.places(ordinals + 1, labels, sign=-1)
+    order = np.argsort(releases, kind="stable")
+    releases, priorities = releases[order], (deadlines * n_classes + labels)[order]
+
+    def released_in(places: IntArray) -> tuple[IntArray, IntArray]:
+        first = int(np.searchsorted(releases, places[0], side="left")) if places[0] > 1 else 0
+        n_ready = np.searchsorted(releases, places, side="right")
+        return priorities[first : n_ready[-1]], n_ready - first
+
+    return np.concatenate([given, _deal(len(labels), n_classes, released_in)])
+
+
+class _Levels:
+    """At how many places in all the shares' level reaches a class's j-th sample."""
+
+    def __init__(self, sizes: IntArray, weights: IntArray, at_least: IntArray) -> None:
+        self.weights = weights
+        starts, stops = at_least / weights, sizes / weights
+        by_start, by_stop = np.argsort(starts), np.argsort(stops)
+        self.starts, self.stops = starts[by_start], stops[by_stop]
+        self.waiting = at_least.sum() - _sums(at_least[by_start])
+        self.stopped = _sums(sizes[by_stop])
+        self.started_weight = _sums(weights[by_start])
+        self.stopped_weight = _sums(weights[by_stop])
+
+    def places(self, ordinals: IntArray, labels: IntArray, sign: int = 1) -> IntArray:
+        """Round the places down; with sign -1, give the negative of the places rounded up."""
+        own = self.weights[labels]
+        levels = ordinals / own
+        started = np.searchsorted(self.starts, levels, side="right")
+        stopped = np.searchsorted(self.stops, levels, side="right")
+        moving = self.started_weight[started] - self.stopped_weight[stopped]
+        # In integers: the windows of earliest deadlines have no room for a rounding error.
+        whole = sign * (self.waiting[started] + self.stopped[stopped])
+        found: IntArray = whole + sign * ordinals * moving // own
+        return found
+
+
+def _sums(values: IntArray) -> IntArray:
+    return np.concatenate([[0], np.cumsum(values)])
+
+
+def interleave_classes(
+    order: IntArray,
+    labels: IntArray,
+    weights: IntArray | None = None,
+    at_least: IntArray | None = None,
+) -> IntArray:
+    """Reorder so that every prefix keeps the class shares, best of each class first.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n_ordered,), int64
+        Samples, the first to be kept first.
+    labels : ndarray of shape (n,), int64
+        Class codes 0 to n_classes - 1, by sample; each class has a sample in `order`.
+    weights, at_least : ndarray of shape (n_classes,), int64, optional
+        See `class_sequence`.
+
+    Returns
+    -------
+    ndarray of shape (n_ordered,), int64
+        The same samples.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 1, 1])
+    >>> interleave_classes(np.array([3, 2, 1, 0]), labels).tolist()
+    [1, 3, 0, 2]
+    """
+    sequence = class_sequence(np.bincount(labels[order]), weights, at_least)
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    interleaved = np.empty_like(order)
+    interleaved[np.argsort(sequence, kind="stable")] = by_class
+    return interleaved
+
+
+def floor_per_class(order: IntArray, labels: IntArray, r: float) -> IntArray:
+    """Keep the first ``int(n_c * r)`` samples of each class, as the paper's code does.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n,), int64
+        All samples, the first to be kept first.
+    labels : ndarray of shape (n,), int64
+        Class codes by sample.
+    r : float
+        Fraction to keep, in (0, 1].
+
+    Returns
+    -------
+    ndarray of int64
+        Kept indices, ascending.
+
+    Raises
+    ------
+    InputError
+        If nothing would be kept.
+
+    Examples
+    --------
+    >>> floor_per_class(np.array([4, 3, 2, 1, 0]), np.array([0, 0, 0, 1, 1]), 0.5).tolist()
+    [2, 4]
+    """
+    sizes = np.bincount(labels)
+    limits = np.array([int(int(size) * r) for size in sizes])
+    if limits.sum() < 1:
+        raise InputError(f"r={r:g} keeps none of the {len(sizes)} classes' samples; raise r")
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    starts = np.cumsum(sizes) - sizes
+    place_in_class = np.arange(len(order)) - np.repeat(starts, sizes)
+    kept: IntArray = np.sort(by_class[place_in_class < np.repeat(limits, sizes)])
+    return kept

@@ -1,0 +1,100 @@
+"""What every sampler does with what is to be kept, whatever it scores by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from proxysample import (
+    ArrayDataset,
+    CCOutlierRemoval,
+    InputError,
+    LostClassesWarning,
+    RandomSampling,
+)
+from proxysample.testing import small_digits
+
+
+@pytest.fixture
+def digits():
+    return small_digits(200)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"n": 201}, "more than the 200 samples"),
+        ({"n": 2, "must_keep": [1, 2, 3]}, "must_keep names 3"),
+        ({"n": 2, "must_keep": [1], "exclude": [1]}, "is in must_keep and in exclude"),
+        ({"n": 9, "min_per_class": 1}, "make 10 samples"),
+        ({"balance": {"3": 100}}, "keeps 100 of class '3'"),
+        ({"r": 1.0, "exclude": [1]}, "199 are not excluded"),
+        ({"n": 2, "must_keep": ["a.png"]}, "no files or keys; give indices"),
+    ],
+)
+@pytest.mark.parametrize("way", ["select", "subset", "report", "fit_resample"])
+def test_what_contradicts_itself_is_refused_before_any_scoring(
+    digits, monkeypatch, asked, message, way
+):
+    monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
+    with pytest.raises(InputError, match=message):
+        getattr(CCOutlierRemoval(), way)(digits, **asked)
+
+
+def test_numbers_are_checked_before_several_sets_are_scored(digits, monkeypatch):
+    monkeypatch.setattr(CCOutlierRemoval, "_score", lambda *_: pytest.fail("scored"))
+    with pytest.raises(InputError, match="more than the 200 samples"):
+        CCOutlierRemoval().select_many(digits, [0.5], n=[201])
+
+
+def test_samplers_without_classes_keep_balanced_sets_too(digits):
+    sampler = RandomSampling(random_state=0)
+    kept = sampler.select(digits, n=50, balance="equal")
+    assert np.bincount(digits.targets[kept]).tolist() == [5] * 10
+    assert np.array_equal(kept, sampler.ranking_.select(n=50, balance="equal"))
+    several = sampler.select_many(digits, [0.5], n=[50], balance="equal")
+    assert np.array_equal(several[50], kept)
+    assert set(kept) <= set(several[0.5])
+
+
+def test_labels_that_only_items_tell_are_read_for_a_balance(digits):
+    items = [digits[index] for index in range(200)]
+    kept = RandomSampling(random_state=0).select(items, n=50, balance="equal")
+    assert np.bincount(digits.targets[kept]).tolist() == [5] * 10
+    assert RandomSampling(random_state=0).rank(items).classes is None
+
+
+def test_labels_that_are_no_classes_stop_only_what_needs_classes(digits):
+    digits.targets = np.linspace(0.1, 0.9, 200)
+    with pytest.raises(InputError):
+        RandomSampling().select(digits, n=50, balance="equal")
+
+
+def test_samples_are_named_by_their_files():
+    images = np.zeros((4, 4, 4), dtype=np.uint8)
+    files = [Path(f"photos/{kind}/{n}.png") for kind in ("cat", "dog") for n in (1, 2)]
+    dataset = ArrayDataset(images, [0, 0, 1, 1], ["cat", "dog"], files=files)
+    kept = RandomSampling(random_state=0).select(
+        dataset, n=2, must_keep=["dog/2.png"], exclude=[Path("photos/cat/1.png"), "cat/2.png"]
+    )
+    assert kept.tolist() == [2, 3]
+    counted = RandomSampling(random_state=0).select(dataset, balance={"cat": 1, "dog": 2})
+    assert np.bincount(dataset.targets[counted]).tolist() == [1, 2]
+
+
+def test_a_set_that_loses_classes_names_them(digits):
+    with pytest.warns(
+        LostClassesWarning, match=r"^rs keeps 4 samples and none of \d of the 10"
+    ) as one:
+        RandomSampling(random_state=0).select(digits, n=4)
+    assert len(one) == 1
+    assert one[0].filename == __file__
+
+
+def test_a_number_is_kept_whatever_the_rounding(digits):
+    sampler = CCOutlierRemoval(protocol="paper")
+    assert len(sampler.select(digits, n=37)) == 37
+    assert len(sampler.subset(digits, n=37)) == 37
+    assert sampler.report(digits, n=37).title.startswith("cc-or keeps 37 of 200 samples (r=0.185)")
