@@ -240,7 +240,7 @@ class Sampler(BaseEstimator, abc.ABC):
                 "parameters": plain_parameters(self),
                 "dataset": fingerprint(
                     samples,
-                    labels=self.needs_labels,
+                    labels=may_use_labels(self),
                     pixels=self._decodes,
                     whole=whole.indices,
                 ),
@@ -285,7 +285,7 @@ class Sampler(BaseEstimator, abc.ABC):
         reads_labels = self.needs_labels or self.per_class
         if not self._decodes and not reads_labels:
             return WholeSamples(samples, np.arange(len(samples)), {})
-        if self._decodes and reads_labels:
+        if self._decodes and may_use_labels(self):
             samples.confirm_labels()
         whole = samples.whole(pixels=self._decodes)
         if whole.broken:

@@ -28,6 +28,7 @@ VALUES_PER_TILE = 1 << 17
 TIE = 1e-10
 # Of the squared lengths: a squared distance that small is zero but for rounding.
 NOISE = 1e-13
+SMALLEST_SQUARE, LARGEST_SQUARE = 1e-200, 1e200
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +162,12 @@ def to_unit_length(features: FloatArray) -> FloatArray:
     >>> to_unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
     [[0.6, 0.8], [0.0, 0.0]]
     """
-    # The largest value first: squares of very large or small ones are not in double precision.
-    _divide(features, np.abs(features).max(axis=1, initial=0.0))
-    return _divide(features, np.sqrt(squared_lengths(features)))
+    lengths = squared_lengths(features)
+    if not ((lengths > SMALLEST_SQUARE) & (lengths < LARGEST_SQUARE)).all():
+        # Squares of very large or small values are not in double precision.
+        _divide(features, np.abs(features).max(axis=1, initial=0.0))
+        lengths = squared_lengths(features)
+    return _divide(features, np.sqrt(lengths))
 
 
 def _divide(features: FloatArray, divisors: FloatArray) -> FloatArray:

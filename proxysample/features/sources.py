@@ -457,8 +457,8 @@ def _as_array(features: Any) -> Array:
     return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
 
 
-def reads_of(features: object) -> Literal["nothing", "pixels", "features"]:
-    """Tell what of a dataset features are made of; see `proxysample.sampler.Sampler.reads`."""
+def reads_for(features: object) -> Literal["nothing", "pixels", "features"]:
+    """Tell what making features reads of a dataset: nothing where they are an array or on disk."""
     if hasattr(features, "__array__") or is_kept(features):
         return "nothing"
     return "features" if is_network(features) else "pixels"

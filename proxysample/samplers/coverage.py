@@ -21,11 +21,12 @@ from proxysample.coverage.groups import (
 )
 from proxysample.coverage.neighbours import cosines, nearest_before
 from proxysample.data.labels import encode_labels
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_features, feature_rows, reads_of
+from proxysample.features.sources import check_features, feature_rows, reads_for
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
 from proxysample.sampler import Reads, Sampler, class_codes, clone_keeping
 from proxysample.samplers.random import RandomState
@@ -46,6 +47,8 @@ class FeatureSampler(Sampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         self.features = features
         self.n_components = n_components
@@ -54,11 +57,13 @@ class FeatureSampler(Sampler):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.progress = progress
+        self.image_size = image_size
+        self.cache = cache
 
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
         """What `features` needs of a dataset: nothing where they are an array or on disk."""
-        return reads_of(self.features)
+        return reads_for(self.features)
 
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "features")
@@ -159,6 +164,11 @@ class Moderate(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Attributes
     ----------
@@ -231,6 +241,11 @@ class SemDeDup(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -266,6 +281,8 @@ class SemDeDup(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -275,6 +292,8 @@ class SemDeDup(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.first = first
         self.n_clusters = n_clusters
@@ -359,6 +378,11 @@ class Prototypes(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -386,6 +410,8 @@ class Prototypes(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -395,6 +421,8 @@ class Prototypes(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.n_clusters = n_clusters
         self.keep = keep
@@ -437,6 +465,11 @@ class ZCore(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -466,6 +499,8 @@ class ZCore(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -475,6 +510,8 @@ class ZCore(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.n_draws = n_draws
         self.n_neighbours = n_neighbours

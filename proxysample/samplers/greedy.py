@@ -18,6 +18,7 @@ from proxysample.coverage.groups import (
     squared_lengths,
 )
 from proxysample.coverage.neighbours import cosines, nearest_neighbours
+from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
@@ -48,6 +49,11 @@ class Herding(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -99,6 +105,11 @@ class KCenter(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -123,6 +134,8 @@ class KCenter(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -132,6 +145,8 @@ class KCenter(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.start = start
         self.random_state = random_state
@@ -173,6 +188,11 @@ class FacilityLocation(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -201,6 +221,8 @@ class FacilityLocation(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -210,6 +232,8 @@ class FacilityLocation(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.metric = metric
 
@@ -252,6 +276,11 @@ class D2(FeatureSampler):
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding and while a network runs.
+    image_size : int, optional
+        Resize the shorter side of each image to so many pixels and crop the centre, so many a
+        side; a named network gets them at that size, and by default at its own.
+    cache : bool or path
+        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -283,6 +312,8 @@ class D2(FeatureSampler):
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
     ) -> None:
         super().__init__(
             features=features,
@@ -292,6 +323,8 @@ class D2(FeatureSampler):
             batch_size=batch_size,
             num_workers=num_workers,
             progress=progress,
+            image_size=image_size,
+            cache=cache,
         )
         self.difficulty = difficulty
         self.n_neighbours = n_neighbours

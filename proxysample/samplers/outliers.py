@@ -28,7 +28,7 @@ from proxysample.features.sources import (
     check_features,
     directions,
     feature_rows,
-    reads_of,
+    reads_for,
 )
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
 from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
@@ -301,7 +301,7 @@ class KMeansOutlierRemoval(Sampler):
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
         """What `features` needs of a dataset: nothing where they are an array or on disk."""
-        return reads_of(self.features)
+        return reads_for(self.features)
 
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "features")
