@@ -128,7 +128,7 @@ def test_an_order_knows_nothing_of_where_a_row_stands(name, n, seed):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(3, 24), st.integers(0, 2**32 - 1))
 def test_facility_location_is_as_good_whatever_the_order_of_the_rows(metric, n, seed):
-    """Of two rows that stand for each other only, either may come first."""
+    """Of two rows that stand for each other only, either may come first, and others follow then."""
     generator = np.random.default_rng(seed)
     features, moved = generator.standard_normal((n, 5)), generator.permutation(n)
     name = "cosine" if metric == "cosine" else "euclidean"
@@ -138,7 +138,10 @@ def test_facility_location_is_as_good_whatever_the_order_of_the_rows(metric, n, 
             facility_location_value(Group(features.copy()), np.array(order[:size]), metric=metric)
             for order in (first, second)
         ]
-        assert values[0] == pytest.approx(values[1])
+        if size in (1, n):
+            assert values[0] == pytest.approx(values[1])
+        # The bound that holds for every greedy choice.
+        assert min(values) >= (1 - np.exp(-1)) * max(values)
 
 
 @every_order
