@@ -36,7 +36,7 @@ NEVER_THE_SAME = {
 """Samplers whose setting in the paper is not known."""
 
 # Seeds, and what does not change a result.
-_NOT_COMPARED = frozenset({"random_state", "progress", "device"})
+_NOT_COMPARED = frozenset({"algorithm_version", "random_state", "progress", "device"})
 
 
 class ImageData(Protocol):
