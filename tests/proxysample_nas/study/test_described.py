@@ -205,7 +205,7 @@ def test_what_is_not_plain_is_named_by_its_bytes(tiny_settings):
         ({"samplers": lambda w, _: [w(np.array([object()]))]}, "holds Python objects"),
         ({"samplers": lambda w, _: [w([float("nan")])]}, r"weights of weighted\[0\] is nan"),
         ({"samplers": lambda w, _: [w]}, "Weighted: .* missing .* give an instance of it"),
-        ({"searchers": lambda _, f: [f(liked=print)]}, "liked of favourite is <built-in"),
+        ({"searchers": lambda _, f: [f(liked=len)]}, "liked of favourite is <built-in"),
         ({"searchers": lambda _, f: [f(random_state=3)]}, "searches are given as search_seeds"),
         ({"samplers": lambda w, _: [w(np.ones(2)), w(np.ones(2))]}, "names a sampler twice"),
         ({"samplers": lambda *_: ["ae", AutoencoderLoss()]}, "names a sampler twice"),
