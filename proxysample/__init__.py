@@ -13,7 +13,8 @@ from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import data, samplers, testing
+    from proxysample import comparison, data, samplers, testing
+    from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
@@ -38,6 +39,7 @@ __all__ = [
     "AutoencoderLoss",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "Comparison",
     "FacilityLocation",
     "Features",
     "GivenIndices",
@@ -61,6 +63,8 @@ __all__ = [
     "TransferLoss",
     "ZCore",
     "__version__",
+    "compare",
+    "comparison",
     "create_sampler",
     "data",
     "embed",
@@ -75,6 +79,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "proxysample.comparison.comparison": ["Comparison", "compare"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
@@ -91,5 +96,5 @@ if not TYPE_CHECKING:
             "proxysample.samplers.transfer": ["TransferLoss"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["data", "samplers", "testing"],
+        ["comparison", "data", "samplers", "testing"],
     )

@@ -290,9 +290,10 @@ def search(
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
+    from proxysample.figures import check_drawing_path
     from proxysample.files import check_writable
     from proxysample_nas.data.images import load_images
-    from proxysample_nas.drawing import check_drawing_path, save_drawing
+    from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
