@@ -1,4 +1,4 @@
-"""The command line of proxysample: select, score, embed, report, samplers."""
+"""The command line of proxysample: select, score, embed, compare, report, samplers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from proxysample.cli_compare import compare
 from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
 from proxysample.errors import InputError
 from proxysample.registry import (
@@ -346,6 +347,9 @@ def embed(
         address=address,
     )
     typer.echo(f"{features!r}: {features.folder}")
+
+
+app.command()(compare)
 
 
 @app.command()

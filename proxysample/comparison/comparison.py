@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import tempfile
 from collections.abc import Iterable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +23,8 @@ from proxysample.comparison.experiments import (
     store_path,
 )
 from proxysample.comparison.figure import draw_comparison
+from proxysample.comparison.remaining import remaining_work
+from proxysample.comparison.report import save_documents, table_documents, write_report
 from proxysample.comparison.results import ComparisonResults
 from proxysample.comparison.table import comparison_table
 from proxysample.errors import InputError
@@ -76,6 +78,11 @@ class Comparison:
         store = ComparisonStore(store_path(Path(folder)), must_exist=True)
         return cls(read_comparison(store)[0], Path(folder))
 
+    @cached_property
+    def _context(self) -> ComparisonContext:
+        """What is read here once, for runs and for pictures."""
+        return ComparisonContext(self.configuration.with_folder(self.folder))
+
     @property
     def store(self) -> ComparisonStore:
         """The finished experiments."""
@@ -116,7 +123,8 @@ class Comparison:
                 "only the results of this comparison are known: call compare with what it was "
                 "called with at first, and the same folder"
             )
-        context = ComparisonContext(self.configuration.with_folder(self.folder), progress=progress)
+        context = self._context
+        context.progress = progress
         return run_experiments(
             context,
             self.folder,
@@ -130,6 +138,10 @@ class Comparison:
             progress=progress,
             retry_failed=retry_failed,
         )
+
+    def remaining(self) -> str:
+        """Say what is to be run and how much of it is done, without reading any data."""
+        return remaining_work(self.configuration, store_path(self.folder))
 
     def results(self) -> ComparisonResults:
         """Read everything that is shown from the store, once for each state that it has."""
@@ -180,6 +192,35 @@ class Comparison:
             If pandas is not installed (extra ``pandas``).
         """
         return self.results().to_frame()
+
+    def report(self, path: str | Path | None = None) -> list[Path]:
+        """Write the table in every form, the figure, and one page with all of it.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Of the page; ``report/comparison.html`` in the comparison's folder by default.
+
+        Returns
+        -------
+        list of Path
+            The files, the page first; all others are in ``report/`` in the comparison's folder.
+
+        Raises
+        ------
+        InputError
+            If nothing was compared yet, or a file cannot be written.
+        MissingDependencyError
+            If matplotlib is not installed (extra ``plots``).
+        """
+        folder = self.folder / "report"
+        page = folder / "comparison.html" if path is None else Path(path)
+        data = None if self.configuration.source is None else self._context.data
+        return write_report(self.results(), self.store, folder, page, data)
+
+    def save(self) -> list[Path]:
+        """Write the table, as CSV and Markdown, into the comparison's folder."""
+        return save_documents(table_documents(self.results()), self.folder)
 
     def _repr_html_(self) -> str:
         """Show the verdict and the table in a notebook."""

@@ -144,6 +144,11 @@ class Arm:
     held_out: Part
     info: ArmInfo
 
+    @property
+    def dataset_is_vectors(self) -> bool:
+        """Whether samples are no images."""
+        return are_vectors(Samples(self.dataset))
+
 
 @dataclass(frozen=True)
 class ComparisonData:
@@ -360,7 +365,7 @@ def _features(source: DataSource, samples: Samples, test: Any) -> _Features:
     """Find, read or make the features that were asked for."""
     given = source.features
     if given is None:
-        if not source.wants_features or _are_vectors(samples):
+        if not source.wants_features or are_vectors(samples):
             return _Features()
         from proxysample.features.backbones import PACKAGED_BACKBONE
 
@@ -380,7 +385,8 @@ def _features(source: DataSource, samples: Samples, test: Any) -> _Features:
     return _given(given, samples, tests, "features given as an array")
 
 
-def _are_vectors(samples: Samples) -> bool:
+def are_vectors(samples: Samples) -> bool:
+    """Whether samples are vectors and no images."""
     return bool(samples.rows(np.array([0]))[0].ndim == 1)
 
 

@@ -252,45 +252,19 @@ class Place:
 ALL_DATA = "all data"
 
 
-class Plan:
+class Listing:
     """Lists a comparison's experiments, from its configuration and what is known of its data.
 
     Parameters
     ----------
     configuration : Configuration
     info : ComparisonInfo
-    store : Store
-        Rankings are read from it, once they are there.
     """
 
-    def __init__(self, configuration: Configuration, info: ComparisonInfo, store: Store) -> None:
+    def __init__(self, configuration: Configuration, info: ComparisonInfo) -> None:
         self.configuration = configuration
         self.info = info
-        self.store = store
-        self._rankings: dict[str, Ranking] = {}
         self._asked: dict[tuple[str, int | None], dict[str, Any]] = {}
-
-    @property
-    def steps(self) -> list[Callable[[], Stage[Any]]]:
-        """The stages in their order, each listed as of when it is called."""
-        return [self.scoring_stage, self.training_stage]
-
-    def scoring_stage(self) -> Stage[Scoring]:
-        """List the scorings."""
-        scorings = self.scorings()
-        return Stage("scoring", scorings, len(scorings))
-
-    def training_stage(self) -> Stage[Training]:
-        """List the trainings; of those that are to be run, with what they train on."""
-        ended = self.store.states().keys()
-        places = {place.training.key: place for place in self.places()}
-        ready = []
-        for key, place in places.items():
-            if key in ended:
-                ready.append(place.training)
-            elif (schedule := self._schedule(place)) is not None:
-                ready.append(_with_schedule(place.training, schedule))
-        return Stage("training", ready, len(places))
 
     def scorings(self) -> list[Scoring]:
         """List one scoring for each sampler that does not draw, and one a seed for others."""
@@ -357,6 +331,45 @@ class Plan:
             "seed": seed,
         }
         return Training(specification, arm=arm, budget=budget, seed=seed, words=words)
+
+
+class Plan(Listing):
+    """Lists experiments stage by stage, as far as a store can tell by then.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    info : ComparisonInfo
+    store : Store
+        Rankings are read from it, once they are there.
+    """
+
+    def __init__(self, configuration: Configuration, info: ComparisonInfo, store: Store) -> None:
+        super().__init__(configuration, info)
+        self.store = store
+        self._rankings: dict[str, Ranking] = {}
+
+    @property
+    def steps(self) -> list[Callable[[], Stage[Any]]]:
+        """The stages in their order, each listed as of when it is called."""
+        return [self.scoring_stage, self.training_stage]
+
+    def scoring_stage(self) -> Stage[Scoring]:
+        """List the scorings."""
+        scorings = self.scorings()
+        return Stage("scoring", scorings, len(scorings))
+
+    def training_stage(self) -> Stage[Training]:
+        """List the trainings; of those that are to be run, with what they train on."""
+        ended = self.store.states().keys()
+        places = {place.training.key: place for place in self.places()}
+        ready = []
+        for key, place in places.items():
+            if key in ended:
+                ready.append(place.training)
+            elif (schedule := self._schedule(place)) is not None:
+                ready.append(_with_schedule(place.training, schedule))
+        return Stage("training", ready, len(places))
 
     def _schedule(self, place: Place) -> Schedule | None:
         """Give what a training trains on; None where its ranking is missing."""

@@ -14,7 +14,7 @@ from proxysample.comparison.data import CLEAN, ComparisonInfo
 from proxysample.comparison.experiments import (
     ALL_DATA,
     RS2,
-    Plan,
+    Listing,
     Scoring,
     Training,
     read_comparison,
@@ -190,11 +190,11 @@ class ComparisonResults:
     def read(cls, store: Store) -> ComparisonResults:
         """Read a comparison's results from its store alone."""
         configuration, info = read_comparison(store)
-        plan = Plan(configuration, info, store)
+        listing = Listing(configuration, info)
         scorings = store.results(Scoring.kind)
         trainings = store.results(Training.kind)
         runs, n_missing = [], 0
-        for place in plan.places():
+        for place in listing.places():
             record = trainings.get(place.training.key)
             if record is None or record.result is None:
                 n_missing += 1
