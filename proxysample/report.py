@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +12,14 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
-from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
+from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
 
 N_BINS = 40
-N_EXAMPLES = 24
 
 
 @dataclass(frozen=True)
@@ -32,38 +29,6 @@ class ClassCount:
     name: str
     n_samples: int
     n_kept: int
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image to look at.
-
-    Attributes
-    ----------
-    index : int
-        Of the sample in the dataset.
-    image : ndarray of shape (h, w) or (h, w, c)
-    name : str
-        Its class; empty where there are no labels.
-    file : str
-        Where the dataset read it, or its key; empty where it does not tell
-        (`proxysample.data.keys.keys_of`).
-    """
-
-    index: int
-    image: npt.NDArray[Any]
-    name: str
-    file: str
-
-    @property
-    def caption(self) -> str:
-        """Index and class."""
-        return f"{self.index}: {self.name}" if self.name else f"{self.index}"
-
-    @property
-    def picture(self) -> str:
-        """The image as the address of a PNG that holds it."""
-        return f"data:image/png;base64,{base64.b64encode(_png(self.image)).decode()}"
 
 
 @dataclass(frozen=True)
@@ -309,28 +274,15 @@ def _find_examples(
         "dropped last": dropped[-N_EXAMPLES:],
     }
     examples = {
-        name: _read_examples(samples, rows, classes) for name, rows in chosen.items() if len(rows)
+        name: read_examples(samples, rows, classes, keys_of(samples.dataset))
+        for name, rows in chosen.items()
+        if len(rows)
     }
     return {
         name: found
         for name, found in examples.items()
         if found and all(example.image.ndim >= 2 for example in found)
     }
-
-
-def _read_examples(samples: Samples, rows: IntArray, classes: Classes | None) -> list[Example]:
-    keys = keys_of(samples.dataset)
-    found = []
-    for row in rows.tolist():
-        try:
-            (image,) = samples.rows(np.array([row]))
-        except InputError:
-            # A sampler that reads no image may keep one that nobody can read.
-            continue
-        name = "" if classes is None else classes.names[classes.codes[row]]
-        file = "" if keys is None else keys.values[row]
-        found.append(Example(index=row, image=image, name=name, file=file))
-    return found
 
 
 @dataclass(frozen=True)
@@ -369,18 +321,3 @@ def _histogram(report: Report, width: int = 720, height: int = 200) -> _Histogra
             bars.append(_Bar(kind, *(f"{number:.1f}" for number in numbers)))
     low, high = report.bin_edges[0], report.bin_edges[-1]
     return _Histogram(width, height, bars, f"{low:.4g}", f"{high:.4g}")
-
-
-def _png(image: npt.NDArray[Any]) -> bytes:
-    from PIL import Image
-
-    pixels = image
-    if pixels.dtype != np.uint8:
-        # Floats may have been normalised: show them over their own range.
-        low, high = float(pixels.min()), float(pixels.max())
-        pixels = (255 * (pixels - low) / ((high - low) or 1)).round().astype(np.uint8)
-    if pixels.ndim == 3 and pixels.shape[2] != 3:
-        pixels = pixels[..., 0]
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
