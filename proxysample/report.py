@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
-from proxysample.files import check_output, replace_file
+from proxysample.gallery.page import Gallery
 from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
@@ -46,9 +48,8 @@ class Report:
     bin_edges : ndarray of shape (n_bins + 1,), float64
         Of the scores' histogram.
     kept_histogram, dropped_histogram : ndarray of shape (n_bins,), int64
-    examples : dict of list of Example
-        Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
-        where samples are no images.
+    gallery : Gallery
+        All samples with their pictures, for the page; read when it is saved.
     cut : Cut, optional
         What was asked for.
 
@@ -67,17 +68,26 @@ class Report:
     bin_edges: FloatArray
     kept_histogram: IntArray
     dropped_histogram: IntArray
-    examples: dict[str, list[Example]]
+    gallery: Gallery
     cut: Cut | None = None
+
+    @cached_property
+    def examples(self) -> dict[str, list[Example]]:
+        """A few images under "kept first", "kept last", "dropped first" and "dropped last".
+
+        Read when they are asked for; empty where samples are no images.
+        """
+        is_kept = np.zeros(len(self.ranking), dtype=bool)
+        is_kept[self.indices] = True
+        return _find_examples(self.ranking, self.gallery.samples, is_kept)
 
     @property
     def title(self) -> str:
         """One line that says what was done."""
         n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
         n_skipped = len(self.ranking) - n_samples
-        name = self.ranking.provenance.get("sampler", "the ranking")
         return (
-            f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
+            f"{self.ranking.name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
             f"drops {n_samples - n_kept:,}"
             + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
@@ -147,31 +157,34 @@ class Report:
             lines.append(f"{edge:9.4g} {'#' * n_kept}{'.' * (n_all - n_kept)}")
         return lines
 
-    def save(self, path: str | Path) -> None:
-        """Write the report as one HTML page that needs no other file.
+    def save(self, path: str | Path, *, ratios: Iterable[float] = (), features: Any = None) -> None:
+        """Write the report as a page to look through: a slider over r moves images.
+
+        All samples are read once for their thumbnails. Nothing on the page is fetched from
+        elsewhere.
 
         Parameters
         ----------
         path : str or Path
-            Ends in ``.html``.
+            Ends in ``.html`` for one file that needs no other, of up to
+            `proxysample.gallery.page.MOST_IN_FILE` samples; or a folder, new or empty, for a page
+            ``index.html`` that loads thumbnails when they are shown.
+        ratios : iterable of float
+            More ratios to offer. It matters where sets do not nest (`Ranking.nested`): the page
+            then offers those that are given, and says so.
+        features : object, optional
+            What samples are compared by, for nearest neighbours and near duplicates; see
+            `proxysample.features.sources.feature_rows`. By default the sampler's features where
+            they are an array or kept on disk, vectors where the samples are that, and else the
+            pixels of the thumbnails.
 
         Raises
         ------
         InputError
-            If the path ends otherwise, or its folder is missing or cannot be written to.
+            If the path is something else or cannot be written to, there are too many samples for
+            it, or `ratios` or `features` cannot be used.
         """
-        check_output(path, ".html", "a report is saved")
-        with replace_file(path) as stream:
-            stream.write(self._page().encode())
-
-    def _page(self) -> str:
-        return render_template(
-            "report.html.j2",
-            title=self.title,
-            report=self,
-            histogram=_histogram(self),
-            sheets=self.examples,
-        )
+        self.gallery.save(path, self, ratios=ratios, features=features)
 
     def _repr_html_(self) -> str:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
@@ -201,6 +214,7 @@ def build_report(
     r: float | None = None,
     *,
     n: int | None = None,
+    features: Any = None,
     **rules: Unpack[SelectionRules],
 ) -> Report:
     """Gather what a ranking keeps of a dataset at one ratio.
@@ -210,9 +224,11 @@ def build_report(
     ranking : Ranking
         Of this dataset.
     samples : Samples
-        The dataset; a few images of it are read.
+        The dataset; images are read when they are asked for.
     r, n, **rules : object
         See `Ranking.select`.
+    features : object, optional
+        What the sampler compared samples by; see `Report.save`.
 
     Raises
     ------
@@ -236,7 +252,7 @@ def build_report(
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
         dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
-        examples=_find_examples(ranking, samples, is_kept, classes),
+        gallery=Gallery(ranking, samples, cut, features),
         cut=cut,
     )
 
@@ -263,8 +279,8 @@ def _find_examples(
     ranking: Ranking,
     samples: Samples,
     is_kept: npt.NDArray[np.bool_],
-    classes: Classes | None,
 ) -> dict[str, list[Example]]:
+    classes, keys = read_classes(samples), keys_of(samples.dataset)
     order = ranking.order_of_rule(int(is_kept.sum()))
     kept, dropped = order[is_kept[order]], order[~is_kept[order]]
     chosen = {
@@ -274,7 +290,7 @@ def _find_examples(
         "dropped last": dropped[-N_EXAMPLES:],
     }
     examples = {
-        name: read_examples(samples, rows, classes, keys_of(samples.dataset))
+        name: read_examples(samples, rows, classes, keys)
         for name, rows in chosen.items()
         if len(rows)
     }
