@@ -357,14 +357,33 @@ def report(
     dataset: DatasetOption,
     sampler: SamplerOption,
     r: Annotated[
-        str | None, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")
+        list[str] | None,
+        typer.Option(
+            "--ratio",
+            "-r",
+            help="Fraction to keep, in (0, 1]. Repeated, the others are offered on the page, too, "
+            "which matters where sets do not nest.",
+        ),
     ] = None,
     n: Annotated[
         int | None, typer.Option("--number", "-n", help="Number of samples to keep.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A page, as .html; by default text."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A page to look through: .html, or a folder for more than some thousand samples; "
+            "by default text.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            "--neighbours-by",
+            help="What neighbours on the page are found by: embed:FOLDER or a backbone's name. By "
+            "default the sampler's own features, or the thumbnails' pixels.",
+        ),
     ] = None,
     balance: BalanceOption = None,
     min_per_class: MinPerClassOption = 0,
@@ -380,23 +399,28 @@ def report(
     broken: BrokenOption = "stop",
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
-    """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
+    """Show what a sampler keeps and drops: as text, or as a page of pictures to look through."""
     from proxysample.cli_select import rules_of
-    from proxysample.files import check_output
+    from proxysample.gallery.page import check_page
     from proxysample.selection import Cut
 
-    ratio = None if r is None else parse_ratio(r)
+    ratios = [parse_ratio(one) for one in r or ()]
     rules = rules_of(balance, min_per_class, must_keep, exclude)
+    ratio = ratios[0] if ratios else None
     Cut(r=ratio, n=n, **rules)
     chosen = _sampler(sampler, param, random_state, quiet, verbose)
     if output is not None:
-        check_output(output, ".html", "a report is saved")
+        check_page(output)
+    elif len(ratios) > 1 or neighbours is not None:
+        raise InputError("more than one -r, and --neighbours-by, are for a page: name it by -o")
     train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    if output is not None:
+        check_page(output, len(train))
     built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
         typer.echo(str(built))
         return
-    built.save(output)
+    built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
         typer.echo(f"{built.title}: {output}")
 

@@ -259,7 +259,7 @@ class Ranking:
         cut = Cut(r=r, n=n, **rules)
         fitted = self.fitted(cut)
         kept = self.kept_by(cut, fitted)
-        fitted.warn_of_lost_classes(kept, self._name)
+        fitted.warn_of_lost_classes(kept, self.name)
         return kept
 
     def fitted(self, cut: Cut) -> FittedCut:
@@ -267,7 +267,8 @@ class Ranking:
         return cut.fit_to(len(self), self.classes, self.rounding, self.skipped)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """The id of the sampler that made it, where it tells."""
         return str(self.provenance.get("sampler", "the ranking"))
 
     def kept_by(self, cut: Cut, fitted: FittedCut) -> IntArray:
@@ -320,7 +321,7 @@ class Ranking:
         # What the smallest set has, larger ones have too.
         if kept:
             smallest = min(range(len(kept)), key=lambda place: len(kept[place]))
-            fitted[smallest].warn_of_lost_classes(kept[smallest], self._name)
+            fitted[smallest].warn_of_lost_classes(kept[smallest], self.name)
         return kept
 
     def check_dataset(self, dataset: Any, y: Any = None) -> None:

@@ -524,14 +524,16 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         Report
-            Print it as text, or ``report.save("report.html")``.
+            Print it as text, or ``report.save("report.html")``, a page to look through.
         """
         from proxysample.report import build_report
 
         rules, fields = split_options(options)
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
-        return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
+        samples = self._read(dataset, y, **fields)
+        features = getattr(self, "features", None)
+        return build_report(ranking, samples, r, n=n, features=features, **rules)
 
 
 def may_use_labels(sampler: Sampler) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -161,3 +162,23 @@ def aligned(lines: Iterable[Sequence[str]]) -> str:
         words += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         written.append("  ".join(words).rstrip())
     return "\n".join(written)
+
+
+# What ends a line, what nobody sees, and what turns the direction of the text around it.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Write characters that would not be seen, or would disturb others, as escapes.
+
+    Names of files and classes come from anywhere: with line breaks, marks of direction, or bytes
+    that are no text, which no file in UTF-8 could hold.
+
+    Examples
+    --------
+    >>> print(visible("cat\n.png"), visible("gpj.\u202eexe"), visible("Größe.png"))
+    cat\n.png gpj.\u202eexe Größe.png
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
