@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proxysample.cli_support import parse_ratio
-from proxysample.errors import InputError
+from proxysample.errors import InputError, MissingDependencyError
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -136,12 +137,12 @@ def compare(
             n_threads=threads,
             n_gpus=gpus,
             address=address,
-            progress=True,
+            progress=sys.stderr.isatty(),
             retry_failed=retry_failed,
         )
     typer.echo(comparison.table())
     typer.echo(comparison.verdict)
-    for path in comparison.save():
+    for path in _save(comparison):
         typer.echo(f"saved {path}")
     if n_failed:
         for failure in comparison.store.failures():
@@ -150,6 +151,15 @@ def compare(
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
         )
+
+
+def _save(comparison: Comparison) -> list[Path]:
+    saved = comparison.save()
+    try:
+        return [*saved, comparison.report()[0]]
+    except MissingDependencyError as error:
+        typer.secho(f"no page is written: {error}", fg="yellow", err=True)
+        return saved
 
 
 def _comparison(

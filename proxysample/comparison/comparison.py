@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from functools import cached_property, partial
 from pathlib import Path
@@ -55,7 +57,6 @@ class Comparison:
     def __init__(self, configuration: Configuration, folder: Path) -> None:
         self.configuration = configuration
         self.folder = folder
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._read: tuple[tuple[Any, ...], ComparisonResults] | None = None
 
     @classmethod
@@ -381,8 +382,7 @@ def set_up(
     configuration = Configuration.build(dataset, samplers, ratios, **settings)
     if folder is not None:
         return Comparison(configuration, Path(folder))
-    # Removed with the object that holds it.
-    temporary = tempfile.TemporaryDirectory(prefix="proxysample-")
-    comparison = Comparison(configuration, Path(temporary.name))
-    comparison._temporary = temporary
+    temporary = tempfile.mkdtemp(prefix="proxysample-")
+    comparison = Comparison(configuration, Path(temporary))
+    weakref.finalize(comparison, shutil.rmtree, temporary, ignore_errors=True)
     return comparison

@@ -179,7 +179,8 @@ def load_comparison_data(source: DataSource) -> ComparisonData:
         share = float(source.held_out)
         rows, others = _hold_out(codes, share, source.random_state)
         held_out = Part(train, codes, len(classes), features.train).take(others)
-        told = f"{share:.0%} of the training part of {name}, {len(others):,} samples, which no " + (
+        told = (
+            f"{100 * share:g} % of the training part of {name}, {len(others):,} samples, which no "
             "sampler sees"
         )
         pixels = [dataset_identity(samples)]
@@ -279,7 +280,7 @@ def _arm(
     n_classes = held_out.n_classes
     if name == NOISE:
         codes = flip_labels(codes, n_classes, source.noise, source.random_state, rows)
-        words = f"{source.noise:.0%} of the training labels are flipped"
+        words = f"{100 * source.noise:g} % of the training labels are flipped"
     if name == IMBALANCE:
         rows = rows[unequal_classes(codes[rows], source.imbalance, source.random_state)]
         words = (

@@ -367,7 +367,7 @@ def verdict(results: ComparisonResults) -> str:
         return (
             f"Take a class-random part: of {len({row.method for row in tried})} samplers none is "
             f"better at r = {ratios} beyond chance ({len(seeds)} seeds, 95 %, Holm's correction)"
-            f"{_unfinished(results)}."
+            f"{_nearly_better(tried, budget)}{_unfinished(results)}."
         )
     best = better[0]
     cell = best.cells[budget]
@@ -380,6 +380,19 @@ def verdict(results: ComparisonResults) -> str:
         f"{cell.difference.mean:.1f} ± {cell.difference.half:.1f} points more than a class-random "
         f"part of that size{_against_all(results)}{also}{_against_schedule(results, best)}"
         f"{_unfinished(results)}."
+    )
+
+
+def _nearly_better(tried: Sequence[Row], budget: BudgetKind) -> str:
+    """Tell what more seeds may tell, where an interval by itself is above 0 or wide."""
+    best = max(tried, key=lambda row: _gain(row, budget))
+    difference = best.cells[budget].difference
+    assert difference is not None
+    if difference.half is None or difference.mean < max(1.0, difference.half / 2):
+        return ""
+    return (
+        f"; more seeds may tell of {best.method} at r = {best.r:g}: {difference.mean:+.1f} ± "
+        f"{difference.half:.1f} points"
     )
 
 
