@@ -119,14 +119,17 @@ def _order(given: Any, n_samples: int, epoch: int) -> IntArray:
     if len(outside):
         raise InputError(f"the indices of epoch {epoch} hold {outside[0]}, of {n_samples} samples")
     order = order.astype(np.int64)
-    counts = np.bincount(order, minlength=n_samples)
-    missing = np.flatnonzero(counts == 0)
-    if len(missing):
-        raise InputError(
-            f"the indices of epoch {epoch} lack {len(missing)} samples ({told(missing)}) and name "
-            f"others twice ({told(np.flatnonzero(counts > 1))})"
-        )
+    _check_once(order, n_samples, f"the indices of epoch {epoch}")
     return order
+
+
+def _check_once(order: IntArray, n_samples: int, what: str) -> None:
+    counts = np.bincount(order, minlength=n_samples)
+    missing, twice = np.flatnonzero(counts == 0), np.flatnonzero(counts > 1)
+    if len(missing):
+        raise InputError(f"{what} lack {len(missing)} samples ({told(missing)})")
+    if len(twice):
+        raise InputError(f"{what} name {len(twice)} samples more than once ({told(twice)})")
 
 
 def _of_labels_alone(p_true: Array, codes: IntArray) -> Dynamics:
@@ -216,7 +219,7 @@ def from_jsonl(
     files = _files(path)
     places = None if guids is None else _places(guids)
     recorder = None
-    for number, file in enumerate(files):
+    for file in files:
         names, logits, gold = _read_epoch(file)
         if places is None:
             places = _integers_from_zero(names, file)
@@ -227,7 +230,7 @@ def from_jsonl(
         if recorder is None:
             n_classes = max(logits.shape[1], 2)
             recorder = DynamicsRecorder(len(places), n_classes)
-        _order_of(order, len(places), number, file)
+        _check_once(order, len(places), f"the lines of {file}")
         try:
             recorder.record(order, logits, gold)
             recorder.end_epoch()
@@ -235,13 +238,6 @@ def from_jsonl(
             raise InputError(f"{file}: {error}") from error
     assert recorder is not None
     return recorder.dynamics
-
-
-def _order_of(order: IntArray, n_samples: int, epoch: int, file: Path) -> None:
-    try:
-        _order(order, n_samples, epoch)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
 
 
 def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -81,7 +81,7 @@ AS_PROBABILITIES = np.full((12, 6, 3), 0.3)
         ((LOGITS, LABELS[:, None]), "class codes"),
         ((LOGITS, list("abcdef")), "class codes"),
         ((LOGITS, LABELS, ORDERS[:5]), "outputs of 12 epochs and indices of 5"),
-        ((LOGITS, LABELS, TWICE), r"epoch 3 lack 1 samples \(\d\) and name others twice"),
+        ((LOGITS, LABELS, TWICE), r"epoch 3 lack 1 samples"),
         ((LOGITS, LABELS, ORDERS + 1), "indices of epoch 0 hold 6, of 6 samples"),
         ((LOGITS, LABELS, ORDERS * 1.0), "needed: .6,. integers"),
         ((LOGITS, LABELS, ORDERS[:, :4]), "needed: .6,. integers"),
@@ -189,7 +189,10 @@ def test_lines_and_files_that_are_missing_are_named(tmp_path):
     path = folder / "dynamics_epoch_4.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:-1], lines[0]]))
-    with pytest.raises(InputError, match="epoch 4 lack 1 samples"):
+    with pytest.raises(InputError, match=r"epoch_4\.jsonl lack 1 samples"):
+        from_jsonl(folder)
+    path.write_text("\n".join([*lines, lines[0]]))
+    with pytest.raises(InputError, match="name 1 samples more than once"):
         from_jsonl(folder)
     path.write_text("\n".join([*lines, '{"guid": 1, "gold": 1, "logits_epoch_4": [1.0]}']))
     with pytest.raises(InputError, match="line 7 has 1 logits, and line 1 3"):
