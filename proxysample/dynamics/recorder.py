@@ -279,6 +279,7 @@ class DynamicsRecorder:
             n_classes=self.n_classes,
             measures=measures,
             held_out=self._held_out_losses(),
+            probabilities=None if self._before is None else self._before.copy(),
             protocol=self.protocol,
         )
 
