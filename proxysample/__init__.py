@@ -13,9 +13,12 @@ from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import comparison, data, samplers, testing
+    from proxysample import comparison, data, dynamics, samplers, testing
     from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.dynamics.indexed import with_indices
+    from proxysample.dynamics.recorder import DynamicsRecorder
+    from proxysample.dynamics.suspects import mislabelled
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
@@ -40,6 +43,7 @@ __all__ = [
     "CCOutlierRemoval",
     "CCRandomSampling",
     "Comparison",
+    "DynamicsRecorder",
     "FacilityLocation",
     "Features",
     "GivenIndices",
@@ -67,12 +71,15 @@ __all__ = [
     "comparison",
     "create_sampler",
     "data",
+    "dynamics",
     "embed",
     "list_samplers",
     "load_dataset",
+    "mislabelled",
     "register",
     "samplers",
     "testing",
+    "with_indices",
 ]
 
 if not TYPE_CHECKING:
@@ -81,6 +88,9 @@ if not TYPE_CHECKING:
         {
             "proxysample.comparison.comparison": ["Comparison", "compare"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.dynamics.indexed": ["with_indices"],
+            "proxysample.dynamics.suspects": ["mislabelled"],
+            "proxysample.dynamics.recorder": ["DynamicsRecorder"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
@@ -96,5 +106,5 @@ if not TYPE_CHECKING:
             "proxysample.samplers.transfer": ["TransferLoss"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["comparison", "data", "samplers", "testing"],
+        ["comparison", "data", "dynamics", "samplers", "testing"],
     )

@@ -54,7 +54,7 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
 
-Reads = Literal["nothing", "labels", "pixels", "features"]
+Reads = Literal["nothing", "labels", "pixels", "features", "dynamics"]
 
 
 class SelectOptions(SelectionRules, FieldArguments, total=False):
@@ -179,7 +179,7 @@ class Sampler(BaseEstimator, abc.ABC):
         proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
         Known: easy, hard, given
         """
-        as_rule(getattr(self, "keep", "easy"))
+        as_rule(self._keep())
         check_values(self.get_params(deep=False), constraints_of(type(self)))
         self._check_parameters()
 
@@ -625,15 +625,15 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
 
 
-def clone_keeping(estimator: Estimator, name: str) -> Estimator:
-    """Clone an estimator for scikit-learn, but for one parameter, which stays the same object.
+def clone_keeping(estimator: Estimator, *names: str) -> Estimator:
+    """Clone an estimator for scikit-learn, but for parameters that stay the same objects.
 
     A fitted object would come out of a clone unfitted, and an array as a copy, however large.
     """
     parameters = estimator.get_params(deep=False)
-    same = parameters.pop(name)
+    same = {name: parameters.pop(name) for name in names}
     copied = {one: clone(value, safe=False) for one, value in parameters.items()}
-    cloned: Estimator = type(estimator)(**{name: same}, **copied)
+    cloned: Estimator = type(estimator)(**same, **copied)
     return cloned
 
 
