@@ -308,7 +308,10 @@ BACKBONES: Registry[Callable[[], nn.Module]] = Registry("backbone", "proxysample
 EVALUATORS: Registry[type[Evaluator]] = Registry(
     "evaluator",
     "proxysample.evaluators",
-    {"head": "proxysample.comparison.head:LinearHead"},
+    {
+        "head": "proxysample.comparison.head:LinearHead",
+        "network": "proxysample.comparison.network:NetworkFromScratch",
+    },
     base="proxysample.comparison.evaluators:Evaluator",
 )
 

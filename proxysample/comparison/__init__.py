@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from proxysample.comparison.comparison import Comparison, compare
     from proxysample.comparison.evaluators import Evaluator, Found
     from proxysample.comparison.head import LinearHead
+    from proxysample.comparison.network import NetworkFromScratch
     from proxysample.comparison.parts import Budget, KeptSet, Part, RandomSchedule
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Found",
     "KeptSet",
     "LinearHead",
+    "NetworkFromScratch",
     "Part",
     "RandomSchedule",
     "compare",
@@ -31,6 +33,7 @@ if not TYPE_CHECKING:
             "proxysample.comparison.comparison": ["Comparison", "compare"],
             "proxysample.comparison.evaluators": ["Evaluator", "Found"],
             "proxysample.comparison.head": ["LinearHead"],
+            "proxysample.comparison.network": ["NetworkFromScratch"],
             "proxysample.comparison.parts": ["Budget", "KeptSet", "Part", "RandomSchedule"],
         },
     )

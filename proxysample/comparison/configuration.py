@@ -77,8 +77,11 @@ class Method:
         made = make_sampler(component, {"random_state": SEED_OF_DESCRIPTION})
         made.check_parameters()
         free = parameter_names(made) - component.parameters.keys()
-        # A record of another's training, or pixels that a network of its own looks at.
-        is_served = {"record", "network"} & component.parameters.keys()
+        # A record of another training, or a network on the pixels, takes no features.
+        parameters = made.get_params(deep=False)
+        is_served = (
+            parameters.get("record") is not None or parameters.get("network", "head") != "head"
+        )
         shares = has_features and "features" in free and not is_served
         return cls(component, "random_state" in free, shares)
 

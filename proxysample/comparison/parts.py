@@ -113,7 +113,7 @@ class Part:
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Give an image as the dataset has it, and its class code."""
         row = index if self.indices is None else int(self.indices[index])
-        image, _ = self._samples.pairs[row]
+        image, _ = self.samples.pairs[row]
         return image, int(self.codes[row])
 
     def take(self, rows: IntArray) -> Part:
@@ -121,11 +121,12 @@ class Part:
         indices = rows if self.indices is None else self.indices[rows]
         taken = Part(self.dataset, self.codes, self.n_classes, self.features, indices)
         # What was read once serves every part.
-        taken._samples = self._samples
+        taken.samples = self.samples
         return taken
 
     @cached_property
-    def _samples(self) -> Samples:
+    def samples(self) -> Samples:
+        """All samples of the dataset, with their class codes as labels."""
         return Samples(self.dataset, self.codes)
 
     @property
@@ -139,7 +140,7 @@ class Part:
 
         Of the dataset's own type.
         """
-        images = self._samples.images
+        images = self.samples.images
         return np.asarray(images if self.indices is None else images[self.indices])
 
     @property
