@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
-    from proxysample.ranking import Ranking
+    from proxysample.ranking import NotNestedWarning, Ranking
     from proxysample.resampler import Resampler
+    from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
+    from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
+    from proxysample.rules.middle import KeepMiddle
+    from proxysample.rules.strata import CCS
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CCS",
     "D2",
     "ArrayDataset",
     "AutoencoderLoss",
+    "BetaDraw",
     "CCOutlierRemoval",
     "CCRandomSampling",
     "FacilityLocation",
@@ -43,13 +49,20 @@ __all__ = [
     "GivenIndices",
     "GivenRanking",
     "Herding",
+    "HistogramDraw",
     "InputError",
     "KCenter",
     "KMeansOutlierRemoval",
+    "KeepBottom",
+    "KeepEasy",
+    "KeepHard",
+    "KeepMiddle",
+    "KeepTop",
     "KeepingRule",
     "LostClassesWarning",
     "MissingDependencyError",
     "Moderate",
+    "NotNestedWarning",
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
@@ -59,6 +72,7 @@ __all__ = [
     "SemDeDup",
     "Splits",
     "TransferLoss",
+    "WeightedDraw",
     "ZCore",
     "__version__",
     "create_sampler",
@@ -79,8 +93,12 @@ if not TYPE_CHECKING:
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
-            "proxysample.ranking": ["Ranking"],
+            "proxysample.ranking": ["NotNestedWarning", "Ranking"],
             "proxysample.resampler": ["Resampler"],
+            "proxysample.rules.directions": ["KeepBottom", "KeepEasy", "KeepHard", "KeepTop"],
+            "proxysample.rules.draws": ["BetaDraw", "HistogramDraw", "WeightedDraw"],
+            "proxysample.rules.middle": ["KeepMiddle"],
+            "proxysample.rules.strata": ["CCS"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],

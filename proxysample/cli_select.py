@@ -164,6 +164,13 @@ class Teller:
         if not self.quiet:
             typer.echo(words, err=self.to_stderr)
 
+    def say_unless_nested(self, ranking: Ranking) -> None:
+        """Tell of a rule whose smaller sets are no part of its larger ones."""
+        if not ranking.nested:
+            self.say(
+                f"the keeping rule {ranking.rule} has another order for each size: sets do not nest"
+            )
+
     def explain(self, words: str) -> None:
         """Print what only those want to know who asked."""
         if self.verbose:

@@ -123,6 +123,7 @@ class Report:
         provenance = self.ranking.provenance
         info = {
             "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            **({} if self.ranking.nested else {"sets": NOT_NESTED}),
             "rounding": self._rounding,
         }
         if "parameters" in provenance:
@@ -211,6 +212,8 @@ class Report:
     def _repr_html_(self) -> str:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
+
+NOT_NESTED = "another order for each size: a smaller set is no part of a larger one"
 
 BALANCE_IN_WORDS = {
     "none": "overall",

@@ -277,6 +277,12 @@ class FittedCut:
         certain = np.bincount(self.classes.codes[self.must_keep], minlength=n_classes)
         return int(np.maximum(certain, np.minimum(there, self.min_per_class)).sum())
 
+    def groups(self, codes: IntArray | None) -> IntArray | None:
+        """Give the groups whose shares are kept: those of the cut's balance, else `codes`."""
+        if self.balance is None:
+            return codes
+        return None if self.balance == "none" or self.classes is None else self.classes.codes
+
     def arrange(self, order: IntArray, groups: IntArray | None) -> IntArray:
         """Put samples in the order of which the kept set is a prefix.
 
@@ -306,10 +312,7 @@ class FittedCut:
     def _with_shares(
         self, order: IntArray, groups: IntArray | None, certain: BoolArray
     ) -> IntArray:
-        if self.balance == "none":
-            return order
-        if self.balance is not None and self.classes is not None:
-            groups = self.classes.codes
+        groups = self.groups(groups)
         if groups is None or not len(order):
             return order
         if self.counts is not None:
@@ -336,11 +339,11 @@ class FittedCut:
             f"{n_classes:,} classes: {listed}{more}; balance='proportional' keeps class shares, "
             "'equal' as many of each, min_per_class=1 at least one (--balance, --min-per-class)",
             LostClassesWarning,
-            stacklevel=_level_of_caller(),
+            stacklevel=level_of_caller(),
         )
 
 
-def _level_of_caller() -> int:
+def level_of_caller() -> int:
     """Count the frames up to the line of a user's that asked for a set."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__package__") in PACKAGES:

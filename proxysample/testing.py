@@ -22,6 +22,8 @@ from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
+from proxysample.keeping import as_rule
+from proxysample.ranking import NotNestedWarning
 from proxysample.sampler import Sampler
 from proxysample.selection import LostClassesWarning
 from proxysample.shares import class_sequence
@@ -121,6 +123,7 @@ def _whatever_classes_are_lost(check: Check) -> Check:
     def quiet(sampler: Sampler, dataset: ArrayDataset) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LostClassesWarning)
+            warnings.simplefilter("ignore", NotNestedWarning)
             check(sampler, dataset)
 
     return quiet
@@ -147,7 +150,7 @@ def _assert_parameters_are_stored(sampler: Sampler) -> None:
 
 def check_indices(sampler: Sampler, dataset: ArrayDataset) -> None:
     """Indices are int64, ascending, unique, in range and of the exact number."""
-    for r, indices in sampler.select_many(dataset, RATIOS).items():
+    for r, indices in sampler.select_many(dataset, ratios_of(sampler, len(dataset))).items():
         assert indices.dtype == np.int64, f"indices are {indices.dtype}"
         assert np.all(np.diff(indices) > 0), "indices are not ascending and unique"
         assert indices[0] >= 0, "an index is negative"
@@ -159,7 +162,8 @@ def check_indices(sampler: Sampler, dataset: ArrayDataset) -> None:
 
 def check_kept_sets_nest(sampler: Sampler, dataset: ArrayDataset) -> None:
     """A smaller set is part of a larger one, unless the keeping rule says otherwise."""
-    kept = [set(indices.tolist()) for indices in sampler.select_many(dataset, RATIOS).values()]
+    ratios = ratios_of(sampler, len(dataset))
+    kept = [set(indices.tolist()) for indices in sampler.select_many(dataset, ratios).values()]
     if not sampler.ranking_.nested:
         return
     assert all(small <= large for small, large in pairwise(kept)), "kept sets do not nest"
@@ -172,7 +176,7 @@ def check_class_shares(sampler: Sampler, dataset: ArrayDataset) -> None:
     targets = np.asarray(dataset.targets)
     _, codes = np.unique(targets, return_inverse=True)
     sizes = np.bincount(codes)
-    for r, indices in sampler.select_many(dataset, RATIOS).items():
+    for r, indices in sampler.select_many(dataset, ratios_of(sampler, len(dataset))).items():
         kept = np.bincount(codes[indices], minlength=len(sizes))
         dealt = np.bincount(class_sequence(sizes)[: len(indices)], minlength=len(sizes))
         assert kept.tolist() == dealt.tolist(), f"r={r} keeps {kept} of classes of {sizes}"
@@ -220,6 +224,19 @@ def check_guises_of_a_dataset_agree(sampler: Sampler, dataset: ArrayDataset) -> 
     assert np.array_equal(sampler.select(images, 0.3, y=names), expected), (
         "labels of strings select otherwise than integers of the same order"
     )
+
+
+def ratios_of(sampler: Sampler, n_samples: int) -> list[float]:
+    """List the ratios of the checks, but for those that the keeping rule refuses."""
+    rule = as_rule(sampler._keep())
+    found = []
+    for r in RATIOS:
+        try:
+            rule.check_size(n_samples, round(r * n_samples))
+        except InputError:
+            continue
+        found.append(r)
+    return found
 
 
 class _Items:

@@ -441,26 +441,26 @@ def test_a_registered_class_goes_by_words(first, tiny_settings):
 
 def test_a_rule_of_others_is_named_with_its_parameters(tiny_settings):
     @dataclass(frozen=True)
-    class KeepMiddle(KeepingRule):
-        id = "middle"
+    class KeepBand(KeepingRule):
+        id = "band"
         quantile: float = 0.5
 
         def order(self, scores, codes=None, n_kept=None):
             return np.argsort(np.abs(scores - np.quantile(scores, self.quantile)))
 
-    register(KeepMiddle)
-    words = 'cc-or:keep={"name":"middle","parameters":{"quantile":0.25}}'
+    register(KeepBand)
+    words = 'cc-or:keep={"name":"band","parameters":{"quantile":0.25}}'
     named, given = (
         built(tiny_settings, samplers=[one])
-        for one in (words, CCOutlierRemoval(keep=KeepMiddle(0.25)))
+        for one in (words, CCOutlierRemoval(keep=KeepBand(0.25)))
     )
     assert named == given
-    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepMiddle(0.25)
-    other = built(tiny_settings, samplers=["cc-or:keep=middle"])
-    assert other.samplers[0].resolved["keep"] == "middle"
-    RULES.unregister("middle")
+    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepBand(0.25)
+    other = built(tiny_settings, samplers=["cc-or:keep=band"])
+    assert other.samplers[0].resolved["keep"] == "band"
+    RULES.unregister("band")
     assert StudyConfiguration.from_json(named.to_json()) == named
-    with pytest.raises(InputError, match="unknown rule for keep 'middle'"):
+    with pytest.raises(InputError, match="unknown rule for keep 'band'"):
         StudyConfiguration.from_json(named.to_json()).check_runnable()
 
 
