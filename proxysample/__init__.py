@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
+    from proxysample.quotas import ClassWeights
     from proxysample.ranking import NotNestedWarning, Ranking
     from proxysample.resampler import Resampler
     from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
@@ -44,6 +45,7 @@ __all__ = [
     "BetaDraw",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "ClassWeights",
     "FacilityLocation",
     "Features",
     "GivenIndices",
@@ -93,6 +95,7 @@ if not TYPE_CHECKING:
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
+            "proxysample.quotas": ["ClassWeights"],
             "proxysample.ranking": ["NotNestedWarning", "Ranking"],
             "proxysample.resampler": ["Resampler"],
             "proxysample.rules.directions": ["KeepBottom", "KeepEasy", "KeepHard", "KeepTop"],

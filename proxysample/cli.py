@@ -95,8 +95,8 @@ BalanceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--balance",
-        help="none, proportional, equal, or counts such as cat=100,dog=50. By default the "
-        "sampler's way.",
+        help="none, proportional, equal, counts such as cat=100,dog=50, weights:cat=2,dog=1, or "
+        "need:cat=0.9,dog=0.5, which are recalls. By default the sampler's way.",
     ),
 ]
 MinPerClassOption = Annotated[

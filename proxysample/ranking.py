@@ -295,10 +295,11 @@ class Ranking:
         **rules : object
             ``balance``: "none" keeps overall, "proportional" keeps class shares to within one
             sample, "equal" keeps as many of each class until a class is used up, and a mapping
-            of class to number keeps exactly these, with neither `r` nor `n`; by default the
-            sampler's way. ``min_per_class``: keep at least so many of each class, and all of a
-            class that has fewer. ``must_keep`` and ``exclude``: indices of samples that are kept,
-            or not, whatever their scores. Sets by the same rules nest; see `nested`.
+            of class to number keeps exactly these, with neither `r` nor `n`; `ClassWeights` keeps
+            in proportion to weights, or by need; by default the sampler's way.
+            ``min_per_class``: keep at least so many of each class, and all of a class that has
+            fewer. ``must_keep`` and ``exclude``: indices of samples that are kept, or not,
+            whatever their scores. Sets by the same rules nest; see `nested`.
 
         Returns
         -------

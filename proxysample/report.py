@@ -17,6 +17,7 @@ from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
@@ -144,6 +145,8 @@ class Report:
             shares = "class shares kept" if self.ranking.codes is not None else "overall"
         elif isinstance(balance, str):
             shares = BALANCE_IN_WORDS[balance]
+        elif isinstance(balance, ClassWeights):
+            shares = f"classes by weights: {balance}"
         else:
             shares = "counts by class given"
         certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))

@@ -30,6 +30,7 @@ from proxysample.shares import class_sequence
 
 Check = Callable[[Sampler, ArrayDataset], None]
 _UNLIKELY_SEED = 1_717_171_717
+MOST_TIES = 0.1
 RATIOS = (0.1, 0.25, 0.33, 0.5, 0.77, 1.0)
 
 
@@ -104,6 +105,7 @@ def sampler_checks() -> list[Check]:
         check_global_generators_are_left_alone,
         check_fit_changes_nothing_it_was_given,
         check_runs_agree,
+        check_order_of_rows_does_not_matter,
         check_fit_sets_what_it_learned,
         check_guises_of_a_dataset_agree,
         check_decoding_does_not_matter,
@@ -189,6 +191,23 @@ def check_runs_agree(sampler: Sampler, dataset: ArrayDataset) -> None:
     assert np.array_equal(first, sampler.select(dataset, 0.3)), f"a second run differs: {cause}"
     copy = clone(sampler)
     assert np.array_equal(first, copy.select(dataset, 0.3)), f"a clone's run differs: {cause}"
+
+
+def check_order_of_rows_does_not_matter(sampler: Sampler, dataset: ArrayDataset) -> None:
+    """Where nothing is drawn, what is kept moves with the samples, but for a few ties."""
+    draws = "random_state" in sampler.get_params(deep=False)
+    if draws or hasattr(as_rule(sampler._keep()), "seed"):
+        return
+    order = np.random.default_rng(0).permutation(len(dataset))
+    targets = np.asarray(dataset.targets)
+    expected = sampler.select(dataset, 0.3)
+    moved = order[clone(sampler).select(dataset.images[order], 0.3, y=targets[order])]
+    gone, come = np.setdiff1d(expected, moved), np.setdiff1d(moved, expected)
+    # Greedy orders have ties of which the scores say nothing.
+    assert len(gone) <= MOST_TIES * len(expected), (
+        f"samples {gone[:5]} are kept, and {come[:5]} in their place where the rows are in another "
+        "order"
+    )
 
 
 def check_fit_changes_nothing_it_was_given(sampler: Sampler, dataset: ArrayDataset) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from proxysample import (
+    CCS,
     AutoencoderLoss,
     CCOutlierRemoval,
     InputError,
@@ -462,6 +463,28 @@ def test_a_rule_of_others_is_named_with_its_parameters(tiny_settings):
     assert StudyConfiguration.from_json(named.to_json()) == named
     with pytest.raises(InputError, match="unknown rule for keep 'band'"):
         StudyConfiguration.from_json(named.to_json()).check_runnable()
+
+
+def test_a_rule_in_words_is_the_rule(tiny_settings):
+    """However a rule is spelled, results are named by what it is."""
+    spelled = (
+        "cc-or:keep=ccs(beta=0.2,n_bins=20)",
+        "cc-or:keep=ccs(n_bins=20, beta=0.2)",
+        'cc-or:keep={"name":"ccs","parameters":{"beta":0.2,"n_bins":20}}',
+        CCOutlierRemoval(keep=CCS(beta=0.2, n_bins=20)),
+        CCOutlierRemoval(keep="ccs(beta=0.2,n_bins=20)"),
+    )
+    made = [built(tiny_settings, samplers=[one]) for one in spelled]
+    assert all(one == made[0] for one in made)
+    keys = [sampler_key(one.create_sampler(one.samplers[0])) for one in made]
+    assert all(key == keys[0] for key in keys)
+    assert keys[0]["keep"] == {"name": "ccs", "parameters": {"beta": 0.2, "n_bins": 20}}
+    assert StudyConfiguration.from_json(made[0].to_json()) == made[0]
+    one = built(tiny_settings, samplers=["cc-or:keep=ccs:beta=0.2"])
+    assert one.create_sampler(one.samplers[0]).rank(small_digits()).rule == CCS(beta=0.2)
+    for wrong in ("cc-or:keep=ccs:betta=0.2", "cc-or:keep=ccs:beta=2"):
+        with pytest.raises(InputError, match=r"'betta'|beta of the keeping rule"):
+            built(tiny_settings, samplers=[wrong])
 
 
 def test_ready_picks_cost_a_study_nothing(tiny_settings, picked, tmp_path):
