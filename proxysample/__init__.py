@@ -13,8 +13,10 @@ from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import data, samplers, testing
+    from proxysample import data, dynamics, samplers, testing
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.dynamics.indexed import with_indices
+    from proxysample.dynamics.recorder import DynamicsRecorder
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
@@ -46,6 +48,7 @@ __all__ = [
     "CCOutlierRemoval",
     "CCRandomSampling",
     "ClassWeights",
+    "DynamicsRecorder",
     "FacilityLocation",
     "Features",
     "GivenIndices",
@@ -79,12 +82,14 @@ __all__ = [
     "__version__",
     "create_sampler",
     "data",
+    "dynamics",
     "embed",
     "list_samplers",
     "load_dataset",
     "register",
     "samplers",
     "testing",
+    "with_indices",
 ]
 
 if not TYPE_CHECKING:
@@ -92,6 +97,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.dynamics.indexed": ["with_indices"],
+            "proxysample.dynamics.recorder": ["DynamicsRecorder"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
@@ -112,5 +119,5 @@ if not TYPE_CHECKING:
             "proxysample.samplers.transfer": ["TransferLoss"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["data", "samplers", "testing"],
+        ["data", "dynamics", "samplers", "testing"],
     )

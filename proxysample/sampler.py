@@ -57,7 +57,7 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
 
-Reads = Literal["nothing", "labels", "pixels", "features"]
+Reads = Literal["nothing", "labels", "pixels", "features", "dynamics"]
 
 
 class SelectOptions(SelectionRules, FieldArguments, total=False):
@@ -190,8 +190,8 @@ class Sampler(BaseEstimator, abc.ABC):
         proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
         Known: easy, hard, ...
         """
-        check_needs(as_rule(self._keep()), self.gives, f"the sampler {self.id!r}")
         check_values(self.get_params(deep=False), constraints_of(type(self)))
+        check_needs(as_rule(self._keep()), self.gives, f"the sampler {self.id!r}")
         self._check_parameters()
 
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
@@ -307,8 +307,10 @@ class Sampler(BaseEstimator, abc.ABC):
 
     def _keep(self) -> Keep:
         keep: Keep | None = getattr(self, "keep", None)
-        if keep is not None:
-            return keep
+        return self._default_keep() if keep is None else keep
+
+    def _default_keep(self) -> Keep:
+        """Give the rule that ``keep=None`` stands for."""
         return "easy" if self.natural == "low" else "hard"
 
     def _columns_of(self, rule: KeepingRule) -> Columns:
@@ -646,15 +648,15 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
 
 
-def clone_keeping(estimator: Estimator, name: str) -> Estimator:
-    """Clone an estimator for scikit-learn, but for one parameter, which stays the same object.
+def clone_keeping(estimator: Estimator, *names: str) -> Estimator:
+    """Clone an estimator for scikit-learn, but for parameters that stay the same objects.
 
     A fitted object would come out of a clone unfitted, and an array as a copy, however large.
     """
     parameters = estimator.get_params(deep=False)
-    same = parameters.pop(name)
+    same = {name: parameters.pop(name) for name in names}
     copied = {one: clone(value, safe=False) for one, value in parameters.items()}
-    cloned: Estimator = type(estimator)(**{name: same}, **copied)
+    cloned: Estimator = type(estimator)(**same, **copied)
     return cloned
 
 

@@ -17,6 +17,9 @@ from proxysample.errors import InputError
 from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
 from proxysample.rules.groups import check_parameters
 
+PROBABILITY = "probability"
+"""The column of each sample's mean probability of its own label."""
+
 Weighting = Literal["p1", "p2", "p3"]
 WEIGHTINGS: tuple[Weighting, ...] = ("p1", "p2", "p3")
 
@@ -163,7 +166,7 @@ class BetaDraw(KeepingRule):
     Beta sampling (Y. Cho, B. Shin, C. Kang and C. Yun, Lightweight dataset pruning without full
     training via example difficulty and prediction uncertainty, ICML 2025). The weight of a sample
     is its score times the density of a beta distribution at its mean probability of the right
-    class, the column "confidence". The parameters of the density are ``b = 15 (1 - mu) (1 - (1 -
+    class, the column "probability". The parameters of the density are ``b = 15 (1 - mu) (1 - (1 -
     r)**steepness)`` and ``a = total - b``, with mu the mean probability of the ten highest scores:
     the less is kept, the easier it is. Sets of two ratios do not nest; one noise serves all, so
     that they have most in common.
@@ -179,7 +182,7 @@ class BetaDraw(KeepingRule):
 
     Examples
     --------
-    >>> columns = {"confidence": np.array([0.95, 0.9, 0.2, 0.1])}
+    >>> columns = {"probability": np.array([0.95, 0.9, 0.2, 0.1])}
     >>> BetaDraw().order(np.array([0.1, 0.2, 0.3, 0.4]), n_kept=1, columns=columns).tolist()
     [1, 2, 0, 3]
     """
@@ -189,7 +192,7 @@ class BetaDraw(KeepingRule):
 
     id = "beta"
     nested = False
-    needs = ("confidence",)
+    needs = (PROBABILITY,)
     steepness: float = 4.0
     total: float = 15.0
     seed: int = 0
@@ -205,10 +208,10 @@ class BetaDraw(KeepingRule):
         columns: Columns | None = None,
     ) -> IntArray:
         """Order samples by keys; scores of 0 come last."""
-        confidence = (columns or {})["confidence"]
+        confidence = (columns or {})[PROBABILITY]
         if confidence.min() < 0 or confidence.max() > 1:
             raise InputError(
-                "the column 'confidence' of the keeping rule 'beta' holds probabilities, and runs "
+                "the column 'probability' of the keeping rule 'beta' holds probabilities, and runs "
                 f"from {confidence.min():g} to {confidence.max():g}"
             )
         weights = log_weights_of(scores, self.id)

@@ -81,7 +81,7 @@ def test_a_rule_that_does_not_nest_is_told_of(proxysample, tmp_path, monkeypatch
         ("--sampler cc-or --keep ccs:betta=1", "did you mean 'beta'"),
         ("--sampler cc-or --keep csc", "did you mean 'ccs'"),
         ("--sampler cc-or --keep ccs:beta=0.8", "cuts 1,149 of 1,437 samples, and 359 are to be"),
-        ("--sampler cc-or --keep beta", "needs the column 'confidence'"),
+        ("--sampler cc-or --keep beta", "needs the column 'probability'"),
     ],
 )
 def test_a_keeping_rule_that_cannot_work_is_refused(proxysample, tmp_path, words, message):

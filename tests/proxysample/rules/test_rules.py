@@ -41,7 +41,7 @@ ALL = [
     KeepMiddle(per_class=False),
     CCS(beta=0),
     CCS(beta=0.3, n_bins=5),
-    CCS(beta=0.2, cut_by="confidence", seed=3),
+    CCS(beta=0.2, cut_by="probability", seed=3),
     WeightedDraw(),
     WeightedDraw(power=2, seed=1),
     HistogramDraw(),
@@ -63,7 +63,7 @@ def ranked(draw):
     codes = None
     if draw(st.booleans()):
         codes = np.unique(generator.integers(0, 4, n), return_inverse=True)[1]
-    return Ranking(scores, codes, columns={"confidence": generator.random(n)})
+    return Ranking(scores, codes, columns={"probability": generator.random(n)})
 
 
 def test_every_rule_is_looked_at():
@@ -121,7 +121,7 @@ def test_files_hold_the_rule_and_what_it_needs(keep, tmp_path):
     ranking = Ranking(
         generator.random(40),
         keep=keep,
-        columns={"confidence": generator.random(40)},
+        columns={"probability": generator.random(40)},
         natural="high",
     )
     ranking.save(path)
@@ -444,7 +444,7 @@ def test_beta_sampling_by_hand():
     from scipy.stats import beta
 
     weights = beta.pdf(confidence, a, b) * scores
-    columns = {"confidence": confidence}
+    columns = {"probability": confidence}
     counts = np.zeros(12)
     for seed in range(3000):
         counts[BetaDraw(seed=seed).order(scores, n_kept=3, columns=columns)[0]] += 1
@@ -457,7 +457,7 @@ def test_beta_sampling_keeps_the_number_that_was_asked_for_and_easier_samples_wh
     generator = np.random.default_rng(0)
     confidence = generator.random(50_000)
     scores = confidence * (1 - confidence) * generator.random(50_000)
-    ranking = Ranking(scores, keep="beta", columns={"confidence": confidence})
+    ranking = Ranking(scores, keep="beta", columns={"probability": confidence})
     few, many = ranking.select(0.1), ranking.select(0.2)
     assert (len(few), len(many)) == (5_000, 10_000)
     assert confidence[few].mean() > confidence[many].mean() + 0.02
@@ -467,12 +467,12 @@ def test_beta_sampling_keeps_the_number_that_was_asked_for_and_easier_samples_wh
 
 
 def test_probabilities_at_the_ends_and_none_at_all():
-    columns = {"confidence": np.array([0.0, 1.0, 0.5, 1.0])}
+    columns = {"probability": np.array([0.0, 1.0, 0.5, 1.0])}
     assert len(Ranking(np.ones(4), keep="beta", columns=columns).select(n=3)) == 3
     assert len(Ranking(np.zeros(4), keep="beta", columns=columns).select(n=3)) == 3
     with pytest.raises(InputError, match="holds probabilities, and runs from 0 to 2"):
-        Ranking(np.ones(2), keep="beta", columns={"confidence": np.array([0.0, 2.0])}).select(n=1)
-    with pytest.raises(InputError, match="needs the column 'confidence'"):
+        Ranking(np.ones(2), keep="beta", columns={"probability": np.array([0.0, 2.0])}).select(n=1)
+    with pytest.raises(InputError, match="needs the column 'probability'"):
         Ranking(np.ones(4)).with_rule("beta")
 
 
@@ -480,16 +480,16 @@ def test_probabilities_at_the_ends_and_none_at_all():
     "column", [np.ones(3), np.array([1, 2, 3, 4]), np.array([1, 2, np.nan, 4])]
 )
 def test_a_column_that_does_not_fit_is_refused(column):
-    with pytest.raises(InputError, match="the column 'confidence'"):
-        Ranking(np.ones(4), columns={"confidence": column})
+    with pytest.raises(InputError, match="the column 'probability'"):
+        Ranking(np.ones(4), columns={"probability": column})
 
 
 def test_columns_of_skipped_samples_are_not_looked_at(tmp_path):
     whole = Ranking(
-        np.array([1.0, 2.0, 3.0]), keep="beta", columns={"confidence": np.array([0.1, 0.5, 0.9])}
+        np.array([1.0, 2.0, 3.0]), keep="beta", columns={"probability": np.array([0.1, 0.5, 0.9])}
     )
     spread = whole.spread(np.array([0, 2, 3]), 5)
-    assert np.isnan(spread.columns["confidence"][[1, 4]]).all()
+    assert np.isnan(spread.columns["probability"][[1, 4]]).all()
     assert spread.select(n=2).tolist() == np.array([0, 2, 3])[whole.select(n=2)].tolist()
     spread.save(tmp_path / "ranking.npz")
     assert Ranking.load(tmp_path / "ranking.npz") == spread
@@ -513,17 +513,17 @@ def test_a_sampler_keeps_its_promises_with_any_rule(keep):
 def test_a_rule_that_does_not_nest_is_told_of():
     class WithConfidence(Prototypes):
         id = "with-confidence"
-        gives = ("confidence",)
+        gives = ("probability",)
 
         def _columns(self, names):
-            assert list(names) == ["confidence"]
-            return {"confidence": np.linspace(0, 1, 60)}
+            assert list(names) == ["probability"]
+            return {"probability": np.linspace(0, 1, 60)}
 
     digits = small_digits(60)
     sampler = WithConfidence(keep="beta")
     with pytest.warns(NotNestedWarning):
         sampler.select_many(digits, [0.1, 0.5])
     assert not sampler.ranking_.nested
-    assert list(sampler.ranking_.columns) == ["confidence"]
-    with pytest.raises(InputError, match="needs the column 'confidence'"):
+    assert list(sampler.ranking_.columns) == ["probability"]
+    with pytest.raises(InputError, match="needs the column 'probability'"):
         Prototypes(keep="beta").select(digits, 0.5)
