@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
+    from proxysample.schedule import RandomSchedule
     from proxysample.selection import LostClassesWarning
 
     __version__: str
@@ -71,6 +72,7 @@ __all__ = [
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
+    "RandomSchedule",
     "Ranking",
     "Resampler",
     "Sampler",
@@ -117,6 +119,7 @@ if not TYPE_CHECKING:
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.schedule": ["RandomSchedule"],
             "proxysample.selection": ["LostClassesWarning"],
         },
         ["data", "dynamics", "samplers", "testing"],
