@@ -17,6 +17,7 @@ from proxysample.data.reading import Samples
 from proxysample.gallery.page import Gallery
 from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
@@ -98,6 +99,7 @@ class Report:
         provenance = self.ranking.provenance
         info = {
             "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            **({} if self.ranking.nested else {"sets": NOT_NESTED}),
             "rounding": self._rounding,
         }
         if "parameters" in provenance:
@@ -118,6 +120,8 @@ class Report:
             shares = "class shares kept" if self.ranking.codes is not None else "overall"
         elif isinstance(balance, str):
             shares = BALANCE_IN_WORDS[balance]
+        elif isinstance(balance, ClassWeights):
+            shares = f"classes by weights: {balance}"
         else:
             shares = "counts by class given"
         certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))
@@ -189,6 +193,8 @@ class Report:
     def _repr_html_(self) -> str:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
+
+NOT_NESTED = "another order for each size: a smaller set is no part of a larger one"
 
 BALANCE_IN_WORDS = {
     "none": "overall",

@@ -12,7 +12,7 @@ from proxysample.errors import InputError
 # Users of Python write these where JSON has true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
-_OPENING, _CLOSING = "[{", "]}"
+_OPENING, _CLOSING = "[{(", "]})"
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
@@ -62,6 +62,8 @@ def parse_words(words: str) -> dict[str, Any]:
     {'epochs': 2, 'protocol': 'paper'}
     >>> parse_words('betas=[0.5,0.9],keep={"name":"middle","parameters":{"quantile":0.25}}')
     {'betas': [0.5, 0.9], 'keep': {'name': 'middle', 'parameters': {'quantile': 0.25}}}
+    >>> parse_words("n_clusters=50,keep=ccs(beta=0.3,n_bins=20)")
+    {'n_clusters': 50, 'keep': 'ccs(beta=0.3,n_bins=20)'}
     """
     given = _split(words) if words else []
     parameters = parse_parameters(given)
