@@ -92,7 +92,7 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-PLURALS = {"search": "searches"}
+PLURALS = {"class": "classes", "search": "searches"}
 """Nouns that take more than an s."""
 
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))

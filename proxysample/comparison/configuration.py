@@ -47,7 +47,7 @@ class Method:
     draws : bool
         Whether it draws, so that each seed scores anew.
     shares_features : bool
-        Whether it is given the comparison's features.
+        Whether it is given the comparison's features, where it has any.
     """
 
     component: Component
@@ -90,7 +90,7 @@ class Method:
         made = make_sampler(self.component, {"random_state": SEED_OF_DESCRIPTION})
         if self.draws and seed is not None:
             made.set_params(random_state=seed)
-        if self.shares_features:
+        if self.shares_features and features is not None:
             made.set_params(features=features)
         return made
 
@@ -104,7 +104,7 @@ class Method:
             named = dict(resolved)
         if self.draws:
             named["random_state"] = seed
-        if self.shares_features:
+        if self.shares_features and features_key:
             named["features"] = f"the comparison's {features_key}"
         return named
 

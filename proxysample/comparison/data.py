@@ -28,6 +28,7 @@ from proxysample.features.store import find_features, is_kept
 from proxysample.files import map_npy
 from proxysample.records import Amount, Positive, Record
 from proxysample.shares import interleave_classes
+from proxysample.wording import pluralize
 
 CLEAN, NOISE, IMBALANCE = "as it is", "labels flipped", "classes of unequal sizes"
 
@@ -186,7 +187,8 @@ def load_comparison_data(source: DataSource) -> ComparisonData:
         pixels = [dataset_identity(samples)]
     else:
         rows = np.arange(n)
-        test_samples = Samples(test)
+        # A small one may well have a sample of each class alone.
+        test_samples = Samples(test, distinct_labels=True)
         test_codes = _codes_like(test_samples.required_labels, classes, name)
         held_out = Part(test, test_codes, len(classes), features.test)
         told = f"the test part of {name}, {len(test_codes):,} samples"
@@ -257,7 +259,11 @@ def _hold_out(codes: IntArray, share: float, random_state: int) -> tuple[IntArra
     if not n_held_out or n_lost:
         raise InputError(
             f"held_out={share:g} of {len(codes):,} samples leaves "
-            + (f"{n_lost} classes without a sample" if n_lost else "none to hold models to")
+            + (
+                f"{pluralize(n_lost, 'class')} without a sample"
+                if n_lost
+                else "none to hold models to"
+            )
         )
     return kept, held_out
 
