@@ -21,6 +21,7 @@ from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
+from proxysample.wording import visible
 
 N_BINS = 40
 
@@ -88,8 +89,8 @@ class Report:
         n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
         n_skipped = len(self.ranking) - n_samples
         return (
-            f"{self.ranking.name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
-            f"drops {n_samples - n_kept:,}"
+            f"{visible(self.ranking.name)} keeps {n_kept:,} of {n_samples:,} samples "
+            f"(r={self.r:g}), drops {n_samples - n_kept:,}"
             + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
@@ -111,7 +112,7 @@ class Report:
             info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
             info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-        return info
+        return {visible(name): visible(words) for name, words in info.items()}
 
     @property
     def _shares(self) -> str:
@@ -275,7 +276,7 @@ def _count_classes(
         for chosen in (is_kept, is_dropped)
     )
     return [
-        ClassCount(name, int(n_kept + n_dropped), int(n_kept))
+        ClassCount(visible(name), int(n_kept + n_dropped), int(n_kept))
         for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
         if n_kept + n_dropped
     ]
