@@ -16,6 +16,7 @@ from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import check_output, replace_file
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
@@ -230,6 +231,7 @@ def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
     return [text for text, count in words.items() if count]
 
 
+@isolated()
 def build_report(
     ranking: Ranking,
     samples: Samples,

@@ -15,6 +15,7 @@ from proxysample.checks import FRACTION
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
+from proxysample.isolation import isolated
 
 
 def stratified_holdout(
@@ -143,6 +144,7 @@ class LabelledImages:
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
 
+@isolated()
 def load_images(
     dataset: Any,
     y: Any = None,
@@ -196,6 +198,7 @@ def load_images(
     return LabelledImages(images.to(target), codes.to(target), known)
 
 
+@isolated()
 def load_pixels(dataset: Any, *, device: str | torch.device = "auto") -> Tensor:
     """Read the images of a dataset, whose labels are not looked at, onto the device.
 
