@@ -241,4 +241,4 @@ def _labels(name: str, find: Callable[[str], Any]) -> Array:
         raise InputError(f"{name} holds no labels")
     # HDF5 keeps strings as bytes.
     labels = np.asarray(found.asstr()[:] if found.dtype.kind == "O" else found[:])
-    return labels.astype(str) if labels.dtype.kind in "OS" else labels
+    return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels

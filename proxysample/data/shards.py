@@ -137,8 +137,14 @@ def read_shards(pattern: str) -> TarImages:
         [sample.images[0][1] for _, sample in samples],
         [shard / sample.images[0][0] for shard, sample in samples],
         [sample.key for _, sample in samples],
-        None if None in labels else as_numbers([str(label) for label in labels]),
+        None if None in labels else _numbers_or_texts([str(label) for label in labels]),
     )
+
+
+def _numbers_or_texts(labels: list[str]) -> list[int] | list[str]:
+    """Spaces around numbers mean nothing, and those at the ends of texts tell them apart."""
+    numbers = as_numbers([label.strip() for label in labels])
+    return labels if isinstance(numbers[0], str) else numbers
 
 
 def expand(pattern: str) -> list[Path]:
@@ -243,7 +249,7 @@ def _take(
         stream = archive.extractfile(member)
         if stream is None or member.size > MOST_BYTES_PER_LABEL or sample.label is not None:
             raise InputError(f"{shard}: {member.name} holds no label")
-        sample.label = stream.read().decode().strip()
+        sample.label = stream.read().decode().strip("\r\n")
     elif suffix.endswith(SUFFIXES):
         if member.size > MOST_BYTES_PER_IMAGE:
             raise InputError(f"{shard}: {member.name} is far larger than an image for training")
