@@ -19,6 +19,7 @@ from proxysample.data.image_files import ImageFiles
 from proxysample.data.images import read_image
 from proxysample.data.path_tables import as_numbers
 from proxysample.errors import InputError
+from proxysample.files import check_regular
 
 Array = npt.NDArray[Any]
 
@@ -186,8 +187,7 @@ def expand(pattern: str) -> list[Path]:
     if not files:
         raise InputError(f"no file is named {pattern}")
     for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file")
+        check_regular(file)
     return files
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, check_regular, replace_file
 from proxysample.isolation import isolated
 from proxysample.records import (
     INTEGER,
@@ -286,6 +286,7 @@ class TrainedCell(Record, title="what it says"):
             If the file is missing, damaged or something else.
         """
         target = resolve_device(device)
+        check_regular(path)
         try:
             with safe_open(path, framework="pt") as file:
                 trained = cls._read(file, path)
