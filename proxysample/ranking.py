@@ -18,7 +18,7 @@ from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError
+from proxysample.errors import InputError, level_of_caller
 from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     Columns,
@@ -34,7 +34,7 @@ from proxysample.keeping import (
     checked_order,
 )
 from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
-from proxysample.selection import Cut, FittedCut, SelectionRules, interleave, level_of_caller
+from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
 from proxysample.gallery.page import Gallery
 from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
@@ -215,6 +216,7 @@ def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
     return [text for text, count in words.items() if count]
 
 
+@isolated()
 def build_report(
     ranking: Ranking,
     samples: Samples,

@@ -11,6 +11,7 @@ import numpy as np
 from proxysample.data.decoding import decode_item
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError
+from proxysample.isolation import isolate_worker
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs
@@ -144,6 +145,7 @@ def _loaded(
         collate_fn=list,
         # Without one of its own, a DataLoader draws its seed from the global generator.
         generator=torch.Generator(),
+        worker_init_fn=isolate_worker,
     )
     for batch in loader:
         yield from batch

@@ -18,6 +18,7 @@ from proxysample.data.images import Fitting, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
+from proxysample.isolation import isolated
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,7 @@ class StreamedDataset(ArrayDataset):
         self.folder = folder
 
 
+@isolated()
 def read_stream(
     stream: Iterable[Any],
     folder: str | Path,

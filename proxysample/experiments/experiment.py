@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from proxysample.files import remove_whole
+from proxysample.isolation import isolated
 from proxysample.records import COUNT, TEXT, Kind, optional
 
 
@@ -283,6 +284,7 @@ class Experiment(abc.ABC, Generic[ContextT]):
 ExperimentT = TypeVar("ExperimentT", bound=Experiment[Any], covariant=True)
 
 
+@isolated()
 def attempt(experiment: Experiment[Any], context: Any) -> Outcome:
     """Run an experiment; an error becomes its outcome.
 

@@ -35,6 +35,7 @@ from proxysample.features.identity import backbone_identity, dataset_identity, n
 from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.files import make_folder
+from proxysample.isolation import isolated
 
 Array = npt.NDArray[Any]
 DType = Literal["float32", "float16"]
@@ -49,6 +50,7 @@ ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
 BATCHES_AHEAD = 4
 
 
+@isolated()
 def embed(
     dataset: Any,
     y: Any = None,

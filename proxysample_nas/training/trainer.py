@@ -25,6 +25,7 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
+from proxysample.isolation import isolated
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
@@ -170,6 +171,7 @@ class CellTrainer:
             raise unknown_name("recipe", recipe, RECIPES)
         return cls(**(RECIPES[recipe] | overrides))
 
+    @isolated()
     def fit(self, cell: Cell, train: Any, *, seed: int | None = None) -> TrainedCell:
         """Train one network, to be used.
 
@@ -196,6 +198,7 @@ class CellTrainer:
         SEED.check("seed", seed)
         return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
 
+    @isolated()
     def evaluate(
         self,
         cell: Cell,
@@ -238,6 +241,7 @@ class CellTrainer:
                 kept.append(trained)
         return Evaluation(runs, kept)
 
+    @isolated()
     def train_once(
         self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
     ) -> TrainingRun:

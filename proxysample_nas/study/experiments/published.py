@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import open_regular
 from proxysample.keeping import FloatArray
 from proxysample_nas.space.cell import Cell
 
@@ -170,7 +171,7 @@ class PublishedAccuracies:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             table = stream.read(MOST_BYTES + 1)
         if table.startswith(GZIP_MAGIC):
             with gzip.GzipFile(fileobj=io.BytesIO(table)) as compressed:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
+from proxysample.isolation import isolated
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.context import StudyContext
@@ -106,6 +107,7 @@ class StudyEstimate:
         return total
 
 
+@isolated()
 def estimate_study(
     configuration: StudyConfiguration,
     folder: Path,
