@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from proxysample.components import Component
 from proxysample.rendering import (
     CODE,
     NUMBER,
@@ -26,7 +27,6 @@ from proxysample.rendering import (
 from proxysample_nas.paper.comparison import Comparison
 from proxysample_nas.paper.numbers import papers_row, papers_rows
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import GROUPS, CellAccuracy, FoundCell, Row

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.data import DatasetInfo
 from proxysample_nas.study.experiments.plan import kind_named
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults

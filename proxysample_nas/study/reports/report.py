@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.files import check_writable, make_folder, replace_file
 from proxysample.rendering import Table, markdown_document, render_template, to_csv, to_latex
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.accuracy_table import (
     accuracy_table,
     search_table,
