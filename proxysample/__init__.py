@@ -14,6 +14,7 @@ from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
     from proxysample import data, samplers, testing
+    from proxysample.agreement.agreement import RankAgreement, rank_agreement
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
@@ -53,6 +54,7 @@ __all__ = [
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
+    "RankAgreement",
     "Ranking",
     "Resampler",
     "Sampler",
@@ -66,6 +68,7 @@ __all__ = [
     "embed",
     "list_samplers",
     "load_dataset",
+    "rank_agreement",
     "register",
     "samplers",
     "testing",
@@ -75,6 +78,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "proxysample.agreement.agreement": ["RankAgreement", "rank_agreement"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +30,7 @@ from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
 from proxysample.files import check_output, make_folder, replace_file
 from proxysample.rendering import markdown_document, to_csv, to_html_table, to_latex
+from proxysample.wording import pluralize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +97,8 @@ def rank_agreement(
     budgets : iterable of {"epochs", "steps"}
         Equal passes, so that a proxy costs its share, or as many updates as on the full data.
     known : mapping of str to sequence of float, optional
-        Scores from elsewhere, in the order of `configurations`: further references.
+        Scores from elsewhere, in the order of `configurations`. The first are a second reference,
+        with which the others are compared as the proxies are.
     held_out : float
         Share of the training part that is held out.
     random_state : int
@@ -178,10 +183,9 @@ class RankAgreement:
     """
 
     def __init__(self, design: Design, folder: str | Path | None, dataset: Any = None) -> None:
-        self._temporary = None
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="rank-agreement-")
-            folder = self._temporary.name
+            folder = tempfile.mkdtemp(prefix="rank-agreement-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.folder = Path(folder)
         self.design = design
         self._dataset = dataset
@@ -223,6 +227,38 @@ class RankAgreement:
             partial(self._begin, context),
             progress=progress,
             **options,
+        )
+
+    def outline(self) -> str:
+        """Say what `run` would do, after reading the data; nothing is written.
+
+        Returns
+        -------
+        str
+            How many passes over how many samples; the full data first. Equal kept sets, which a
+            sampler that does not draw gives twice, are trained on once, so it may be less.
+        """
+        info = RankContext(self.design, self._dataset).info()
+        design = self.design
+        lines = [f"{design.dataset}: {info.n_train:,} samples train, {info.n_held_out:,} score"]
+        in_all = 0.0
+        groups = Counter(
+            (one.sampler and one.sampler.label, one.r, one.budget)
+            for one in design.proxies(info.n_train)
+        )
+        for (label, r, budget), n in groups.items():
+            n_trainings = n * len(design.together)
+            share = 1.0 if budget == "steps" else r
+            in_all += share * n_trainings
+            data = "full data" if label is None else f"{label}, r={r:g}, equal {budget}"
+            lines.append(f"{data}: {pluralize(n_trainings, 'training')}")
+        n_full = pluralize(len(design.together), "training")
+        return "\n".join(
+            [
+                *lines,
+                f"in all as much as {in_all:,.1f} trainings on the full data, whose reference is "
+                f"{n_full}",
+            ]
         )
 
     def _open_store(self, context: RankContext) -> Store:
@@ -326,7 +362,7 @@ class RankAgreement:
         }
         for name in ("tau", "ranks"):
             try:
-                files[f"{name}.svg"] = figure_bytes(self.figure(name))  # type: ignore[arg-type]
+                files[f"{name}.svg"] = figure_bytes(self.figure(name))
             except InputError:
                 continue  # nothing to draw yet, which the page says
         for name, content in files.items():

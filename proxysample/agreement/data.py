@@ -46,7 +46,9 @@ class RankedData:
     name: str
 
 
-def split_data(dataset: Any, held_out: float, random_state: int, n: int | None = None) -> RankedData:
+def split_data(
+    dataset: Any, held_out: float, random_state: int, n: int | None = None
+) -> RankedData:
     """Hold a part out of a dataset's training part, class shares kept.
 
     Parameters

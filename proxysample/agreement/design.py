@@ -152,7 +152,9 @@ class Design:
         design = cls(
             dataset=dataset if isinstance(dataset, str) else type(dataset).__name__,
             samplers=_with_rival(as_tuple("samplers", samplers), common),
-            ratios=tuple(sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True)),
+            ratios=tuple(
+                sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True)
+            ),
             proxy_seeds=as_seeds("proxy_seeds", proxy_seeds),
             seeds=as_seeds("seeds", seeds),
             budgets=as_tuple("budgets", budgets),
@@ -313,9 +315,7 @@ def _with_rival(samplers: Sequence[Any], common: Mapping[str, Any]) -> tuple[Com
     return tuple(described)
 
 
-def _checked_known(
-    known: Mapping[str, Sequence[float]], n: int
-) -> dict[str, tuple[float, ...]]:
+def _checked_known(known: Mapping[str, Sequence[float]], n: int) -> dict[str, tuple[float, ...]]:
     checked = {}
     for name, values in known.items():
         scores = np.asarray(values, np.float64)
@@ -325,4 +325,3 @@ def _checked_known(
             )
         checked[str(name)] = tuple(scores.tolist())
     return checked
-

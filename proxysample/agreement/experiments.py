@@ -304,4 +304,3 @@ class Plan:
                 raise InputError(f"{self.store.path} is damaged: a ranking is of other samples")
             self._rankings[selection.key] = ranking
         return self._rankings[selection.key]
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,9 +136,7 @@ def notes(results: AgreementResults) -> list[str]:
     if n_done < n_all:
         found.append(f"{n_done} of {n_all} proxies are done; the others are not shown.")
     if results.failed:
-        found.append(
-            f"Left out everywhere because a training failed: {', '.join(results.failed)}."
-        )
+        found.append(f"Left out everywhere because a training failed: {', '.join(results.failed)}.")
     return found
 
 
@@ -167,10 +166,10 @@ def verdict(results: AgreementResults) -> str:
         )
     random = [row for row in proxies if row.sampler is not None and is_rival(row.sampler)]
     best = max(random or proxies, key=lambda row: row.tau)
+    tau = _spread((best.tau, best.tau_interval))
     return (
         "No sampler ranks surely better than class-random sampling of the same size: take it. At "
-        f"r={best.r:g} and {BUDGETS[best.budget]} its tau is {_spread((best.tau, best.tau_interval))}; "
-        f"{limit}."
+        f"r={best.r:g} and {BUDGETS[best.budget]} its tau is {tau}; {limit}."
     )
 
 
@@ -189,13 +188,11 @@ def to_frame(results: AgreementResults) -> DataFrame:
 
 
 def scores_frame(results: AgreementResults) -> DataFrame:
-    """Give every score as a pandas frame: a row a configuration, a column a proxy or known score."""
+    """Give every score as a pandas frame: a row a configuration, a column what scored it."""
     from pandas import DataFrame, Index
 
     columns = {_name(one): one.scores for one in results.trained}
-    return DataFrame(
-        columns | results.known, index=Index(results.names, name=results.design.noun)
-    )
+    return DataFrame(columns | results.known, index=Index(results.names, name=results.design.noun))
 
 
 def _name(one: Trained) -> str:
@@ -251,7 +248,7 @@ def _draw_ceiling(axes: Axes, results: AgreementResults, reference: str) -> None
 def _draw_lines(axes: Axes, rows: list[Row], results: AgreementResults) -> None:
     ratios = sorted({row.r for row in rows})
     samplers = results.design.samplers
-    room = 0.5 * min((b - a for a, b in zip(ratios, ratios[1:], strict=False)), default=0.1)
+    room = 0.5 * min((b - a for a, b in pairwise(ratios)), default=0.1)
     for place, sampler in enumerate(samplers):
         own = sorted(
             (row for row in rows if row.sampler is not None and row.sampler == sampler),

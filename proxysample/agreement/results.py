@@ -12,7 +12,7 @@ import numpy as np
 from proxysample.agreement import statistics
 from proxysample.agreement.design import RIVAL, Design, Proxy
 from proxysample.agreement.experiments import DataInfo, Plan, Scores, Selection
-from proxysample.agreement.statistics import FloatArray, Interval, IntArray
+from proxysample.agreement.statistics import FloatArray, IntArray, Interval
 from proxysample.components import Component
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
@@ -142,10 +142,10 @@ class AgreementResults:
         self._plan = Plan(design, info, store)
 
     @cached_property
-    def _read(self) -> dict[Proxy, list[Scores]]:
+    def _read(self) -> list[tuple[Proxy, list[Scores]]]:
         """The experiments of every proxy; none where its samples are not picked yet."""
         proxies = self.design.proxies(self.info.n_train)
-        return {proxy: list(self._plan.scores_on(proxy)) for proxy in proxies}
+        return [(proxy, list(self._plan.scores_on(proxy))) for proxy in proxies]
 
     @cached_property
     def _done(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class AgreementResults:
         failed = {one.key for one in self.store.failures()}
         names = {
             name
-            for experiments in self._read.values()
+            for _, experiments in self._read
             for one in experiments
             if one.key in failed
             for name in one.specification["configurations"]
@@ -184,7 +184,7 @@ class AgreementResults:
     def trained(self) -> list[Trained]:
         """The proxies on which every compared configuration has been trained, in their order."""
         found: dict[tuple[Any, ...], Trained] = {}
-        for proxy, experiments in self._read.items():
+        for proxy, experiments in self._read:
             one = self._trained(proxy, experiments)
             # A sampler that draws the same samples again has been trained on them once.
             named = (proxy.sampler and proxy.sampler.identity, proxy.r, proxy.budget)
@@ -220,9 +220,7 @@ class AgreementResults:
     @cached_property
     def known(self) -> dict[str, FloatArray]:
         """Scores that are known from elsewhere, of the compared configurations."""
-        return {
-            name: np.array(scores)[self.compared] for name, scores in self.design.known.items()
-        }
+        return {name: np.array(scores)[self.compared] for name, scores in self.design.known.items()}
 
     @cached_property
     def _counts(self) -> IntArray:
@@ -239,8 +237,9 @@ class AgreementResults:
         """
         if len(self.compared) < statistics.LEAST:
             raise InputError(
-                f"{len(self.compared)} {self.design.noun}s without a failed training have no order "
-                "to agree on; see the store's failures"
+                f"trainings of {len(self.failed)} of {len(self.design.names)} "
+                f"{self.design.noun}s have failed, which leaves no order to agree on; the first "
+                f"error was: {self.store.failures()[0].error}"
             )
         full = [one for one in self.trained if one.proxy.sampler is None]
         reference = next((one for one in full if one.proxy.seed == self.design.seeds[0]), None)
@@ -248,7 +247,7 @@ class AgreementResults:
         if reference is not None:
             others = [one for one in full if one is not reference]
             rows += self._rows_against(FULL, reference.scores, others, {})
-        for name, scores in self.known.items():
+        for name, scores in list(self.known.items())[:1]:
             rows += self._rows_against(name, scores, full, self.known)
         return rows
 
@@ -372,9 +371,7 @@ class _Against:
         resampled = [statistics.resampled_tau(one, self.scores, self.counts) for one in draws]
         return _mean(found), np.mean(resampled, axis=0)
 
-    def _rival(
-        self, budget: str, r: float, sampler: Component
-    ) -> tuple[float, FloatArray] | None:
+    def _rival(self, budget: str, r: float, sampler: Component) -> tuple[float, FloatArray] | None:
         """Give the taus of class-random sampling at the same r and budget; None for itself."""
         draws = [
             one.scores

@@ -72,7 +72,9 @@ def test_an_interval_needs_half_of_its_resamples():
     assert statistics.interval(np.append(values, np.nan)) is None
 
 
-@pytest.mark.parametrize(("low", "high", "excludes"), [(-1, 1, False), (0.1, 1, True), (-2, -1, True)])
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"), [(-1, 1, False), (0.1, 1, True), (-2, -1, True)]
+)
 def test_an_interval_excludes_zero_where_all_of_it_lies_on_one_side(low, high, excludes):
     assert statistics.Interval(low, high).excludes_zero is excludes
 
