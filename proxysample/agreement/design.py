@@ -24,7 +24,6 @@ from proxysample.records import (
     TEXT,
     check_values,
     list_of,
-    mapping_to,
     optional,
     read_json,
     require_values,
@@ -45,7 +44,7 @@ WRITTEN = {
     "budgets": list_of(TEXT),
     "names": list_of(TEXT),
     "together": list_of(list_of(TEXT)),
-    "known": mapping_to(list_of(NUMBER)),
+    "known": list_of(MAPPING),
     "held_out": NUMBER,
     "random_state": COUNT,
     "n_train": optional(POSITIVE),
@@ -250,6 +249,10 @@ class Design:
         """Write as JSON what reading results needs."""
         written = {name: getattr(self, name) for name in WRITTEN}
         written["samplers"] = [one.to_json() for one in self.samplers]
+        # A list, since their order says which is a reference.
+        written["known"] = [
+            {"name": name, "scores": list(scores)} for name, scores in self.known.items()
+        ]
         return json.dumps(written, sort_keys=True)
 
     @classmethod
@@ -266,7 +269,10 @@ class Design:
                 | {
                     "together": tuple(map(tuple, values["together"])),
                     "samplers": tuple(map(Component.parse, values["samplers"])),
-                    "known": {name: tuple(known) for name, known in values["known"].items()},
+                    "known": _checked_known(
+                        {one["name"]: one["scores"] for one in values["known"]},
+                        len(values["names"]),
+                    ),
                 }
             )
             design.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,22 +215,25 @@ def draw_tau(results: AgreementResults) -> Figure:
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
-    panels: dict[tuple[str, str], list[Row]] = {}
-    for row in results.rows:
-        if row.sampler is not None:
-            panels.setdefault((row.reference, row.budget), []).append(row)
-    if not panels:
+    rows = [row for row in results.rows if row.sampler is not None]
+    if not rows:
         raise InputError("no proxy is done yet, so there is nothing to draw")
-    figure = _create_figure(1.2 + 4.2 * len(panels), 4.2)
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, ((reference, budget), rows) in zip(grid, panels.items(), strict=True):
+    references = list(dict.fromkeys(row.reference for row in rows))
+    budgets = list(dict.fromkeys(row.budget for row in rows))
+    figure = _create_figure(1.2 + 4.4 * len(budgets), 0.8 + 3.4 * len(references))
+    grid = figure.subplots(len(references), len(budgets), squeeze=False, sharey="row", sharex=True)
+    for (line, reference), (column, budget) in product(enumerate(references), enumerate(budgets)):
+        axes = grid[line, column]
         _draw_ceiling(axes, results, reference)
-        _draw_lines(axes, rows, results)
-        axes.set_title(f"against {reference},\n{BUDGETS[budget]}", fontsize=10)
-        axes.set_xlabel("r, part of the training data")
+        own = [row for row in rows if (row.reference, row.budget) == (reference, budget)]
+        _draw_lines(axes, own, results)
+        axes.set_title(f"against {reference}\n{BUDGETS[budget]}", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    grid[0].set_ylabel("Kendall's tau")
-    handles, labels = grid[0].get_legend_handles_labels()
+    for axes in grid[-1]:
+        axes.set_xlabel("r, part of the training data")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Kendall's tau")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False
     )
@@ -240,7 +243,9 @@ def draw_tau(results: AgreementResults) -> Figure:
 def _draw_ceiling(axes: Axes, results: AgreementResults, reference: str) -> None:
     for row in results.rows:
         if row.reference == reference and row.is_ceiling:
-            axes.axhline(row.tau, color=INK, linewidth=1, linestyle=":", label=row.method)
+            axes.axhline(
+                row.tau, color=INK, linewidth=1, linestyle=":", label="ceiling: the full data"
+            )
             if row.tau_interval is not None:
                 axes.axhspan(row.tau_interval.low, row.tau_interval.high, color=INK, alpha=0.08)
 
@@ -319,6 +324,7 @@ def draw_ranks(results: AgreementResults, r: float | None = None) -> Figure:
         sampler = one.proxy.sampler
         title = "Full DS, another seed" if sampler is None else f"{sampler.label}, r={r:g}"
         axes.set_title(title, fontsize=9)
+        axes.locator_params(integer=True, nbins=6)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
