@@ -63,7 +63,9 @@ WITH_INTERVAL = Kind(
 def _with_interval(name: str, interval: str) -> Any:
     def take(row: Row) -> Any:
         middle = getattr(row, name)
-        return None if middle is None else (middle, getattr(row, interval))
+        # Where all scores are equal there is no order to agree on.
+        known = middle is not None and np.isfinite(middle)
+        return (middle, getattr(row, interval)) if known else None
 
     return take
 
@@ -75,7 +77,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("r", VERBATIM, lambda row: f"{row.r:g}", "r"),
     Column("kept", NUMBER, lambda row: row.n_kept, "n_kept"),
     Column("draws", NUMBER, lambda row: row.n_draws, "n_draws"),
-    Column("tau", WITH_INTERVAL, _with_interval("tau", "tau_interval"), "tau"),
+    Column("tau", WITH_INTERVAL, _with_interval("tau", "tau_interval"), "tau", missing="none"),
     Column(
         "less class-random's",
         WITH_INTERVAL,

@@ -376,3 +376,15 @@ def test_a_pair_of_arrays_is_a_dataset():
     data = planted.dataset()
     pair = (np.asarray(data.images), np.asarray(data.targets))
     assert agree(dataset=pair).scores().equals(agree(dataset=ArrayDataset(*pair)).scores())
+
+
+def test_scores_that_are_all_equal_have_no_order():
+    def same(configuration, train, held_out, seed):
+        return float(configuration[1:]) if len(train) == 80 else 0.0
+
+    found = agree(FunctionEvaluator(same, "same"))
+    assert np.isnan(by_method(found)["CC-OR"].tau)
+    assert "| none " in found.table()
+    assert found.verdict.startswith("Nothing can be said yet")
+    assert found.to_frame()["tau"].isna().sum() == 3
+    found.figure()

@@ -96,7 +96,7 @@ def test_the_command_line_ranks_and_shows_again(command_line, tmp_path):
     assert again[:2] == (0, out)
     # The same as from the library.
     found = rank_cells("digits", ["cc-or"], [0.5], folder=tmp_path, run=RUN, **SETTINGS)
-    assert found.rows == RankAgreement.open(tmp_path).rows
+    assert found.table() == RankAgreement.open(tmp_path).table()
 
 
 def test_a_dry_run_counts_and_writes_nothing(command_line, tmp_path):

@@ -29,7 +29,7 @@ def trainer(**changed):
 
 
 def supernet(**changed):
-    small = {"n_nodes": 3, "channels": 4, "epochs": 2, "batch_size": 32}
+    small = {"n_nodes": 3, "channels": 4, "epochs": 2, "batch_size": 32, "augmentation": None}
     return OneSupernet(**(small | changed))
 
 
@@ -106,7 +106,7 @@ def test_all_that_decides_a_score_is_in_its_name():
         TrainedAlone(trainer(augmentation=Augmentation(flip=False))).specification,
         supernet().specification,
         supernet(epochs=3).specification,
-        supernet(augmentation=None).specification,
+        supernet(augmentation=Augmentation(flip=False)).specification,
     ]
     assert len({repr(one) for one in names}) == len(names)
     assert TrainedAlone(trainer(seeds=(1,))).specification == names[0]
