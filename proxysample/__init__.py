@@ -14,6 +14,7 @@ from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
     from proxysample import comparison, data, dynamics, samplers, testing
+    from proxysample.agreement.agreement import RankAgreement, rank_agreement
     from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.dynamics.indexed import with_indices
@@ -76,6 +77,7 @@ __all__ = [
     "ProxysampleError",
     "RandomSampling",
     "RandomSchedule",
+    "RankAgreement",
     "Ranking",
     "Resampler",
     "Sampler",
@@ -94,6 +96,7 @@ __all__ = [
     "list_samplers",
     "load_dataset",
     "mislabelled",
+    "rank_agreement",
     "register",
     "samplers",
     "testing",
@@ -105,6 +108,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.comparison.comparison": ["Comparison", "compare"],
+            "proxysample.agreement.agreement": ["RankAgreement", "rank_agreement"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.dynamics.indexed": ["with_indices"],
             "proxysample.dynamics.suspects": ["mislabelled"],

@@ -12,6 +12,7 @@ from proxysample.cli_support import VersionOption, list_entries, make_app, parse
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
+from proxysample_nas.cli_rank import rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ def _report(study: Study) -> None:
 
 app = make_app("Search cells on proxy datasets, and evaluate what was found.")
 app.add_typer(study_app, name="study")
+app.command("rank")(rank)
 
 DatasetOption = Annotated[
     str,
