@@ -76,17 +76,17 @@ def network_size(
     return NetworkSize(n_parameters, counter.n_flops)
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has no types here
     """Counts as `torch.utils.flop_counter.FlopCounterMode`, which takes other calls apart first."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.n_flops = 0
 
     def __torch_dispatch__(
         self,
         func: Any,
-        types: Sequence[type],  # noqa: ARG002
+        types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

@@ -10,12 +10,15 @@ from typing import Any, Self
 
 from proxysample.registry import create_sampler
 from proxysample.sampler import may_use_labels
+from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.training.evaluation import TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")
+COLLAPSED, DISCONNECTED = "*", "‡"
+"""What marks a row whose cells have all collapsed, or are all disconnected."""
 PAPERS_ORDER = ("rs", "km-or", "ae", "cc-rs", "cc-or", "tl")
 
 
@@ -37,7 +40,7 @@ class CellAccuracy:
     """
 
     accuracies: tuple[float, ...]
-    runs: tuple[TrainingRun, ...] = ()
+    runs: tuple[TrainingRun, ...] = field(default=(), repr=False)
 
     @classmethod
     def trained(cls, runs: Sequence[TrainingRun]) -> Self:
@@ -101,6 +104,10 @@ class FoundCell:
     evaluations: dict[int, CellAccuracy]
     search: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        found = "".join(f", {one.mean:.1f} % at C={c}" for c, one in self.evaluations.items())
+        return f"FoundCell(seed {self.seed}: {self.cell}{found})"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -122,12 +129,23 @@ class Row:
     found: tuple[FoundCell, ...]
     scoring_seconds: float | None
 
+    def __repr__(self) -> str:
+        searched = pluralize(len(self.found), "search")
+        searcher = self.setting.searcher.name
+        return f"Row({self.method}, r={self.setting.r:g}, {searcher}: {searched})"
+
     @property
     def method(self) -> str:
-        """The sampler as in the paper, with a * where every cell found has no parameters."""
+        """The sampler as in the paper; * where every cell has collapsed, ‡ where none is connected.
+
+        See `Cell.is_collapsed` and `Cell.is_connected`.
+        """
         name = "Full DS" if self.setting.sampler is None else self.setting.sampler.label
-        free = bool(self.found) and all(one.cell.is_parameter_free for one in self.found)
-        return name + ("*" if free else "")
+        if not self.found:
+            return name
+        if all(one.cell.is_collapsed for one in self.found):
+            return name + COLLAPSED
+        return name if any(one.cell.is_connected for one in self.found) else name + DISCONNECTED
 
     @property
     def n_kept(self) -> int | None:
@@ -139,10 +157,13 @@ class Row:
         """Mean wall-clock time of a search; None where none has ended."""
         return statistics.fmean(one.seconds for one in self.found) if self.found else None
 
-    def accuracies(self, channels: int) -> list[float]:
+    def accuracies(self, channels: int, *, connected_only: bool = False) -> list[float]:
         """Give the mean accuracy of each search's cell that was evaluated at a width."""
-        known = [one.evaluations[channels] for one in self.found if channels in one.evaluations]
-        return [accuracy.mean for accuracy in known]
+        return [
+            one.evaluations[channels].mean
+            for one in self.found
+            if channels in one.evaluations and (one.cell.is_connected or not connected_only)
+        ]
 
 
 class Findings:

@@ -25,6 +25,7 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
+from proxysample.terminal import hides_progress
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
@@ -53,6 +54,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 "Less is More" ran on CIFAR-100: the same but for a tenth of the learning rate.
 ``"paper-imagenet16-120"`` is their longer training on ImageNet16-120.
 """
+
+DEFAULT_RECIPE = "nas-bench-201"
+"""What a study and a command take that are told nothing else: the defaults of `CellTrainer`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +94,7 @@ class CellTrainer:
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, at a terminal or in a notebook.
 
     Raises
     ------
@@ -122,6 +126,9 @@ class CellTrainer:
     precision: Precision = "float32"
     device: str = "auto"
     progress: bool = True
+
+    algorithm_version: ClassVar[int] = 1
+    """Raised when a training comes to another result than before; keys name it if it is not 1."""
 
     _constraints: ClassVar[Constraints] = {
         "channels": POSITIVE_INTEGER,
@@ -355,7 +362,7 @@ class CellTrainer:
             total=self.epochs * loader.n_batches(n_train),
             desc=f"training, {name}",
             unit="step",
-            disable=not self.progress,
+            disable=hides_progress(self.progress),
         ) as bar:
             for epoch in range(self.epochs):
                 rate = cosine_learning_rate(epoch, self.epochs, self.learning_rate)

@@ -169,6 +169,7 @@ def test_a_latex_table_fits_a_column_of_a_paper():
     assert "with more" not in text
     assert "with more" in to_markdown(Table("T", columns, (Section("", rows),)))
 
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
 def test_tex_takes_the_tables(tmp_path):
     wide = Table("Wide", tuple(Column("w" * 30, TEXT, str) for _ in range(9)), ())

@@ -85,6 +85,8 @@ class KnownStudy:
 
 def _of_trainer(data: DatasetInfo, trainer: CellTrainer) -> dict[str, Any]:
     parameters = _without(asdict(trainer), TRAINER_EXECUTION)
+    if trainer.algorithm_version != 1:
+        parameters["algorithm_version"] = trainer.algorithm_version
     return {"data": data.fingerprint, "split": data.split, "parameters": parameters}
 
 

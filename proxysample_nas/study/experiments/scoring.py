@@ -13,10 +13,10 @@ from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
-from proxysample.experiments.experiment import Outcome
+from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
 from proxysample.ranking import Ranking
-from proxysample.records import AMOUNT
+from proxysample.records import AMOUNT, MAPPING
 from proxysample.registry import READY_MADE
 from proxysample.sampler import Sampler
 from proxysample_nas.study.experiments.base import (
@@ -43,7 +43,9 @@ class Scoring(StudyExperiment):
 
     kind: ClassVar[str] = "selection"
     stage: ClassVar[str] = "selection"
-    contents: ClassVar[Contents] = Contents({"seconds": AMOUNT}, SPECIFICATION)
+    contents: ClassVar[Contents] = Contents(
+        {"seconds": AMOUNT, "machine": MAPPING}, SPECIFICATION, {"machine": MACHINE}
+    )
     compared: ClassVar[tuple[str, ...]] = ("sampler", "data")
     fills_rows: ClassVar[bool] = True
 
@@ -85,7 +87,8 @@ class Scoring(StudyExperiment):
         ranking = context.configuration.create_sampler(self.sampler).rank(context.data.train)
         stream = io.BytesIO()
         ranking.write(stream)
-        return Outcome({"seconds": ranking.provenance["seconds"]}, stream.getvalue())
+        seconds = ranking.provenance["seconds"]
+        return Outcome({"seconds": seconds, "machine": context.machine()}, stream.getvalue())
 
     def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
         """Rows tell how long the scoring took."""

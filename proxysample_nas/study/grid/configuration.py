@@ -46,7 +46,7 @@ from proxysample_nas.study.grid.evaluation import (
     create_augmentation,
     create_trainer,
 )
-from proxysample_nas.training.trainer import CellTrainer
+from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
 SamplerLike = (
@@ -163,7 +163,7 @@ class StudyConfiguration:
     seeds: tuple[int, ...] = (777, 888, 999)
     search_seeds: tuple[int, ...] = (0,)
     architecture_data: ArchitectureData = "held-out"
-    recipe: str = "paper"
+    recipe: str = DEFAULT_RECIPE
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     n_train: int | None = None
@@ -183,7 +183,7 @@ class StudyConfiguration:
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
         architecture_data: ArchitectureData = "held-out",
-        recipe: str = "paper",
+        recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
         augmentation: Mapping[str, Any] | None = None,
         n_train: int | None = None,
