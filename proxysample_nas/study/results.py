@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from proxysample.components import Component
 from proxysample.registry import create_sampler
 from proxysample.sampler import may_use_labels
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.training.evaluation import TrainingRun
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
 from proxysample.rendering import Column, markdown_document, to_html_table
@@ -14,7 +15,6 @@ from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import (
     ArchitectureData,
     SamplerLike,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer

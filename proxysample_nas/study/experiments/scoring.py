@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import clone
 
+from proxysample.components import Component
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
@@ -30,7 +31,6 @@ from proxysample_nas.study.experiments.base import (
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.results import Findings
 
 SMALLEST_PART = 128

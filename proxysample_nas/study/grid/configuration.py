@@ -10,7 +10,9 @@ from typing import Any, Literal, Self, get_args
 import numpy.typing as npt
 
 from proxysample.checks import as_seeds, as_tuple
+from proxysample.components import Component
 from proxysample.data.datasets import ArrayDataset
+from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
 from proxysample.ranking import Ranking
@@ -32,14 +34,7 @@ from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.described import (
-    describe_sampler,
-    describe_searcher,
-    make_sampler,
-    make_searcher,
-    sampler_key,
-)
+from proxysample_nas.study.grid.described import describe_searcher, make_searcher
 from proxysample_nas.study.grid.evaluation import (
     Lookup,
     Transfer,
@@ -231,7 +226,8 @@ class StudyConfiguration:
         configuration = replace(
             configuration,
             samplers=tuple(
-                describe_sampler(one, random_state) for one in as_tuple("samplers", samplers)
+                describe_sampler(one, {"random_state": random_state})
+                for one in as_tuple("samplers", samplers)
             ),
             searchers=tuple(
                 describe_searcher(one, common) for one in as_tuple("searchers", searchers)
@@ -328,7 +324,7 @@ class StudyConfiguration:
 
     def create_sampler(self, component: Component) -> Sampler:
         """Create a sampler, seeded by `random_state` where it draws."""
-        return make_sampler(component, self.random_state)
+        return make_sampler(component, {"random_state": self.random_state})
 
     def create_searcher(
         self, component: Component, seed: int = 0, progress: bool = False

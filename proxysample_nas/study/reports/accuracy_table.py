@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
+from proxysample.components import Component
 from proxysample.rendering import (
     CODE,
     NUMBER,
@@ -29,7 +30,6 @@ from proxysample_nas.paper.comparison import Comparison
 from proxysample_nas.paper.numbers import papers_row, papers_rows
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.size import NetworkSize
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.files import check_writable, make_folder, replace_file
 from proxysample.rendering import (
     Table,
@@ -17,7 +18,6 @@ from proxysample.rendering import (
     to_latex,
 )
 from proxysample.wording import without_folders
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.accuracy_table import (
     accuracy_table,
     search_table,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from proxysample.components import Component
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Store
 from proxysample_nas.paper.comparison import (
@@ -26,7 +27,6 @@ from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.study.results import CellAccuracy, FoundCell, Row

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from proxysample.components import Component
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
@@ -14,7 +15,6 @@ from proxysample_nas.study.experiments.evaluation import Training, TransferTrain
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting, StudyConfiguration
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.run import StudyStore
