@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
 from proxysample.components import Component
@@ -13,10 +12,6 @@ from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer
-
-# Parameters that decide how an experiment is run, not what comes of it.
-TRAINER_EXECUTION = frozenset({"device", "progress", "seeds"})
-
 
 class KnownStudy:
     """A study whose data have been read, here or by who ran it.
@@ -84,14 +79,7 @@ class KnownStudy:
 
 
 def _of_trainer(data: DatasetInfo, trainer: CellTrainer) -> dict[str, Any]:
-    parameters = _without(asdict(trainer), TRAINER_EXECUTION)
-    if trainer.algorithm_version != 1:
-        parameters["algorithm_version"] = trainer.algorithm_version
-    return {"data": data.fingerprint, "split": data.split, "parameters": parameters}
-
-
-def _without(parameters: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name not in names}
+    return {"data": data.fingerprint, "split": data.split, "parameters": trainer.parameters()}
 
 
 def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:

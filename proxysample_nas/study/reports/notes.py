@@ -215,11 +215,13 @@ def describe_training(evaluation: StudyConfiguration | Transfer) -> str:
     trainer = create_trainer(
         evaluation.recipe, 1, (0,), evaluation.training, evaluation.augmentation, False
     )
+    per_epoch = trainer.steps_per_epoch
+    steps = "" if per_epoch is None else f", {pluralize(per_epoch, 'update')} an epoch"
     return (
         f"{pluralize(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {evaluation.recipe!r} with "
         f"{dict(evaluation.training) or 'nothing'} changed), "
-        f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
+        f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{steps}{augmentation}"
     )
 
 

@@ -24,7 +24,7 @@ from proxysample_nas.space.size import NetworkSize, network_size
 from proxysample_nas.study.experiments.base import Progress
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
-from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
+from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -172,8 +172,7 @@ def setup_of(configuration: StudyConfiguration, info: StudyInfo, searcher: Compo
     if configuration.lookup is None:
         trainer = configuration.create_trainer(configuration.channels[0])
         # The width is a column of the table.
-        left_out = TRAINER_EXECUTION | {"channels"}
-        training = {k: v for k, v in asdict(trainer).items() if k not in left_out}
+        training = {k: v for k, v in trainer.parameters().items() if k != "channels"}
     samplers = {
         one.label: SamplerSetup(
             one.name,
