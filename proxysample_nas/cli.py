@@ -73,6 +73,10 @@ def study_run(
     search_seed: Annotated[
         list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
     ] = None,
+    proxy_seed: Annotated[
+        list[int] | None,
+        typer.Option("--proxy-seed", help="One draw of each sampler that draws. Repeat."),
+    ] = None,
     architecture_data: Annotated[
         str | None, typer.Option("--architecture-data", help="held-out, or test-half as the paper.")
     ] = None,
@@ -160,6 +164,7 @@ def study_run(
         "ratios": [parse_ratio(word) for word in r] if r else None,
         "searchers": searcher,
         "search_seeds": search_seed,
+        "proxy_seeds": proxy_seed,
         "architecture_data": architecture_data,
         "channels": channels,
         "seeds": seed,
@@ -248,6 +253,7 @@ def _run(study: Study, **options: Any) -> int:
 def _report(study: Study, paper_column: bool = True) -> None:
     for component in study.configuration.searchers:
         typer.echo(study.table(component.label, paper_column=paper_column))
+    typer.echo(study.verdicts())
     for path in study.save_tables(paper_column=paper_column):
         typer.echo(f"saved {path}")
 

@@ -283,8 +283,8 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
         """Give the parameters that the result depends on as plain JSON values; see the base."""
         parameters = super().parameters_as_json()
         # Added later: what was searched without it keeps its name.
-        if parameters["steps_per_epoch"] is None:
-            del parameters["steps_per_epoch"]
+        if parameters.get("steps_per_epoch") is None:
+            parameters.pop("steps_per_epoch", None)
         return parameters
 
     def _n_epochs(self) -> int:

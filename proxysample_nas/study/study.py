@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
-from proxysample.rendering import Column, markdown_document, to_html_table
+from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -31,6 +31,7 @@ from proxysample_nas.study.reports.report import (
     write_report,
 )
 from proxysample_nas.study.reports.results import StudyResults, results_frame, results_to_csv
+from proxysample_nas.study.reports.verdicts import verdict_table
 from proxysample_nas.study.results import Row
 from proxysample_nas.study.run import StudyStore, run_study, store_path
 from proxysample_nas.training.trainer import DEFAULT_RECIPE
@@ -69,6 +70,9 @@ class Study:
         Of the trainings that evaluate a cell.
     search_seeds : iterable of int
         Each setting is searched once for each; several show how much a search varies.
+    proxy_seeds : iterable of int
+        A sampler that draws picks once for each, and every pick is searched from every search
+        seed; a row holds them all. By default it picks once, by `random_state`.
     architecture_data : {"held-out", "test-half"}
         What trains the architecture: samples held out of the training data given to the search,
         or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
@@ -122,6 +126,7 @@ class Study:
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
+        proxy_seeds: Iterable[int] = (),
         architecture_data: ArchitectureData = "held-out",
         recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
@@ -140,6 +145,7 @@ class Study:
             channels=channels,
             seeds=seeds,
             search_seeds=search_seeds,
+            proxy_seeds=proxy_seeds,
             architecture_data=architecture_data,
             recipe=recipe,
             training=training,
@@ -332,8 +338,20 @@ class Study:
         results = StudyResults.read(store, component, paper_column=paper_column)
         return markdown_document(accuracy_table(results, component, columns))
 
+    def verdicts(self) -> str:
+        """Write which rows can be told from the full data and from class-random, as Markdown.
+
+        Returns
+        -------
+        str
+            The table, what it would take to see a difference, and what chance alone does; empty
+            where no cell found on a proxy has been evaluated.
+        """
+        table = verdict_table(self.results())
+        return "" if table is None else markdown_document(table)
+
     def save_tables(self, *, paper_column: bool = True) -> list[Path]:
-        """Write every searcher's table as CSV and Markdown into the study's folder.
+        """Write the tables as CSV and Markdown into the study's folder.
 
         Parameters
         ----------
@@ -343,13 +361,18 @@ class Study:
         Returns
         -------
         list of Path
-            The files. ``searches.csv`` has all searches and evaluations, as `to_frame` does.
+            The files. ``searches.csv`` has all searches and evaluations, as `to_frame` does;
+            ``verdicts.md`` and ``.csv`` tell which rows differ, see `verdicts`.
         """
         results = self.results(paper_column=paper_column)
         documents: dict[str, str] = {}
         for component in results.configuration.searchers:
             documents |= accuracy_documents(results, component)
         documents[SEARCHES] = results_to_csv(results)
+        verdicts = verdict_table(results)
+        if verdicts is not None:
+            documents["verdicts.md"] = markdown_document(verdicts)
+            documents["verdicts.csv"] = to_csv(verdicts.columns, verdicts.rows)
         return save_documents(documents, self.folder)
 
     def results(self, *, paper_column: bool = True) -> StudyResults:
@@ -365,7 +388,7 @@ class Study:
         pandas.DataFrame
             One line for each evaluation, and for each search whose cell has none yet. Columns:
             ``searcher``, ``searcher_parameters``, ``group``, ``method``, ``sampler``,
-            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``cell``,
+            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``proxy_seed``, ``cell``,
             ``is_parameter_free``, ``is_collapsed``, ``is_connected``, ``search_seconds``,
             ``scoring_seconds``, ``channels``, ``evaluation_seed``, ``accuracy`` (in percent),
             ``n_parameters``, ``n_flops`` and ``evaluation_seconds``; missing where a result has

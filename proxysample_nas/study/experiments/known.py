@@ -13,6 +13,7 @@ from proxysample_nas.study.grid.configuration import StudyConfiguration, setting
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer
 
+
 class KnownStudy:
     """A study whose data have been read, here or by who ran it.
 
@@ -35,17 +36,25 @@ class KnownStudy:
         self.info = info
         self.settings = settings_of(configuration, self.data.n_train)
         self._asked: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._proxy_seeds: dict[str, tuple[int | None, ...]] = {}
 
     @property
     def data(self) -> DatasetInfo:
         """What is known of the study's own dataset."""
         return self.info.datasets[self.configuration.dataset]
 
-    def sampler_parameters(self, sampler: Component) -> dict[str, Any]:
+    def sampler_parameters(self, sampler: Component, seed: int | None = None) -> dict[str, Any]:
         """Give what decides a sampler's scores, as plain JSON values."""
         return self._once(
-            ("sampler", repr(sampler)), lambda: self.configuration.sampler_parameters(sampler)
+            ("sampler", repr(sampler), seed),
+            lambda: self.configuration.sampler_parameters(sampler, seed),
         )
+
+    def proxy_seeds_of(self, sampler: Component | None) -> tuple[int | None, ...]:
+        """Give the seeds that a sampler picks from; see `StudyConfiguration.proxy_seeds_of`."""
+        if repr(sampler) not in self._proxy_seeds:
+            self._proxy_seeds[repr(sampler)] = self.configuration.proxy_seeds_of(sampler)
+        return self._proxy_seeds[repr(sampler)]
 
     def searcher_parameters(self, searcher: Component, seed: int) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""

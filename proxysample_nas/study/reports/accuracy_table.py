@@ -178,11 +178,6 @@ class Compared:
         return self.results.configuration.channels
 
     @property
-    def n_searches(self) -> int:
-        """Searches of each setting."""
-        return len(self.results.configuration.search_seeds)
-
-    @property
     def published(self) -> list[int]:
         """Widths at which the paper's numbers may stand beside ours."""
         if self.comparison is None:
@@ -216,6 +211,16 @@ class Line:
     def one(self) -> FoundCell | None:
         """The search of a line for one; None where it has not ended."""
         return self.found[0] if self.found else None
+
+    @property
+    def n_searches(self) -> int:
+        """How many searches the setting has, ended or not."""
+        return self.compared.results.configuration.n_searches_of(self.row.setting.sampler)
+
+    @property
+    def proxy_seed(self) -> int | None:
+        """What the sampler of a line for one search drew from."""
+        return None if self.one is None else self.one.proxy_seed
 
     @property
     def seed(self) -> int | None:
@@ -328,6 +333,11 @@ def _sizes(compared: Compared) -> Iterator[Column[Line]]:
             )
 
 
+def _proxy_seeds(compared: Compared) -> Iterator[Column[Line]]:
+    if compared.results.configuration.proxy_seeds:
+        yield Column(None, VERBATIM, lambda line: line.proxy_seed, csv_name="proxy_seed")
+
+
 def _papers_accuracies(compared: Compared) -> Iterator[Column[Line]]:
     comparison = compared.comparison
     is_same = comparison is not None and comparison.is_same_protocol
@@ -376,6 +386,7 @@ SEARCH_COLUMNS: tuple[Entry[Line, Compared], ...] = (
     METHOD_OF_ROW,
     RATIO,
     Column(None, VERBATIM, lambda line: line.seed, csv_name="search_seed"),
+    _proxy_seeds,
     KEPT,
     _accuracies,
     _papers_accuracies,
@@ -415,7 +426,7 @@ SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
     Column(None, NUMBER, lambda line: line.n_disconnected, csv_name="n_disconnected"),
     _distributions,
     _papers_accuracies,
-    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.compared.n_searches}"),
+    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.n_searches}"),
     Column(
         "collapsed",
         VERBATIM,
@@ -508,7 +519,7 @@ def accuracy_table(
     columns : sequence of Column
         More columns, behind the table's own.
     """
-    several = len(results.configuration.search_seeds) > 1
+    several = results.configuration.searches_several
     return (setting_table if several else search_table)(results, searcher, columns)
 
 

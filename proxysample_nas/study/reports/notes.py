@@ -15,6 +15,7 @@ from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.data import DatasetInfo
 from proxysample_nas.study.experiments.plan import kind_named
+from proxysample_nas.study.experiments.published import RandomCell
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
@@ -44,6 +45,8 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
     lines += describe_versions(results.machines)
+    if results.random_cell is not None:
+        lines.append(_random_cell(results.random_cell))
     lines += [
         _evaluation(configuration, rows),
         *_isomorphic(rows),
@@ -74,10 +77,16 @@ def _data(configuration: StudyConfiguration, info: DatasetInfo) -> str:
     )
 
 
+def _random_cell(cells: RandomCell) -> str:
+    return (
+        f"A random cell of the {cells.n_cells:,} in the table: mean {cells.mean:.1f} ± "
+        f"{cells.std:.1f}, median {cells.median:.1f}, best {cells.best:.1f}."
+    )
+
+
 def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
-    n_seeds = len(configuration.search_seeds)
     is_trained = configuration.lookup is None
-    if n_seeds == 1:
+    if not configuration.searches_several:
         has_spread = is_trained and len(configuration.seeds) > 1
         spread = "the spread is over the seeds that train the found cell, and"
         text = (
@@ -87,13 +96,23 @@ def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
     else:
         evaluated = "the mean over its trainings" if is_trained else "its published accuracy"
         text = (
-            f"{n_seeds} searches per row: mean ± sample standard deviation over their cells, each "
+            f"{_per_row(configuration)}: mean ± sample standard deviation over their cells, each "
             f"evaluated by {evaluated}, and in brackets the lowest and the highest, of the cells "
             "that have a path to their output. Disconnected cells, which score chance, are "
             f"counted beside them. {_MARKS}"
         )
-    n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
+    n_all = sum(configuration.n_searches_of(row.setting.sampler) for row in rows)
+    n_missing = n_all - sum(len(row.found) for row in rows)
     return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
+
+
+def _per_row(configuration: StudyConfiguration) -> str:
+    n_seeds, n_proxies = len(configuration.search_seeds), len(configuration.proxy_seeds)
+    searches = pluralize(n_seeds, "search")
+    if n_proxies < 2:
+        return f"{searches} per row"
+    each = f"{searches} on each of {n_proxies} draws"
+    return f"{each} per row, of a sampler that draws, and {searches} of the others"
 
 
 def _search(
@@ -350,21 +369,23 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
     str
     """
     configuration = results.configuration
-    if len(configuration.search_seeds) == 1:
+    if not configuration.searches_several:
         spread = ": a row's spread is over the trainings of the one cell that was found"
         has_spread = configuration.lookup is None and len(configuration.seeds) > 1
         yield f"One search per row says nothing about another search{spread if has_spread else ''}."
     else:
         yield (
-            f"{len(configuration.search_seeds)} searches per row: a row's spread is over searches. "
-            "So few values leave the mean uncertain by about the spread over the root of their "
-            "number."
+            f"{_per_row(configuration)}: a row's spread is over searches. So few values leave the "
+            "mean uncertain by about the spread over the root of their number."
         )
     yield (
         "A smaller r means fewer updates as well as less data, unless a searcher's updates an "
         "epoch are fixed: a difference between ratios is not due to the data alone."
     )
-    yield "The best of many rows is partly the luckiest: picked after the fact, it is optimistic."
+    yield (
+        "The best of many rows is partly the luckiest: picked after the fact, it is optimistic. "
+        "The verdicts say how often chance alone puts one above the full data."
+    )
     if configuration.architecture_data == "test-half":
         yield (
             "The architecture was trained on half of the test part, as in the paper's code, and "

@@ -38,6 +38,7 @@ from proxysample_nas.study.reports.transfer_table import (
     transfer_table,
     transfers_to_csv,
 )
+from proxysample_nas.study.reports.verdicts import verdict_table
 
 SEARCHES = "searches.csv"
 """One long frame of all searches and evaluations, as `Study.to_frame` gives it."""
@@ -63,7 +64,7 @@ def accuracy_documents(results: StudyResults, searcher: Component) -> dict[str, 
         f"{stem}.md": markdown_document(accuracy_table(results, searcher)),
         f"{stem}.csv": to_csv(searches.columns, searches.rows),
     }
-    if len(results.configuration.search_seeds) > 1:
+    if results.configuration.searches_several:
         settings = setting_table(results, searcher)
         documents[f"{stem}-distribution.csv"] = to_csv(settings.columns, settings.rows)
     return documents
@@ -185,6 +186,7 @@ def _tables(results: StudyResults) -> dict[str, Table[Any]]:
     }
     tables["transfers"] = transfer_table(results)
     tables["transfers-paper"] = papers_transfer_table(results)
+    tables["verdicts"] = verdict_table(results)
     tables["break-even"] = break_even_table(results)
     return {anchor: table for anchor, table in tables.items() if table is not None}
 
@@ -210,6 +212,9 @@ def _other_tables(results: StudyResults) -> Iterator[tuple[str, Table[Any], str 
     published = papers_transfer_table(results)
     if published is not None:
         yield "table-transfers-paper", published, None
+    verdicts = verdict_table(results)
+    if verdicts is not None:
+        yield "verdicts", verdicts, to_csv(verdicts.columns, verdicts.rows)
     break_even = break_even_table(results)
     if break_even is not None:
         yield "break-even", break_even, to_csv(break_even.columns, break_even.rows)

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.components import Component
@@ -26,6 +27,7 @@ from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
+from proxysample_nas.study.experiments.published import RANDOM_CELL, RandomCell
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer
@@ -142,6 +144,14 @@ class StudyResults:
         """Tell how cells do on another dataset; one that was not trained there is left out."""
         return read_transfer(self.progress, transfer, cells)
 
+    @cached_property
+    def random_cell(self) -> RandomCell | None:
+        """What a cell drawn by chance comes to; None where no table of all cells was looked up."""
+        written = self.store.info(RANDOM_CELL)
+        if written is None or self.configuration.lookup is None:
+            return None
+        return RandomCell.from_json(written)
+
     @property
     def machines(self) -> list[dict[str, Any]]:
         """What each experiment that has ended ran on, where it is known."""
@@ -227,6 +237,7 @@ COLUMNS = {
     "r": "float64",
     "n_kept": "Int64",
     "search_seed": "Int64",
+    "proxy_seed": "Int64",
     "cell": "string",
     "is_parameter_free": "boolean",
     "is_collapsed": "boolean",
@@ -289,6 +300,7 @@ def _search(row: Row, found: FoundCell) -> dict[str, Any]:
         "r": row.setting.r,
         "n_kept": found.n_kept,
         "search_seed": found.seed,
+        "proxy_seed": found.proxy_seed,
         "cell": str(found.cell),
         "is_parameter_free": found.cell.is_parameter_free,
         "is_collapsed": found.cell.is_collapsed,
