@@ -15,6 +15,28 @@ _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 _OPENING, _CLOSING = "[{(", "]})"
 
 
+def without_folders(words: str) -> str:
+    """Leave out of ``READER:PATH``, or of a path, the folders, which are of one machine alone.
+
+    A hidden folder, such as ``.data``, is left out whole.
+
+    Examples
+    --------
+    >>> without_folders("npz:/home/ada/cifar100.npz"), without_folders("cifar100:.data")
+    ('npz:cifar100.npz', 'cifar100')
+    >>> without_folders("digits"), without_folders("results/published.csv")
+    ('digits', 'published.csv')
+    """
+    before, colon, path = words.rpartition(":")
+    # The colon behind the letter of a drive is no reader's.
+    if len(before) == 1:
+        before, colon = "", ""
+    name = re.split(r"[/\\\\]", path.rstrip("/\\"))[-1]
+    if not name or name.startswith("."):
+        return before or words
+    return f"{before}{colon}{name}"
+
+
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     """Read ``name=value`` words, whose values are JSON or Python's True, False and None.
 
