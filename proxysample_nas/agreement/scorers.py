@@ -29,7 +29,6 @@ from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet
-from proxysample_nas.study.experiments.known import TRAINER_EXECUTION
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
@@ -98,9 +97,7 @@ class TrainedAlone(CellScorer):
     @property
     def specification(self) -> dict[str, Any]:
         """The trainer's parameters."""
-        parameters = asdict(self.trainer)
-        kept = {name: one for name, one in parameters.items() if name not in TRAINER_EXECUTION}
-        return {"scored": "alone", "trainer": kept}
+        return {"scored": "alone", "trainer": self.trainer.parameters()}
 
     def describe(self) -> str:
         """Say how a cell is trained."""
