@@ -14,6 +14,7 @@ from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
     from proxysample import comparison, data, dynamics, samplers, testing
+    from proxysample.agreement.agreement import RankAgreement, rank_agreement
     from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.dynamics.indexed import with_indices
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
-    from proxysample.ranking import Ranking
+    from proxysample.quotas import ClassWeights
+    from proxysample.ranking import NotNestedWarning, Ranking
     from proxysample.resampler import Resampler
+    from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
+    from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
+    from proxysample.rules.middle import KeepMiddle
+    from proxysample.rules.strata import CCS
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
@@ -32,16 +38,20 @@ if TYPE_CHECKING:
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
+    from proxysample.schedule import RandomSchedule
     from proxysample.selection import LostClassesWarning
 
     __version__: str
 
 __all__ = [
+    "CCS",
     "D2",
     "ArrayDataset",
     "AutoencoderLoss",
+    "BetaDraw",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "ClassWeights",
     "Comparison",
     "DynamicsRecorder",
     "FacilityLocation",
@@ -49,22 +59,32 @@ __all__ = [
     "GivenIndices",
     "GivenRanking",
     "Herding",
+    "HistogramDraw",
     "InputError",
     "KCenter",
     "KMeansOutlierRemoval",
+    "KeepBottom",
+    "KeepEasy",
+    "KeepHard",
+    "KeepMiddle",
+    "KeepTop",
     "KeepingRule",
     "LostClassesWarning",
     "MissingDependencyError",
     "Moderate",
+    "NotNestedWarning",
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
+    "RandomSchedule",
+    "RankAgreement",
     "Ranking",
     "Resampler",
     "Sampler",
     "SemDeDup",
     "Splits",
     "TransferLoss",
+    "WeightedDraw",
     "ZCore",
     "__version__",
     "compare",
@@ -76,6 +96,7 @@ __all__ = [
     "list_samplers",
     "load_dataset",
     "mislabelled",
+    "rank_agreement",
     "register",
     "samplers",
     "testing",
@@ -87,6 +108,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.comparison.comparison": ["Comparison", "compare"],
+            "proxysample.agreement.agreement": ["RankAgreement", "rank_agreement"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.dynamics.indexed": ["with_indices"],
             "proxysample.dynamics.suspects": ["mislabelled"],
@@ -94,8 +116,13 @@ if not TYPE_CHECKING:
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
-            "proxysample.ranking": ["Ranking"],
+            "proxysample.quotas": ["ClassWeights"],
+            "proxysample.ranking": ["NotNestedWarning", "Ranking"],
             "proxysample.resampler": ["Resampler"],
+            "proxysample.rules.directions": ["KeepBottom", "KeepEasy", "KeepHard", "KeepTop"],
+            "proxysample.rules.draws": ["BetaDraw", "HistogramDraw", "WeightedDraw"],
+            "proxysample.rules.middle": ["KeepMiddle"],
+            "proxysample.rules.strata": ["CCS"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
@@ -104,6 +131,7 @@ if not TYPE_CHECKING:
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.schedule": ["RandomSchedule"],
             "proxysample.selection": ["LostClassesWarning"],
         },
         ["comparison", "data", "dynamics", "samplers", "testing"],

@@ -16,10 +16,13 @@ from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
 from proxysample.gallery.page import Gallery
 from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
+from proxysample.wording import visible
 
 N_BINS = 40
 
@@ -87,8 +90,8 @@ class Report:
         n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
         n_skipped = len(self.ranking) - n_samples
         return (
-            f"{self.ranking.name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
-            f"drops {n_samples - n_kept:,}"
+            f"{visible(self.ranking.name)} keeps {n_kept:,} of {n_samples:,} samples "
+            f"(r={self.r:g}), drops {n_samples - n_kept:,}"
             + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
@@ -98,6 +101,7 @@ class Report:
         provenance = self.ranking.provenance
         info = {
             "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            **({} if self.ranking.nested else {"sets": NOT_NESTED}),
             "rounding": self._rounding,
         }
         if "parameters" in provenance:
@@ -109,7 +113,7 @@ class Report:
             info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
             info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-        return info
+        return {visible(name): visible(words) for name, words in info.items()}
 
     @property
     def _shares(self) -> str:
@@ -118,6 +122,8 @@ class Report:
             shares = "class shares kept" if self.ranking.codes is not None else "overall"
         elif isinstance(balance, str):
             shares = BALANCE_IN_WORDS[balance]
+        elif isinstance(balance, ClassWeights):
+            shares = f"classes by weights: {balance}"
         else:
             shares = "counts by class given"
         certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))
@@ -190,6 +196,8 @@ class Report:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
 
+NOT_NESTED = "another order for each size: a smaller set is no part of a larger one"
+
 BALANCE_IN_WORDS = {
     "none": "overall",
     "proportional": "class shares kept",
@@ -208,6 +216,7 @@ def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
     return [text for text, count in words.items() if count]
 
 
+@isolated()
 def build_report(
     ranking: Ranking,
     samples: Samples,
@@ -269,7 +278,7 @@ def _count_classes(
         for chosen in (is_kept, is_dropped)
     )
     return [
-        ClassCount(name, int(n_kept + n_dropped), int(n_kept))
+        ClassCount(visible(name), int(n_kept + n_dropped), int(n_kept))
         for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
         if n_kept + n_dropped
     ]

@@ -12,7 +12,29 @@ from proxysample.errors import InputError
 # Users of Python write these where JSON has true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
-_OPENING, _CLOSING = "[{", "]}"
+_OPENING, _CLOSING = "[{(", "]})"
+
+
+def without_folders(words: str) -> str:
+    """Leave out of ``READER:PATH``, or of a path, the folders, which are of one machine alone.
+
+    A hidden folder, such as ``.data``, is left out whole.
+
+    Examples
+    --------
+    >>> without_folders("npz:/home/ada/cifar100.npz"), without_folders("cifar100:.data")
+    ('npz:cifar100.npz', 'cifar100')
+    >>> without_folders("digits"), without_folders("results/published.csv")
+    ('digits', 'published.csv')
+    """
+    before, colon, path = words.rpartition(":")
+    # The colon behind the letter of a drive is no reader's.
+    if len(before) == 1:
+        before, colon = "", ""
+    name = re.split(r"[/\\\\]", path.rstrip("/\\"))[-1]
+    if not name or name.startswith("."):
+        return before or words
+    return f"{before}{colon}{name}"
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
@@ -62,6 +84,8 @@ def parse_words(words: str) -> dict[str, Any]:
     {'epochs': 2, 'protocol': 'paper'}
     >>> parse_words('betas=[0.5,0.9],keep={"name":"middle","parameters":{"quantile":0.25}}')
     {'betas': [0.5, 0.9], 'keep': {'name': 'middle', 'parameters': {'quantile': 0.25}}}
+    >>> parse_words("n_clusters=50,keep=ccs(beta=0.3,n_bins=20)")
+    {'n_clusters': 50, 'keep': 'ccs(beta=0.3,n_bins=20)'}
     """
     given = _split(words) if words else []
     parameters = parse_parameters(given)

@@ -21,6 +21,7 @@ from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, unknown_name
 from proxysample.files import npz_names, read_npz
+from proxysample.isolation import isolated
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
@@ -169,6 +170,7 @@ class Splits:
         return self.test
 
 
+@isolated()
 def load_dataset(
     spec: str,
     *,

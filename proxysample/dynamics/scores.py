@@ -276,6 +276,13 @@ def dyn_unc(dynamics: Dynamics, *, window: int | None = None) -> FloatArray:
 EARLY_EPOCHS, OF_EPOCHS = 30, 200
 
 
+def dual_epochs(dynamics: Dynamics, epochs: int | None = None) -> int:
+    """Count the epochs, from the first, that `dual` goes by."""
+    n_epochs = len(dynamics.require("p_true", 2))
+    default = max(EARLY_EPOCHS, round(n_epochs * EARLY_EPOCHS / OF_EPOCHS))
+    return _first_epochs(epochs, n_epochs, default)
+
+
 def dual(dynamics: Dynamics, *, epochs: int | None = None, window: int | None = None) -> FloatArray:
     """Mean over windows of the label's probability's deviation times one less its mean (dual).
 
@@ -293,9 +300,7 @@ def dual(dynamics: Dynamics, *, epochs: int | None = None, window: int | None = 
     ndarray of shape (n,), float64
         High is kept (Y. Cho, B. Shin, C. Kang and C. Yun, 2025).
     """
-    p_true = dynamics.require("p_true", 2)
-    default = max(EARLY_EPOCHS, round(len(p_true) * EARLY_EPOCHS / OF_EPOCHS))
-    early = p_true[: _first_epochs(epochs, len(p_true), default)]
+    early = dynamics.require("p_true", 2)[: dual_epochs(dynamics, epochs)]
     means, deviations = _windows(early, _window(window, len(early), 2))
     return np.asarray((deviations * (1 - means)).mean(axis=0))
 

@@ -20,6 +20,7 @@ from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
+from proxysample.isolation import isolated
 from proxysample.registry import BACKBONES
 
 # Shorter side in pixels below which images do not come to the size of a network's training, but to
@@ -224,6 +225,7 @@ class Backbone(nn.Module):
         return (images - self.mean) / self.std if self.normalises else images
 
 
+@isolated()
 def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = False) -> Tensor:
     """Compute the features of all images once.
 
@@ -337,6 +339,7 @@ def _torchvision_operators_load() -> bool:
     return bool(libraries)
 
 
+@isolated()
 def as_backbone(
     backbone: str | nn.Module, weights: Weights = "auto", input_size: int | None = None
 ) -> Backbone:
@@ -384,6 +387,7 @@ def _registered_backbone(name: str, weights: Weights, input_size: int | None) ->
     return network
 
 
+@isolated()
 def load_backbone(name: str, weights: Weights = "auto", input_size: int | None = None) -> Backbone:
     """Load a timm model without its classifier, with ImageNet weights.
 

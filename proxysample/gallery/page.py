@@ -157,7 +157,7 @@ class Gallery:
         return render_template(
             "gallery.html.j2",
             title=f"What {visible(self.ranking.name)} keeps of {len(self.ranking):,} samples",
-            asked=visible(report.title),
+            asked=report.title,
             report=report,
             policy=_policy([style, sheets], script, pictures),
             style=style,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
 
 from proxysample.checks import (
     BOOLEAN,
     DEVICE,
+    LARGEST_SEED,
     POSITIVE,
     POSITIVE_INTEGER,
     Constraint,
@@ -21,10 +24,12 @@ from proxysample.data.reading import Samples
 from proxysample.device import draw_seeds, resolve_device
 from proxysample.dynamics.record import Dynamics
 from proxysample.dynamics.recorder import DynamicsRecorder
-from proxysample.dynamics.scores import SCORES, easy_first
+from proxysample.dynamics.scores import SCORES, confidence, dual_epochs, easy_first
 from proxysample.errors import InputError, check_names
 from proxysample.features.sources import check_features, reads_for
-from proxysample.keeping import FloatArray, IntArray, Keep
+from proxysample.keeping import Columns, FloatArray, IntArray, Keep
+from proxysample.rules.draws import PROBABILITY, BetaDraw
+from proxysample.rules.strata import CCS
 from proxysample.sampler import Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
@@ -95,8 +100,7 @@ class DynamicsSampler(Sampler):
         The record; it serves the other samplers as their `record`.
     """
 
-    natural: ClassVar[Literal["low", "high"]] = "low"
-    """Which end of its scores is kept by default."""
+    gives: ClassVar[Sequence[str]] = (*SCORES, PROBABILITY)
     _constraints: ClassVar[Constraints] = {
         "options": Constraint(
             ("a mapping of names to values",), lambda value: isinstance(value, Mapping)
@@ -179,11 +183,6 @@ class DynamicsSampler(Sampler):
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "record", "features", "network")
 
-    def _keep(self) -> Keep:
-        if self.keep is None:
-            return "easy" if self.natural == "low" else "hard"
-        return self.keep
-
     def _check_parameters(self) -> None:
         options = dict(self.options or {})
         name = self.score_id()
@@ -220,15 +219,34 @@ class DynamicsSampler(Sampler):
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         self.record_ = self._recorded(samples)
-        dynamics = (
-            self.record_.dynamics if isinstance(self.record_, DynamicsRecorder) else self.record_
-        )
+        dynamics = self._dynamics
         if dynamics.n_samples != len(samples):
             raise InputError(
                 f"the record is of {dynamics.n_samples} samples, and the dataset has "
                 f"{len(samples)}: it has to be of a training on this very dataset"
             )
         return easy_first(self.score_id(), dynamics, **dict(self.options or {}))
+
+    @property
+    def _dynamics(self) -> Dynamics:
+        """What was recorded."""
+        record = self.record_
+        return record.dynamics if isinstance(record, DynamicsRecorder) else record
+
+    def _columns(self, names: Sequence[str]) -> Columns:
+        """Give other scores of the record, low being easy, and the mean probability of labels."""
+        return {
+            name: self._probability() if name == PROBABILITY else easy_first(name, self._dynamics)
+            for name in names
+        }
+
+    def _probability(self) -> FloatArray:
+        return confidence(self._dynamics)
+
+    def _seed_of_rule(self) -> int:
+        """Seed a default rule that draws: as the sampler, where that has a number."""
+        seed = self.random_state
+        return int(seed) % (LARGEST_SEED + 1) if isinstance(seed, int | np.integer) else 0
 
     def _recorded(self, samples: Samples) -> DynamicsRecorder | Dynamics:
         if self.record is None:
@@ -417,14 +435,40 @@ class TDDS(DynamicsSampler):
 
 
 class DUAL(DynamicsSampler):
-    """Keep samples that were uncertain and difficult early (dual).
+    """Draw samples that were uncertain and difficult early, easier ones where few are kept (dual).
 
-    The score is `dual` of `proxysample.dynamics.scores`, and by default that is its hard end (Y.
-    Cho, B. Shin, C. Kang and C. Yun, Lightweight dataset pruning without full training, 2025).
-    Parameters and attributes are those of `DynamicsSampler`.
+    The score is `dual` of `proxysample.dynamics.scores`, and ``keep=None`` is `BetaDraw` with the
+    sampler's seed, as its authors have it (Y. Cho, B. Shin, C. Kang and C. Yun, Lightweight dataset
+    pruning without full training, 2025): each ratio has an order of its own. ``keep="top"`` keeps
+    the hard end, and kept sets nest. Parameters and attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "dual"
+
+    def _default_keep(self) -> Keep:
+        return BetaDraw(seed=self._seed_of_rule())
+
+    def _probability(self) -> FloatArray:
+        # Of the epochs that the score is of.
+        epochs = dual_epochs(self._dynamics, dict(self.options or {}).get("epochs"))
+        return np.asarray(self._dynamics.require("p_true")[:epochs].mean(axis=0), np.float64)
+
+
+class CoverageCentric(DynamicsSampler):
+    """Keep samples of all degrees of difficulty, but for the hardest (ccs).
+
+    The score is `aum-p` of `proxysample.dynamics.scores`, and ``keep=None`` is `CCS` with the
+    sampler's seed and ``beta=0.3``: the hardest 30 % are cut, so at most 70 % can be kept; to keep
+    more, or to cut as the authors tuned it (H. Zheng, R. Liu, F. Lai and A. Prakash,
+    Coverage-centric coreset selection, 2023), pass ``keep=CCS(beta=...)``. Parameters and
+    attributes are those of `DynamicsSampler`.
+    """
+
+    id: ClassVar[str] = "ccs"
+    score: ClassVar[str] = "aum-p"
+
+    def _default_keep(self) -> Keep:
+        return CCS(seed=self._seed_of_rule())
 
 
 class CSL(DynamicsSampler):

@@ -420,10 +420,10 @@
   });
   ratio.addEventListener("change", () => {
     const wanted = Number(ratio.value);
-    let nearest = 0;
+    let nearest = wanted > 0 ? 0 : state.stop;
     data.stops.forEach((one, place) => {
       const off = (at) => Math.abs(data.stops[at].ratio - wanted);
-      if (off(place) < off(nearest)) nearest = place;
+      if (wanted > 0 && off(place) < off(nearest)) nearest = place;
     });
     state.stop = nearest;
     slider.value = nearest;

@@ -19,6 +19,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
+from proxysample.terminal import hides_progress
 from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
@@ -378,7 +379,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
                 total=self.n_candidates,
                 desc=f"choosing, {self.id}",
                 unit="cell",
-                disable=not self.progress,
+                disable=hides_progress(self.progress),
             ) as bar,
             deterministic_kernels(),
             measuring(state.supernet, self.protocol),

@@ -334,7 +334,7 @@ def training_trial(trainer: CellTrainer, cell: Cell, data: StudyData) -> Trial[_
     n_train = min(len(data.train), trainer.batch_size)
     train = data.train_images.take(torch.from_numpy(draw_rows(data.train, n_train, 0)))
     n_test = min(len(data.test_images), trainer.batch_size)
-    shortest = _Run(replace(trainer, epochs=1, progress=False), n_test)
+    shortest = _Run(replace(trainer, epochs=1, steps_per_epoch=None, progress=False), n_test)
     parts = [
         Part[_Run](
             lambda run, factor: replace(run, trainer=replace(run.trainer, epochs=factor)),
@@ -356,4 +356,5 @@ def training_trial(trainer: CellTrainer, cell: Cell, data: StudyData) -> Trial[_
 
 
 def _counts(trainer: CellTrainer, n_train: int, n_test: int) -> Counts:
-    return {"train": float(trainer.epochs * n_train), "evaluate": float(n_test)}
+    per_epoch = trainer.samples_per_epoch(n_train)
+    return {"train": float(trainer.epochs * per_epoch), "evaluate": float(n_test)}

@@ -9,7 +9,7 @@ from typing import Any, Self
 from proxysample.errors import InputError, check_names
 from proxysample.wording import parse_words
 from proxysample_nas.data.loader import Augmentation
-from proxysample_nas.training.trainer import CellTrainer
+from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Transfer:
     dataset: str
     n_best: int = 3
     channels: int = 64
-    recipe: str = "paper"
+    recipe: str = DEFAULT_RECIPE
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Mapping[str, Any] = field(default_factory=dict)
 

@@ -84,6 +84,20 @@ def test_unknown_names_suggest_the_nearest():
         create_sampler("km-or", n_cluster=3)
 
 
+class EveryThird(Sampler):
+    """Goes by the place of a sample and nothing else."""
+
+    id = "every-third"
+
+    def _score(self, samples, codes):
+        return np.arange(len(samples)) % 3
+
+
+def test_a_sampler_that_goes_by_the_order_of_rows_is_found(digits):
+    with pytest.raises(AssertionError, match="where the rows are in another order"):
+        check_sampler(EveryThird(), digits)
+
+
 class Unseeded(RandomSampling):
     """Draws from numpy's global generator."""
 
