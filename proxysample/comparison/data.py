@@ -257,14 +257,8 @@ def _hold_out(codes: IntArray, share: float, random_state: int) -> tuple[IntArra
     held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
     n_lost = len(np.unique(codes)) - len(np.unique(codes[kept]))
     if not n_held_out or n_lost:
-        raise InputError(
-            f"held_out={share:g} of {len(codes):,} samples leaves "
-            + (
-                f"{pluralize(n_lost, 'class')} without a sample"
-                if n_lost
-                else "none to hold models to"
-            )
-        )
+        lost = f"{pluralize(n_lost, 'class')} without a sample" if n_lost else "none to hold out"
+        raise InputError(f"held_out={share:g} of {len(codes):,} samples leaves {lost}")
     return kept, held_out
 
 

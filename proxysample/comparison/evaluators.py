@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from joblib import wrap_non_picklable_objects
 
 from proxysample.checks import Constraints, check_values, constraints_of
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
@@ -140,6 +141,10 @@ class OwnEvaluator(Evaluator):
 
     function: EvaluatorFunction
     id: ClassVar[str] = "own"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # One that a notebook or a function defines cannot be imported elsewhere.
+        return {"function": wrap_non_picklable_objects(self.function, keep_wrapper=False)}
 
     @property
     def name(self) -> str:

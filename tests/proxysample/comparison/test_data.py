@@ -145,7 +145,7 @@ def test_names_of_classes_and_words_as_labels():
 def test_a_part_too_small_to_hold_models_to_is_refused():
     images = np.zeros((4, 3))
     splits = Splits("few", ArrayDataset(images, [0, 0, 0, 1]))
-    with pytest.raises(InputError, match="leaves none to hold models to"):
+    with pytest.raises(InputError, match="leaves none to hold out"):
         load_comparison_data(source(splits, held_out=0.05))
     with pytest.raises(InputError, match="leaves 2 classes without a sample"):
         load_comparison_data(source(splits, held_out=0.9))

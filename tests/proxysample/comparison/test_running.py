@@ -115,3 +115,16 @@ def test_a_file_is_read_again_by_each_worker_and_features_with_it(tmp_path, fork
         assert not comparison.store.failures()
         found.append(contents(comparison))
     assert found[0] == found[1]
+
+
+def test_a_function_that_no_module_holds_is_sent_to_workers(tmp_path, forked_workers):
+    splits, is_wrong = planted_data()
+    share = 0.75
+
+    def constant(train, held_out, seed, budget):
+        return share
+
+    comparison = compare(
+        splits, [Planted(is_wrong)], [0.1], constant, seeds=1, folder=tmp_path, n_workers=2
+    )
+    assert {run.accuracy for run in comparison.results().runs} == {75.0}
