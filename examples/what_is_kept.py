@@ -26,8 +26,8 @@ PAGE = f"""# What each sampler keeps and drops
 
 scikit-learn's digits, of which r = {R:g} is kept: on the left what each sampler keeps, on the right
 what it drops. One line is one class, the {COLUMNS} that are kept first and the {COLUMNS} that would
-be kept last of all; a line that ends early has no more that are kept. Pictures tell what a method is
-after, and not what it is worth. `python examples/what_is_kept.py docs` draws this page, and
+be kept last of all; a line that ends early has no more that are kept. Pictures tell what a method
+is after, and not what it is worth. `python examples/what_is_kept.py docs` draws this page, and
 [the page of a report](report.md) shows the same of any data, at every r.
 """
 
