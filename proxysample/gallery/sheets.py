@@ -51,9 +51,14 @@ class Example:
         return f"{self.index}: {visible(self.name)}" if self.name else f"{self.index}"
 
     @property
+    def label(self) -> str:
+        """What stands beneath it: the class, or the index where there is none."""
+        return visible(self.name) or f"{self.index}"
+
+    @property
     def title(self) -> str:
         """What comes up on hovering: the file, where there is one."""
-        return visible(self.file) or self.caption
+        return f"{self.index}: {visible(self.file)}" if self.file else self.caption
 
     @property
     def picture(self) -> str:
