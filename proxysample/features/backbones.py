@@ -303,14 +303,21 @@ def import_timm() -> ModuleType:
                 f"{name} is not installed, and a backbone by name needs it: "
                 "pip install 'proxysample[transfer]', or pass an nn.Module or features (n, d)"
             )
-    if "torchvision" not in sys.modules and not _torchvision_operators_load():
-        for operator in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operator):
-                torch.library.define(
-                    f"torchvision::{operator}",
-                    "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                )
+    if "torchvision" not in sys.modules:
+        declare_operators()
     return importlib.import_module("timm")
+
+
+def declare_operators() -> None:
+    """Declare those operators of torchvision that it needs to be imported and cannot load."""
+    if _torchvision_operators_load():
+        return
+    for operator in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, operator):
+            torch.library.define(
+                f"torchvision::{operator}",
+                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            )
 
 
 def _torchvision_operators_load() -> bool:

@@ -316,7 +316,7 @@ def test_it_runs_the_same_elsewhere(executor, study, tiny_settings, picked, tmp_
         pytest.importorskip("ray")
     there = Study(**everything(tiny_settings, picked), folder=tmp_path)
     # Of one worker: what it is sent is what counts.
-    assert there.run(progress=False, executor=executor) == 0, there.store.failures()
+    assert there.run(progress=False, executor=executor, n_workers=1) == 0, there.store.failures()
     assert outcome(there) == outcome(study)
 
 
