@@ -108,6 +108,7 @@ def rank(
 ) -> None:
     """Rank cells by training them on proxies, and say how far the full data agree.
 
+    Without --sampler and --ratio the full data alone are ranked on, to find a budget that serves.
     What was killed goes on where it stopped, and several commands may run at a time.
     """
     if dataset is None:
@@ -117,12 +118,10 @@ def rank(
         return
     from proxysample_nas.agreement import plan_ranking
 
-    if not sampler or not r:
-        raise InputError("a ranking of cells needs --sampler and --ratio, each once at least")
     planned = plan_ranking(
         dataset,
-        sampler,
-        [parse_ratio(word) for word in r],
+        sampler or (),
+        [parse_ratio(word) for word in r or ()],
         folder=output,
         n_cells=n_cells,
         n_nodes=n_nodes,

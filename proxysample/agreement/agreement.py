@@ -85,7 +85,8 @@ def rank_agreement(
         Ids such as ``"herding"`` or ``"cc-or:keep=hard"``, samplers, indices or rankings.
         Class-random sampling is always among them.
     ratios : iterable of float
-        Fractions to keep, each below 1.
+        Fractions to keep, each below 1. Without samplers and ratios the full data alone are
+        ranked on: how far they agree with themselves, and with what is known.
     folder : str or Path, optional
         Keeps what is finished: what was killed goes on where it stopped, and more samplers,
         ratios or seeds add to it. By default a temporary one, gone with the result.

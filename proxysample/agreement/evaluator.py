@@ -8,6 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any, ClassVar
 
 from joblib import wrap_non_picklable_objects
@@ -98,7 +99,7 @@ class FunctionEvaluator(Evaluator):
     Raises
     ------
     InputError
-        If it is no function with a source that can be read, and no name is given.
+        If it is neither a function nor given a name.
     """
 
     def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
@@ -153,10 +154,32 @@ def as_evaluator(given: Any) -> Evaluator:
 
 
 def _source_of(function: Any) -> str:
+    """Give what a function's results are named by: its text, and the values that it closes over."""
     try:
-        return textwrap.dedent(inspect.getsource(function))
+        text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
+        # Typed at a prompt, for example.
+        text = _compiled(getattr(function, "__code__", None), function)
+    values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    values += getattr(function, "__defaults__", None) or ()
+    return "\n".join([text, *map(_named_value, values)])
+
+
+def _compiled(code: Any, function: Any) -> str:
+    if not isinstance(code, CodeType):
         raise InputError(
             f"the source of {function!r:.80} cannot be read, and results are named by it: give "
             "FunctionEvaluator(function, name=...) a name, and another one after every change"
-        ) from None
+        )
+    parts = [code.co_code.hex(), *code.co_names, *code.co_varnames]
+    for one in code.co_consts:
+        parts.append(_compiled(one, function) if isinstance(one, CodeType) else repr(one))
+    return "\n".join(parts)
+
+
+def _named_value(value: Any) -> str:
+    try:
+        return json.dumps(as_plain(value, "a value"))
+    except InputError:
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return f"{kind.__module__}.{kind.__qualname__}"
