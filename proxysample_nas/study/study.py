@@ -11,6 +11,7 @@ from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -82,8 +83,8 @@ class Study:
         `CellTrainer` has it.
     training : mapping, optional
         Parameters of `CellTrainer` that win over the recipe.
-    augmentation : mapping, optional
-        Parameters of `Augmentation`, for searching and evaluating.
+    augmentation : mapping or Augmentation, optional
+        For searching and evaluating.
     n_train : int, optional
         Use only so many training images, class shares kept, drawn by `random_state`. Indices and
         rankings are of these.
@@ -130,7 +131,7 @@ class Study:
         architecture_data: ArchitectureData = "held-out",
         recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | Augmentation | None = None,
         n_train: int | None = None,
         random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
