@@ -349,7 +349,7 @@ def test_too_many_samples_for_one_file_are_told_before_any_scoring(
     monkeypatch.setattr(CCOutlierRemoval, "_score", None)
     words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-o"]
     code, _out, err = proxysample(*words, str(tmp_path / "page.html"))
-    assert code == 1
+    assert code == 2, err
     assert "shows 1,000 samples at most, and there are 1,437; name a folder" in err
 
 
