@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.dynamics.indexed import with_indices
     from proxysample.dynamics.recorder import DynamicsRecorder
+    from proxysample.dynamics.suspects import mislabelled
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
@@ -88,6 +89,7 @@ __all__ = [
     "embed",
     "list_samplers",
     "load_dataset",
+    "mislabelled",
     "register",
     "samplers",
     "testing",
@@ -100,6 +102,7 @@ if not TYPE_CHECKING:
         {
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.dynamics.indexed": ["with_indices"],
+            "proxysample.dynamics.suspects": ["mislabelled"],
             "proxysample.dynamics.recorder": ["DynamicsRecorder"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from proxysample.dynamics.record import Dynamics
     from proxysample.dynamics.recorder import DynamicsRecorder, RepeatedSamplesWarning
     from proxysample.dynamics.scores import SCORES, Score, score
+    from proxysample.dynamics.suspects import Suspects, mislabelled
 
 __all__ = [
     "SCORES",
@@ -19,8 +20,10 @@ __all__ = [
     "DynamicsRecorder",
     "RepeatedSamplesWarning",
     "Score",
+    "Suspects",
     "from_arrays",
     "from_jsonl",
+    "mislabelled",
     "score",
     "with_indices",
 ]
@@ -30,6 +33,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.dynamics.indexed": ["with_indices"],
+            "proxysample.dynamics.suspects": ["Suspects", "mislabelled"],
             "proxysample.dynamics.readers": ["from_arrays", "from_jsonl"],
             "proxysample.dynamics.record": ["Dynamics"],
             "proxysample.dynamics.recorder": ["DynamicsRecorder", "RepeatedSamplesWarning"],

@@ -36,6 +36,8 @@ class Dynamics:
         ``"gradient"`` where they were recorded. Epochs count from 0.
     held_out : ndarray of shape (epochs, n_classes), float64, or None
         Mean cross-entropy of each class on samples that the network was not trained on.
+    probabilities : ndarray of shape (n, n_classes), float32, or None
+        Of the last epoch; of a cross-fitted training what tools such as cleanlab ask for.
     protocol : str
         ``"train"``: outputs of the training steps; ``"eval"``: of a pass at the end of each epoch.
     """
@@ -44,6 +46,7 @@ class Dynamics:
     n_classes: int
     measures: Mapping[str, npt.NDArray[Any]]
     held_out: FloatArray | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
     protocol: str = "train"
 
     @property

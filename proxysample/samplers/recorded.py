@@ -165,8 +165,8 @@ class DynamicsSampler(Sampler):
 
     @property
     def needs_labels(self) -> bool:  # type: ignore[override]  # follows a parameter
-        """Whether a classifier is trained here."""
-        return self.record is None
+        """Whether a classifier is trained here, or classes keep their shares."""
+        return self.record is None or bool(self.per_class)
 
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows parameters
