@@ -13,7 +13,9 @@ from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import data, dynamics, samplers, testing
+    from proxysample import comparison, data, dynamics, samplers, testing
+    from proxysample.agreement.agreement import RankAgreement, rank_agreement
+    from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
     from proxysample.dynamics.indexed import with_indices
     from proxysample.dynamics.recorder import DynamicsRecorder
@@ -50,6 +52,7 @@ __all__ = [
     "CCOutlierRemoval",
     "CCRandomSampling",
     "ClassWeights",
+    "Comparison",
     "DynamicsRecorder",
     "FacilityLocation",
     "Features",
@@ -74,6 +77,7 @@ __all__ = [
     "ProxysampleError",
     "RandomSampling",
     "RandomSchedule",
+    "RankAgreement",
     "Ranking",
     "Resampler",
     "Sampler",
@@ -83,6 +87,8 @@ __all__ = [
     "WeightedDraw",
     "ZCore",
     "__version__",
+    "compare",
+    "comparison",
     "create_sampler",
     "data",
     "dynamics",
@@ -90,6 +96,7 @@ __all__ = [
     "list_samplers",
     "load_dataset",
     "mislabelled",
+    "rank_agreement",
     "register",
     "samplers",
     "testing",
@@ -100,6 +107,8 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "proxysample.comparison.comparison": ["Comparison", "compare"],
+            "proxysample.agreement.agreement": ["RankAgreement", "rank_agreement"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
             "proxysample.dynamics.indexed": ["with_indices"],
             "proxysample.dynamics.suspects": ["mislabelled"],
@@ -125,5 +134,5 @@ if not TYPE_CHECKING:
             "proxysample.schedule": ["RandomSchedule"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["data", "dynamics", "samplers", "testing"],
+        ["comparison", "data", "dynamics", "samplers", "testing"],
     )

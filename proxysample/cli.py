@@ -1,4 +1,4 @@
-"""The command line of proxysample: select, score, embed, report, samplers."""
+"""The command line of proxysample: select, score, embed, compare, report, samplers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from proxysample.cli_compare import compare
 from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
 from proxysample.errors import InputError
 from proxysample.registry import (
@@ -362,19 +363,41 @@ def embed(
     typer.echo(f"{features!r}: {features.folder}")
 
 
+app.command()(compare)
+
+
 @app.command()
 def report(
     dataset: DatasetOption,
     sampler: SamplerOption,
     r: Annotated[
-        str | None, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")
+        list[str] | None,
+        typer.Option(
+            "--ratio",
+            "-r",
+            help="Fraction to keep, in (0, 1]. Repeated, the others are offered on the page, too, "
+            "which matters where sets do not nest.",
+        ),
     ] = None,
     n: Annotated[
         int | None, typer.Option("--number", "-n", help="Number of samples to keep.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A page, as .html; by default text."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A page to look through: .html, or a folder for more than some thousand samples; "
+            "by default text.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            "--neighbours-by",
+            help="What neighbours on the page are found by: embed:FOLDER or a backbone's name. By "
+            "default the sampler's own features, or the thumbnails' pixels.",
+        ),
     ] = None,
     balance: BalanceOption = None,
     min_per_class: MinPerClassOption = 0,
@@ -391,23 +414,28 @@ def report(
     broken: BrokenOption = "stop",
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
-    """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
+    """Show what a sampler keeps and drops: as text, or as a page of pictures to look through."""
     from proxysample.cli_select import rules_of
-    from proxysample.files import check_output
+    from proxysample.gallery.page import check_page
     from proxysample.selection import Cut
 
-    ratio = None if r is None else parse_ratio(r)
+    ratios = [parse_ratio(one) for one in r or ()]
     rules = rules_of(balance, min_per_class, must_keep, exclude)
+    ratio = ratios[0] if ratios else None
     Cut(r=ratio, n=n, **rules)
     chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     if output is not None:
-        check_output(output, ".html", "a report is saved")
+        check_page(output)
+    elif len(ratios) > 1 or neighbours is not None:
+        raise InputError("more than one -r, and --neighbours-by, are for a page: name it by -o")
     train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    if output is not None:
+        check_page(output, len(train))
     built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
         typer.echo(str(built))
         return
-    built.save(output)
+    built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
         typer.echo(f"{built.title}: {output}")
 

@@ -18,7 +18,7 @@ from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError
+from proxysample.errors import InputError, level_of_caller
 from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     Columns,
@@ -34,7 +34,7 @@ from proxysample.keeping import (
     checked_order,
 )
 from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
-from proxysample.selection import Cut, FittedCut, SelectionRules, interleave, level_of_caller
+from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ class Ranking:
         cut = Cut(r=r, n=n, **rules)
         fitted = self.fitted(cut)
         kept = self.kept_by(cut, fitted)
-        fitted.warn_of_lost_classes(kept, self._name)
+        fitted.warn_of_lost_classes(kept, self.name)
         return kept
 
     def fitted(self, cut: Cut) -> FittedCut:
@@ -341,7 +341,8 @@ class Ranking:
         return fitted
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """The id of the sampler that made it, where it tells."""
         return str(self.provenance.get("sampler", "the ranking"))
 
     def kept_by(self, cut: Cut, fitted: FittedCut) -> IntArray:
@@ -431,7 +432,7 @@ class Ranking:
         # What the smallest set has, larger ones have too.
         if kept:
             smallest = min(range(len(kept)), key=lambda place: len(kept[place]))
-            fitted[smallest].warn_of_lost_classes(kept[smallest], self._name)
+            fitted[smallest].warn_of_lost_classes(kept[smallest], self.name)
         return kept
 
     def check_dataset(self, dataset: Any, y: Any = None) -> None:

@@ -35,7 +35,8 @@ from proxysample.data.pixel_cache import CACHE
 from proxysample.data.reading import Samples, WholeSamples
 from proxysample.data.shortcuts import sample_file
 from proxysample.data.tables import take_pair, take_rows
-from proxysample.errors import InputError
+from proxysample.errors import InputError, level_of_caller
+from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
     FloatArray,
@@ -194,6 +195,7 @@ class Sampler(BaseEstimator, abc.ABC):
         check_needs(as_rule(self._keep()), self.gives, f"the sampler {self.id!r}")
         self._check_parameters()
 
+    @isolated()
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Score a dataset.
 
@@ -391,6 +393,7 @@ class Sampler(BaseEstimator, abc.ABC):
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
         return ranking.select(r, n=n, **rules)
 
+    @isolated()
     def rank_for(
         self,
         cuts: Iterable[Cut],
@@ -530,6 +533,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.sample_indices_ = self.select(X, r, y, n=n, **options)
         return take_pair(X, y, self.sample_indices_)
 
+    @isolated()
     def report(
         self,
         dataset: Any,
@@ -549,14 +553,16 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         Report
-            Print it as text, or ``report.save("report.html")``.
+            Print it as text, or ``report.save("report.html")``, a page to look through.
         """
         from proxysample.report import build_report
 
         rules, fields = split_options(options)
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
-        return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
+        samples = self._read(dataset, y, **fields)
+        features = getattr(self, "features", None)
+        return build_report(ranking, samples, r, n=n, features=features, **rules)
 
 
 def may_use_labels(sampler: Sampler) -> bool:
@@ -615,7 +621,7 @@ def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
         f"{len(broken)} of {len(dataset)} samples cannot be read and are skipped, so that none of "
         f"them is kept: {'; '.join(told)}{more}",
         BrokenImageWarning,
-        stacklevel=4,
+        stacklevel=level_of_caller(),
     )
 
 

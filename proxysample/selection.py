@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from proxysample.checks import is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
 from proxysample.quotas import ClassWeights
 from proxysample.shares import interleave_classes
@@ -23,7 +22,6 @@ BALANCES: tuple[Balance, ...] = ("none", "proportional", "equal")
 
 BoolArray = npt.NDArray[np.bool_]
 
-PACKAGES = ("proxysample", "proxysample.samplers")
 
 # So many classes are named where some are lost.
 N_NAMED = 10
@@ -354,14 +352,6 @@ class FittedCut:
             LostClassesWarning,
             stacklevel=level_of_caller(),
         )
-
-
-def level_of_caller() -> int:
-    """Count the frames up to the line of a user's that asked for a set."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__package__") in PACKAGES:
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def interleave(

@@ -19,6 +19,7 @@ from proxysample.data.images import Fitting, fitted, named_pixels_of, repeated_g
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
 from proxysample.errors import InputError
+from proxysample.isolation import isolate_worker
 
 Array = npt.NDArray[Any]
 
@@ -280,6 +281,7 @@ class Decoder:
             collate_fn=list,
             # Without one of its own, a DataLoader draws its seed from the global generator.
             generator=torch.Generator(),
+            worker_init_fn=isolate_worker,
         ):
             for item in batch:
                 if isinstance(item, InputError):

@@ -15,6 +15,7 @@ from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
+from proxysample.files import check_regular
 
 PATH_COLUMNS = (
     "path", "file", "filename", "file_name", "filepath", "file_path",
@@ -140,10 +141,9 @@ def as_numbers(labels: list[str]) -> list[int] | list[str]:
 
 
 def _csv_rows(file: Path) -> list[list[str]]:
+    check_regular(file)
     before = csv.field_size_limit(MOST_CHARACTERS_PER_FIELD)
     try:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file")
         # utf-8-sig: spreadsheets put a mark in front.
         with file.open(encoding="utf-8-sig", newline="") as stream:
             line = stream.readline(MOST_CHARACTERS_PER_FIELD)

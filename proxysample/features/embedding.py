@@ -35,6 +35,8 @@ from proxysample.features.identity import backbone_identity, dataset_identity, n
 from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.files import make_folder
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
 DType = Literal["float32", "float16"]
@@ -49,6 +51,7 @@ ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
 BATCHES_AHEAD = 4
 
 
+@isolated()
 def embed(
     dataset: Any,
     y: Any = None,
@@ -219,7 +222,7 @@ class _Task:
                 initial=n_done,
                 desc="embedding",
                 unit="image",
-                disable=not self.progress,
+                disable=hides_progress(self.progress),
             ) as bar:
                 for block, features in compute(missing):
                     writer.write(block, features)

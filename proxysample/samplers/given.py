@@ -14,6 +14,7 @@ from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
+from proxysample.isolation import isolated
 from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS
@@ -167,6 +168,7 @@ class GivenRanking(Sampler):
             return SAMPLERS.get(name).needs_labels
         return ranking.codes is not None
 
+    @isolated()
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Check that the ranking is of a dataset, and take it.
 

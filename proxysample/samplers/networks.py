@@ -16,6 +16,7 @@ from tqdm import tqdm
 from proxysample.device import copy_to_device
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.terminal import hides_progress
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -146,7 +147,7 @@ def train(
     curve = np.empty(epochs)
     first_loss: Tensor | None = None
     with tqdm(
-        total=epochs * n_samples, desc="training", unit="sample", disable=not progress
+        total=epochs * n_samples, desc="training", unit="sample", disable=hides_progress(progress)
     ) as bar:
         for epoch in range(epochs):
             # Stays on the device, so that no step waits for the one before it.

@@ -95,6 +95,12 @@ class Normalised:
         self._mean = float(sample.mean())
         self._scale = max(float(sample.std()), 1e-3)
 
+    def like(self, images: ImageTensors) -> Normalised:
+        """Give other images in the units of these."""
+        other = copy.copy(self)
+        other._images = images
+        return other
+
     def __getitem__(self, rows: IntArray) -> Tensor:
         return (self._images[rows] - self._mean) / self._scale
 

@@ -330,3 +330,32 @@ def test_listing_samplers_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_report_is_a_page_or_a_folder(proxysample, tmp_path):
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-r", "0.5", "-o"]
+    for output in ("page.html", "page"):
+        code, out, err = proxysample(*words, str(tmp_path / output))
+        assert code == 0, err
+        assert out.startswith("cc-or keeps 359 of 1,437 samples (r=0.25), drops 1,078: ")
+    assert (tmp_path / "page" / "index.html").is_file()
+    assert "r = 0.25" in (tmp_path / "page.html").read_text()
+
+
+def test_too_many_samples_for_one_file_are_told_before_any_scoring(
+    proxysample, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("proxysample.gallery.page.MOST_IN_FILE", 1000)
+    monkeypatch.setattr(CCOutlierRemoval, "_score", None)
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-o"]
+    code, _out, err = proxysample(*words, str(tmp_path / "page.html"))
+    assert code == 2, err
+    assert "shows 1,000 samples at most, and there are 1,437; name a folder" in err
+
+
+@pytest.mark.parametrize("more", [["-r", "0.5"], ["--neighbours-by", "resnet18"]])
+def test_what_is_for_a_page_needs_one(proxysample, more):
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25"]
+    code, _out, err = proxysample(*words, *more)
+    assert code == 1
+    assert "are for a page: name it by -o" in err

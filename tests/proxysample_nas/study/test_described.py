@@ -27,6 +27,7 @@ from proxysample import (
     load_dataset,
     register,
 )
+from proxysample.described import sampler_key
 from proxysample.registry import RULES, SAMPLERS
 from proxysample.samplers import GivenIndices, GivenRanking
 from proxysample.testing import small_digits
@@ -36,7 +37,6 @@ from proxysample_nas.study import Component, Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
-from proxysample_nas.study.grid.described import sampler_key
 from proxysample_nas.study.run import StudyStore
 
 RANDOM = "random:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1"
@@ -333,7 +333,7 @@ def test_it_is_read_without_the_classes_and_says_what_running_needs(study):
     assert opened.report()[0].exists()
     with pytest.raises(InputError, match=r"INDICES \(digest=.*, n=18\) cannot be run from the"):
         opened.run(progress=False)
-    with pytest.raises(InputError, match="cannot be run from the study's store alone"):
+    with pytest.raises(InputError, match="cannot be run from the store alone"):
         opened.estimate(progress=False)
 
 
@@ -366,7 +366,7 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     assert first.run(progress=False) == 0
     n_before = len(first.store.states())
     np.save(path, np.append(picked["indices"], 6))
-    with pytest.raises(InputError, match=r"is not what it was when the study was run"):
+    with pytest.raises(InputError, match=r"is not what it was when it was run"):
         Study.open(tmp_path).run(progress=False)
     second = Study(**settings, folder=tmp_path)
     assert second.run(progress=False) == 0
@@ -378,7 +378,7 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     assert opened.report()[0].exists()
     assert "r = 0.158333, and the full data" in (tmp_path / "report" / "report.html").read_text()
     assert [row.n_kept for row in opened.rows("random")] == [120, 19]
-    with pytest.raises(InputError, match=r"cannot be run from the study's store alone .no indices"):
+    with pytest.raises(InputError, match=r"cannot be run from the store alone .no indices"):
         opened.run(progress=False)
 
 
