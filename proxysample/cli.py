@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.cli_support import (
+    VersionOption,
+    echo,
+    list_entries,
+    make_app,
+    parse_ratio,
+    run_app,
+)
 from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
@@ -272,7 +279,7 @@ def score(
     ranking.save(output)
     if not quiet:
         seconds = ranking.provenance["seconds"]
-        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+        echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
 
 
 @app.command()
@@ -345,7 +352,7 @@ def embed(
         n_gpus=n_gpus,
         address=address,
     )
-    typer.echo(f"{features!r}: {features.folder}")
+    echo(f"{features!r}: {features.folder}")
 
 
 @app.command()
@@ -390,11 +397,11 @@ def report(
     train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
     built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
-        typer.echo(str(built))
+        echo(str(built))
         return
     built.save(output)
     if not quiet:
-        typer.echo(f"{built.title}: {output}")
+        echo(f"{built.title}: {output}")
 
 
 @app.command()

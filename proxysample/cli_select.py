@@ -19,6 +19,7 @@ from proxysample.outputs import (
     check_names,
     spread,
 )
+from proxysample.printing import cleaned
 from proxysample.sample_lists import read_sample_list
 from proxysample.selection import BALANCES, Cut, SelectionRules
 from proxysample.subset_folder import Kind, check_empty, check_folder, make_subset_folder
@@ -162,12 +163,12 @@ class Teller:
     def say(self, words: str) -> None:
         """Print what a person should know."""
         if not self.quiet:
-            typer.echo(words, err=self.to_stderr)
+            typer.echo(cleaned(words), err=self.to_stderr)
 
     def explain(self, words: str) -> None:
         """Print what only those want to know who asked."""
         if self.verbose:
-            typer.echo(words, err=True)
+            typer.echo(cleaned(words), err=True)
 
 
 def score_or_load(

@@ -45,6 +45,7 @@ from proxysample.keeping import (
     Rounding,
     as_rule,
 )
+from proxysample.printing import shown
 from proxysample.ranking import Ranking, as_cuts
 from proxysample.selection import Cut, SelectionRules
 
@@ -224,6 +225,15 @@ class Sampler(BaseEstimator, abc.ABC):
         self._check_availability()
         started = time.perf_counter()
         samples = self._read(dataset, y, **fields)
+        try:
+            return self._fit(samples, started)
+        except MemoryError as error:
+            raise InputError(
+                f"{len(samples):,} samples take more memory than there is ({error}); give fewer, "
+                "or smaller ones"
+            ) from error
+
+    def _fit(self, samples: Samples, started: float) -> Self:
         whole = self._whole(samples)
         codes = self._class_codes(whole.samples)
         scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
@@ -621,10 +631,18 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
             return os.fspath(value)
         try:
             return json.loads(json.dumps(value, default=plain_number))
-        except (TypeError, ValueError):
-            return repr(value)
+        except (TypeError, ValueError, RecursionError):
+            return _written(value)
 
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
+
+
+def _written(value: Any) -> str:
+    try:
+        return repr(value)
+    # Of what nests too deeply, or a class of anyone's.
+    except Exception:
+        return shown(value)
 
 
 def clone_keeping(estimator: Estimator, name: str) -> Estimator:

@@ -23,6 +23,7 @@ from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, read_bounded
+from proxysample.printing import shown
 from proxysample.records import read_json
 
 Array = npt.NDArray[Any]
@@ -159,8 +160,7 @@ def check_saved(folder: Path) -> None:
         return
     splits = _notes(folder / SPLITS_FILE).get("splits")
     for name in splits if isinstance(splits, list) else []:
-        _check_name(name, folder / SPLITS_FILE)
-        _check_split(folder / name)
+        _check_split(folder / _checked_name(name, folder / SPLITS_FILE))
 
 
 def _check_split(folder: Path) -> None:
@@ -170,8 +170,7 @@ def _check_split(folder: Path) -> None:
     files = _notes(state).get("_data_files")
     for file in files if isinstance(files, list) else []:
         name = file.get("filename") if isinstance(file, Mapping) else file
-        _check_name(name, state)
-        check_regular(folder / name)
+        check_regular(folder / _checked_name(name, state))
 
 
 def _notes(file: Path) -> Mapping[str, Any]:
@@ -181,9 +180,10 @@ def _notes(file: Path) -> Mapping[str, Any]:
     return notes
 
 
-def _check_name(name: Any, file: Path) -> None:
+def _checked_name(name: Any, file: Path) -> str:
     if not isinstance(name, str) or PLAIN_NAME.fullmatch(name) is None:
-        raise InputError(f"{file} names {str(name)[:200]!r}, which is no file of its folder")
+        raise InputError(f"{file} names {shown(name, 200)}, which is no file of its folder")
+    return name
 
 
 def _values(split: Any, column: str) -> Any:

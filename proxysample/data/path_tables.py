@@ -16,6 +16,7 @@ from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.files import check_regular
+from proxysample.printing import shown
 
 PATH_COLUMNS = (
     "path", "file", "filename", "file_name", "filepath", "file_path",
@@ -305,7 +306,7 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
         return list(table), None
     for index, item in enumerate(table):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise InputError(f"sample {index} is {item!r:.80}, and others are (path, label)")
+            raise InputError(f"sample {index} is {shown(item)}, and others are (path, label)")
     return [item[0] for item in table], [item[1] for item in table]
 
 
@@ -317,7 +318,7 @@ def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
 
 def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
-        raise InputError(f"sample {index}: {path!r:.80} is no path of a file")
+        raise InputError(f"sample {index}: {shown(path)} is no path of a file")
     file = Path(path).expanduser() if base is None else base / path
     if _is_special(file):
         raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")

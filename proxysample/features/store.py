@@ -296,7 +296,10 @@ def _listed(stores: list[Path]) -> str:
 
 def _read_record(folder: Path) -> StoreRecord:
     path = folder / RECORD
-    text = read_bounded(path, MOST_RECORD_BYTES)
+    try:
+        text = read_bounded(path, MOST_RECORD_BYTES)
+    except InputError as error:
+        raise InputError(f"{path} is no record of features: {error}") from None
     try:
         record = StoreRecord.from_json(text)
     except InputError as error:
