@@ -273,7 +273,11 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
         raise InputError(
             f"{name} must be a list, such as {name}=[{shown(given)}], not {shown(given)}"
         )
-    return tuple(given)
+    try:
+        return tuple(given)
+    # Of an array without axes, or what anyone's generator raises.
+    except Exception as error:
+        raise InputError(f"{name} must be a list, not {shown(given)}: {error}") from error
 
 
 def as_seeds(name: str, given: Any) -> tuple[int, ...]:

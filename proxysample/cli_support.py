@@ -98,7 +98,7 @@ def _fail(message: str) -> int:
 
 
 def _stop_writing() -> None:
-    """What is left in the buffers cannot be written, and Python would try again on leaving."""
+    """Drop what is in the buffers: it cannot be written, and Python would try again on leaving."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with suppress(OSError, ValueError):

@@ -195,7 +195,7 @@ def check_output(path: str | Path, suffix: str, what: str) -> None:
     ...
     proxysample.errors.InputError: a report is saved as .html, not 'cat.pdf'
     """
-    if Path(path).suffix != suffix:
+    if as_path(path).suffix != suffix:
         raise InputError(f"{what} as {suffix}, not {Path(path).name!r}")
     check_writable(path)
 
@@ -213,7 +213,7 @@ def check_writable(path: str | Path) -> None:
     InputError
         If its folder is missing or read-only, or a folder stands in its place.
     """
-    path = Path(path)
+    path = as_path(path)
     check_name(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
@@ -221,6 +221,21 @@ def check_writable(path: str | Path) -> None:
         raise InputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder {path.parent} cannot be written to")
+
+
+def as_path(path: Any) -> Path:
+    """Give a path of a user's, with ``~`` as it stands; refuse what is none.
+
+    Examples
+    --------
+    >>> as_path(3)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a path must be a string or a path, not 3
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise InputError(f"a path must be a string or a path, not {shown(path)}")
+    return Path(path)
 
 
 # Where the kernel shows itself as files, of which some end never and some wait.
@@ -247,8 +262,9 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     ...
     proxysample.errors.InputError: /dev/zero is no regular file
     """
+    path = as_path(path)
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  # any path
+        mode = path.stat().st_mode
         real = os.path.realpath(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
@@ -375,7 +391,7 @@ def read_npy(path: str | Path) -> Array:
     InputError
         If the file is missing, damaged, no .npy file, or holds Python objects.
     """
-    path = Path(path)
+    path = as_path(path)
     with open_regular(path) as stream:
         try:
             return _read_array(stream, os.fstat(stream.fileno()).st_size)
@@ -402,7 +418,7 @@ def map_npy(path: str | Path) -> Array:
     InputError
         See `read_npy`; and if it holds strings or nothing.
     """
-    path = Path(path)
+    path = as_path(path)
     check_regular(path)
     try:
         with path.open("rb") as stream:

@@ -209,7 +209,8 @@ def to_csv(columns: Iterable[Column[Row]], rows: Iterable[Row]) -> str:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # Characters that would be markup: links, entities and underlines only where they would be read so.
 _MARKUP = re.compile(
-    r"([\\*|`<~$\[\]]|&(?=#?\w+;)|(?<!\w)_|_(?!\w)|^[#>+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]"
+    r"([\\*|`<~$]|\](?=[(\[:])|^\[(?=[ xX]\])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)"
+    r"|^[#>](?=[#> ])|^[+=-](?=[-= ])|(?<=^\d)[.)](?= )|(?<=^\d\d)[.)](?= )"
     r"|:(?=//)|(?<=\bwww)\.|(?<=\w)@(?=\w))"
 )
 
@@ -473,7 +474,7 @@ def render_template(name: str, package: str = "proxysample", **values: Any) -> s
 
 def _finalized(value: Any) -> Any:
     # What a template itself has written, as markup, is left alone.
-    return cleaned_lines(value) if type(value) is str else value
+    return cleaned_lines(value.replace("\r\n", "\n")) if type(value) is str else value
 
 
 @cache

@@ -21,6 +21,7 @@ from proxysample.checks import (
     POSITIVE_INTEGER,
     RANDOM_STATE,
     Constraints,
+    as_tuple,
     check_values,
     constraints_of,
     one_of,
@@ -450,7 +451,7 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         rules, fields = split_options(options)
         rules = with_indices(dataset, rules)
-        ratios, counts = list(ratios), list(n)
+        ratios, counts = as_tuple("ratios", ratios), as_tuple("n", n)
         cuts = [cut for _, cut in as_cuts(ratios, counts, rules)]
         ranking = self.rank_for(cuts, dataset, y, **fields)
         return ranking.select_many(ratios, n=counts, **rules)

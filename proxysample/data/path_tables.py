@@ -15,7 +15,7 @@ from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.files import check_regular
+from proxysample.files import as_path, check_regular
 from proxysample.printing import shown
 
 PATH_COLUMNS = (
@@ -98,8 +98,8 @@ def read_csv(
     InputError
         If the file is missing or no such table, or see `read_paths`.
     """
-    file = Path(file).expanduser()
-    root = file.parent if root is None else Path(root).expanduser()
+    file = as_path(file).expanduser()
+    root = file.parent if root is None else as_path(root).expanduser()
     rows = _csv_rows(file)
     if not rows:
         raise InputError(f"{file} is empty")
@@ -311,7 +311,7 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
 
 
 def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
-    base = None if root is None else Path(root).expanduser()
+    base = None if root is None else as_path(root).expanduser()
     real = None if base is None else Path(os.path.realpath(base))
     return [_file(path, index, base, real) for index, path in enumerate(paths)]
 

@@ -237,8 +237,6 @@ def read_indices(path: str | Path, n_samples: int) -> IntArray:
 
 
 def _read_file(path: str | Path) -> npt.NDArray[Any]:
-    if not Path(path).exists():
-        raise InputError(f"no indices at {path}")
     return read_npy(path)
 
 

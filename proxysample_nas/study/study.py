@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
+from proxysample.files import as_path
 from proxysample.rendering import Column, markdown_document, to_html_table
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
@@ -128,7 +129,7 @@ class Study:
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
         lookup: Mapping[str, Any] | Lookup | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         self.configuration = StudyConfiguration.build(
             dataset=dataset,
             samplers=samplers,
@@ -151,7 +152,7 @@ class Study:
     def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
         """Create a study from a configuration, such as a preset's."""
         study = cls.__new__(cls)
-        study.folder, study.configuration = Path(folder), configuration
+        study.folder, study.configuration = as_path(folder), configuration
         return study
 
     @classmethod
@@ -171,7 +172,7 @@ class Study:
         InputError
             If there is none.
         """
-        store = StudyStore(store_path(Path(folder)), must_exist=True)
+        store = StudyStore(store_path(as_path(folder)), must_exist=True)
         return cls.from_configuration(folder, read_configuration(store)[0])
 
     @property
