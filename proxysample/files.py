@@ -94,6 +94,45 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def replace_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a folder beside its place, then move it there in one step: to a new or empty one.
+
+    A crash in the middle leaves no folder there.
+
+    Yields
+    ------
+    Path
+        Of the folder while it is filled.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written to, or the disk is full.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "letters"
+    >>> with replace_folder(target) as folder:
+    ...     _ = (folder / "first").write_text("hello")
+    >>> [file.name for file in target.iterdir()]
+    ['first']
+    """
+    path = Path(path)
+    with refusals_explained(path):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            # As a new folder would be: mkdtemp lets in its owner alone.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o777 & ~umask)
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
 def refusals_explained(path: str | Path) -> Iterator[None]:
     """Turn what a full or read-only disk answers into an error that names the file.
 

@@ -17,6 +17,7 @@ from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_writable, replace_file
 from proxysample.keeping import IntArray
 from proxysample.printing import storable
+from proxysample.quotas import ClassWeights
 from proxysample.selection import Cut
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ class SelectionWriter:
             "r": cut.r,
             "n": len(indices),
             "n_samples": len(self.ranking),
-            "balance": cut.balance
-            if cut.balance is None or isinstance(cut.balance, str)
-            else {str(name): int(count) for name, count in cut.balance.items()},
+            "balance": _balance_in_json(cut),
             "min_per_class": int(cut.min_per_class),
             "indices": indices.tolist(),
         }
@@ -145,6 +144,14 @@ class SelectionWriter:
             # Such as a folder whose name is no UTF-8.
             text = json.dumps(written, indent=1)
         stream.write(f"{text}\n".encode())
+
+
+def _balance_in_json(cut: Cut) -> Any:
+    if cut.balance is None or isinstance(cut.balance, str):
+        return cut.balance
+    if isinstance(cut.balance, ClassWeights):
+        return cut.balance.to_json()
+    return {str(name): int(count) for name, count in cut.balance.items()}
 
 
 WRITERS: dict[str, Callable[[SelectionWriter, BinaryIO, Cut, IntArray], None]] = {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from proxysample.data.classes import Classes
 from proxysample.errors import InputError
-from proxysample.keeping import IntArray, KeepingRule, Rounding, as_rule
+from proxysample.keeping import NATURALS, FloatArray, IntArray, KeepingRule, Rounding, as_rule
 from proxysample.printing import shown
 from proxysample.records import (
     AMOUNT,
@@ -26,6 +26,9 @@ from proxysample.records import (
 )
 
 FORMAT = "proxysample-ranking-1"
+
+# Columns are arrays of this name and their own.
+COLUMN = "column:"
 
 # What the header of a file holds, and what is read of a provenance.
 HEADER = {
@@ -75,6 +78,7 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
     if header.get("format") != FORMAT:
         raise InputError(f"{name} has format {shown(header.get('format'))}, not {FORMAT!r}")
     require_values(header, HEADER, name)
+    check_values(header, {"natural": one_of(*NATURALS)}, name)
     provenance = header["provenance"]
     check_values(provenance, PROVENANCE, f"the provenance in {name}")
     check_values(provenance.get("dataset", {}), FINGERPRINT, f"the provenance in {name}")
@@ -88,6 +92,16 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
         if "skipped" in arrays
         else None,
         "classes": _classes(arrays, name),
+        "columns": _columns(arrays, name),
+        "natural": header.get("natural", "low"),
+    }
+
+
+def _columns(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, FloatArray]:
+    return {
+        key.removeprefix(COLUMN): _numbers(array, "f", name).astype(np.float64)
+        for key, array in arrays.items()
+        if key.startswith(COLUMN)
     }
 
 

@@ -153,6 +153,10 @@ class Splits:
         """The test part, or None where there is none."""
         return self._read_test()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What reads a test part is often a function that no other process could be sent.
+        return {"name": self.name, "train": self.train, "test": self.test}
+
     def __repr__(self) -> str:
         return f"Splits({self.name!r}, {self.train!r})"
 

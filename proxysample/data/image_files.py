@@ -18,6 +18,7 @@ import numpy.typing as npt
 from proxysample.data.images import read_image, repeated_grey
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
+from proxysample.terminal import hides_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,10 +59,10 @@ def _size(result: Any) -> int:
 
 
 def progress_bar(n_images: int, description: str, shown: bool | None = None) -> Any:
-    """Make a progress bar over images; without `shown` it shows at a terminal, nowhere else."""
+    """Make a progress bar over images, which shows at a terminal alone."""
     from tqdm import tqdm
 
-    hidden = None if shown is None else not shown
+    hidden = hides_progress(shown is not False)
     return tqdm(total=n_images, desc=description, unit="image", disable=hidden)
 
 

@@ -12,6 +12,7 @@ from proxysample.data.decoding import decode_item, from_workers
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError
 from proxysample.isolation import isolate_worker
+from proxysample.terminal import hides_progress
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs
@@ -120,7 +121,7 @@ def _scan(
     from tqdm import tqdm
 
     scanned = _Scanned(pairs, read)
-    with tqdm(total=len(pairs), desc=what, unit="image", disable=not progress) as bar:
+    with tqdm(total=len(pairs), desc=what, unit="image", disable=hides_progress(progress)) as bar:
         for result in _loaded(scanned, batch_size, num_workers):
             yield result
             bar.update()

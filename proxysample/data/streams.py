@@ -19,6 +19,7 @@ from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
 
@@ -125,7 +126,7 @@ def _write_items(stream: Iterable[Any], kept: _Kept, file: IO[bytes], progress: 
     from tqdm import tqdm
 
     items = iter(stream)
-    with tqdm(desc="reading", unit="image", disable=not progress) as bar:
+    with tqdm(desc="reading", unit="image", disable=hides_progress(progress)) as bar:
         while True:
             try:
                 item = next(items)

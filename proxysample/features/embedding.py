@@ -36,6 +36,7 @@ from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_b
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.files import as_path, make_folder
 from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
 DType = Literal["float32", "float16"]
@@ -222,7 +223,7 @@ class _Task:
                 initial=n_done,
                 desc="embedding",
                 unit="image",
-                disable=not self.progress,
+                disable=hides_progress(self.progress),
             ) as bar:
                 for block, features in compute(missing):
                     writer.write(block, features)

@@ -15,7 +15,7 @@ from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
 from proxysample.isolation import isolated
-from proxysample.keeping import FloatArray, IntArray, KeepingRule
+from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS
@@ -106,6 +106,7 @@ class KeepGiven(KeepingRule):
         scores: FloatArray,
         codes: IntArray | None = None,  # noqa: ARG002
         n_kept: int | None = None,
+        columns: Columns | None = None,  # noqa: ARG002
     ) -> IntArray:
         """Order samples by ascending score; an error where not `n` of them are kept."""
         if n_kept != self.n:

@@ -15,6 +15,7 @@ from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.experiments.published import RANDOM_CELL
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 
@@ -76,6 +77,10 @@ def _begin(context: StudyContext, store: Store) -> Plan:
     info = context.info()
     store.set_info("configuration", context.configuration.to_json())
     store.set_info("facts", info.to_json())
+    lookup = context.configuration.lookup
+    if lookup is not None:
+        known = context.published.random_cell(lookup.dataset, lookup.epochs)
+        store.set_info(RANDOM_CELL, known.to_json())
     return Plan(context.configuration, info, store)
 
 

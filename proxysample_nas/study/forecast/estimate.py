@@ -15,6 +15,7 @@ from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
 from proxysample.printing import cleaned_lines
+from proxysample.terminal import hides_progress
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.context import StudyContext
@@ -145,7 +146,7 @@ def estimate_study(
     """
     start = time.perf_counter()
     context = StudyContext(configuration)
-    with tqdm(desc="timing", unit="kind", disable=None if progress else True) as bar:
+    with tqdm(desc="timing", unit="kind", disable=hides_progress(progress)) as bar:
         bar.set_postfix_str("reading the data")
         info = context.info()
         path = store_path(folder)
