@@ -29,6 +29,7 @@ from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
 from proxysample.files import check_output, make_folder, replace_file
+from proxysample.isolation import isolated
 from proxysample.rendering import markdown_document, to_csv, to_html_table, to_latex
 from proxysample.wording import pluralize
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from proxysample.experiments.executors import ExecutorName
 
 
+@isolated()
 def rank_agreement(
     evaluate: Any,
     configurations: Mapping[str, Any] | Iterable[Any],
@@ -211,6 +213,7 @@ class RankAgreement:
         """The finished experiments."""
         return AgreementStore(store_path(self.folder), must_exist=True)
 
+    @isolated()
     def run(self, *, progress: bool = True, **options: Any) -> int:
         """Run what the store lacks; see `rank_agreement` for the options.
 

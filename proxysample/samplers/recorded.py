@@ -30,6 +30,7 @@ from proxysample.dynamics.scores import SCORES, confidence, dual_epochs, easy_fi
 from proxysample.errors import InputError, check_names
 from proxysample.features.sources import check_features, reads_for
 from proxysample.keeping import Columns, FloatArray, IntArray, Keep
+from proxysample.printing import shown
 from proxysample.rules.draws import PROBABILITY, BetaDraw
 from proxysample.rules.strata import CCS
 from proxysample.sampler import Reads, Sampler, clone_keeping
@@ -202,7 +203,7 @@ class DynamicsSampler(Sampler):
             if not isinstance(self.record, str | Path | DynamicsRecorder | Dynamics):
                 raise InputError(
                     "record must be a file that DynamicsRecorder.save wrote, a DynamicsRecorder or "
-                    f"what from_arrays gave, not {self.record!r:.80}"
+                    f"what from_arrays gave, not {shown(self.record)}"
                 )
             return
         self._check_network()
@@ -219,7 +220,7 @@ class DynamicsSampler(Sampler):
         known = self.network in NETWORKS if isinstance(self.network, str) else False
         if not known and not isinstance(self.network, nn.Module):
             raise InputError(
-                f"network must be 'head', 'small' or an nn.Module, not {self.network!r:.80}"
+                f"network must be 'head', 'small' or an nn.Module, not {shown(self.network)}"
             )
         if self.features is not None and self.network != "head":
             raise InputError("features are for network='head'; other networks see the pixels")
