@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from proxysample.cli_compare import compare
-from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.cli_support import (
+    VersionOption,
+    echo,
+    list_entries,
+    make_app,
+    parse_ratio,
+    run_app,
+)
 from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
@@ -286,7 +293,7 @@ def score(
     ranking.save(output)
     if not quiet:
         seconds = ranking.provenance["seconds"]
-        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+        echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
     Teller(quiet).say_unless_nested(ranking)
 
 
@@ -360,7 +367,7 @@ def embed(
         n_gpus=n_gpus,
         address=address,
     )
-    typer.echo(f"{features!r}: {features.folder}")
+    echo(f"{features!r}: {features.folder}")
 
 
 app.command()(compare)
@@ -433,11 +440,11 @@ def report(
         check_page(output, len(train))
     built = chosen.report(train, ratio, n=n, **rules, **reading)
     if output is None:
-        typer.echo(str(built))
+        echo(str(built))
         return
     built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
-        typer.echo(f"{built.title}: {output}")
+        echo(f"{built.title}: {output}")
 
 
 @app.command()

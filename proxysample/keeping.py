@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.printing import shown
 from proxysample.registry import RULES
 from proxysample.wording import parse_words
 
@@ -258,7 +259,7 @@ def as_rule(keep: object) -> KeepingRule:
         raise unknown_name("rule for keep", name, RULES)
     rule = RULES.get(name)
     if not isinstance(parameters, Mapping):
-        raise InputError(f"the parameters of the keeping rule {name!r} are {parameters!r:.80}")
+        raise InputError(f"the parameters of the keeping rule {name!r} are {shown(parameters)}")
     check_names(f"parameter of the keeping rule {name!r}", parameters, _names(rule))
     try:
         return rule(**parameters)

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.printing import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -445,7 +446,7 @@ def _kind_of(entry: object) -> str:
         if registry.base is not None and registry.accepts(entry):
             return registry.kind
     raise InputError(
-        f"what {entry!r:.80} is cannot be told: pass kind=, one of {', '.join(_REGISTRIES)}"
+        f"what {shown(entry)} is cannot be told: pass kind=, one of {', '.join(_REGISTRIES)}"
     )
 
 

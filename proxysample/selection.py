@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from proxysample.checks import is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, level_of_caller, unknown_name
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
+from proxysample.printing import shown
 from proxysample.quotas import ClassWeights
 from proxysample.shares import interleave_classes
 
@@ -27,7 +28,7 @@ BoolArray = npt.NDArray[np.bool_]
 N_NAMED = 10
 
 
-class LostClassesWarning(UserWarning):
+class LostClassesWarning(ProxysampleWarning):
     """A kept set has no sample of some classes of its dataset."""
 
 
@@ -418,7 +419,7 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
     if given is None:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InputError(f"{what} must be indices of samples, such as [0, 7], not {given!r:.80}")
+        raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
     indices = np.asarray(given if hasattr(given, "__len__") else list(given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):

@@ -28,8 +28,6 @@ class RankedData:
     ----------
     train, held_out : object
         See `rows_of`.
-    y : ndarray or None
-        Labels of `train`, where they are given beside the dataset.
     digest : str
         Changes with the data and with the split.
     n_train, n_held_out : int
@@ -39,7 +37,6 @@ class RankedData:
 
     train: Any
     held_out: Any
-    y: Any
     digest: str
     n_train: int
     n_held_out: int
@@ -87,7 +84,6 @@ def split_data(
     return RankedData(
         train=rows_of(whole, rows),
         held_out=rows_of(whole, judged),
-        y=None,
         digest=digest_of([judged, rows], _digest(whole, samples)),
         n_train=len(rows),
         n_held_out=len(judged),
@@ -96,11 +92,15 @@ def split_data(
 
 
 def rows_of(dataset: Any, rows: IntArray) -> Any:
-    """Take some samples: arrays as arrays, others as `take_rows` does."""
-    if isinstance(dataset, ArrayDataset):
+    """Take some samples: arrays in memory as arrays, others as `take_rows` does."""
+    if _is_in_memory(dataset):
         targets = None if dataset.targets is None else np.asarray(dataset.targets)[rows]
         return ArrayDataset(dataset.images[rows], targets, dataset.classes)
     return take_rows(dataset, rows)
+
+
+def _is_in_memory(dataset: Any) -> bool:
+    return isinstance(dataset, ArrayDataset) and isinstance(dataset.images, np.ndarray)
 
 
 def _order(samples: Samples, random_state: int) -> IntArray:
@@ -113,7 +113,7 @@ def _order(samples: Samples, random_state: int) -> IntArray:
 
 
 def _digest(whole: Any, samples: Samples) -> str:
-    if isinstance(whole, ArrayDataset):
-        targets = [] if whole.targets is None else [np.asarray(whole.targets)]
-        return digest_of([np.asarray(whole.images), *targets])
-    return json.dumps(fingerprint(samples, labels=True, pixels=True))
+    if not _is_in_memory(whole):
+        return json.dumps(fingerprint(samples, labels=True, pixels=True))
+    labels = samples.labels
+    return digest_of([whole.images, *([] if labels is None else [np.asarray(labels)])])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -147,13 +147,12 @@ class Design:
         """Check and describe what a user gives; `InputError` where it cannot be used."""
         evaluator = as_evaluator(evaluate)
         named = _named(configurations, evaluator)
+        kept = tuple(sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True))
         common = {"random_state": as_seeds("proxy_seeds", proxy_seeds)[0]}
         design = cls(
             dataset=dataset if isinstance(dataset, str) else type(dataset).__name__,
-            samplers=_with_rival(as_tuple("samplers", samplers), common),
-            ratios=tuple(
-                sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True)
-            ),
+            samplers=_with_rival(as_tuple("samplers", samplers), kept, common),
+            ratios=kept,
             proxy_seeds=as_seeds("proxy_seeds", proxy_seeds),
             seeds=as_seeds("seeds", seeds),
             budgets=as_tuple("budgets", budgets),
@@ -201,6 +200,10 @@ class Design:
 
     def create_sampler(self, component: Component, proxy_seed: int) -> Sampler:
         """Create a sampler, seeded where it draws and has no seed of its own."""
+        if component.resolved is not None and component.given is None and self.draws(component):
+            # What is only known by name is held against what it was described by.
+            resolved = dict(component.resolved) | {"random_state": proxy_seed}
+            component = replace(component, resolved=resolved)
         return make_sampler(component, {"random_state": proxy_seed})
 
     def sampler_specification(self, component: Component, proxy_seed: int) -> dict[str, Any]:
@@ -311,12 +314,15 @@ def _together(named: Mapping[str, Any], evaluator: Evaluator) -> tuple[tuple[str
     )
 
 
-def _with_rival(samplers: Sequence[Any], common: Mapping[str, Any]) -> tuple[Component, ...]:
+def _with_rival(
+    samplers: Sequence[Any], ratios: Sequence[float], common: Mapping[str, Any]
+) -> tuple[Component, ...]:
     described = [describe_sampler(one, common) for one in samplers]
     if len({one.identity for one in described}) != len(described):
         raise InputError("a sampler is named twice")
     # Plain class-random sampling is what all others have to beat.
-    if not any(one.name == RIVAL and not one.parameters for one in described):
+    is_given = any(one.name == RIVAL and not one.parameters for one in described)
+    if ratios and not is_given:
         described.insert(0, describe_sampler(RIVAL, common))
     return tuple(described)
 

@@ -8,6 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any, ClassVar
 
 from joblib import wrap_non_picklable_objects
@@ -16,6 +17,7 @@ from proxysample.agreement.data import rows_of
 from proxysample.digests import as_plain
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 
 
 class Evaluator(abc.ABC):
@@ -98,12 +100,12 @@ class FunctionEvaluator(Evaluator):
     Raises
     ------
     InputError
-        If it is no function with a source that can be read, and no name is given.
+        If it is neither a function nor given a name.
     """
 
     def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
         if not callable(function):
-            raise InputError(f"evaluate must be a function, not {function!r:.80}")
+            raise InputError(f"evaluate must be a function, not {shown(function)}")
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.takes_passes = "passes" in inspect.signature(function).parameters
@@ -153,10 +155,32 @@ def as_evaluator(given: Any) -> Evaluator:
 
 
 def _source_of(function: Any) -> str:
+    """Give what a function's results are named by: its text, and the values that it closes over."""
     try:
-        return textwrap.dedent(inspect.getsource(function))
+        text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
+        # Typed at a prompt, for example.
+        text = _compiled(getattr(function, "__code__", None), function)
+    values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    values += getattr(function, "__defaults__", None) or ()
+    return "\n".join([text, *map(_named_value, values)])
+
+
+def _compiled(code: Any, function: Any) -> str:
+    if not isinstance(code, CodeType):
         raise InputError(
-            f"the source of {function!r:.80} cannot be read, and results are named by it: give "
+            f"the source of {shown(function)} cannot be read, and results are named by it: give "
             "FunctionEvaluator(function, name=...) a name, and another one after every change"
-        ) from None
+        )
+    parts = [code.co_code.hex(), *code.co_names, *code.co_varnames]
+    for one in code.co_consts:
+        parts.append(_compiled(one, function) if isinstance(one, CodeType) else repr(one))
+    return "\n".join(parts)
+
+
+def _named_value(value: Any) -> str:
+    try:
+        return json.dumps(as_plain(value, "a value"))
+    except InputError:
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return f"{kind.__module__}.{kind.__qualname__}"

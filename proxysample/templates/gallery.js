@@ -106,23 +106,13 @@
     return words.join(", ");
   }
 
-  function cell(sample, caption) {
+  function cell(sample) {
+    const caption = codes ? isolated(className(sample)) : String(sample);
     const made = element("button", {
       type: "button", class: "cell", "data-index": sample, "aria-label": described(sample),
     });
     made.append(picture(sample, CELL), element("span", { class: "caption" }, caption));
-    const file = fileOf(sample);
-    made.title = file || described(sample);
-    return made;
-  }
-
-  function captionOf(sample) {
-    return codes ? [sample + ": ", isolated(className(sample))] : [String(sample)];
-  }
-
-  function gridCell(sample) {
-    const made = cell(sample, "");
-    made.lastChild.append(...captionOf(sample));
+    made.title = [sample, fileOf(sample)].filter(String).join(": ");
     return made;
   }
 
@@ -185,7 +175,7 @@
     pane.page = Math.min(pane.page, last);
     const from = pane.page * PER_PAGE;
     const shown = pane.found.slice(from, from + PER_PAGE);
-    pane.grid.replaceChildren(...shown.map(gridCell));
+    pane.grid.replaceChildren(...shown.map(cell));
     [...pane.grid.children].forEach((one, place) => { one.tabIndex = place ? -1 : 0; });
     if (!shown.length) pane.grid.append(element("p", { class: "quiet" }, "None."));
     pane.count.textContent = count(pane.found.length);
@@ -311,8 +301,15 @@
   }
 
   /* Near duplicates. */
+  let pairsOf = null;
+
   function showPairs() {
     if (!alike) return;
+    if (pairsOf === state.code) {
+      for (const one of byId("pairs").querySelectorAll(".cell")) stamp(one);
+      return;
+    }
+    pairsOf = state.code;
     const fits = (sample) => state.code < 0 || codes[sample] === state.code;
     const chosen = pairs.filter(([one, other]) => fits(one) || fits(other));
     byId("pairs").replaceChildren(
@@ -331,10 +328,17 @@
 
   /* A cell that tells whether it is kept. */
   function stamped(sample) {
-    const made = gridCell(sample);
-    made.classList.add(stateOf(sample));
-    made.append(element("span", { class: "stamp" }, stateOf(sample)));
+    const made = cell(sample);
+    made.append(element("span", { class: "stamp" }));
+    stamp(made);
     return made;
+  }
+
+  function stamp(made) {
+    const sample = Number(made.dataset.index);
+    made.className = "cell " + stateOf(sample);
+    made.setAttribute("aria-label", described(sample));
+    made.querySelector(".stamp").textContent = stateOf(sample);
   }
 
   for (const id of ["pairs", "neighbours"]) {

@@ -124,6 +124,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         super().check_parameters()
         try_operations(self._search_space())
 
+    @property
+    def _normalizes_as_the_authors(self) -> bool:
+        """Whether the authors' constants stand in where no normalisation is given."""
+        return False
+
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
 
@@ -230,6 +235,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             classes=classes,
             architecture_fraction=self.architecture_fraction,
             normalization=self.normalization,
+            as_the_authors=self._normalizes_as_the_authors,
             generator=stream(resumption.seed, "holdout"),
             device=resolve_device(self.device),
         )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
+from proxysample.files import as_path
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -82,8 +84,8 @@ class Study:
         `CellTrainer` has it.
     training : mapping, optional
         Parameters of `CellTrainer` that win over the recipe.
-    augmentation : mapping, optional
-        Parameters of `Augmentation`, for searching and evaluating.
+    augmentation : mapping or Augmentation, optional
+        For searching and evaluating.
     n_train : int, optional
         Use only so many training images, class shares kept, drawn by `random_state`. Indices and
         rankings are of these.
@@ -130,13 +132,13 @@ class Study:
         architecture_data: ArchitectureData = "held-out",
         recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | Augmentation | None = None,
         n_train: int | None = None,
         random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
         lookup: Mapping[str, Any] | Lookup | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         self.configuration = StudyConfiguration.build(
             dataset=dataset,
             samplers=samplers,
@@ -160,7 +162,7 @@ class Study:
     def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
         """Create a study from a configuration, such as a preset's."""
         study = cls.__new__(cls)
-        study.folder, study.configuration = Path(folder), configuration
+        study.folder, study.configuration = as_path(folder), configuration
         return study
 
     @classmethod
@@ -180,7 +182,7 @@ class Study:
         InputError
             If there is none.
         """
-        store = StudyStore(store_path(Path(folder)), must_exist=True)
+        store = StudyStore(store_path(as_path(folder)), must_exist=True)
         return cls.from_configuration(folder, read_configuration(store)[0])
 
     @property

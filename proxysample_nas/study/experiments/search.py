@@ -20,6 +20,7 @@ from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import (
+    SMALL_BATCH,
     SPECIFICATION,
     Counts,
     Part,
@@ -249,7 +250,10 @@ def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
         return small.work(info.n_weight_samples, info.n_architecture_samples), seconds
 
     parts = [Part[Searcher](one.apply, one.most) for one in searcher.lengthenings()]
-    return Trial(shortest, parts, run)
+    probe = None
+    if batch_size > SMALL_BATCH:
+        probe = shortest._with(batch_size=SMALL_BATCH)
+    return Trial(shortest, parts, run, probe, SMALL_BATCH / batch_size)
 
 
 def _parameter(searcher: Searcher, name: str, else_: str) -> Any:

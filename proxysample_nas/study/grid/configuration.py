@@ -32,6 +32,8 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler
+from proxysample_nas.data.loader import Augmentation
+from proxysample_nas.data.written import to_written
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.grid.described import describe_searcher, make_searcher
@@ -40,6 +42,7 @@ from proxysample_nas.study.grid.evaluation import (
     Transfer,
     create_augmentation,
     create_trainer,
+    written_augmentation,
 )
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
@@ -104,6 +107,11 @@ GIVEN = {"dataset": TEXT} | {
     name: WRITTEN[name]
     for name in ("recipe", "random_state", "n_train", "training", "augmentation")
 }
+
+
+def _written_training(training: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    # What is no mapping is refused with all other settings.
+    return to_written(training) if isinstance(training, Mapping) else training or {}
 
 
 def _optional_seeds(name: str, seeds: Iterable[int]) -> tuple[int, ...]:
@@ -191,7 +199,7 @@ class StudyConfiguration:
         architecture_data: ArchitectureData = "held-out",
         recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | Augmentation | None = None,
         n_train: int | None = None,
         random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
@@ -225,8 +233,8 @@ class StudyConfiguration:
             proxy_seeds=_optional_seeds("proxy_seeds", proxy_seeds),
             architecture_data=architecture_data,
             recipe=recipe,
-            training={} if training is None else training,
-            augmentation={} if augmentation is None else augmentation,
+            training=_written_training(training),
+            augmentation=written_augmentation({} if augmentation is None else augmentation),
             n_train=n_train,
             random_state=random_state,
             transfers=tuple(Transfer.parse(one) for one in as_tuple("transfers", transfers)),

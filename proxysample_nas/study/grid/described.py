@@ -9,6 +9,8 @@ from proxysample.components import Component
 from proxysample.described import Family, parameter_names
 from proxysample.digests import as_plain
 from proxysample.errors import InputError
+from proxysample_nas.data.loader import Augmentation
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers import Searcher, create_searcher
 from proxysample_nas.searchers.registry import SEARCHERS, implied_parameters
 from proxysample_nas.space.operations import SearchSpace
@@ -23,7 +25,12 @@ def _searcher_key(searcher: Searcher) -> dict[str, Any]:
 
 
 _SEARCHERS: Family[Searcher] = Family(
-    SEARCHERS, create_searcher, implied_parameters, _searcher_key, lambda _: False, (SearchSpace,)
+    SEARCHERS,
+    create_searcher,
+    implied_parameters,
+    _searcher_key,
+    lambda _: False,
+    (SearchSpace, Augmentation, Normalization),
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from proxysample import RankAgreement, Sampler, rank_agreement
+from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
@@ -388,3 +388,54 @@ def test_scores_that_are_all_equal_have_no_order():
     assert found.verdict.startswith("Nothing can be said yet")
     assert found.to_frame()["tau"].isna().sum() == 3
     found.figure()
+
+
+def test_without_samplers_the_full_data_alone_are_ranked_on(notes):
+    found = agree(planted.noted, [], [], known={"k": [float(n) for n in range(planted.N)]})
+    assert [(row.reference, row.method) for row in found.rows] == [
+        ("the full data", "Full DS, another seed"),
+        ("k", "Full DS"),
+    ]
+    assert len(notes()) == 2 * planted.N
+    with pytest.raises(InputError, match="nothing to draw"):
+        found.figure()
+
+
+def test_what_a_function_closes_over_is_part_of_its_name():
+    def make(rate):
+        return lambda configuration, train, held_out, seed: rate
+
+    names = [FunctionEvaluator(make(rate)).specification for rate in (0.1, 0.2, 0.1)]
+    assert names[0] == names[2] != names[1]
+
+
+def test_a_function_that_was_typed_is_named_by_its_code():
+    def typed(text):
+        names = {}
+        exec(
+            f"def f(configuration, train, held_out, seed):\n    return [{text} for _ in '1'][0]",
+            names,
+        )
+        return FunctionEvaluator(names["f"]).specification
+
+    assert typed("1.5") == typed("1.5") != typed("2.5")
+
+
+def test_a_registered_sampler_is_drawn_for_each_proxy_seed(notes):
+    @register
+    class Seeded(Sampler):
+        """Keep a random part."""
+
+        id = "seeded"
+
+        def __init__(self, *, keep="easy", random_state=None):
+            self.keep = keep
+            self.random_state = random_state
+
+        def _score(self, samples, codes):
+            return np.random.default_rng(self.random_state).random(len(samples))
+
+    found = agree(planted.noted, ["seeded"], [0.5])
+    assert by_method(found)["SEEDED"].n_draws == 2
+    assert not found.store.failures()
+    assert RankAgreement.open(found.folder).rows == found.rows

@@ -397,6 +397,10 @@ def test_neighbours_are_the_nearest_and_copies_are_found(browser, digits, tmp_pa
         " [...e.querySelectorAll('.cell')].map((c) => Number(c.dataset.index)))"
     )
     assert pairs[:2] == [[12, 140], [30, 77]]
+    stamps = "return [...document.querySelectorAll('#pairs .stamp')].map((e) => e.textContent)"
+    assert set(browser.run(stamps)) == {"kept", "dropped"}
+    browser.find("#slider").send_keys(Keys.END)
+    assert set(browser.run(stamps)) == {"kept"}
     browser.run("document.querySelector('#pairs .cell').click()")
     assert browser.run(SAMPLE) == 12
     found = browser.run(

@@ -23,11 +23,14 @@ QUICK = {
     "random_state": 0,
     "device": "cpu",
 }
+# Of those that train a classifier and record it.
+RECORDED = {"features": "pixels", "epochs": 3}
 ALL = list_samplers()
 
 
 def quick(name: str, **parameters):
-    chosen = {key: value for key, value in QUICK.items() if takes_parameter(name, key)}
+    given = QUICK | (RECORDED if takes_parameter(name, "record") else {})
+    chosen = {key: value for key, value in given.items() if takes_parameter(name, key)}
     return create_sampler(name, **(chosen | parameters))
 
 
