@@ -15,7 +15,7 @@ from sklearn.base import clone
 from proxysample.components import Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
-from proxysample.keeping import KeepingRule
+from proxysample.keeping import KeepingRule, as_rule, rule_id
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler, may_use_labels
@@ -211,9 +211,13 @@ def sampler_key(sampler: Sampler) -> dict[str, Any]:
     if isinstance(sampler, GivenRanking):
         return {"ranking": _ranking_digest(sampler.read())}
     version = sampler.algorithm_version
+    parameters = sampler.named_by()
+    if isinstance(parameters.get("keep"), str):
+        # A rule's parameters are named alike however they are spelled.
+        parameters["keep"] = as_rule(parameters["keep"]).to_json()
     return ({} if version == 1 else {"algorithm_version": version}) | {
         name: as_plain(value, f"{name} of {sampler.id}")
-        for name, value in sampler.get_params(deep=False).items()
+        for name, value in parameters.items()
         if name not in SAMPLER_EXECUTION
         and not (name in ADDED_LATER and is_plain(value) and value == ADDED_LATER[name])
     }
@@ -226,14 +230,16 @@ def _ranking_digest(ranking: Ranking) -> str:
     )
 
 
-def _has_rule_of_others(component: Component) -> bool:
-    keep = component.parameters.get("keep")
-    name = keep.get("name") if isinstance(keep, Mapping) else keep
+def _needs_others(component: Component) -> bool:
+    """Tell whether a sampler takes a keeping rule of others, or a file of a training's record."""
+    if component.parameters.get("record") is not None:
+        return True
+    name = rule_id(component.parameters.get("keep"))
     return isinstance(name, str) and name in RULES and not RULES.is_built_in(name)
 
 
 _SAMPLERS: Family[Sampler] = Family(
-    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _has_rule_of_others
+    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _needs_others
 )
 
 
@@ -254,8 +260,20 @@ def describe_sampler(given: object, common: Mapping[str, Any]) -> Component:
     ready = _ready_made(given)
     if ready is not None:
         return ready
-    component, made = _SAMPLERS.describe(given, common)
+    component, made = _SAMPLERS.describe(_with_rule_in_full(given), common)
     return component if made is None else replace(component, uses_labels=may_use_labels(made))
+
+
+def _with_rule_in_full(given: object) -> object:
+    """Spell a keeping rule that is given in words as its parameters are written."""
+    if not isinstance(given, str | Mapping | Component):
+        return given
+    component = Component.parse(given)
+    keep = component.parameters.get("keep")
+    if not isinstance(keep, str) or keep in RULES or rule_id(keep) not in RULES:
+        return given
+    parameters = {**component.parameters, "keep": as_rule(keep).to_json()}
+    return replace(component, parameters=parameters)
 
 
 def make_sampler(component: Component, common: Mapping[str, Any]) -> Sampler:

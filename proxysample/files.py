@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import struct
 import tempfile
 import zipfile
@@ -22,11 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
-# What a disk answers that takes no more; any other error of the system is the caller's.
+# What a disk answers that takes no more, or of a folder that is gone; any other error of the
+# system is the caller's. numpy gives no number where it could write a part alone.
 REFUSALS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+    | {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ESTALE, errno.EMFILE}
+    | {None}
 )
+
+# Bytes of a name that a file system takes, and of that part of it that a file beside it repeats.
+MOST_BYTES_PER_NAME = 255
+MOST_CHARACTERS_REPEATED = 50
 
 
 @contextmanager
@@ -67,7 +76,8 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _replaced(path: Path) -> Iterator[BinaryIO]:
     # A new file's permissions follow the umask, not mkstemp's owner-only default.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    prefix = f".{path.name[:MOST_CHARACTERS_REPEATED]}-"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -81,6 +91,45 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def replace_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a folder beside its place, then move it there in one step: to a new or empty one.
+
+    A crash in the middle leaves no folder there.
+
+    Yields
+    ------
+    Path
+        Of the folder while it is filled.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written to, or the disk is full.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "letters"
+    >>> with replace_folder(target) as folder:
+    ...     _ = (folder / "first").write_text("hello")
+    >>> [file.name for file in target.iterdir()]
+    ['first']
+    """
+    path = Path(path)
+    with refusals_explained(path):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            # As a new folder would be: mkdtemp lets in its owner alone.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o777 & ~umask)
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -110,9 +159,7 @@ def refusals_explained(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        raise InputError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise InputError(f"{path} cannot be written: {_words(error)}") from error
 
 
 def make_folder(path: Path) -> None:
@@ -131,10 +178,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{path} cannot be a folder: a file stands in its place") from None
-    except OSError as error:
-        raise InputError(
-            f"the folder {path} cannot be made: {(error.strerror or str(error)).lower()}"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"the folder {path} cannot be made: {_words(error)}") from error
 
 
 def remove_whole(path: Path) -> None:
@@ -189,7 +234,7 @@ def check_output(path: str | Path, suffix: str, what: str) -> None:
     ...
     proxysample.errors.InputError: a report is saved as .html, not 'cat.pdf'
     """
-    if Path(path).suffix != suffix:
+    if as_path(path).suffix != suffix:
         raise InputError(f"{what} as {suffix}, not {Path(path).name!r}")
     check_writable(path)
 
@@ -207,13 +252,119 @@ def check_writable(path: str | Path) -> None:
     InputError
         If its folder is missing or read-only, or a folder stands in its place.
     """
-    path = Path(path)
+    path = as_path(path)
+    check_name(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder {path.parent} cannot be written to")
+
+
+def as_path(path: Any) -> Path:
+    """Give a path of a user's, with ``~`` as it stands; refuse what is none.
+
+    Examples
+    --------
+    >>> as_path(3)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a path must be a string or a path, not 3
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise InputError(f"a path must be a string or a path, not {shown(path)}")
+    return Path(path)
+
+
+# Where the kernel shows itself as files, of which some end never and some wait.
+NO_DISKS = ("/proc/", "/sys/")
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no file on a disk: devices, pipes and the like never end, or wait for ever.
+
+    Parameters
+    ----------
+    path : str or path
+        Links count by where they lead.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or no regular file.
+
+    Examples
+    --------
+    >>> check_regular("/dev/zero")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: /dev/zero is no regular file
+    """
+    path = as_path(path)
+    try:
+        mode = path.stat().st_mode
+        real = os.path.realpath(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+    if not stat.S_ISREG(mode) or real.startswith(NO_DISKS):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise InputError(f"{os.fspath(path)} is {what}")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to be read, see `check_regular`; whatever is wrong is an `InputError`."""
+    check_regular(path)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+
+
+def read_bounded(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read a regular file whole, if it holds at most so many bytes.
+
+    Raises
+    ------
+    InputError
+        If it holds more, is missing or no regular file.
+    """
+    with open_regular(path) as stream:
+        try:
+            content = stream.read(most + 1)
+        except OSError as error:
+            raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+    if len(content) > most:
+        raise InputError(f"{os.fspath(path)} is far too large: it holds more than {most:,} bytes")
+    return content
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no file can have.
+
+    Examples
+    --------
+    >>> check_name("a" * 300)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a file cannot be named 'aaa...
+    """
+    try:
+        os.lstat(path)  # any path
+    except FileNotFoundError:
+        # The system tells of a name that is too long only where its folder is.
+        longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+        if longest > MOST_BYTES_PER_NAME:
+            raise InputError(
+                f"a file cannot be named {shown(Path(path).name, 50)}...: a name has at most "
+                f"{MOST_BYTES_PER_NAME} bytes"
+            ) from None
+    except (OSError, ValueError) as error:
+        # Without permission the folder is what is wrong, and is told.
+        if not isinstance(error, PermissionError | NotADirectoryError):
+            raise InputError(
+                f"a file cannot be named {shown(os.fspath(path), 50)}...: {_words(error)}"
+            ) from None
 
 
 Array = npt.NDArray[Any]
@@ -279,16 +430,14 @@ def read_npy(path: str | Path) -> Array:
     InputError
         If the file is missing, damaged, no .npy file, or holds Python objects.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            return _read_array(stream, path.stat().st_size)
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
-        ) from error
+    path = as_path(path)
+    with open_regular(path) as stream:
+        try:
+            return _read_array(stream, os.fstat(stream.fileno()).st_size)
+        except DAMAGE as error:
+            raise InputError(
+                f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
+            ) from error
 
 
 def map_npy(path: str | Path) -> Array:
@@ -308,7 +457,8 @@ def map_npy(path: str | Path) -> Array:
     InputError
         See `read_npy`; and if it holds strings or nothing.
     """
-    path = Path(path)
+    path = as_path(path)
+    check_regular(path)
     try:
         with path.open("rb") as stream:
             header = _read_header(stream)
@@ -351,11 +501,8 @@ def read_npz(path: str | Path, arrays: Collection[str] | None = None) -> dict[st
         If the file is missing, damaged, no .npz file, holds Python objects, or would unpack to
         far more than any dataset does.
     """
-    try:
-        with Path(path).open("rb") as stream:
-            return read_npz_stream(stream, str(path), arrays)
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
+    with open_regular(path) as stream:
+        return read_npz_stream(stream, str(path), arrays)
 
 
 def npz_names(path: str | Path) -> list[str]:
@@ -376,13 +523,12 @@ def npz_names(path: str | Path) -> list[str]:
     InputError
         If the file is missing, damaged or no .npz file.
     """
-    try:
-        with Path(path).open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            return list(_members(archive))
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
-    except DAMAGE as error:
-        raise InputError(f"{path} is no .npz file or is damaged: {error}") from error
+    with open_regular(path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return list(_members(archive))
+        except DAMAGE as error:
+            raise InputError(f"{path} is no .npz file or is damaged: {error}") from error
 
 
 def read_npz_stream(
@@ -440,8 +586,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return named
 
 
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _words(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
@@ -502,14 +648,14 @@ def _parse_header(text: str, n_bytes_before: int) -> _Header:
         raise ValueError("its header is not that of an array")
     kind, is_fortran, shape = (values[name] for name in ("descr", "fortran_order", "shape"))
     if not isinstance(kind, str) or PLAIN_TYPE.fullmatch(kind) is None:
-        raise ValueError(f"its type {kind!r:.80} is neither of numbers nor of strings")
+        raise ValueError(f"its type {shown(kind)} is neither of numbers nor of strings")
     if (
         not isinstance(shape, tuple)
         or len(shape) > N_AXES_AT_MOST
         or not all(type(length) is int and length >= 0 for length in shape)
         or not isinstance(is_fortran, bool)
     ):
-        raise ValueError(f"its shape {shape!r:.80} is none")
+        raise ValueError(f"its shape {shown(shape)} is none")
     return _Header(np.dtype(kind), shape, is_fortran, n_bytes_before)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
 # Users of Python write these where JSON has true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
-_OPENING, _CLOSING = "[{", "]}"
+_OPENING, _CLOSING = "[{(", "]})"
 
 
 def without_folders(words: str) -> str:
@@ -68,7 +69,7 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            raise InputError(f"a parameter is given as name=value, not {word!r}")
+            raise InputError(f"a parameter is given as name=value, not {shown(word)}")
         parameters[name.strip().replace("-", "_")] = _parse_value(text)
     return parameters
 
@@ -84,11 +85,13 @@ def parse_words(words: str) -> dict[str, Any]:
     {'epochs': 2, 'protocol': 'paper'}
     >>> parse_words('betas=[0.5,0.9],keep={"name":"middle","parameters":{"quantile":0.25}}')
     {'betas': [0.5, 0.9], 'keep': {'name': 'middle', 'parameters': {'quantile': 0.25}}}
+    >>> parse_words("n_clusters=50,keep=ccs(beta=0.3,n_bins=20)")
+    {'n_clusters': 50, 'keep': 'ccs(beta=0.3,n_bins=20)'}
     """
     given = _split(words) if words else []
     parameters = parse_parameters(given)
     if len(parameters) < len(given):
-        raise InputError(f"a parameter is given twice in {words!r}")
+        raise InputError(f"a parameter is given twice in {shown(words)}")
     return parameters
 
 
@@ -110,9 +113,14 @@ def _parse_value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"the value {shown(text, 40)}... is too long a number, or nests too deeply, to be a "
+            "parameter"
+        ) from None
 
 
-PLURALS = {"search": "searches"}
+PLURALS = {"class": "classes", "search": "searches"}
 """Nouns that take more than an s."""
 
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -184,3 +192,23 @@ def aligned(lines: Iterable[Sequence[str]]) -> str:
         words += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         written.append("  ".join(words).rstrip())
     return "\n".join(written)
+
+
+# What ends a line, what nobody sees, and what turns the direction of the text around it.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Write characters that would not be seen, or would disturb others, as escapes.
+
+    Names of files and classes come from anywhere: with line breaks, marks of direction, or bytes
+    that are no text, which no file in UTF-8 could hold.
+
+    Examples
+    --------
+    >>> print(visible("cat\n.png"), visible("gpj.\u202eexe"), visible("Größe.png"))
+    cat\n.png gpj.\u202eexe Größe.png
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.cli_support import (
+    VersionOption,
+    echo,
+    list_entries,
+    make_app,
+    parse_ratio,
+    run_app,
+)
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
+from proxysample_nas.cli_rank import rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ def study_report(
     from proxysample_nas.study import Study
 
     for path in Study.open(output).report(page, paper_column=paper_column):
-        typer.echo(f"saved {path}")
+        echo(f"saved {path}")
 
 
 study_app = typer.Typer(help="Run a study and report it.", no_args_is_help=True)
@@ -192,7 +200,7 @@ def study_run(
     _report(study)
     if n_failed:
         for failure in study.store.failures():
-            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+            echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
         raise InputError(
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
@@ -204,7 +212,7 @@ def study_status(output: OutputFolder) -> None:
     """Tell from a study's store alone what is done, running, failed and left."""
     from proxysample_nas.study import Study
 
-    typer.echo(Study.open(output).status())
+    echo(Study.open(output).status())
 
 
 @study_app.command("table")
@@ -233,7 +241,7 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
 
 def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
-    typer.echo(study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds))
+    echo(study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds))
 
 
 def _run(study: Study, **options: Any) -> int:
@@ -242,24 +250,25 @@ def _run(study: Study, **options: Any) -> int:
     try:
         return study.run(**options)
     except RunInterrupted as interruption:
-        typer.secho(
+        echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            fg="yellow",
             err=True,
+            colour="yellow",
         )
         raise typer.Exit(interruption.exit_code) from None
 
 
 def _report(study: Study, paper_column: bool = True) -> None:
     for component in study.configuration.searchers:
-        typer.echo(study.table(component.label, paper_column=paper_column))
-    typer.echo(study.verdicts())
+        echo(study.table(component.label, paper_column=paper_column))
+    echo(study.verdicts())
     for path in study.save_tables(paper_column=paper_column):
-        typer.echo(f"saved {path}")
+        echo(f"saved {path}")
 
 
 app = make_app("Search cells on proxy datasets, and evaluate what was found.")
 app.add_typer(study_app, name="study")
+app.command("rank")(rank)
 
 DatasetOption = Annotated[
     str,
@@ -307,9 +316,10 @@ def search(
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
+    from proxysample.figures import check_drawing_path
     from proxysample.files import check_writable
     from proxysample_nas.data.images import load_images
-    from proxysample_nas.drawing import check_drawing_path, save_drawing
+    from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
@@ -337,8 +347,8 @@ def search(
     if drawing is not None:
         title = f"{searcher} on {len(train):,} images of {dataset}"
         save_drawing(result.cell, drawing, title, result.space)
-    typer.echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
-    typer.echo(str(result.cell))
+    echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
+    echo(str(result.cell))
 
 
 @app.command()
@@ -386,10 +396,10 @@ def evaluate(
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
-    typer.echo(
+    echo(
         f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
     for trained, path in zip(result.trained, paths, strict=True):
         trained.save(path)
-        typer.echo(f"network: {path}")
+        echo(f"network: {path}")

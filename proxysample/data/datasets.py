@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -21,6 +21,8 @@ from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, unknown_name
 from proxysample.files import npz_names, read_npz
+from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
@@ -73,7 +75,7 @@ class ArrayDataset:
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
-        self.classes = None if classes is None else [str(name) for name in classes]
+        self.classes = None if classes is None else _names_of(classes)
         self.files = None if files is None else tuple(files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
@@ -98,6 +100,14 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
+
+
+def _names_of(classes: Any) -> list[str]:
+    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+        raise InputError(f"classes must be a list of names, not {shown(classes)}")
+    if np.ndim(classes) != 1:  # type: ignore[arg-type]
+        raise InputError("classes must be a list of names, one for each number of a label")
+    return [str(name) for name in classes]
 
 
 class Splits:
@@ -143,6 +153,10 @@ class Splits:
         """The test part, or None where there is none."""
         return self._read_test()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What reads a test part is often a function that no other process could be sent.
+        return {"name": self.name, "train": self.train, "test": self.test}
+
     def __repr__(self) -> str:
         return f"Splits({self.name!r}, {self.train!r})"
 
@@ -165,6 +179,7 @@ class Splits:
         return self.test
 
 
+@isolated()
 def load_dataset(
     spec: str,
     *,

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 from proxysample.data.image_files import raw_item
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
 from proxysample.errors import InputError, unknown_name
+from proxysample.printing import shown
 
 Field = str | int | Callable[[Any], Any]
 """A key, a position, a column or a function of the item."""
@@ -137,7 +138,7 @@ def _check_field(name: str, field: object) -> None:
         more = ", a list of columns or an array (n, d)" if name == "features" else ""
         raise InputError(
             f"{name}= must be a key, a position, a column or a function of the item{more}, not "
-            f"{field!r:.80}"
+            f"{shown(field)}"
         )
 
 
@@ -392,7 +393,7 @@ class FieldView:
     def __repr__(self) -> str:
         named = ((name, getattr(self.fields, name)) for name in ("image", "label", "features"))
         words = ", ".join(f"{name}={field!r:.40}" for name, field in named if field is not None)
-        return f"FieldView({self.dataset!r:.80}, {words})"
+        return f"FieldView({shown(self.dataset)}, {words})"
 
 
 def check_broken(broken: object) -> Broken:

@@ -9,12 +9,12 @@ from typing import Literal
 
 from proxysample.data.image_files import ImageFiles, on_threads, progress_bar
 from proxysample.data.images import read_image
-from proxysample.errors import InputError
+from proxysample.errors import InputError, ProxysampleWarning
 
 OnError = Literal["stop", "skip"]
 
 
-class BrokenImageWarning(UserWarning):
+class BrokenImageWarning(ProxysampleWarning):
     """Images that do not decode were left out; the message names each by index and file."""
 
 

@@ -15,6 +15,8 @@ from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
+from proxysample.files import as_path, check_regular
+from proxysample.printing import shown
 
 PATH_COLUMNS = (
     "path", "file", "filename", "file_name", "filepath", "file_path",
@@ -96,8 +98,8 @@ def read_csv(
     InputError
         If the file is missing or no such table, or see `read_paths`.
     """
-    file = Path(file).expanduser()
-    root = file.parent if root is None else Path(root).expanduser()
+    file = as_path(file).expanduser()
+    root = file.parent if root is None else as_path(root).expanduser()
     rows = _csv_rows(file)
     if not rows:
         raise InputError(f"{file} is empty")
@@ -140,10 +142,9 @@ def as_numbers(labels: list[str]) -> list[int] | list[str]:
 
 
 def _csv_rows(file: Path) -> list[list[str]]:
+    check_regular(file)
     before = csv.field_size_limit(MOST_CHARACTERS_PER_FIELD)
     try:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file")
         # utf-8-sig: spreadsheets put a mark in front.
         with file.open(encoding="utf-8-sig", newline="") as stream:
             line = stream.readline(MOST_CHARACTERS_PER_FIELD)
@@ -305,19 +306,19 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
         return list(table), None
     for index, item in enumerate(table):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise InputError(f"sample {index} is {item!r:.80}, and others are (path, label)")
+            raise InputError(f"sample {index} is {shown(item)}, and others are (path, label)")
     return [item[0] for item in table], [item[1] for item in table]
 
 
 def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
-    base = None if root is None else Path(root).expanduser()
+    base = None if root is None else as_path(root).expanduser()
     real = None if base is None else Path(os.path.realpath(base))
     return [_file(path, index, base, real) for index, path in enumerate(paths)]
 
 
 def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
-        raise InputError(f"sample {index}: {path!r:.80} is no path of a file")
+        raise InputError(f"sample {index}: {shown(path)} is no path of a file")
     file = Path(path).expanduser() if base is None else base / path
     if _is_special(file):
         raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")

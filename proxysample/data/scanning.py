@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxysample.data.decoding import decode_item
+from proxysample.data.decoding import decode_item, from_workers
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError
+from proxysample.isolation import isolate_worker
 from proxysample.terminal import hides_progress
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def _loaded(
         collate_fn=list,
         # Without one of its own, a DataLoader draws its seed from the global generator.
         generator=torch.Generator(),
+        worker_init_fn=isolate_worker,
     )
-    for batch in loader:
+    for batch in from_workers(loader):
         yield from batch

@@ -17,7 +17,8 @@ from proxysample.data.decoding import decode_item
 from proxysample.data.images import Fitting, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
-from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
+from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
+from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
@@ -47,6 +48,7 @@ class StreamedDataset(ArrayDataset):
         self.folder = folder
 
 
+@isolated()
 def read_stream(
     stream: Iterable[Any],
     folder: str | Path,
@@ -95,7 +97,7 @@ def read_stream(
             f"a {type(stream).__name__} is no stream; pass it to a sampler as it is, or name it to "
             "proxysample.load_dataset"
         )
-    place = Path(folder).expanduser()
+    place = as_path(folder).expanduser()
     make_folder(place)
     for name in ("images.npy", "labels.npy", "keys.json"):
         if (place / name).exists():

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from proxysample.experiments.machine import processor_model, versions
 from proxysample.files import remove_whole
+from proxysample.isolation import isolated
 from proxysample.records import COUNT, MAPPING, TEXT, Kind, optional
 
 
@@ -290,6 +291,7 @@ class Experiment(abc.ABC, Generic[ContextT]):
 ExperimentT = TypeVar("ExperimentT", bound=Experiment[Any], covariant=True)
 
 
+@isolated()
 def attempt(experiment: Experiment[Any], context: Any) -> Outcome:
     """Run an experiment; an error becomes its outcome.
 

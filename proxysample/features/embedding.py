@@ -34,7 +34,8 @@ from proxysample.features.batches import ROWS_PER_FORWARD, ImageTensors
 from proxysample.features.identity import backbone_identity, dataset_identity, names_of
 from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
-from proxysample.files import make_folder
+from proxysample.files import as_path, make_folder
+from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
@@ -50,6 +51,7 @@ ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
 BATCHES_AHEAD = 4
 
 
+@isolated()
 def embed(
     dataset: Any,
     y: Any = None,
@@ -141,6 +143,7 @@ def embed(
     """
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
+    place = as_path(folder).expanduser()
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
     samples = Samples(
@@ -156,7 +159,7 @@ def embed(
         **backbone_identity(network, backbone),
         "dtype": dtype,
     }
-    store = Path(folder).expanduser() / key_of(made_of)
+    store = place / key_of(made_of)
     if not (store / RECORD).is_file():
         embedder = Embedder(samples, network, where)
         # Whatever the network cannot take is told before a folder is made.
@@ -275,8 +278,8 @@ def _check(
         ("source of weights", weights, WEIGHTS),
         ("executor", executor, get_args(Executor)),
     ):
-        if value not in known:
-            raise unknown_name(what, str(value), known)
+        if not isinstance(value, str) or value not in known:
+            raise unknown_name(what, value, known)
     COUNT.check("num_workers", num_workers)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
         POSITIVE_INTEGER.or_none().check(what, value)

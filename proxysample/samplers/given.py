@@ -14,7 +14,9 @@ from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
-from proxysample.keeping import FloatArray, IntArray, KeepingRule
+from proxysample.isolation import isolated
+from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS
 from proxysample.sampler import Sampler
@@ -104,6 +106,7 @@ class KeepGiven(KeepingRule):
         scores: FloatArray,
         codes: IntArray | None = None,  # noqa: ARG002
         n_kept: int | None = None,
+        columns: Columns | None = None,  # noqa: ARG002
     ) -> IntArray:
         """Order samples by ascending score; an error where not `n` of them are kept."""
         if n_kept != self.n:
@@ -154,7 +157,7 @@ class GivenRanking(Sampler):
         if self.path is not None:
             return Ranking.load(self.path)
         if not isinstance(self.ranking, Ranking):
-            raise InputError(f"ranking must be a Ranking, not {self.ranking!r:.80}")
+            raise InputError(f"ranking must be a Ranking, not {shown(self.ranking)}")
         return self.ranking
 
     @property
@@ -166,6 +169,7 @@ class GivenRanking(Sampler):
             return SAMPLERS.get(name).needs_labels
         return ranking.codes is not None
 
+    @isolated()
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Check that the ranking is of a dataset, and take it.
 
@@ -234,8 +238,6 @@ def read_indices(path: str | Path, n_samples: int) -> IntArray:
 
 
 def _read_file(path: str | Path) -> npt.NDArray[Any]:
-    if not Path(path).exists():
-        raise InputError(f"no indices at {path}")
     return read_npy(path)
 
 
@@ -268,4 +270,4 @@ def _check_one(name: str, given: object, path: object) -> None:
         both = "not both" if given is not None else f"such as {name}:path=FILE in words"
         raise InputError(f"give {name} or a path to them, {both}")
     if path is not None and not isinstance(path, str | Path):
-        raise InputError(f"path must be a path, not {path!r:.80}")
+        raise InputError(f"path must be a path, not {shown(path)}")

@@ -116,6 +116,7 @@ def train(
     batch_size: int,
     generator: torch.Generator,
     progress: bool = False,
+    after_batch: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Take one optimiser step on each batch of each epoch.
 
@@ -130,6 +131,8 @@ def train(
         On the CPU; orders the samples of each epoch.
     progress : bool
         Show a progress bar.
+    after_batch : callable, optional
+        Called after each step with the number of its samples.
 
     Returns
     -------
@@ -156,6 +159,8 @@ def train(
                 torch.autograd.backward(loss)
                 optimizer.step()
                 loss_sum = loss_sum + loss.detach().double() * len(rows)
+                if after_batch is not None:
+                    after_batch(len(rows))
                 bar.update(len(rows))
             curve[epoch] = float(loss_sum) / n_samples
             bar.set_postfix(loss=f"{curve[epoch]:.4g}")

@@ -23,6 +23,7 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.device import resolve_device
+from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
@@ -171,6 +172,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         A long choice may call `keep` where it could go on from the state as it is.
         """
 
+    @isolated()
     def search(
         self,
         train: Any,

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from proxysample.errors import InputError
-from proxysample.files import replace_file
+from proxysample.files import read_bounded, replace_file
 from proxysample.records import Amount, Count, Measure, Named, Number, Record, read_json
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+
+# A search of thousands of epochs takes some millions.
+MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -315,10 +318,7 @@ class SearchResult(Record, title="the result of a search"):
         InputError
             If the file is missing, damaged or something else.
         """
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        text = read_bounded(path, MOST_BYTES)
         try:
             return cls.from_dict(read_json(text, str(path)))
         except InputError as error:

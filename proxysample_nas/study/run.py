@@ -9,6 +9,7 @@ from typing import Any
 from proxysample.errors import InputError
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
+from proxysample.isolation import isolated
 from proxysample_nas.study.experiments import plan
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyInfo
@@ -44,6 +45,7 @@ def store_path(folder: Path) -> Path:
     return folder / "study.sqlite"
 
 
+@isolated()
 def run_study(
     configuration: StudyConfiguration, folder: Path, *, progress: bool = True, **options: Any
 ) -> int:

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, check_regular, replace_file
+from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.records import (
     INTEGER,
     TEXT,
@@ -168,6 +170,7 @@ class TrainedCell(Record, title="what it says"):
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    @isolated()
     def with_normalization(self) -> nn.Module:
         """Put the normalisation in front of the network.
 
@@ -179,6 +182,7 @@ class TrainedCell(Record, title="what it says"):
         """
         return nn.Sequential(Normalize(self.normalization).to(self.device), self.network).eval()
 
+    @isolated()
     def predict(self, dataset: Any, *, batch_size: int = 256) -> npt.NDArray[Any]:
         """Tell the class of every image.
 
@@ -207,6 +211,7 @@ class TrainedCell(Record, title="what it says"):
         predicted: npt.NDArray[Any] = np.asarray(self.classes)[codes.cpu().numpy()]
         return predicted
 
+    @isolated()
     def measure_accuracy(self, test: Any, *, batch_size: int = 256) -> float:
         """Measure the accuracy as `CellTrainer.evaluate` does.
 
@@ -236,6 +241,7 @@ class TrainedCell(Record, title="what it says"):
         """Turn all but the weights into plain JSON values."""
         return _Architecture.of(self.network).to_dict() | super().to_dict()
 
+    @isolated()
     def save(self, path: str | Path) -> None:
         """Write the network as a safetensors file: its state dict, and what it is in the header.
 
@@ -261,6 +267,7 @@ class TrainedCell(Record, title="what it says"):
             stream.write(save(tensors, metadata))
 
     @classmethod
+    @isolated()
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Read what `save` wrote. Nothing in the file is run, whoever has made it.
 
@@ -281,6 +288,10 @@ class TrainedCell(Record, title="what it says"):
         """
         target = resolve_device(device)
         try:
+            check_regular(path)
+        except InputError as error:
+            raise InputError(f"{path} is no trained network that can be read: {error}") from None
+        try:
             with safe_open(path, framework="pt") as file:
                 trained = cls._read(file, path)
         except InputError as error:
@@ -294,7 +305,7 @@ class TrainedCell(Record, title="what it says"):
     def _read(cls, file: Any, path: str | Path) -> Self:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
-            raise InputError(f"its format is {metadata.get('format')!r:.80}, not {FORMAT!r}")
+            raise InputError(f"its format is {shown(metadata.get('format'))}, not {FORMAT!r}")
         described = read_json(metadata.get("network", ""), str(path))
         network = _Architecture.from_dict(described).build()
         trained = cls.from_dict(described, network=network)

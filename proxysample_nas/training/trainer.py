@@ -25,6 +25,7 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
+from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
@@ -208,6 +209,7 @@ class CellTrainer:
             written["algorithm_version"] = self.algorithm_version
         return written
 
+    @isolated()
     def fit(self, cell: Cell, train: Any, *, seed: int | None = None) -> TrainedCell:
         """Train one network, to be used.
 
@@ -234,6 +236,7 @@ class CellTrainer:
         SEED.check("seed", seed)
         return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
 
+    @isolated()
     def evaluate(
         self,
         cell: Cell,
@@ -276,6 +279,7 @@ class CellTrainer:
                 kept.append(trained)
         return Evaluation(runs, kept)
 
+    @isolated()
     def train_once(
         self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
     ) -> TrainingRun:

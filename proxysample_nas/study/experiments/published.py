@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import as_path, open_regular
 from proxysample.keeping import FloatArray
 from proxysample.records import Amount, Percent, Positive, Record
 from proxysample_nas.space.cell import Cell
@@ -155,7 +156,7 @@ class PublishedAccuracies:
             If the file is missing, damaged or no such table, a cell is there twice or has not
             four nodes, or a value is no number from 0 to 100.
         """
-        table = _read_bytes(Path(path))
+        table = _read_bytes(as_path(path))
         names, rows, words = _read_rows(table, str(path))
         values = _to_accuracies(words, names, str(path))
         columns = {
@@ -257,7 +258,7 @@ class PublishedAccuracies:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             table = stream.read(MOST_BYTES + 1)
         if table.startswith(GZIP_MAGIC):
             with gzip.GzipFile(fileobj=io.BytesIO(table)) as compressed:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from proxysample import (
+    CCS,
     AutoencoderLoss,
     CCOutlierRemoval,
     InputError,
@@ -441,27 +442,49 @@ def test_a_registered_class_goes_by_words(first, tiny_settings):
 
 def test_a_rule_of_others_is_named_with_its_parameters(tiny_settings):
     @dataclass(frozen=True)
-    class KeepMiddle(KeepingRule):
-        id = "middle"
+    class KeepBand(KeepingRule):
+        id = "band"
         quantile: float = 0.5
 
         def order(self, scores, codes=None, n_kept=None):
             return np.argsort(np.abs(scores - np.quantile(scores, self.quantile)))
 
-    register(KeepMiddle)
-    words = 'cc-or:keep={"name":"middle","parameters":{"quantile":0.25}}'
+    register(KeepBand)
+    words = 'cc-or:keep={"name":"band","parameters":{"quantile":0.25}}'
     named, given = (
         built(tiny_settings, samplers=[one])
-        for one in (words, CCOutlierRemoval(keep=KeepMiddle(0.25)))
+        for one in (words, CCOutlierRemoval(keep=KeepBand(0.25)))
     )
     assert named == given
-    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepMiddle(0.25)
-    other = built(tiny_settings, samplers=["cc-or:keep=middle"])
-    assert other.samplers[0].resolved["keep"] == "middle"
-    RULES.unregister("middle")
+    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepBand(0.25)
+    other = built(tiny_settings, samplers=["cc-or:keep=band"])
+    assert other.samplers[0].resolved["keep"] == "band"
+    RULES.unregister("band")
     assert StudyConfiguration.from_json(named.to_json()) == named
-    with pytest.raises(InputError, match="unknown rule for keep 'middle'"):
+    with pytest.raises(InputError, match="unknown rule for keep 'band'"):
         StudyConfiguration.from_json(named.to_json()).check_runnable()
+
+
+def test_a_rule_in_words_is_the_rule(tiny_settings):
+    """However a rule is spelled, results are named by what it is."""
+    spelled = (
+        "cc-or:keep=ccs(beta=0.2,n_bins=20)",
+        "cc-or:keep=ccs(n_bins=20, beta=0.2)",
+        'cc-or:keep={"name":"ccs","parameters":{"beta":0.2,"n_bins":20}}',
+        CCOutlierRemoval(keep=CCS(beta=0.2, n_bins=20)),
+        CCOutlierRemoval(keep="ccs(beta=0.2,n_bins=20)"),
+    )
+    made = [built(tiny_settings, samplers=[one]) for one in spelled]
+    assert all(one == made[0] for one in made)
+    keys = [sampler_key(one.create_sampler(one.samplers[0])) for one in made]
+    assert all(key == keys[0] for key in keys)
+    assert keys[0]["keep"] == {"name": "ccs", "parameters": {"beta": 0.2, "n_bins": 20}}
+    assert StudyConfiguration.from_json(made[0].to_json()) == made[0]
+    one = built(tiny_settings, samplers=["cc-or:keep=ccs:beta=0.2"])
+    assert one.create_sampler(one.samplers[0]).rank(small_digits()).rule == CCS(beta=0.2)
+    for wrong in ("cc-or:keep=ccs:betta=0.2", "cc-or:keep=ccs:beta=2"):
+        with pytest.raises(InputError, match=r"'betta'|beta of the keeping rule"):
+            built(tiny_settings, samplers=[wrong])
 
 
 def test_ready_picks_cost_a_study_nothing(tiny_settings, picked, tmp_path):

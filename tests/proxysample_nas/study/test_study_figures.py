@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 
 from proxysample import InputError
-from proxysample_nas.drawing import save_figure
+from proxysample.figures import save_figure
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
 from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures

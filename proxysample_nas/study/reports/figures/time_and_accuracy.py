@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import create_figure, settle_layout
+from proxysample.figures import HUES, INK, MARKERS, create_figure, settle_layout
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import FoundCell, Row
 
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 """Seconds of each unit of time."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
-HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe & Ito (2008); with another number of markers, so that both together tell many samplers
-apart."""
-INK = "#1c2733"
 
 
 @dataclass(frozen=True)
