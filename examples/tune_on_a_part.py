@@ -1,7 +1,6 @@
-"""Tune a model on small parts of the training data first, and only the promising on all of it.
+"""Tune a model by Optuna on small parts of the training data, and only what promises much on all.
 
-    .venv/bin/python examples/tune_on_a_part.py                # the digits, by Optuna
-    .venv/bin/python examples/tune_on_a_part.py --tuner ray    # the digits, by Ray Tune
+    .venv/bin/python examples/tune_on_a_part.py
 
 A nested ranking is an axis of fidelity: what r = 1/16 keeps is part of what r = 1/4 keeps. Every
 configuration is trained on the smallest part; of those that have come to a size, the best quarter
@@ -103,60 +102,6 @@ def by_optuna(problem: Problem, seed: int) -> dict[str, Any]:
     )
     study.optimize(objective, n_trials=len(places))
     return problem.configurations[study.best_params["configuration"]]
-
-
-def by_ray(problem: Problem, seed: int) -> dict[str, Any]:
-    """Let Ray Tune do the same, each training in a process of its own."""
-    import ray
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
-
-    def objective(config: dict[str, Any]) -> None:
-        for rung, r in enumerate(RATIOS):
-            accuracy = problem.accuracy(config["configuration"], r)
-            tune.report(
-                {
-                    "accuracy": accuracy,
-                    "step": FACTOR**rung,
-                    "samples": problem.samples,
-                    "seconds": problem.seconds,
-                }
-            )
-
-    order = np.random.default_rng(seed).permutation(len(problem.configurations))
-    chosen = [problem.configurations[place] for place in order]
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        tuner = tune.Tuner(
-            objective,
-            param_space={"configuration": tune.grid_search(chosen)},
-            tune_config=tune.TuneConfig(
-                metric="accuracy",
-                mode="max",
-                scheduler=ASHAScheduler(
-                    time_attr="step",
-                    grace_period=1,
-                    max_t=FACTOR ** (len(RATIOS) - 1),
-                    reduction_factor=FACTOR,
-                ),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(verbose=0),
-        )
-        results = tuner.fit()
-    finally:
-        ray.shutdown()
-    finished = [one.metrics for one in results if one.metrics]
-    problem.samples = sum(one["samples"] for one in finished)
-    problem.seconds = sum(one["seconds"] for one in finished)
-    # Of those that have seen all samples.
-    last = max(one["step"] for one in finished)
-    best = max((one for one in finished if one["step"] == last), key=lambda one: one["accuracy"])
-    found: dict[str, Any] = best["config"]["configuration"]
-    return found
-
-
-TUNERS = {"optuna": by_optuna, "ray": by_ray}
 
 
 def make_problem(
@@ -271,7 +216,6 @@ def linear_head(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tuner", choices=sorted(TUNERS), default="optuna")
     parser.add_argument("--sampler", default="herding", help="whose ranking decides the parts")
     parser.add_argument("--dataset", help="with --features")
     parser.add_argument("--features", help="an .npy of features, training part first")
@@ -297,7 +241,7 @@ def main(arguments: list[str] | None = None) -> None:
         others = sorted(accuracies.tolist())[::-1][1:4]
         print(f"  held-out accuracy of the next: {', '.join(f'{100 * a:.2f}' for a in others)} %")
     for seed in range(options.seeds):
-        found = TUNERS[options.tuner](problem, seed)
+        found = by_optuna(problem, seed)
         spent = problem.cost()
         place = problem.configurations.index(found)
         rank = f", number {ranks[place]} of {n} on all samples" if ranks else ""

@@ -16,6 +16,7 @@ from proxysample.components import Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule, as_rule, rule_id
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler, may_use_labels
@@ -166,12 +167,15 @@ class Family(Generic[T]):
         name = id_of(given)
         if name is None:
             example = kind.__name__.lower()
-            raise InputError(f"{kind.__name__} has no id; give the class one, such as {example!r}")
+            raise InputError(
+                f"{kind.__name__} has no id; give the class one, such as {shown(example)}"
+            )
         if name not in self.registry:
             return name, False
         if self.registry.get(name) is not kind:
             raise InputError(
-                f"{kind.__name__} has the id {name!r} of another {self.registry.noun}, and results "
+                f"{kind.__name__} has the id {shown(name)} of another {self.registry.noun}, "
+                "and results "
                 "are named by it: give the class an id of its own"
             )
         return name, True

@@ -58,7 +58,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         ) from error
     if resolved.type not in DEVICE_TYPES:
         raise InputError(
-            f"device {device!r} is of a kind that nothing here was made for; pass 'auto', 'cpu' "
+            f"device {shown(device)} is of a kind that nothing here was made for; pass "
+            "'auto', 'cpu' "
             "or 'cuda'"
         )
     return resolved

@@ -77,12 +77,12 @@ class Cut:
         self._check_balance()
         if not is_integer(self.min_per_class) or self.min_per_class < 0:
             raise InputError(
-                f"min_per_class must be an integer of at least 0, not {self.min_per_class!r}"
+                f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
 
     def _check_size(self) -> None:
         if self.r is not None and self.n is not None:
-            raise InputError(f"give r={self.r!r} or n={self.n!r}, not both")
+            raise InputError(f"give r={shown(self.r)} or n={shown(self.n)}, not both")
         if self.r is not None:
             check_ratio(self.r)
         elif self.n is not None:
@@ -95,7 +95,8 @@ class Cut:
             for name, count in self.balance.items():
                 if not is_integer(count) or count < 0:
                     raise InputError(
-                        f"balance keeps {count!r} samples of class {name!r}; needed: an integer "
+                        f"balance keeps {shown(count)} samples of class {shown(name)}; "
+                        "needed: an integer "
                         "of at least 0"
                     )
             if self.min_per_class:
@@ -234,11 +235,13 @@ class Cut:
             if count > size:
                 beside = " that are not excluded" if excluded.any() else ""
                 raise InputError(
-                    f"balance keeps {count:,} of class {name!r}, which has {size:,} samples{beside}"
+                    f"balance keeps {count:,} of class {shown(name)}, which has {size:,} "
+                    f"samples{beside}"
                 )
             if count < least:
                 raise InputError(
-                    f"balance keeps {count:,} of class {name!r}, and must_keep names {least:,} of "
+                    f"balance keeps {count:,} of class {shown(name)}, and must_keep names "
+                    f"{least:,} of "
                     "it; raise the count"
                 )
         return counts

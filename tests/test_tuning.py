@@ -1,10 +1,8 @@
-"""The recipe of tuning on parts of the data, by Optuna and by Ray Tune."""
+"""The recipe of tuning on parts of the data, by Optuna."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -65,31 +63,3 @@ def test_the_digits_are_tuned_to_what_all_samples_say(example, capsys):
     told = capsys.readouterr().out
     assert "32.00 full trainings" in told
     assert "number 1 of 32 on all samples" in told
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="ray is not installed (extra ray)"
-)
-def test_ray_tune_finds_the_best_for_less(tmp_path):
-    """In a process of its own: Ray changes the one that imports it."""
-    script = tmp_path / "tuned.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(EXAMPLE.parent)!r})\n"
-        "import tune_on_a_part as example\n"
-        "problem = example.digits_problem('cc-rs')\n"
-        "problem.configurations = example.grid(penalty=[0.1, 10.0], gamma=[0.1])\n"
-        "print(example.by_ray(problem, 0), problem.samples / len(problem.labels))\n"
-    )
-    path = os.pathsep.join([str(EXAMPLE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "{'penalty': 10.0, 'gamma': 0.1}" in done.stdout

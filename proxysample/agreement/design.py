@@ -186,7 +186,7 @@ class Design:
                 "and at another seed to show how far they agree with themselves"
             )
         for budget in self.budgets:
-            if budget not in get_args(Budget):
+            if not isinstance(budget, str) or budget not in get_args(Budget):
                 raise unknown_name("budget", budget, get_args(Budget))
         if not self.budgets or len(set(self.budgets)) != len(self.budgets):
             raise InputError("budgets must be 'epochs', 'steps' or both, each once")

@@ -212,7 +212,7 @@ class Configuration:
         InputError
             If a name, a parameter or a value cannot be used.
         """
-        if budget not in get_args(BudgetChoice):
+        if not isinstance(budget, str) or budget not in get_args(BudgetChoice):
             raise unknown_name("budget", budget, get_args(BudgetChoice))
         SEED.check("random_state", random_state)
         model = as_evaluator(evaluator)

@@ -71,7 +71,7 @@ class ArrayDataset:
     ) -> None:
         # What is not in memory is checked when it is read.
         is_block = isinstance(images, BlockArray)
-        self.images: Array = images if is_block else check_layout(np.asarray(images))  # type: ignore[assignment]
+        self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
@@ -100,6 +100,14 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
+
+
+def _as_array(images: Any) -> Array:
+    try:
+        return np.asarray(images)
+    # Whatever numpy, and what anyone's object gives it, raise.
+    except Exception as error:
+        raise InputError(f"{shown(images)} is no array of images: {error}") from error
 
 
 def _names_of(classes: Any) -> list[str]:
@@ -238,7 +246,7 @@ def load_dataset(
     (ArrayDataset(1,437 samples of 8x8x1, 10 classes), ArrayDataset(360 samples of 8x8x1, 10 classes))
     """  # noqa: E501
     if not isinstance(spec, str):
-        raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
+        raise InputError(f"a dataset is named by a string such as 'digits', not {shown(spec)}")
     kind, colon, path = spec.partition(":")
     path = os.path.expanduser(path)  # noqa: PTH111  # a Path would lose a trailing slash
     if kind not in READERS:
@@ -247,9 +255,9 @@ def load_dataset(
     taken = signature(reader).parameters
     places = [one for one in taken.values() if one.kind is not Parameter.KEYWORD_ONLY]
     if colon and not places:
-        raise InputError(f"dataset {spec!r}: {kind} takes no path")
+        raise InputError(f"dataset {shown(spec)}: {kind} takes no path")
     if not path and places and places[0].default is Parameter.empty:
-        raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
+        raise InputError(f"dataset {shown(spec)}: {kind} needs a path, such as {kind}:PATH")
     check_broken(broken)
     fields = {"image": image, "label": label, "features": features}
     given = {name: field for name, field in fields.items() if field is not None}
@@ -259,7 +267,8 @@ def load_dataset(
     splits = reader(path, **taken_fields) if path else reader(**taken_fields)
     if not isinstance(splits, Splits):
         raise InputError(
-            f"dataset {spec!r}: the reader {kind!r} gives a {type(splits).__name__}; needed: "
+            f"dataset {shown(spec)}: the reader {shown(kind)} gives a "
+            f"{type(splits).__name__}; needed: "
             "proxysample.data.Splits(name, train, test)"
         )
     return splits.viewed(**given) if given else splits
@@ -268,9 +277,9 @@ def load_dataset(
 def _unknown_dataset(spec: str, kind: str) -> InputError:
     path = Path(spec)
     if path.is_dir():
-        return InputError(f"a folder of images is named 'folder:{spec}', not {spec!r}")
+        return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
     if path.suffix == ".npz":
-        return InputError(f"an .npz is named 'npz:{spec}', not {spec!r}")
+        return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")
     return unknown_name("dataset", kind, READERS)
 
 

@@ -202,7 +202,9 @@ def _no_field(role: str, field: object, index: int, item: Any) -> InputError:
     known = item if isinstance(item, Mapping) else _names(item)
     if isinstance(field, str) and known:
         return unknown_name(f"field for {role}=", field, [str(one) for one in known])
-    return InputError(f"{role}={field!r}: sample {index} is {describe_item(item)}, and has no such")
+    return InputError(
+        f"{role}={shown(field)}: sample {index} is {describe_item(item)}, and has no such"
+    )
 
 
 def describe_item(item: Any) -> str:

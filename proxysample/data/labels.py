@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -295,6 +295,8 @@ def kept_labels(targets: Any, n_samples: int) -> Any:
     try:
         return check_labels(targets, n_samples)
     except InputError:
+        if not isinstance(targets, Sized) or getattr(targets, "shape", (1,)) == ():
+            raise
         if len(targets) != n_samples:
             raise
         return targets

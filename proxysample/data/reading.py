@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.blocks import BlockArray
@@ -213,6 +214,7 @@ class Samples:
             "num_workers": num_workers,
             "progress": progress,
         }
+        POSITIVE_INTEGER.or_none().check("image_size", image_size)
         self.image_size = image_size
         self._cache = cache
         self._streamed_labels: list[Any] | None = None

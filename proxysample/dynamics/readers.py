@@ -65,7 +65,7 @@ def from_arrays(
     >>> from_arrays(outputs, labels=[0, 1], indices=[[0, 1], [1, 0]]).scores("aum").tolist()
     [3.0, 2.0]
     """
-    if kind not in OUTPUTS:
+    if not isinstance(kind, str) or kind not in OUTPUTS:
         raise unknown_name("kind of outputs", kind, OUTPUTS)
     codes = _codes(labels)
     epochs = _epochs_of("outputs", outputs)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
@@ -110,6 +111,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean or [0.0]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std or [1.0]).view(1, -1, 1, 1))
         self.n_channels = n_channels
+        POSITIVE_INTEGER.or_none().check("input_size", input_size)
         self.input_size = input_size
         self.interpolation = known_interpolation(interpolation)
         self.native = native
@@ -421,7 +423,7 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
     InputError
         If timm has no such model, or its weights cannot be had.
     """
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise unknown_name("source of weights", weights, WEIGHTS)
     timm = import_timm()
     _check_name(name, timm)

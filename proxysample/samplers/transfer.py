@@ -367,7 +367,7 @@ def _check_backbone(backbone: object, weights: object) -> None:
             f"backbone must be the name of a timm model or an nn.Module, not {backbone!r}; "
             "features (n, d) are given as the dataset"
         )
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise unknown_name("source of weights", weights, WEIGHTS)
 
 

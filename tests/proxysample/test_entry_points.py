@@ -6,6 +6,7 @@ A few hundred calls by default; PROXYSAMPLE_CALLS=20000 makes so many over all e
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import io
 import os
 import sys
@@ -244,7 +245,7 @@ def rules(draw: Any) -> None:
     for check in (as_rule, check_ratio):
         with suppress(ProxysampleError):
             check(draw(ANYTHING))
-    check_count(draw(ANYTHING), 24)
+    check_count(draw(ANYTHING))
 
 
 @call
@@ -261,7 +262,7 @@ def files(draw: Any) -> None:
 @call
 def saving(draw: Any) -> None:
     where = draw(ANYTHING)
-    if where not in (".", "../..") and isinstance(where, str):
+    if isinstance(where, str) and where not in (".", "../.."):
         RANKING.save(f"/nowhere/{where}")
         RANKING.save(where)
 
@@ -330,7 +331,7 @@ def commands(draw: Any) -> None:
     command = draw(st.sampled_from(["select", "score", "report", "embed", "samplers", "about"]))
     given = [command]
     for option in draw(st.lists(st.sampled_from(OPTIONS), max_size=5)):
-        given += [option, draw(mostly("digits", "rs", "0.5", "cc-or", "-").map(str))]
+        given += [option, draw(WORDS | st.sampled_from(["digits", "rs", "0.5", "cc-or", "-"]))]
     run(app, ["--dataset", "npz:/nowhere", *given] if draw(st.booleans()) else given)
 
 
@@ -347,7 +348,7 @@ def commands_of_searches(draw: Any) -> None:
     )
     given = [*command]
     for option in draw(st.lists(st.sampled_from(NAS_OPTIONS), max_size=4)):
-        given += [option, draw(mostly("nowhere", "darts-v1", "0.5", "npz:/nowhere").map(str))]
+        given += [option, draw(WORDS | st.sampled_from(["darts-v1", "0.5", "npz:/nowhere"]))]
     run(nas_app, given)
 
 
@@ -381,7 +382,7 @@ def parameters_of_searchers(draw: Any) -> None:
 
 @call
 def trainers(draw: Any) -> None:
-    known = [name for name in sorted(CellTrainer.__dataclass_fields__) if name[0] != "_"]
+    known = [one.name for one in dataclasses.fields(CellTrainer) if one.init]
     some = draw(st.lists(st.sampled_from(known), max_size=2, unique=True))
     CellTrainer(**{name: draw(ANYTHING) for name in some})
 
@@ -404,8 +405,7 @@ def studies(draw: Any) -> None:
 
 @call
 def augmentations(draw: Any) -> None:
-    known = sorted(Augmentation.__dataclass_fields__)
-    some = [name for name in known if name[0] != "_"]
+    some = [one.name for one in dataclasses.fields(Augmentation) if one.init]
     Augmentation(**{name: draw(mostly(0)) for name in some[:2]})
     Normalization(draw(mostly((0.5,))), draw(mostly((0.5,))))
 
