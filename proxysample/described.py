@@ -215,7 +215,7 @@ def sampler_key(sampler: Sampler) -> dict[str, Any]:
     if isinstance(sampler, GivenRanking):
         return {"ranking": _ranking_digest(sampler.read())}
     version = sampler.algorithm_version
-    parameters = sampler.get_params(deep=False)
+    parameters = sampler.named_by()
     if isinstance(parameters.get("keep"), str):
         # A rule's parameters are named alike however they are spelled.
         parameters["keep"] = as_rule(parameters["keep"]).to_json()
@@ -234,13 +234,16 @@ def _ranking_digest(ranking: Ranking) -> str:
     )
 
 
-def _has_rule_of_others(component: Component) -> bool:
+def _needs_others(component: Component) -> bool:
+    """Tell whether a sampler takes a keeping rule of others, or a file of a training's record."""
+    if component.parameters.get("record") is not None:
+        return True
     name = rule_id(component.parameters.get("keep"))
     return isinstance(name, str) and name in RULES and not RULES.is_built_in(name)
 
 
 _SAMPLERS: Family[Sampler] = Family(
-    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _has_rule_of_others
+    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _needs_others
 )
 
 

@@ -265,6 +265,7 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
         "learning-speed": "proxysample.samplers.recorded:LearningSpeed",
         "first-learned": "proxysample.samplers.recorded:FirstLearned",
         "cld": "proxysample.samplers.recorded:CLD",
+        "auto": "proxysample.samplers.auto:Automatic",
         "indices": "proxysample.samplers.given:GivenIndices",
         "ranking": "proxysample.samplers.given:GivenRanking",
     },

@@ -123,6 +123,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """Above 1 where the same parameters gave other scores before; part of a study's keys."""
         return 1
 
+    def named_by(self) -> dict[str, Any]:
+        """Give what results are named by: parameters, and of a file what is in it."""
+        return dict(self.get_params(deep=False))
+
     @abc.abstractmethod
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         """Score each sample.

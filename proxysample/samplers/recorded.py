@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -22,6 +23,7 @@ from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import draw_seeds, resolve_device
+from proxysample.digests import as_plain, digest_of
 from proxysample.dynamics.record import Dynamics
 from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.dynamics.scores import SCORES, confidence, dual_epochs, easy_first
@@ -184,6 +186,15 @@ class DynamicsSampler(Sampler):
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "record", "features", "network")
 
+    def named_by(self) -> dict[str, Any]:
+        """Give the parameters, with what is recorded in place of a file's name."""
+        named = super().named_by()
+        if self.record is not None:
+            record = self._given_record()
+            found = record.dynamics if isinstance(record, DynamicsRecorder) else record
+            named["record"] = digest_of([], json.dumps(as_plain(found, "record")))
+        return named
+
     def _check_parameters(self) -> None:
         options = dict(self.options or {})
         name = self.score_id()
@@ -250,8 +261,9 @@ class DynamicsSampler(Sampler):
         return int(seed) % (LARGEST_SEED + 1) if isinstance(seed, int | np.integer) else 0
 
     def _recorded(self, samples: Samples) -> DynamicsRecorder | Dynamics:
-        if self.record is None:
-            return self._record(samples)
+        return self._record(samples) if self.record is None else self._given_record()
+
+    def _given_record(self) -> DynamicsRecorder | Dynamics:
         if isinstance(self.record, str | Path):
             return DynamicsRecorder.load(self.record)
         found: DynamicsRecorder | Dynamics = self.record

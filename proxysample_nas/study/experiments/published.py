@@ -66,6 +66,10 @@ class RandomCell(Record, title="what the store knows of random cells"):
     best: Percent
     quantiles: tuple[Percent, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.quantiles) < 2:
+            raise InputError("what the store knows of random cells is damaged: no quantiles")
+
     @classmethod
     def of(cls, accuracies: FloatArray) -> RandomCell:
         """Summarise the accuracies of cells, in percent."""
