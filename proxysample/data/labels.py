@@ -38,14 +38,19 @@ def as_label_array(labels: Any) -> Array:
     """
     try:
         if not isinstance(labels, list | tuple) or type(np.ma.masked) not in set(map(type, labels)):
-            array = np.asarray(_on_host(labels) if hasattr(labels, "cpu") else labels)
+            array = np.asarray(_on_host(labels) if hasattr(labels, "detach") else labels)
             if array.ndim > 1 or not _has_changed(labels, array):
                 return array
-    except (ValueError, TypeError, RuntimeError):
+    # Whatever anyone's object gives numpy to raise.
+    except Exception:
         pass
-    array = np.empty(len(labels), dtype=object)
-    for index, label in enumerate(labels):
-        array[index] = None if label is np.ma.masked else label
+    try:
+        array = np.empty(len(labels), dtype=object)
+        for index, label in enumerate(labels):
+            array[index] = None if label is np.ma.masked else label
+    # Whatever an object of anyone's raises that is no list.
+    except Exception as error:
+        raise InputError(f"labels are {shown(labels)}, which is no list: {error}") from error
     return array
 
 
