@@ -273,7 +273,6 @@ READERS: Registry[Callable[..., Splits]] = Registry(
         "hdf5": "proxysample.data.readers:read_hdf5_dataset",
         "zarr": "proxysample.data.readers:read_zarr_dataset",
         "folder": "proxysample.data.readers:read_folder",
-        "folder-skip-broken": "proxysample.data.readers:read_folder_skip_broken",
         "csv": "proxysample.data.readers:read_csv_dataset",
         "webdataset": "proxysample.data.readers:read_webdataset",
         "cifar10": "proxysample.data.datasets:read_cifar10",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
+from proxysample.checks import BOOLEAN
 from proxysample.data.image_files import raw_item
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
 from proxysample.errors import InputError, unknown_name
@@ -345,13 +346,13 @@ class Pairs:
 
 
 class FieldView:
-    """A dataset with its fields named once, for whoever reads it: samplers, rankings, searches.
+    """A dataset with what it does not tell of itself, for whoever reads it: samplers, searches.
 
     Parameters
     ----------
     dataset : object
         See `Samples`.
-    image, label, features : optional
+    image, label, features, broken, distinct_labels : optional
         See `Samples`.
 
     Examples
@@ -373,9 +374,14 @@ class FieldView:
         image: Field | None = None,
         label: Field | None = None,
         features: Any = None,
+        broken: Broken = "stop",
+        distinct_labels: bool = False,
     ) -> None:
         self.dataset = dataset
         self.fields = Fields(image, label, features)
+        self.broken = check_broken(broken)
+        BOOLEAN.check("distinct_labels", distinct_labels)
+        self.distinct_labels = distinct_labels
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -390,9 +396,11 @@ class FieldView:
         return Pairs(positional(self.dataset), self.fields)
 
     def __repr__(self) -> str:
-        named = ((name, getattr(self.fields, name)) for name in ("image", "label", "features"))
-        words = ", ".join(f"{name}={field!r:.40}" for name, field in named if field is not None)
-        return f"FieldView({self.dataset!r:.80}, {words})"
+        named = {name: getattr(self.fields, name) for name in ("image", "label", "features")}
+        words = [f"{name}={field!r:.40}" for name, field in named.items() if field is not None]
+        words += ["broken='skip'"] if self.broken == "skip" else []
+        words += ["distinct_labels=True"] if self.distinct_labels else []
+        return f"FieldView({', '.join([f'{self.dataset!r:.80}', *words])})"
 
 
 def check_broken(broken: object) -> Broken:

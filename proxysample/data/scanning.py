@@ -10,7 +10,7 @@ import numpy as np
 
 from proxysample.data.decoding import decode_item
 from proxysample.data.image_files import holds_files, on_threads
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs
@@ -38,9 +38,10 @@ def read_labels_of(pairs: Pairs, **options: Any) -> list[Any]:
     labels = []
     for index, (error, label) in enumerate(_scan(pairs, _read_label, "reading labels", **options)):
         if error is not None:
-            raise InputError(
-                f"sample {index} cannot be read for its label: {error}; repair it, leave it out "
-                "with broken='skip', or pass the labels as y="
+            raise SampleError(
+                index,
+                f" cannot be read for its label: {error}; repair it, leave it out with "
+                "broken='skip', or pass the labels as y=",
             )
         labels.append(label)
     return labels

@@ -14,7 +14,7 @@ from numpy.lib.format import magic
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
-from proxysample.data.images import Fitting, fitted, repeated_grey
+from proxysample.data.images import Fitting, as_depth, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
@@ -158,6 +158,7 @@ class _Kept:
         if self._fitting is not None and pixels.ndim == 3:
             pixels = fitted(pixels, self._fitting)
         first = pixels if self._first is None else self._first
+        pixels = as_depth(pixels, first.dtype)
         if pixels.ndim == first.ndim == 3 and pixels.shape[-1] == 1:
             pixels = repeated_grey(pixels, first.shape[-1])
         if pixels.shape != first.shape or pixels.dtype != first.dtype:

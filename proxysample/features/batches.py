@@ -16,7 +16,7 @@ from proxysample.data.decoding import Form, FormChangedError, check_channels_las
 from proxysample.data.images import Fitting
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.keeping import IntArray
 
 # Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
@@ -404,8 +404,8 @@ def _check_unit_range(images: npt.NDArray[Any], start: int) -> None:
     outside = (low < 0) | (high > 1)
     if outside.any():
         row = int(np.argmax(outside))
-        raise InputError(
-            f"sample {start + row} has pixels from {low[row]:.3g} to {high[row]:.3g}; "
-            "floating-point images must lie in [0, 1] here: leave Normalize out of the dataset's "
-            "transform, or divide by 255"
+        raise SampleError(
+            start + row,
+            f" has pixels from {low[row]:.3g} to {high[row]:.3g}; floating-point images must lie "
+            "in [0, 1] here: leave Normalize out of the dataset's transform, or divide by 255",
         )

@@ -15,7 +15,7 @@ from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples
 from proxysample.data.shortcuts import is_tensor
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.features.gram import gram_matrix, gram_pays
 from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
@@ -369,9 +369,10 @@ def directions(rows: Rows, workers: Workers) -> Rows:
 
     for index in workers.map(find_zero, rows.blocks()):
         if index is not None:
-            raise InputError(
-                f"the features of sample {index} are all zero and have no direction; drop it, or "
-                "take metric='euclidean'"
+            raise SampleError(
+                index,
+                " are all zero and have no direction; drop it, or take metric='euclidean'",
+                before="the features of ",
             )
     return Rows(Mapped(rows, _unit))
 
@@ -448,7 +449,11 @@ def _checked(features: Any, n_samples: int) -> Array:
         finite = np.isfinite(array[block]).all(axis=1)
         if not finite.all():
             index = block.start + int(np.argmin(finite))
-            raise InputError(f"the features of sample {index} hold NaN or infinite values")
+            raise SampleError(
+                index,
+                " hold NaN or infinite values; repair them, or leave it out with broken='skip'",
+                before="the features of ",
+            )
     check_digits(array)
     return array
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from proxysample.data.names import split_name
 from proxysample.errors import InputError, check_names
 from proxysample.wording import parse_words
 from proxysample_nas.data.loader import Augmentation
@@ -65,7 +66,7 @@ class Transfer:
         if isinstance(given, cls):
             return given
         if isinstance(given, str):
-            dataset, _, words = given.partition(",")
+            dataset, words = split_name(given)
             values = parse_words(words)
             own = {name: values.pop(name) for name in _WORDS & values.keys()}
             augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}

@@ -19,8 +19,8 @@ from proxysample import ArrayDataset, InputError, Ranking, Sampler, create_sampl
 from proxysample.data import BrokenImageWarning
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.scanning import find_broken
+from proxysample.data.whole import MOST_TOLD
 from proxysample.registry import takes_parameter
-from proxysample.sampler import MOST_TOLD
 
 N = 24
 BROKEN = [0, 7, 8, 23]
