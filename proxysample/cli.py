@@ -320,8 +320,9 @@ def embed(
     from typing import cast
 
     from proxysample.features.backbones import Weights
-    from proxysample.features.embedding import DType, Executor
+    from proxysample.features.embedding import Executor
     from proxysample.features.embedding import embed as embed_dataset
+    from proxysample.features.store import DType
 
     train = _training_part(dataset, image, label, broken=broken)
     features = embed_dataset(

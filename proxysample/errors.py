@@ -42,6 +42,20 @@ class SampleError(InputError):
         return SampleError(index, named + self._words, self._before)
 
 
+def reason_of(error: InputError) -> str:
+    """Say why a sample cannot be read, to who names the sample and skips it.
+
+    Examples
+    --------
+    >>> reason_of(SampleError(3, " holds NaN; repair it")), reason_of(InputError("no such file"))
+    ('it holds NaN', 'no such file')
+    """
+    words = str(error)
+    if isinstance(error, SampleError):
+        words = str(error).replace(f"sample {error.index}", "it", 1)
+    return words.partition("; repair")[0]
+
+
 class MissingDependencyError(ProxysampleError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
 

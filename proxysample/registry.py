@@ -279,6 +279,7 @@ READERS: Registry[Callable[..., Splits]] = Registry(
         "cifar100": "proxysample.data.datasets:read_cifar100",
         "imagenet16-120": "proxysample.data.datasets:read_imagenet16_120",
         "huggingface": "proxysample.data.huggingface:read_huggingface",
+        "embed": "proxysample.features.store:read_kept",
     },
     noun="dataset",
 )

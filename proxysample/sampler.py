@@ -34,6 +34,7 @@ from proxysample.data.reading import Samples
 from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
 from proxysample.errors import InputError
+from proxysample.features.sources import given_rows, reads_for
 from proxysample.keeping import (
     FloatArray,
     IntArray,
@@ -278,11 +279,18 @@ class Sampler(BaseEstimator, abc.ABC):
     def _whole(self, samples: Samples) -> WholeSamples:
         """Leave out what cannot be read, where that was asked for and it is to be read."""
         reads_labels = self.needs_labels or self.per_class
-        if not self._decodes and not reads_labels:
+        if not self._decodes and not reads_labels and not hasattr(self, "features"):
             return WholeSamples.all_of(samples)
         if self._decodes and may_use_labels(self):
             samples.confirm_labels()
-        return find_whole(samples, pixels=self._decodes)
+        return find_whole(samples, pixels=self._decodes, rows=self._given_rows(samples))
+
+    def _given_rows(self, samples: Samples) -> Any:
+        """Give features that come with the sampler, where some of them may be skipped."""
+        features = getattr(self, "features", None)
+        if samples.broken == "stop" or features is None or reads_for(features) != "nothing":
+            return None
+        return given_rows(samples, features)
 
     def _keep(self) -> Keep:
         keep: Keep = getattr(self, "keep", "easy")

@@ -328,9 +328,10 @@ class Pairs:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.fields.pair(self._item(index), index)
+        return self.fields.pair(self.item(index), index)
 
-    def _item(self, index: int) -> Any:
+    def item(self, index: int) -> Any:
+        """Give a sample as its dataset does; `InputError` where that is None."""
         item = raw_item(self.dataset, index)
         if item is None:
             # The way of many datasets to say so.
@@ -342,7 +343,7 @@ class Pairs:
 
     def label(self, index: int) -> Any:
         """Give the label of a sample, whatever its image is; see `Fields.label_of`."""
-        return self.fields.label_of(self._item(index), index)
+        return self.fields.label_of(self.item(index), index)
 
 
 class FieldView:

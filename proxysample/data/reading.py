@@ -30,6 +30,7 @@ from proxysample.data.fields import (
     Pairs,
     Unsure,
     check_broken,
+    describe_item,
 )
 from proxysample.data.images import Fitting
 from proxysample.data.labels import (
@@ -207,6 +208,16 @@ class Samples:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def every(self) -> Samples:
+        """The samples of the whole dataset, of which these may be some."""
+        return self
+
+    @property
+    def taken(self) -> npt.NDArray[np.int64] | None:
+        """Which of `every` these are; None where they are all."""
+        return None
 
     @cached_property
     def _adapted(self) -> tuple[Any, Fields]:
@@ -471,13 +482,24 @@ class Samples:
         """The labels, or an `InputError` that says how to give them."""
         if self.labels is None:
             raise InputError(
-                f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
-                "them as y= (one label a sample; in an .npz file, an array 'labels'), name their "
-                "field by label=, or use a sampler without classes, such as 'rs' or 'km-or'"
+                f"{type(self.dataset).__name__} has no labels{self._candidates()}, and they are "
+                "needed here: pass them as y= (one label a sample; in an .npz file, an array "
+                "'labels'), name their field by label=, or use a sampler without classes, such as "
+                "'rs' or 'km-or'"
             )
         if not self.distinct_labels:
             check_not_all_different(self.labels)
         return self.labels
+
+    def _candidates(self) -> str:
+        """Name what labels may be under, where items tell it."""
+        try:
+            item = self.pairs.item(0)
+        # That an item cannot be read is no news here.
+        except Exception:
+            return ""
+        named = isinstance(item, Mapping) and not isinstance(item, str)
+        return f" (sample 0 is {describe_item(item)})" if named else ""
 
     def feature_chunks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
         """Stream the samples as flat float64 features, uint8 pixels scaled to [0, 1].

@@ -10,7 +10,7 @@ import numpy as np
 
 from proxysample.data.decoding import decode_item
 from proxysample.data.image_files import holds_files, on_threads
-from proxysample.errors import InputError, SampleError
+from proxysample.errors import InputError, SampleError, reason_of
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs
@@ -102,7 +102,7 @@ class _Scanned:
             return None, self.read(self.pairs, index)
         except InputError as error:
             # What to do about it was said by `broken`.
-            return str(error).partition("; repair")[0], None
+            return reason_of(error), None
         # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
         except Exception as error:
             return f"{type(error).__name__}: {error}", None

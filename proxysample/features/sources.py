@@ -382,10 +382,8 @@ def _unit(features: FloatArray) -> FloatArray:
 
 
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
-    if hasattr(features, "__array__"):
-        return features
-    if is_kept(features):
-        return find_features(features, samples)
+    if hasattr(features, "__array__") or is_kept(features):
+        return given_rows(samples, features)
     if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
@@ -404,11 +402,23 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     return extract_features(network.to(images.device), images, progress)
 
 
-def given_features(samples: Samples, features: Any) -> Array | Features:
-    """Give features that are an array, or kept on disk, checked: a row a sample."""
-    found = find_features(features, samples) if is_kept(features) else features
-    array = _checked(found, len(samples))
-    return found if isinstance(found, Features) else array
+def given_rows(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array or kept on disk, unchecked: a row a sample."""
+    found = find_features(features, samples.every) if is_kept(features) else features
+    if samples.taken is None:
+        return found if isinstance(found, Features) else _as_array(found)
+    rows = _as_array(found)
+    return rows[samples.taken] if len(rows) == len(samples.every) else rows
+
+
+def given_features(samples: Samples, features: Any) -> tuple[Array, Array | None]:
+    """Give features that are an array or kept on disk, checked, and labels kept beside them."""
+    array = _checked(given_rows(samples, features), len(samples))
+    kept = find_features(features, samples.every) if is_kept(features) else features
+    labels = kept.labels if isinstance(kept, Features) else None
+    if labels is None or samples.taken is None:
+        return array, labels
+    return array, labels[samples.taken]
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:

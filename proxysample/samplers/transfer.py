@@ -220,9 +220,8 @@ class TransferLoss(Sampler):
         from proxysample.features.batches import DeviceRows
         from proxysample.features.sources import given_features
 
-        given = given_features(samples, self.features)
-        known = getattr(given, "labels", None) if samples.cheap_labels is None else None
-        labels = self._labels(samples, known)
+        given, beside = given_features(samples, self.features)
+        labels = self._labels(samples, beside if samples.cheap_labels is None else None)
         self.backbone_ = self.weights_ = None
         targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
         with deterministic_kernels():

@@ -117,7 +117,8 @@ def photos(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_sample_of_any_dataset_that_cannot_be_read_is_named(photos, num_workers):
     sampler = create_sampler("km-or", n_clusters=2, num_workers=num_workers)
-    with pytest.raises(InputError, match=r"^sample 7 \(.*07\.png\) cannot be read: .*truncated.*broken='skip'$"):
+    told = r"^sample 7 \(.*07\.png\) cannot be read: .*truncated.*broken='skip'$"
+    with pytest.raises(InputError, match=told):
         sampler.select(Photos(photos), 0.5)
     whole = Subset(Photos(photos), [index for index in range(20) if index != 7])
     assert len(sampler.select(whole, 0.5)) == round(0.5 * 19)
