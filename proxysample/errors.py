@@ -50,6 +50,9 @@ def reason_of(error: InputError) -> str:
     >>> reason_of(SampleError(3, " holds NaN; repair it")), reason_of(InputError("no such file"))
     ('it holds NaN', 'no such file')
     """
+    # Who wrapped it said no more than which sample it is of.
+    while not isinstance(error, SampleError) and isinstance(error.__cause__, InputError):
+        error = error.__cause__
     words = str(error)
     if isinstance(error, SampleError):
         words = str(error).replace(f"sample {error.index}", "it", 1)

@@ -244,8 +244,10 @@ def _image_key(item: Mapping[Any, Any], index: int) -> str:
         return named[0]
     is_image = named or [key for key, value in item.items() if rank_as_image(value)]
     looked = "" if named else f"its image is looked for under {', '.join(IMAGE_COLUMNS)}: "
+    is_vector = bool(is_image) and all(rank_as_image(item[key]) == 1 for key in is_image)
+    role = "features" if is_vector else "image"
     raise InputError(
-        f"sample {index} is {describe_item(item)}; {looked}pass {_choices('image', is_image)}"
+        f"sample {index} is {describe_item(item)}; {looked}pass {_choices(role, is_image)}"
     )
 
 

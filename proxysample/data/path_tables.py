@@ -140,10 +140,10 @@ def as_numbers(labels: list[str]) -> list[int] | list[str]:
 
 
 def _csv_rows(file: Path) -> list[list[str]]:
+    if not file.is_file():
+        raise InputError(f"{file}: {'it is no file' if file.exists() else 'no such file'}")
     before = csv.field_size_limit(MOST_CHARACTERS_PER_FIELD)
     try:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file")
         # utf-8-sig: spreadsheets put a mark in front.
         with file.open(encoding="utf-8-sig", newline="") as stream:
             line = stream.readline(MOST_CHARACTERS_PER_FIELD)
@@ -249,8 +249,13 @@ def _holds_image_names(values: Iterable[Any]) -> bool:
     return bool(head) and all(_is_image_name(value) for value in head)
 
 
+# What Pillow reads beside: torchvision's folders pass it over, and who lists it means it.
+MORE_SUFFIXES = (".gif", ".jfif", ".jpe", ".jp2", ".avif", ".tga", ".dib", ".ico", ".pnm", ".pbm")
+
+
 def _is_image_name(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and os.fspath(value).lower().endswith(SUFFIXES)
+    is_path = isinstance(value, str | os.PathLike)
+    return is_path and os.fspath(value).lower().endswith((*SUFFIXES, *MORE_SUFFIXES))
 
 
 def _chosen_columns(

@@ -431,6 +431,11 @@ class Samples:
         return label is None
 
     @property
+    def has_given_labels(self) -> bool:
+        """Whether labels are none of the dataset's own."""
+        return self._y is not None
+
+    @property
     def tells_labels_without_items(self) -> bool:
         """Whether labels, or that there are none, are known without a single item."""
         return self._found_labels is not None
