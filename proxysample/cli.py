@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from proxysample.cli_support import VersionOption, list_entries, make_app, parse_ratio, run_app
+from proxysample.cli_support import (
+    QuietOption,
+    VerboseOption,
+    VersionOption,
+    list_entries,
+    make_app,
+    parse_ratio,
+    run_app,
+)
 from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
@@ -102,12 +110,6 @@ MustKeepOption = Annotated[
 ]
 ExcludeOption = Annotated[
     Path | None, typer.Option("--exclude", help="A list of samples never to keep.")
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show progress, seconds and kept samples by class.")
 ]
 
 

@@ -11,7 +11,7 @@ from proxysample.data.array_stores import read_hdf5, read_zarr
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.folders import parts_of, read_image_files
 from proxysample.data.image_files import ImageFiles
-from proxysample.data.path_tables import read_csv
+from proxysample.data.path_tables import read_csv, read_csv_features
 from proxysample.data.shards import read_shards
 from proxysample.data.tensor_files import read_npy_pair, read_tensors
 from proxysample.errors import InputError
@@ -36,9 +36,16 @@ def read_folder(path: str) -> Splits:
 
 
 def read_csv_dataset(
-    path: str, *, root: Any = None, image: Any = None, label: Any = None
+    path: str, *, root: Any = None, image: Any = None, label: Any = None, features: Any = None
 ) -> Splits:
-    """Read a CSV file of paths and labels; paths are relative to `root`, or to its folder."""
+    """Read a CSV file of numbers, or of paths, relative to `root` or to its folder; and labels."""
+    numbers = None
+    if image is not None and features is not None:
+        raise InputError("give image= or features=, not both: features are read in its place")
+    if image is None and root is None:
+        numbers = read_csv_features(path, features, label)
+    if numbers is not None:
+        return Splits(f"csv:{path}", ArrayDataset(*numbers))
     folder = None if root is None else Path(str(root))
     return Splits(f"csv:{path}", read_csv(path, folder, path=image, label=label))
 

@@ -271,3 +271,17 @@ def test_listing_samplers_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_command_is_quiet_or_tells_more_on_request(proxysample, tmp_path):
+    code, out, err = proxysample("samplers", "-q")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == ["rs", "cc-rs", "km-or"]
+    assert "(features='pixels', n_clusters=" in proxysample("samplers", "-v")[1]
+    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    words = ["embed", "--dataset", f"npy:{tmp_path}/x.npy", "-o", str(tmp_path / "f")]
+    code, out, err = proxysample(*words, "--backbone", "flat", "-q")
+    assert (code, out) == (0, ""), err
+    _, out, err = proxysample(*words, "--backbone", "flat", "-v")
+    assert out.startswith("Features(4 x 192 float32")
+    assert "  device: cpu" in err
