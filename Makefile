@@ -64,6 +64,7 @@ release: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_OPTIONS) -e '.[dev]'
+	$(BIN)/python tests/packaging/fit_torchvision.py
 	touch $@
 
 clean:

@@ -13,13 +13,23 @@ from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import data, samplers, testing
+    from proxysample import comparison, data, dynamics, samplers, testing
+    from proxysample.agreement.agreement import RankAgreement, rank_agreement
+    from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+    from proxysample.dynamics.indexed import with_indices
+    from proxysample.dynamics.recorder import DynamicsRecorder
+    from proxysample.dynamics.suspects import mislabelled
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
-    from proxysample.ranking import Ranking
+    from proxysample.quotas import ClassWeights
+    from proxysample.ranking import NotNestedWarning, Ranking
     from proxysample.resampler import Resampler
+    from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
+    from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
+    from proxysample.rules.middle import KeepMiddle
+    from proxysample.rules.strata import CCS
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
@@ -28,59 +38,91 @@ if TYPE_CHECKING:
     from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
     from proxysample.samplers.random import CCRandomSampling, RandomSampling
     from proxysample.samplers.transfer import TransferLoss
+    from proxysample.schedule import RandomSchedule
     from proxysample.selection import LostClassesWarning
 
     __version__: str
 
 __all__ = [
+    "CCS",
     "D2",
     "ArrayDataset",
     "AutoencoderLoss",
+    "BetaDraw",
     "CCOutlierRemoval",
     "CCRandomSampling",
+    "ClassWeights",
+    "Comparison",
+    "DynamicsRecorder",
     "FacilityLocation",
     "Features",
     "GivenIndices",
     "GivenRanking",
     "Herding",
+    "HistogramDraw",
     "InputError",
     "KCenter",
     "KMeansOutlierRemoval",
+    "KeepBottom",
+    "KeepEasy",
+    "KeepHard",
+    "KeepMiddle",
+    "KeepTop",
     "KeepingRule",
     "LostClassesWarning",
     "MissingDependencyError",
     "Moderate",
+    "NotNestedWarning",
     "Prototypes",
     "ProxysampleError",
     "RandomSampling",
+    "RandomSchedule",
+    "RankAgreement",
     "Ranking",
     "Resampler",
     "Sampler",
     "SemDeDup",
     "Splits",
     "TransferLoss",
+    "WeightedDraw",
     "ZCore",
     "__version__",
+    "compare",
+    "comparison",
     "create_sampler",
     "data",
+    "dynamics",
     "embed",
     "list_samplers",
     "load_dataset",
+    "mislabelled",
+    "rank_agreement",
     "register",
     "samplers",
     "testing",
+    "with_indices",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "proxysample.comparison.comparison": ["Comparison", "compare"],
+            "proxysample.agreement.agreement": ["RankAgreement", "rank_agreement"],
             "proxysample.data.datasets": ["ArrayDataset", "Splits", "load_dataset"],
+            "proxysample.dynamics.indexed": ["with_indices"],
+            "proxysample.dynamics.suspects": ["mislabelled"],
+            "proxysample.dynamics.recorder": ["DynamicsRecorder"],
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
-            "proxysample.ranking": ["Ranking"],
+            "proxysample.quotas": ["ClassWeights"],
+            "proxysample.ranking": ["NotNestedWarning", "Ranking"],
             "proxysample.resampler": ["Resampler"],
+            "proxysample.rules.directions": ["KeepBottom", "KeepEasy", "KeepHard", "KeepTop"],
+            "proxysample.rules.draws": ["BetaDraw", "HistogramDraw", "WeightedDraw"],
+            "proxysample.rules.middle": ["KeepMiddle"],
+            "proxysample.rules.strata": ["CCS"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
@@ -89,7 +131,8 @@ if not TYPE_CHECKING:
             "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
             "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
             "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.schedule": ["RandomSchedule"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["data", "samplers", "testing"],
+        ["comparison", "data", "dynamics", "samplers", "testing"],
     )

@@ -1,4 +1,4 @@
-"""The command line of proxysample: select, score, embed, report, samplers."""
+"""The command line of proxysample: select, score, embed, compare, report, samplers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from proxysample.cli_compare import compare
 from proxysample.cli_support import (
     QuietOption,
     VerboseOption,
@@ -21,6 +22,7 @@ from proxysample.cli_support import (
 from proxysample.errors import InputError
 from proxysample.registry import (
     READERS,
+    RULES,
     SAMPLERS,
     create_sampler,
     takes_parameter,
@@ -74,6 +76,14 @@ DistinctLabelsOption = Annotated[
         "--distinct-labels", help="Confirm that labels which are all different are classes."
     ),
 ]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        help=f"Keeping rule: one of {', '.join(name for name in RULES if name != 'given')}, with "
+        "parameters as in ccs:beta=0.3; for samplers that have a choice.",
+    ),
+]
 RandomStateOption = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed, for samplers that draw.")
 ]
@@ -93,8 +103,8 @@ BalanceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--balance",
-        help="none, proportional, equal, or counts such as cat=100,dog=50. By default the "
-        "sampler's way.",
+        help="none, proportional, equal, counts such as cat=100,dog=50, weights:cat=2,dog=1, or "
+        "need:cat=0.9,dog=0.5, which are recalls. By default the sampler's way.",
     ),
 ]
 MinPerClassOption = Annotated[
@@ -167,6 +177,7 @@ def select(
     must_keep: MustKeepOption = None,
     exclude: ExcludeOption = None,
     param: ParameterOption = None,
+    keep: KeepOption = None,
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -198,8 +209,10 @@ def select(
     cuts = cuts_of(ratios, counts, rules)
     places = Destinations.named(cuts, output, link_to, copy_to, link_kind)
     teller = Teller(quiet, verbose, to_stderr=places.echoes)
-    saved = None if ranking is None else _load_ranking(ranking)
-    chosen = None if sampler is None else _sampler(sampler, param, random_state, quiet, verbose)
+    saved = None if ranking is None else _load_ranking(ranking, keep)
+    chosen = (
+        None if sampler is None else _sampler(sampler, param, keep, random_state, quiet, verbose)
+    )
     train = (
         None
         if dataset is None
@@ -221,10 +234,8 @@ def select(
         n_whole, skipped = len(made.whole_indices), _skipped_words(made)
         teller.say(f"{name} keeps {len(indices):,} of the {n_whole:,} {of}{size}{skipped}: {where}")
         tell_kept(teller, made, indices)
-    if len(cuts) > 1 and not made.nested:
-        teller.say(
-            f"the keeping rule {made.rule} has another order for each size: sets do not nest"
-        )
+    if len(cuts) > 1:
+        teller.say_unless_nested(made)
 
 
 def _check_source(
@@ -238,10 +249,11 @@ def _check_source(
         raise InputError("--param is a sampler's, and --ranking was scored before; leave it out")
 
 
-def _load_ranking(path: Path) -> Ranking:
+def _load_ranking(path: Path, keep: str | None) -> Ranking:
     from proxysample.ranking import Ranking
 
-    return Ranking.load(path)
+    loaded = Ranking.load(path)
+    return loaded if keep is None else loaded.with_rule(keep)
 
 
 @app.command()
@@ -250,6 +262,7 @@ def score(
     sampler: SamplerOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
     param: ParameterOption = None,
+    keep: KeepOption = None,
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -263,9 +276,10 @@ def score(
 
     By proxysample select --ranking PATH, or in Python Ranking.load(PATH).select(0.25).
     """
+    from proxysample.cli_select import Teller
     from proxysample.files import check_output
 
-    chosen = _sampler(sampler, param, random_state, quiet, verbose)
+    chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
     train = _training_part(dataset, image, label, features, broken, distinct_labels)
     ranking = chosen.rank(train)
@@ -273,6 +287,7 @@ def score(
     if not quiet:
         seconds = ranking.provenance["seconds"]
         typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+    Teller(quiet).say_unless_nested(ranking)
 
 
 @app.command()
@@ -351,25 +366,48 @@ def embed(
             typer.echo(f"  {name}: {value}", err=True)
 
 
+app.command()(compare)
+
+
 @app.command()
 def report(
     dataset: DatasetOption,
     sampler: SamplerOption,
     r: Annotated[
-        str | None, typer.Option("--ratio", "-r", help="Fraction to keep, in (0, 1].")
+        list[str] | None,
+        typer.Option(
+            "--ratio",
+            "-r",
+            help="Fraction to keep, in (0, 1]. Repeated, the others are offered on the page, too, "
+            "which matters where sets do not nest.",
+        ),
     ] = None,
     n: Annotated[
         int | None, typer.Option("--number", "-n", help="Number of samples to keep.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A page, as .html; by default text."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A page to look through: .html, or a folder for more than some thousand samples; "
+            "by default text.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            "--neighbours-by",
+            help="What neighbours on the page are found by: embed:FOLDER or a backbone's name. By "
+            "default the sampler's own features, or the thumbnails' pixels.",
+        ),
     ] = None,
     balance: BalanceOption = None,
     min_per_class: MinPerClassOption = 0,
     must_keep: MustKeepOption = None,
     exclude: ExcludeOption = None,
     param: ParameterOption = None,
+    keep: KeepOption = None,
     random_state: RandomStateOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -379,23 +417,28 @@ def report(
     broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
-    """Show what a sampler keeps and drops: classes, scores, pictures and cost."""
+    """Show what a sampler keeps and drops: as text, or as a page of pictures to look through."""
     from proxysample.cli_select import rules_of
-    from proxysample.files import check_output
+    from proxysample.gallery.page import check_page
     from proxysample.selection import Cut
 
-    ratio = None if r is None else parse_ratio(r)
+    ratios = [parse_ratio(one) for one in r or ()]
     rules = rules_of(balance, min_per_class, must_keep, exclude)
+    ratio = ratios[0] if ratios else None
     Cut(r=ratio, n=n, **rules)
-    chosen = _sampler(sampler, param, random_state, quiet, verbose)
+    chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     if output is not None:
-        check_output(output, ".html", "a report is saved")
+        check_page(output)
+    elif len(ratios) > 1 or neighbours is not None:
+        raise InputError("more than one -r, and --neighbours-by, are for a page: name it by -o")
     train = _training_part(dataset, image, label, features, broken, distinct_labels)
+    if output is not None:
+        check_page(output, len(train))
     built = chosen.report(train, ratio, n=n, **rules)
     if output is None:
         typer.echo(str(built))
         return
-    built.save(output)
+    built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
         typer.echo(f"{built.title}: {output}")
 
@@ -454,11 +497,26 @@ def _shows_progress(quiet: bool, verbose: bool) -> bool:
 
 
 def _sampler(
-    name: str, words: list[str] | None, random_state: int, quiet: bool, verbose: bool
+    name: str,
+    words: list[str] | None,
+    keep: str | None,
+    random_state: int,
+    quiet: bool,
+    verbose: bool,
 ) -> Sampler:
     parameters = parse_parameters(words or ())
+    if keep is not None:
+        parameters["keep"] = _checked_keep(name, parameters, keep)
     shown = _shows_progress(quiet, verbose)
     for parameter, value in {"random_state": random_state, "progress": shown}.items():
         if takes_parameter(name, parameter):
             parameters.setdefault(parameter, value)
     return create_sampler(name, **parameters)
+
+
+def _checked_keep(name: str, parameters: dict[str, Any], keep: str) -> str:
+    if "keep" in parameters:
+        raise InputError("--param keep= and --keep are one thing; leave one out")
+    if not takes_parameter(name, "keep"):
+        raise InputError(f"{name} has no keeping rule to choose; leave --keep out")
+    return keep

@@ -19,6 +19,7 @@ from proxysample.outputs import (
     check_names,
     spread,
 )
+from proxysample.quotas import ClassWeights
 from proxysample.sample_lists import read_sample_list
 from proxysample.selection import BALANCES, Cut, SelectionRules
 from proxysample.subset_folder import Kind, check_empty, check_folder, make_subset_folder
@@ -39,24 +40,41 @@ def parse_balance(words: Sequence[str] | None) -> Any:
     'equal'
     >>> parse_balance(["cat=100,dog=50", "a,b=c=7"])
     {'cat': 100, 'dog': 50, 'a,b=c': 7}
+    >>> print(parse_balance(["weights:cat=2,dog=0.5"]), parse_balance(["need:cat=0.75,dog=0.5"]))
+    cat=2, dog=0.5 cat=0.25, dog=0.5
     """
     if not words:
         return None
     if len(words) == 1 and "=" not in words[0]:
         return words[0]
-    counts: dict[str, int] = {}
+    kind, colon, first = words[0].partition(":")
+    if colon and kind in _MAKERS:
+        numbers = _numbers([first, *words[1:]], r"[0-9.eE+-]+")
+        try:
+            return _MAKERS[kind]({name: float(number) for name, number in numbers.items()})
+        except ValueError as error:
+            raise InputError(f"--balance {words[0]}: {error}") from error
+    return {name: int(count) for name, count in _numbers(words, r"\d+").items()}
+
+
+_MAKERS = {"weights": ClassWeights, "need": ClassWeights.from_recall}
+
+
+def _numbers(words: Sequence[str], pattern: str) -> dict[str, str]:
+    """Read ``class=number,class=number``, whose classes may hold commas and equals signs."""
+    found: dict[str, str] = {}
     for word in words:
-        pieces = re.findall(r"(.+?)=(\d+)(?:,|$)", word)
-        if ",".join(f"{name}={count}" for name, count in pieces) != word:
+        pieces = re.findall(rf"(.+?)=({pattern})(?:,|$)", word)
+        if ",".join(f"{name}={number}" for name, number in pieces) != word:
             raise InputError(
-                f"--balance takes {', '.join(BALANCES)} or counts such as cat=100,dog=50, not "
-                f"{word!r}"
+                f"--balance takes {', '.join(BALANCES)}, counts such as cat=100,dog=50, "
+                f"weights:cat=2,dog=1 or need:cat=0.9,dog=0.5 (recall), not {word!r}"
             )
-        for name, count in pieces:
-            if name in counts:
+        for name, number in pieces:
+            if name in found:
                 raise InputError(f"--balance counts class {name!r} twice")
-            counts[name] = int(count)
-    return counts
+            found[name] = number
+    return found
 
 
 def rules_of(
@@ -162,6 +180,13 @@ class Teller:
         """Print what a person should know."""
         if not self.quiet:
             typer.echo(words, err=self.to_stderr)
+
+    def say_unless_nested(self, ranking: Ranking) -> None:
+        """Tell of a rule whose smaller sets are no part of its larger ones."""
+        if not ranking.nested:
+            self.say(
+                f"the keeping rule {ranking.rule} has another order for each size: sets do not nest"
+            )
 
     def explain(self, words: str) -> None:
         """Print what only those want to know who asked."""

@@ -1,8 +1,9 @@
-"""The errors that a user of either package meets."""
+"""The errors that a user of either package meets, and whose line a warning is about."""
 
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Collection, Iterable
 
 
@@ -105,3 +106,17 @@ def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None
     for name in given:
         if name not in known:
             raise unknown_name(what, name, known)
+
+
+# Between a user's line and ours is a frame of this one where a context decorates.
+OWN_MODULES = ("proxysample", "proxysample_nas", "contextlib")
+
+
+def level_of_caller() -> int:
+    """Count the frames up to the line of a user's that a warning is about."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in OWN_MODULES:
+            break
+        level, frame = level + 1, frame.f_back
+    return level

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import struct
 import tempfile
 import zipfile
@@ -81,6 +82,45 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def replace_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a folder beside its place, then move it there in one step: to a new or empty one.
+
+    A crash in the middle leaves no folder there.
+
+    Yields
+    ------
+    Path
+        Of the folder while it is filled.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written to, or the disk is full.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "letters"
+    >>> with replace_folder(target) as folder:
+    ...     _ = (folder / "first").write_text("hello")
+    >>> [file.name for file in target.iterdir()]
+    ['first']
+    """
+    path = Path(path)
+    with refusals_explained(path):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            # As a new folder would be: mkdtemp lets in its owner alone.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o777 & ~umask)
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -216,6 +256,67 @@ def check_writable(path: str | Path) -> None:
         raise InputError(f"the folder {path.parent} cannot be written to")
 
 
+# Where the kernel shows itself as files, of which some end never and some wait.
+NO_DISKS = ("/proc/", "/sys/")
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no file on a disk: devices, pipes and the like never end, or wait for ever.
+
+    Parameters
+    ----------
+    path : str or path
+        Links count by where they lead.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or no regular file.
+
+    Examples
+    --------
+    >>> check_regular("/dev/zero")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: /dev/zero is no regular file
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  # any path
+        real = os.path.realpath(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+    if not stat.S_ISREG(mode) or real.startswith(NO_DISKS):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise InputError(f"{os.fspath(path)} is {what}")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to be read, see `check_regular`; whatever is wrong is an `InputError`."""
+    check_regular(path)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+
+
+def read_bounded(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read a regular file whole, if it holds at most so many bytes.
+
+    Raises
+    ------
+    InputError
+        If it holds more, is missing or no regular file.
+    """
+    with open_regular(path) as stream:
+        try:
+            content = stream.read(most + 1)
+        except OSError as error:
+            raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
+    if len(content) > most:
+        raise InputError(f"{os.fspath(path)} is far too large: it holds more than {most:,} bytes")
+    return content
+
+
 Array = npt.NDArray[Any]
 
 # What the standard library and numpy raise on files that are damaged or something else.
@@ -280,15 +381,13 @@ def read_npy(path: str | Path) -> Array:
         If the file is missing, damaged, no .npy file, or holds Python objects.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            return _read_array(stream, path.stat().st_size)
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
-        ) from error
+    with open_regular(path) as stream:
+        try:
+            return _read_array(stream, os.fstat(stream.fileno()).st_size)
+        except DAMAGE as error:
+            raise InputError(
+                f"{path} is no .npy file, is damaged, or holds Python objects: {error}"
+            ) from error
 
 
 def map_npy(path: str | Path) -> Array:
@@ -309,6 +408,7 @@ def map_npy(path: str | Path) -> Array:
         See `read_npy`; and if it holds strings or nothing.
     """
     path = Path(path)
+    check_regular(path)
     try:
         with path.open("rb") as stream:
             header = _read_header(stream)
@@ -351,11 +451,8 @@ def read_npz(path: str | Path, arrays: Collection[str] | None = None) -> dict[st
         If the file is missing, damaged, no .npz file, holds Python objects, or would unpack to
         far more than any dataset does.
     """
-    try:
-        with Path(path).open("rb") as stream:
-            return read_npz_stream(stream, str(path), arrays)
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
+    with open_regular(path) as stream:
+        return read_npz_stream(stream, str(path), arrays)
 
 
 def npz_names(path: str | Path) -> list[str]:
@@ -376,13 +473,12 @@ def npz_names(path: str | Path) -> list[str]:
     InputError
         If the file is missing, damaged or no .npz file.
     """
-    try:
-        with Path(path).open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            return list(_members(archive))
-    except OSError as error:
-        raise InputError(f"{path}: {_words(error)}") from None
-    except DAMAGE as error:
-        raise InputError(f"{path} is no .npz file or is damaged: {error}") from error
+    with open_regular(path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return list(_members(archive))
+        except DAMAGE as error:
+            raise InputError(f"{path} is no .npz file or is damaged: {error}") from error
 
 
 def read_npz_stream(
@@ -440,8 +536,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return named
 
 
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _words(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:

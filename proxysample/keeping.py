@@ -9,7 +9,8 @@ from __future__ import annotations
 import abc
 import json
 import numbers
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -18,10 +19,14 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.registry import RULES
+from proxysample.wording import parse_words
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Columns = Mapping[str, FloatArray]
 Rounding = Literal["exact", "floor"]
+Natural = Literal["low", "high"]
+NATURALS: tuple[Natural, ...] = ("low", "high")
 
 
 def check_ratio(r: object) -> float:
@@ -124,26 +129,33 @@ class KeepingRule(abc.ABC):
     Examples
     --------
     >>> @dataclass(frozen=True)
-    ... class KeepMiddle(KeepingRule):
-    ...     id = "middle"
+    ... class KeepBand(KeepingRule):
+    ...     id = "band"
     ...     quantile: float = 0.5
     ...     def order(self, scores, codes=None, n_kept=None):
     ...         distances = np.abs(scores - np.quantile(scores, self.quantile))
     ...         return np.argsort(distances, kind="stable")
-    >>> KeepMiddle(0.25).order(np.array([0.0, 1.0, 2.0, 3.0, 4.0])).tolist()
+    >>> KeepBand(0.25).order(np.array([0.0, 1.0, 2.0, 3.0, 4.0])).tolist()
     [1, 0, 2, 3, 4]
-    >>> KeepMiddle().to_json(), KeepMiddle(0.25).to_json()
-    ('middle', {'name': 'middle', 'parameters': {'quantile': 0.25}})
+    >>> KeepBand().to_json(), KeepBand(0.25).to_json()
+    ('band', {'name': 'band', 'parameters': {'quantile': 0.25}})
     """
 
     id: ClassVar[str]
     """What ``keep=`` and rankings call it."""
     nested: ClassVar[bool] = True
-    """Whether one order serves every ratio; otherwise `order` is asked anew for each."""
+    """Whether one order serves every ratio; otherwise `order` is asked anew for each. A property
+    where that depends on parameters."""
+    needs: ClassVar[Sequence[str]] = ()
+    """Names of columns that it reads beside the scores; see `Ranking.columns`."""
 
     @abc.abstractmethod
     def order(
-        self, scores: FloatArray, codes: IntArray | None = None, n_kept: int | None = None
+        self,
+        scores: FloatArray,
+        codes: IntArray | None = None,
+        n_kept: int | None = None,
+        columns: Columns | None = None,
     ) -> IntArray:
         """Order all samples.
 
@@ -156,6 +168,9 @@ class KeepingRule(abc.ABC):
             each class's places go to its samples in the order given here.
         n_kept : int or None
             How many will be kept; None for a rule that is `nested`.
+        columns : mapping of str to ndarray of shape (n,), float64
+            Those that it `needs`. A rule that needs none is not given this argument, and may do
+            without it.
 
         Returns
         -------
@@ -163,12 +178,32 @@ class KeepingRule(abc.ABC):
             Indices, the first to be kept first.
         """
 
+    def n_cut(self, sizes: Sequence[int], n_kept: int | None = None) -> int:  # noqa: ARG002
+        """Count the samples, last in the order, that are never kept.
+
+        `sizes` are those of the classes where class shares are kept, else the one of all samples.
+        """
+        return 0
+
+    def check_size(self, n_samples: int, n_kept: int) -> None:
+        """Refuse, before any scoring, to keep more samples than the rule leaves."""
+        n_cut = self.n_cut([n_samples], n_kept)
+        if n_kept > n_samples - n_cut:
+            raise InputError(
+                f"the keeping rule {self} cuts {n_cut:,} of {n_samples:,} samples, and {n_kept:,} "
+                f"are to be kept: cut less, or keep at most {n_samples - n_cut:,}"
+            )
+
+    def towards(self, natural: Natural) -> KeepingRule:  # noqa: ARG002
+        """Give the rule for scores that are kept from their low end, or from their high one."""
+        return self
+
     def to_json(self) -> str | dict[str, Any]:
         """Write the rule as its id, and its parameters where they are not the defaults."""
         parameters = {
-            one.name: getattr(self, one.name)
+            one.name: value
             for one in fields(self)
-            if getattr(self, one.name) != one.default
+            if (value := getattr(self, one.name)) != one.default
         }
         return {"name": self.id, "parameters": parameters} if parameters else self.id
 
@@ -180,52 +215,10 @@ class KeepingRule(abc.ABC):
         return f"{self.id} ({words})"
 
 
-@dataclass(frozen=True)
-class KeepEasy(KeepingRule):
-    """Keep low scores first, ties by index."""
-
-    id = "easy"
-
-    def order(
-        self,
-        scores: FloatArray,
-        codes: IntArray | None = None,  # noqa: ARG002
-        n_kept: int | None = None,  # noqa: ARG002
-    ) -> IntArray:
-        """Order samples by ascending score.
-
-        Examples
-        --------
-        >>> KeepEasy().order(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
-        [3, 1, 0, 2]
-        """
-        return np.argsort(scores, kind="stable")
-
-
-@dataclass(frozen=True)
-class KeepHard(KeepingRule):
-    """Keep high scores first, ties by index."""
-
-    id = "hard"
-
-    def order(
-        self,
-        scores: FloatArray,
-        codes: IntArray | None = None,  # noqa: ARG002
-        n_kept: int | None = None,  # noqa: ARG002
-    ) -> IntArray:
-        """Order samples by descending score.
-
-        Examples
-        --------
-        >>> KeepHard().order(np.array([2.0, 1.0, 2.0, 0.5])).tolist()
-        [0, 2, 1, 3]
-        """
-        return np.argsort(-scores, kind="stable")
-
-
 Keep = str | KeepingRule
-"""What a sampler's `keep` can be: the id of a rule, or a rule with parameters."""
+"""What a sampler's `keep` can be: the id of a rule, with parameters or without, or a rule."""
+
+_WORDS = re.compile(r"([^:(]+)(?::(.*)|\((.*)\))", re.DOTALL)
 
 
 def as_rule(keep: object) -> KeepingRule:
@@ -234,7 +227,8 @@ def as_rule(keep: object) -> KeepingRule:
     Parameters
     ----------
     keep : str, KeepingRule or mapping
-        An id, a rule, or what `KeepingRule.to_json` wrote.
+        An id; an id and parameters as ``"ccs:beta=0.3,n_bins=20"`` or ``"ccs(beta=0.3)"``; a
+        rule; or what `KeepingRule.to_json` wrote.
 
     Returns
     -------
@@ -249,17 +243,17 @@ def as_rule(keep: object) -> KeepingRule:
     --------
     >>> as_rule("hard")
     KeepHard()
+    >>> as_rule("middle:per_class=false")
+    KeepMiddle(per_class=False)
     >>> as_rule("eazy")
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'? Known: easy,
-    hard, given
+    hard, ...
     """
     if isinstance(keep, KeepingRule):
         return _checked_rule(keep)
-    name, parameters = keep, {}
-    if isinstance(keep, Mapping) and keep.keys() == {"name", "parameters"}:
-        name, parameters = keep["name"], keep["parameters"]
+    name, parameters = _parts(keep)
     if not isinstance(name, str) or name not in RULES:
         raise unknown_name("rule for keep", name, RULES)
     rule = RULES.get(name)
@@ -270,6 +264,21 @@ def as_rule(keep: object) -> KeepingRule:
         return rule(**parameters)
     except (TypeError, ValueError) as error:
         raise InputError(f"the keeping rule {name!r}: {error}") from error
+
+
+def _parts(keep: object) -> tuple[Any, Any]:
+    """Tell an id from its parameters."""
+    if isinstance(keep, Mapping) and keep.keys() == {"name", "parameters"}:
+        return keep["name"], keep["parameters"]
+    words = _WORDS.fullmatch(keep) if isinstance(keep, str) else None
+    if words is None or keep in RULES:
+        return keep, {}
+    return words[1].strip(), parse_words(words[2] or words[3] or "")
+
+
+def rule_id(keep: object) -> Any:
+    """Give the id in what `as_rule` takes, whether there is such a rule or not."""
+    return keep.id if isinstance(keep, KeepingRule) else _parts(keep)[0]
 
 
 def _names(rule: type[KeepingRule]) -> list[str]:
@@ -296,10 +305,16 @@ def _checked_rule(rule: KeepingRule) -> KeepingRule:
 
 
 def checked_order(
-    rule: KeepingRule, scores: FloatArray, codes: IntArray | None, n_kept: int | None
+    rule: KeepingRule,
+    scores: FloatArray,
+    codes: IntArray | None,
+    n_kept: int | None,
+    columns: Columns | None = None,
 ) -> IntArray:
     """Order samples by a rule, and check that it is an order of all samples."""
-    order = np.asarray(rule.order(scores, codes, None if rule.nested else n_kept))
+    needed = {name: _column(rule, name, columns or {}) for name in rule.needs}
+    given = {"columns": needed} if needed else {}
+    order = np.asarray(rule.order(scores, codes, None if rule.nested else n_kept, **given))
     n_samples = len(scores)
     is_order = order.shape == (n_samples,) and order.dtype.kind in "iu"
     if not is_order or not np.array_equal(np.sort(order), np.arange(n_samples)):
@@ -308,3 +323,21 @@ def checked_order(
             f"to {n_samples - 1} has to be there once"
         )
     return order.astype(np.int64, copy=False)
+
+
+def check_needs(rule: KeepingRule, known: Iterable[str], scorer: str) -> None:
+    """Refuse a rule that needs a column which is not there."""
+    known = list(known)
+    for name in rule.needs:
+        if name not in known:
+            there = f"its columns: {', '.join(known)}" if known else "it has no columns"
+            raise InputError(
+                f"the keeping rule {rule} needs the column {name!r} beside the scores, which "
+                f"{scorer} does not give ({there}); in Python, "
+                f"Ranking(scores, keep=..., columns={{{name!r}: ...}}) takes it from elsewhere"
+            )
+
+
+def _column(rule: KeepingRule, name: str, columns: Columns) -> FloatArray:
+    check_needs(rule, columns, "the ranking")
+    return columns[name]

@@ -16,6 +16,7 @@ from proxysample.data.keys import Keys, check_text
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_writable, replace_file
 from proxysample.keeping import IntArray
+from proxysample.quotas import ClassWeights
 from proxysample.selection import Cut
 
 if TYPE_CHECKING:
@@ -131,15 +132,21 @@ class SelectionWriter:
             "r": cut.r,
             "n": len(indices),
             "n_samples": len(self.ranking),
-            "balance": cut.balance
-            if cut.balance is None or isinstance(cut.balance, str)
-            else {str(name): int(count) for name, count in cut.balance.items()},
+            "balance": _balance_in_json(cut),
             "min_per_class": int(cut.min_per_class),
             "indices": indices.tolist(),
         }
         if self.keys is not None:
             written[f"{self.keys.kind}s"] = self._names(indices)
         stream.write((json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _balance_in_json(cut: Cut) -> Any:
+    if cut.balance is None or isinstance(cut.balance, str):
+        return cut.balance
+    if isinstance(cut.balance, ClassWeights):
+        return cut.balance.to_json()
+    return {str(name): int(count) for name, count in cut.balance.items()}
 
 
 WRITERS: dict[str, Callable[[SelectionWriter, BinaryIO, Cut, IntArray], None]] = {

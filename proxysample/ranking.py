@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,24 +18,31 @@ from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError
+from proxysample.errors import InputError, level_of_caller
 from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
+    Columns,
     FloatArray,
     IntArray,
     Keep,
     KeepingRule,
+    Natural,
     Rounding,
     as_rule,
+    check_needs,
     check_ratio,
     checked_order,
 )
-from proxysample.ranking_files import FORMAT, ranking_parts
+from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
 from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class NotNestedWarning(UserWarning):
+    """Of several kept sets a smaller one is no part of a larger one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +70,11 @@ class Ranking:
     skipped : ndarray of int64, or None
         Ascending indices of samples that could not be read: their scores are NaN, they are never
         kept, and a ratio is one of the others.
+    columns : mapping of str to ndarray of shape (n,), float64
+        Other numbers of the samples, which some keeping rules need beside the scores; NaN where
+        skipped.
+    natural : {"low", "high"}
+        Which end of the scores the rule "top" keeps first.
 
     Examples
     --------
@@ -79,6 +92,8 @@ class Ranking:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     classes: Classes | None = None
     skipped: IntArray | None = None
+    columns: Columns = field(default_factory=dict)
+    natural: Natural = "low"
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or not len(self.scores):
@@ -94,6 +109,8 @@ class Ranking:
             raise InputError(f"{len(self.codes)} class codes for {len(self.scores)} scores")
         if self.classes is not None and self.classes.codes.shape != self.scores.shape:
             raise InputError(f"{len(self.classes.codes)} classes for {len(self.scores)} scores")
+        for name, column in self.columns.items():
+            _check_column(name, column, self.scores)
         as_rule(self.keep)
 
     def __eq__(self, other: object) -> bool:
@@ -105,6 +122,12 @@ class Ranking:
             and (self.rule, self.rounding) == (other.rule, other.rounding)
             and (self.provenance, self.classes) == (other.provenance, other.classes)
             and np.array_equal(self.skipped, other.skipped)  # type: ignore[arg-type]
+            and self.columns.keys() == other.columns.keys()
+            and all(
+                np.array_equal(column, other.columns[name], equal_nan=True)
+                for name, column in self.columns.items()
+            )
+            and self.natural == other.natural
         )
 
     def __len__(self) -> int:
@@ -126,9 +149,15 @@ class Ranking:
     @cached_property
     def _of_whole(self) -> Ranking:
         """The ranking of the samples that could be read, by their places among these."""
-        codes = None if self.codes is None else encode_labels(self.codes[self.whole_indices])[1]
-        scores = self.scores[self.whole_indices]
-        return replace(self, scores=scores, codes=codes, classes=None, skipped=None)
+        whole = self.whole_indices
+        return replace(
+            self,
+            scores=self.scores[whole],
+            codes=None if self.codes is None else encode_labels(self.codes[whole])[1],
+            classes=None,
+            skipped=None,
+            columns={name: column[whole] for name, column in self.columns.items()},
+        )
 
     def spread(self, indices: IntArray, n_samples: int) -> Ranking:
         """Make this the ranking of a larger dataset, of which the other samples were skipped.
@@ -152,20 +181,55 @@ class Ranking:
         """
         if len(indices) == n_samples:
             return self
-        scores = np.full(n_samples, np.nan)
-        scores[indices] = self.scores
+
+        def spread(values: FloatArray) -> FloatArray:
+            found = np.full(n_samples, np.nan)
+            found[indices] = values
+            return found
+
         codes = None
         if self.codes is not None:
             # A class is needed for each; those of skipped samples are not looked at.
             codes = np.zeros(n_samples, dtype=np.int64)
             codes[indices] = self.codes
         skipped = np.setdiff1d(np.arange(n_samples), indices)
-        return replace(self, scores=scores, codes=codes, skipped=skipped)
+        return replace(
+            self,
+            scores=spread(self.scores),
+            codes=codes,
+            skipped=skipped,
+            columns={name: spread(column) for name, column in self.columns.items()},
+        )
 
     @cached_property
     def rule(self) -> KeepingRule:
-        """The rule that `keep` stands for."""
-        return as_rule(self.keep)
+        """The rule that `keep` stands for, "top" and "bottom" as what they are here."""
+        return as_rule(self.keep).towards(self.natural)
+
+    def with_rule(self, keep: Keep) -> Ranking:
+        """Give the same scores with another keeping rule.
+
+        Parameters
+        ----------
+        keep : str or KeepingRule
+
+        Returns
+        -------
+        Ranking
+
+        Raises
+        ------
+        InputError
+            If there is no such rule, or it needs a column that is not there.
+
+        Examples
+        --------
+        >>> ranking = Ranking(np.array([0.3, 0.1, 0.2, 0.4]))
+        >>> ranking.with_rule("middle").select(0.5).tolist()
+        [0, 2]
+        """
+        check_needs(as_rule(keep), self.columns, "the ranking")
+        return replace(self, keep=keep)
 
     @property
     def nested(self) -> bool:
@@ -203,9 +267,16 @@ class Ranking:
         ndarray of int64
             Of all samples but the skipped ones.
         """
-        if self.skipped is not None:
-            return self.whole_indices[self._of_whole.order_of_rule(n_kept)]
-        return checked_order(self.rule, self.scores, self.codes, n_kept)
+        return self._order_within(self.codes, n_kept)
+
+    def _order_within(self, codes: IntArray | None, n_kept: int | None) -> IntArray:
+        """Order samples by the rule, which is told of which groups the shares are kept."""
+        whole = self.whole_indices
+        if self.skipped is None:
+            return checked_order(self.rule, self.scores, codes, n_kept, self.columns)
+        codes = None if codes is None else encode_labels(codes[whole])[1]
+        columns = {name: column[whole] for name, column in self.columns.items()}
+        return whole[checked_order(self.rule, self.scores[whole], codes, n_kept, columns)]
 
     def _with_shares(self, order: IntArray) -> IntArray:
         return order if self.codes is None else interleave(order, self.codes)
@@ -224,10 +295,11 @@ class Ranking:
         **rules : object
             ``balance``: "none" keeps overall, "proportional" keeps class shares to within one
             sample, "equal" keeps as many of each class until a class is used up, and a mapping
-            of class to number keeps exactly these, with neither `r` nor `n`; by default the
-            sampler's way. ``min_per_class``: keep at least so many of each class, and all of a
-            class that has fewer. ``must_keep`` and ``exclude``: indices of samples that are kept,
-            or not, whatever their scores. Sets by the same rules nest; see `nested`.
+            of class to number keeps exactly these, with neither `r` nor `n`; `ClassWeights` keeps
+            in proportion to weights, or by need; by default the sampler's way.
+            ``min_per_class``: keep at least so many of each class, and all of a class that has
+            fewer. ``must_keep`` and ``exclude``: indices of samples that are kept, or not,
+            whatever their scores. Sets by the same rules nest; see `nested`.
 
         Returns
         -------
@@ -259,15 +331,18 @@ class Ranking:
         cut = Cut(r=r, n=n, **rules)
         fitted = self.fitted(cut)
         kept = self.kept_by(cut, fitted)
-        fitted.warn_of_lost_classes(kept, self._name)
+        fitted.warn_of_lost_classes(kept, self.name)
         return kept
 
     def fitted(self, cut: Cut) -> FittedCut:
         """Check a cut against the ranked samples; those that were skipped are excluded."""
-        return cut.fit_to(len(self), self.classes, self.rounding, self.skipped)
+        fitted = cut.fit_to(len(self), self.classes, self.rounding, self.skipped)
+        self.rule.check_size(len(self.whole_indices), fitted.n_kept)
+        return fitted
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """The id of the sampler that made it, where it tells."""
         return str(self.provenance.get("sampler", "the ranking"))
 
     def kept_by(self, cut: Cut, fitted: FittedCut) -> IntArray:
@@ -279,11 +354,36 @@ class Ranking:
             at_most = int(ratio * len(self))
             return floor_per_class(self.order_of_rule(at_most), self.codes, ratio)
         order = self.order if self.nested and not cut.has_rules else self.order_by(fitted)
-        return np.sort(order[: fitted.n_kept])
+        kept = np.sort(order[: fitted.n_kept])
+        self._check_cut(kept, fitted)
+        return kept
+
+    def _check_cut(self, kept: IntArray, fitted: FittedCut) -> None:
+        """Refuse shares of classes for which samples would be kept that the rule cuts."""
+        groups = fitted.groups(self.codes)
+        whole = self.whole_indices
+        sizes = [len(whole)] if groups is None else np.bincount(groups[whole]).tolist()
+        n_cut = self.rule.n_cut(sizes, fitted.n_kept)
+        if not n_cut:
+            return
+        out = np.zeros(len(self), dtype=bool)
+        out[self._order_within(groups, fitted.n_kept)[-n_cut:]] = True
+        wrong = kept[out[kept] & ~fitted.must_keep[kept]]
+        n_wrong = len(wrong)
+        # Rounding alone may give a class one place more than its share.
+        if n_wrong and groups is not None and fitted.balance in (None, "proportional"):
+            n_wrong = int((np.bincount(groups[wrong]) - 1).clip(0).sum())
+        if n_wrong:
+            raise InputError(
+                f"the keeping rule {self.rule} cuts {n_cut:,} samples, and {n_wrong:,} of them "
+                "would have to be kept for the shares of their classes; cut less, keep fewer, or "
+                "ask for other shares"
+            )
 
     def order_by(self, fitted: FittedCut) -> IntArray:
         """Put all samples in the order of which a cut keeps a prefix; those excluded come last."""
-        order = self.order_of_rule(None if self.nested else fitted.n_kept)
+        n_kept = None if self.nested else fitted.n_kept
+        order = self._order_within(fitted.groups(self.codes), n_kept)
         return fitted.arrange(order, self.codes)
 
     def select_many(
@@ -308,8 +408,20 @@ class Ranking:
         -------
         dict
             Kept indices by ratio or number.
+
+        Warns
+        -----
+        NotNestedWarning
+            If several sets are cut by a rule that has another order for each size.
         """
         cuts = as_cuts(ratios, n, rules)
+        if len(cuts) > 1 and not self.nested:
+            warnings.warn(
+                f"the keeping rule {self.rule} has another order for each size: a smaller set is "
+                "no part of a larger one",
+                NotNestedWarning,
+                stacklevel=level_of_caller(),
+            )
         kept = self.cut_many([cut for _, cut in cuts])
         return {key: indices for (key, _), indices in zip(cuts, kept, strict=True)}
 
@@ -320,7 +432,7 @@ class Ranking:
         # What the smallest set has, larger ones have too.
         if kept:
             smallest = min(range(len(kept)), key=lambda place: len(kept[place]))
-            fitted[smallest].warn_of_lost_classes(kept[smallest], self._name)
+            fitted[smallest].warn_of_lost_classes(kept[smallest], self.name)
         return kept
 
     def check_dataset(self, dataset: Any, y: Any = None) -> None:
@@ -456,6 +568,9 @@ class Ranking:
             "rounding": self.rounding,
             "provenance": dict(self.provenance),
         }
+        # Files of rankings that have the usual direction are as they always were.
+        if self.natural != "low":
+            header["natural"] = self.natural
         arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), "scores": self.scores}
         if self.codes is not None:
             arrays["codes"] = self.codes
@@ -464,6 +579,8 @@ class Ranking:
             arrays["class_codes"] = self.classes.codes
         if self.skipped is not None:
             arrays["skipped"] = self.skipped
+        for name, column in self.columns.items():
+            arrays[f"{COLUMN}{name}"] = column
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
@@ -520,6 +637,15 @@ def as_cuts(
             "r=1, everything, and n=1, one sample, would go by one name; cut them apart"
         )
     return cuts
+
+
+def _check_column(name: str, column: FloatArray, scores: FloatArray) -> None:
+    """Refuse a column that does not have a finite number wherever there is a score."""
+    if getattr(column, "shape", None) != scores.shape or column.dtype.kind != "f":
+        raise InputError(f"the column {name!r} must hold {len(scores)} floats, one a sample")
+    wrong = np.flatnonzero(np.isfinite(column) != np.isfinite(scores))
+    if len(wrong):
+        raise InputError(f"the column {name!r} is {column[wrong[0]]} for sample {wrong[0]}")
 
 
 def _check_skipped(skipped: IntArray, scores: FloatArray) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from proxysample.data.classes import Classes
 from proxysample.errors import InputError
-from proxysample.keeping import IntArray, KeepingRule, Rounding, as_rule
+from proxysample.keeping import NATURALS, FloatArray, IntArray, KeepingRule, Rounding, as_rule
 from proxysample.records import (
     AMOUNT,
     COUNT,
@@ -25,6 +25,9 @@ from proxysample.records import (
 )
 
 FORMAT = "proxysample-ranking-1"
+
+# Columns are arrays of this name and their own.
+COLUMN = "column:"
 
 # What the header of a file holds, and what is read of a provenance.
 HEADER = {
@@ -74,6 +77,7 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
     if header.get("format") != FORMAT:
         raise InputError(f"{name} has format {header.get('format')!r:.80}, not {FORMAT!r}")
     require_values(header, HEADER, name)
+    check_values(header, {"natural": one_of(*NATURALS)}, name)
     provenance = header["provenance"]
     check_values(provenance, PROVENANCE, f"the provenance in {name}")
     check_values(provenance.get("dataset", {}), FINGERPRINT, f"the provenance in {name}")
@@ -87,6 +91,16 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
         if "skipped" in arrays
         else None,
         "classes": _classes(arrays, name),
+        "columns": _columns(arrays, name),
+        "natural": header.get("natural", "low"),
+    }
+
+
+def _columns(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, FloatArray]:
+    return {
+        key.removeprefix(COLUMN): _numbers(array, "f", name).astype(np.float64)
+        for key, array in arrays.items()
+        if key.startswith(COLUMN)
     }
 
 

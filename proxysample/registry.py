@@ -1,9 +1,10 @@
-"""What goes by an id: samplers, rules, readers of datasets, backbones, searchers, operations.
+"""What goes by an id: samplers, rules, readers, backbones, evaluators, searchers, operations.
 
 An id is that of something built in, of something that a program registers by `register`, or of a
 plug-in: an installed package that names it as an entry point of the packaging standard, in one of
 the groups ``proxysample.samplers``, ``proxysample.rules``, ``proxysample.readers``,
-``proxysample.backbones``, ``proxysample.searchers`` and ``proxysample.operations``. Nothing is
+``proxysample.backbones``, ``proxysample.evaluators``, ``proxysample.searchers`` and
+``proxysample.operations``. Nothing is
 imported before it is asked for.
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from proxysample.comparison.evaluators import Evaluator
     from proxysample.data.datasets import Splits
     from proxysample.keeping import KeepingRule
     from proxysample.sampler import Sampler
@@ -240,6 +242,24 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
         "semdedup": "proxysample.samplers.coverage:SemDeDup",
         "prototypes": "proxysample.samplers.coverage:Prototypes",
         "zcore": "proxysample.samplers.coverage:ZCore",
+        "el2n": "proxysample.samplers.recorded:EL2N",
+        "grand": "proxysample.samplers.recorded:GraNd",
+        "forgetting": "proxysample.samplers.recorded:Forgetting",
+        "aum": "proxysample.samplers.recorded:AUM",
+        "aum-p": "proxysample.samplers.recorded:ProbabilityAUM",
+        "margin": "proxysample.samplers.recorded:Margin",
+        "entropy": "proxysample.samplers.recorded:Entropy",
+        "least-confidence": "proxysample.samplers.recorded:LeastConfidence",
+        "confidence": "proxysample.samplers.recorded:Confidence",
+        "variability": "proxysample.samplers.recorded:Variability",
+        "dyn-unc": "proxysample.samplers.recorded:DynUnc",
+        "tdds": "proxysample.samplers.recorded:TDDS",
+        "dual": "proxysample.samplers.recorded:DUAL",
+        "ccs": "proxysample.samplers.recorded:CoverageCentric",
+        "csl": "proxysample.samplers.recorded:CSL",
+        "learning-speed": "proxysample.samplers.recorded:LearningSpeed",
+        "first-learned": "proxysample.samplers.recorded:FirstLearned",
+        "cld": "proxysample.samplers.recorded:CLD",
         "indices": "proxysample.samplers.given:GivenIndices",
         "ranking": "proxysample.samplers.given:GivenRanking",
     },
@@ -253,8 +273,15 @@ RULES: Registry[type[KeepingRule]] = Registry(
     "rule",
     "proxysample.rules",
     {
-        "easy": "proxysample.keeping:KeepEasy",
-        "hard": "proxysample.keeping:KeepHard",
+        "easy": "proxysample.rules.directions:KeepEasy",
+        "hard": "proxysample.rules.directions:KeepHard",
+        "top": "proxysample.rules.directions:KeepTop",
+        "bottom": "proxysample.rules.directions:KeepBottom",
+        "middle": "proxysample.rules.middle:KeepMiddle",
+        "ccs": "proxysample.rules.strata:CCS",
+        "weighted": "proxysample.rules.draws:WeightedDraw",
+        "histogram": "proxysample.rules.draws:HistogramDraw",
+        "beta": "proxysample.rules.draws:BetaDraw",
         "given": "proxysample.samplers.given:KeepGiven",
     },
     base="proxysample.keeping:KeepingRule",
@@ -286,12 +313,23 @@ READERS: Registry[Callable[..., Splits]] = Registry(
 
 BACKBONES: Registry[Callable[[], nn.Module]] = Registry("backbone", "proxysample.backbones")
 
+EVALUATORS: Registry[type[Evaluator]] = Registry(
+    "evaluator",
+    "proxysample.evaluators",
+    {
+        "head": "proxysample.comparison.head:LinearHead",
+        "network": "proxysample.comparison.network:NetworkFromScratch",
+    },
+    base="proxysample.comparison.evaluators:Evaluator",
+)
+
 # This package imports none of the other, whose registries are named by where they are.
 _REGISTRIES: dict[str, Registry[Any] | str] = {
     "sampler": SAMPLERS,
     "rule": RULES,
     "reader": READERS,
     "backbone": BACKBONES,
+    "evaluator": EVALUATORS,
     "searcher": "proxysample_nas.searchers.registry:SEARCHERS",
     "operation": "proxysample_nas.space.operations:OPERATIONS",
 }
@@ -347,7 +385,7 @@ def register(
 def register(
     entry: Any = None, *, kind: str | None = None, name: str | None = None, replace: bool = False
 ) -> Any:
-    """Give a sampler, rule, reader, backbone, searcher or operation an id, in this process.
+    """Give a sampler, rule, reader, evaluator or the like an id, in this process.
 
     From then on it is found by its id wherever one is asked for: by `create_sampler`, by studies
     and by their workers. A package that is installed names it as an entry point instead, and then
@@ -356,11 +394,12 @@ def register(
     Parameters
     ----------
     entry : object, optional
-        A subclass of `Sampler`, `KeepingRule` or `Searcher`, an `Operation`, or a function: a
+        A subclass of `Sampler`, `KeepingRule`, `Evaluator` or `Searcher`, an `Operation`, or a
+        function: a
         reader takes the text after the colon of ``"name:PATH"`` and gives
         `proxysample.data.Splits`, a backbone takes nothing and gives an ``nn.Module``. Left out,
         this is a decorator.
-    kind : {"sampler", "rule", "reader", "backbone", "searcher", "operation"}, optional
+    kind : {"sampler", "rule", "reader", "backbone", "evaluator", "searcher", "operation"}, optional
         Told by the class; functions need it.
     name : str, optional
         The id; by default the entry's attribute ``id``, or ``name``.

@@ -43,6 +43,8 @@ class Kind:
     parts : mapping of str to callable
         What a value fills in comma-separated values, unrounded: one column each, by the first
         part of its name.
+    short : callable, optional
+        Writes a value where room is scarce, as in a column of a paper; as `text` by default.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class Kind:
     is_number: bool = False
     is_code: bool = False
     parts: Mapping[str, Callable[[Any], Any]] = field(default_factory=lambda: {"": _itself})
+    short: Callable[[Any], str] | None = None
 
 
 def _number(value: float | str) -> str:
@@ -116,6 +119,12 @@ class Column(Generic[Row]):
         """Write a row's value as a reader sees it."""
         value = self.value(row)
         return self.missing if value is None else self.kind.text(value)
+
+    def short(self, row: Row) -> str:
+        """Write a row's value where room is scarce."""
+        value = self.value(row)
+        write = self.kind.short or self.kind.text
+        return self.missing if value is None else write(value)
 
     def is_code(self, row: Row) -> bool:
         """Whether a row has code here, and not a word in its place."""
@@ -292,9 +301,16 @@ _LATEX = {
     "±": r"$\pm$",
     "\N{EN DASH}": "--",
     "†": r"\dag{}",
+    "‡": r"\ddag{}",
 }
 _LATEX_SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
 _NOT_IN_A_LABEL = re.compile(r"[^\w:.-]")
+
+LONGEST_HEADING = 12
+"""A longer heading is broken where it can be: so many letters are as wide as an accuracy."""
+WIDEST_TEXT = 24
+"""Longer words than so many letters run over several lines, in a part of a paper's column."""
+_BREAK_OF_A_HEADING = re.compile(r", | (?=\()")
 
 
 def to_latex(table: Table[Any], label: str) -> str:
@@ -310,16 +326,19 @@ def to_latex(table: Table[Any], label: str) -> str:
     Returns
     -------
     str
-        For documents that load ``booktabs`` and ``graphicx``. Its notes stand beneath the lines.
-        A table longer than a page is one environment for each section, numbered in its label.
+        For documents that load ``array``, ``booktabs`` and ``graphicx``. It fits a column of the
+        text; its notes stand apart, see `latex_notes`. A table longer than a page is one
+        environment for each section, numbered in its label.
 
     Examples
     --------
     >>> columns = (Column("a_b", TEXT, str), Column("c", NUMBER, len))
     >>> print(to_latex(Table("T", columns, (Section("", ["1 %"]),)), "tab:t"))
-    % needs \usepackage{booktabs,graphicx}
+    % needs \usepackage{array,booktabs,graphicx}
     \begin{table}
     \centering
+    \footnotesize
+    \setlength{\tabcolsep}{4pt}
     \caption{T.}
     \label{tab:t}
     \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
@@ -356,39 +375,56 @@ def _split(table: Table[Row]) -> list[Table[Row]]:
     """Take a table apart by its sections where it would be longer than a page."""
     if len(table.rows) <= LINES_PER_PAGE:
         return [table]
-    *first, last = (
+    return [
         replace(
             table,
             title=f"{table.title}: {section.heading}",
             sections=(Section("", section.rows),),
-            notes=(),
         )
         for section in table.sections
-    )
-    return [*first, replace(last, notes=table.notes)]
+    ]
 
 
 def _environment_of(table: Table[Any], label: str) -> str:
-    places = "".join("r" if column.kind.is_number else "l" for column in table.columns)
+    places = "".join(_latex_place(column, table) for column in table.columns)
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs,graphicx}",
+            r"% needs \usepackage{array,booktabs,graphicx}",
             r"\begin{table}",
             r"\centering",
+            r"\footnotesize",
+            r"\setlength{\tabcolsep}{4pt}",
             rf"\caption{{{escape_latex(table.title)}.}}",
             rf"\label{{{_NOT_IN_A_LABEL.sub('-', label)}}}",
-            # Shrunk only where it is wider than the page.
+            # Shrunk only where it is wider than its column all the same.
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{places}}}",
             r"\toprule",
-            _latex_line(escape_latex(column.heading or "") for column in table.columns),
+            _latex_line(_latex_heading(column) for column in table.columns),
             *_latex_body(table),
             r"\bottomrule",
             r"\end{tabular}}",
-            *_latex_notes(table.notes),
             r"\end{table}",
         ]
     )
+
+
+def _latex_place(column: Column[Row], table: Table[Row]) -> str:
+    if column.kind.is_number:
+        return "r"
+    widest = max((len(column.short(row)) for row in table.rows), default=0)
+    if widest <= WIDEST_TEXT or column.kind.is_code:
+        return "l"
+    return r">{\raggedright\arraybackslash}p{0.38\linewidth}"
+
+
+def _latex_heading(column: Column[Any]) -> str:
+    heading = column.heading or ""
+    if len(heading) <= LONGEST_HEADING:
+        return escape_latex(heading)
+    lines = map(escape_latex, _BREAK_OF_A_HEADING.split(heading))
+    place = "r" if column.kind.is_number else "l"
+    return rf"\shortstack[{place}]{{" + r"\\".join(lines) + "}"
 
 
 def _latex_body(table: Table[Any]) -> list[str]:
@@ -410,14 +446,20 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 
 def _latex_cell(column: Column[Row], row: Row) -> str:
-    text = escape_latex(column.text(row))
+    text = escape_latex(column.short(row))
     return rf"\texttt{{{text}}}" if column.is_code(row) else text
 
 
-def _latex_notes(notes: tuple[str, ...]) -> list[str]:
-    if not notes:
-        return []
-    return [r"\par\medskip\footnotesize\raggedright", *(escape_latex(n) + r"\par" for n in notes)]
+def latex_notes(table: Table[Any]) -> str:
+    r"""Write what has to be said beneath a table as paragraphs of a text, one a line.
+
+    Examples
+    --------
+    >>> print(latex_notes(Table("T", (), (), ("50 % of a_b.", "Of one seed."))))
+    50 \% of a\_b.\par
+    Of one seed.\par
+    """
+    return "\n".join(escape_latex(note) + r"\par" for note in table.notes)
 
 
 def to_html_table(table: Table[Any]) -> str:

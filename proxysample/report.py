@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,15 +14,17 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import Samples
-from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.gallery.page import Gallery
+from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
+from proxysample.wording import visible
 
 N_BINS = 40
-N_EXAMPLES = 24
 
 
 @dataclass(frozen=True)
@@ -32,38 +34,6 @@ class ClassCount:
     name: str
     n_samples: int
     n_kept: int
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image to look at.
-
-    Attributes
-    ----------
-    index : int
-        Of the sample in the dataset.
-    image : ndarray of shape (h, w) or (h, w, c)
-    name : str
-        Its class; empty where there are no labels.
-    file : str
-        Where the dataset read it, or its key; empty where it does not tell
-        (`proxysample.data.keys.keys_of`).
-    """
-
-    index: int
-    image: npt.NDArray[Any]
-    name: str
-    file: str
-
-    @property
-    def caption(self) -> str:
-        """Index and class."""
-        return f"{self.index}: {self.name}" if self.name else f"{self.index}"
-
-    @property
-    def picture(self) -> str:
-        """The image as the address of a PNG that holds it."""
-        return f"data:image/png;base64,{base64.b64encode(_png(self.image)).decode()}"
 
 
 @dataclass(frozen=True)
@@ -81,9 +51,8 @@ class Report:
     bin_edges : ndarray of shape (n_bins + 1,), float64
         Of the scores' histogram.
     kept_histogram, dropped_histogram : ndarray of shape (n_bins,), int64
-    examples : dict of list of Example
-        Under ``"kept first"``, ``"kept last"``, ``"dropped first"`` and ``"dropped last"``; empty
-        where samples are no images.
+    gallery : Gallery
+        All samples with their pictures, for the page; read when it is saved.
     cut : Cut, optional
         What was asked for.
 
@@ -102,18 +71,27 @@ class Report:
     bin_edges: FloatArray
     kept_histogram: IntArray
     dropped_histogram: IntArray
-    examples: dict[str, list[Example]]
+    gallery: Gallery
     cut: Cut | None = None
+
+    @cached_property
+    def examples(self) -> dict[str, list[Example]]:
+        """A few images under "kept first", "kept last", "dropped first" and "dropped last".
+
+        Read when they are asked for; empty where samples are no images.
+        """
+        is_kept = np.zeros(len(self.ranking), dtype=bool)
+        is_kept[self.indices] = True
+        return _find_examples(self.ranking, self.gallery.samples, is_kept)
 
     @property
     def title(self) -> str:
         """One line that says what was done."""
         n_samples, n_kept = len(self.ranking.whole_indices), len(self.indices)
         n_skipped = len(self.ranking) - n_samples
-        name = self.ranking.provenance.get("sampler", "the ranking")
         return (
-            f"{name} keeps {n_kept:,} of {n_samples:,} samples (r={self.r:g}), "
-            f"drops {n_samples - n_kept:,}"
+            f"{visible(self.ranking.name)} keeps {n_kept:,} of {n_samples:,} samples "
+            f"(r={self.r:g}), drops {n_samples - n_kept:,}"
             + (f"; {n_skipped:,} more cannot be read and are skipped" if n_skipped else "")
         )
 
@@ -123,6 +101,7 @@ class Report:
         provenance = self.ranking.provenance
         info = {
             "keeps": f"{self.ranking.rule} samples, {self._shares}",
+            **({} if self.ranking.nested else {"sets": NOT_NESTED}),
             "rounding": self._rounding,
         }
         if "parameters" in provenance:
@@ -134,7 +113,7 @@ class Report:
             info["cost"] = f"{provenance['seconds']:.2f} s, once for every ratio"
         if "versions" in provenance:
             info["versions"] = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-        return info
+        return {visible(name): visible(words) for name, words in info.items()}
 
     @property
     def _shares(self) -> str:
@@ -143,6 +122,8 @@ class Report:
             shares = "class shares kept" if self.ranking.codes is not None else "overall"
         elif isinstance(balance, str):
             shares = BALANCE_IN_WORDS[balance]
+        elif isinstance(balance, ClassWeights):
+            shares = f"classes by weights: {balance}"
         else:
             shares = "counts by class given"
         certain = [] if self.cut is None else _certain_in_words(self.cut, len(self.ranking))
@@ -182,35 +163,40 @@ class Report:
             lines.append(f"{edge:9.4g} {'#' * n_kept}{'.' * (n_all - n_kept)}")
         return lines
 
-    def save(self, path: str | Path) -> None:
-        """Write the report as one HTML page that needs no other file.
+    def save(self, path: str | Path, *, ratios: Iterable[float] = (), features: Any = None) -> None:
+        """Write the report as a page to look through: a slider over r moves images.
+
+        All samples are read once for their thumbnails. Nothing on the page is fetched from
+        elsewhere.
 
         Parameters
         ----------
         path : str or Path
-            Ends in ``.html``.
+            Ends in ``.html`` for one file that needs no other, of up to
+            `proxysample.gallery.page.MOST_IN_FILE` samples; or a folder, new or empty, for a page
+            ``index.html`` that loads thumbnails when they are shown.
+        ratios : iterable of float
+            More ratios to offer. It matters where sets do not nest (`Ranking.nested`): the page
+            then offers those that are given, and says so.
+        features : object, optional
+            What samples are compared by, for nearest neighbours and near duplicates; see
+            `proxysample.features.sources.feature_rows`. By default the sampler's features where
+            they are an array or kept on disk, vectors where the samples are that, and else the
+            pixels of the thumbnails.
 
         Raises
         ------
         InputError
-            If the path ends otherwise, or its folder is missing or cannot be written to.
+            If the path is something else or cannot be written to, there are too many samples for
+            it, or `ratios` or `features` cannot be used.
         """
-        check_output(path, ".html", "a report is saved")
-        with replace_file(path) as stream:
-            stream.write(self._page().encode())
-
-    def _page(self) -> str:
-        return render_template(
-            "report.html.j2",
-            title=self.title,
-            report=self,
-            histogram=_histogram(self),
-            sheets=self.examples,
-        )
+        self.gallery.save(path, self, ratios=ratios, features=features)
 
     def _repr_html_(self) -> str:
         return render_template("report_fragment.html.j2", report=self, histogram=_histogram(self))
 
+
+NOT_NESTED = "another order for each size: a smaller set is no part of a larger one"
 
 BALANCE_IN_WORDS = {
     "none": "overall",
@@ -230,12 +216,14 @@ def _certain_in_words(cut: Cut, n_samples: int) -> list[str]:
     return [text for text, count in words.items() if count]
 
 
+@isolated()
 def build_report(
     ranking: Ranking,
     samples: Samples,
     r: float | None = None,
     *,
     n: int | None = None,
+    features: Any = None,
     **rules: Unpack[SelectionRules],
 ) -> Report:
     """Gather what a ranking keeps of a dataset at one ratio.
@@ -245,9 +233,11 @@ def build_report(
     ranking : Ranking
         Of this dataset.
     samples : Samples
-        The dataset; a few images of it are read.
+        The dataset; images are read when they are asked for.
     r, n, **rules : object
         See `Ranking.select`.
+    features : object, optional
+        What the sampler compared samples by; see `Report.save`.
 
     Raises
     ------
@@ -271,7 +261,7 @@ def build_report(
         bin_edges=edges,
         kept_histogram=np.histogram(ranking.scores[is_kept], edges)[0],
         dropped_histogram=np.histogram(ranking.scores[is_dropped], edges)[0],
-        examples=_find_examples(ranking, samples, is_kept, classes),
+        gallery=Gallery(ranking, samples, cut, features),
         cut=cut,
     )
 
@@ -288,7 +278,7 @@ def _count_classes(
         for chosen in (is_kept, is_dropped)
     )
     return [
-        ClassCount(name, int(n_kept + n_dropped), int(n_kept))
+        ClassCount(visible(name), int(n_kept + n_dropped), int(n_kept))
         for name, n_kept, n_dropped in zip(classes.names, kept, dropped, strict=True)
         if n_kept + n_dropped
     ]
@@ -298,8 +288,8 @@ def _find_examples(
     ranking: Ranking,
     samples: Samples,
     is_kept: npt.NDArray[np.bool_],
-    classes: Classes | None,
 ) -> dict[str, list[Example]]:
+    classes, keys = read_classes(samples), keys_of(samples.dataset)
     order = ranking.order_of_rule(int(is_kept.sum()))
     kept, dropped = order[is_kept[order]], order[~is_kept[order]]
     chosen = {
@@ -309,28 +299,15 @@ def _find_examples(
         "dropped last": dropped[-N_EXAMPLES:],
     }
     examples = {
-        name: _read_examples(samples, rows, classes) for name, rows in chosen.items() if len(rows)
+        name: read_examples(samples, rows, classes, keys)
+        for name, rows in chosen.items()
+        if len(rows)
     }
     return {
         name: found
         for name, found in examples.items()
         if found and all(example.image.ndim >= 2 for example in found)
     }
-
-
-def _read_examples(samples: Samples, rows: IntArray, classes: Classes | None) -> list[Example]:
-    keys = keys_of(samples.dataset)
-    found = []
-    for row in rows.tolist():
-        try:
-            (image,) = samples.rows(np.array([row]))
-        except InputError:
-            # A sampler that reads no image may keep one that nobody can read.
-            continue
-        name = "" if classes is None else classes.names[classes.codes[row]]
-        file = "" if keys is None else keys.values[row]
-        found.append(Example(index=row, image=image, name=name, file=file))
-    return found
 
 
 @dataclass(frozen=True)
@@ -369,18 +346,3 @@ def _histogram(report: Report, width: int = 720, height: int = 200) -> _Histogra
             bars.append(_Bar(kind, *(f"{number:.1f}" for number in numbers)))
     low, high = report.bin_edges[0], report.bin_edges[-1]
     return _Histogram(width, height, bars, f"{low:.4g}", f"{high:.4g}")
-
-
-def _png(image: npt.NDArray[Any]) -> bytes:
-    from PIL import Image
-
-    pixels = image
-    if pixels.dtype != np.uint8:
-        # Floats may have been normalised: show them over their own range.
-        low, high = float(pixels.min()), float(pixels.max())
-        pixels = (255 * (pixels - low) / ((high - low) or 1)).round().astype(np.uint8)
-    if pixels.ndim == 3 and pixels.shape[2] != 3:
-        pixels = pixels[..., 0]
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()

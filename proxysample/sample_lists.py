@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxysample.errors import InputError
-from proxysample.files import read_npy
+from proxysample.files import read_bounded, read_npy
+
+# Of names at most some hundred bytes each, that is more samples than any dataset has.
+MOST_BYTES = 1 << 32
 
 
 def read_sample_list(path: str | Path) -> list[int] | list[str]:
@@ -33,14 +36,9 @@ def read_sample_list(path: str | Path) -> list[int] | list[str]:
             raise InputError(f"{path} does not hold a one-dimensional array of integers")
         return [int(index) for index in array]
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        lines = read_bounded(path, MOST_BYTES).decode().split("\n")
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text in UTF-8; list an index or a file a line") from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path} cannot be read: {reason}") from None
     names = [line.removesuffix("\r") for line in lines if line.strip()]
     if not names:
         raise InputError(f"{path} lists no sample; put an index or a file on each line")

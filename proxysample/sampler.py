@@ -6,7 +6,7 @@ import abc
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
@@ -35,13 +35,17 @@ from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
 from proxysample.errors import InputError
 from proxysample.features.sources import given_rows, reads_for
+from proxysample.isolation import isolated
 from proxysample.keeping import (
+    Columns,
     FloatArray,
     IntArray,
     Keep,
     KeepingRule,
+    Natural,
     Rounding,
     as_rule,
+    check_needs,
 )
 from proxysample.ranking import Ranking, as_cuts
 from proxysample.selection import Cut, SelectionRules
@@ -53,7 +57,7 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 Protocol = Literal["default", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("default", "paper")
 
-Reads = Literal["nothing", "labels", "pixels", "features"]
+Reads = Literal["nothing", "labels", "pixels", "features", "dynamics"]
 
 
 class SelectOptions(SelectionRules, FieldArguments, total=False):
@@ -92,6 +96,10 @@ class Sampler(BaseEstimator, abc.ABC):
     reads: ClassVar[Reads] = "pixels"
     """What it reads of a dataset, beside labels where it needs them: nothing else is read, decoded
     or checked. A property where that depends on parameters."""
+    natural: ClassVar[Natural] = "low"
+    """Which end of the scores is kept first where nobody says otherwise (``keep=None``, "top")."""
+    gives: ClassVar[Sequence[str]] = ()
+    """Names of the columns that it can give to keeping rules beside the scores; see `_columns`."""
 
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
@@ -148,6 +156,10 @@ class Sampler(BaseEstimator, abc.ABC):
         """Tell, after scoring, what else a reader of the report should know, by what it is."""
         return {}
 
+    def _columns(self, names: Sequence[str]) -> Columns:  # noqa: ARG002
+        """Give, after scoring, the columns that the keeping rule needs, each (n,) and finite."""
+        return {}
+
     def _check_parameters(self) -> None:
         """Raise `InputError` for parameters that cannot work together, or in a way of their own."""
 
@@ -172,12 +184,13 @@ class Sampler(BaseEstimator, abc.ABC):
         Traceback (most recent call last):
         ...
         proxysample.errors.InputError: unknown rule for keep 'eazy'; did you mean 'easy'?
-        Known: easy, hard, given
+        Known: easy, hard, ...
         """
-        as_rule(getattr(self, "keep", "easy"))
         check_values(self.get_params(deep=False), constraints_of(type(self)))
+        check_needs(as_rule(self._keep()), self.gives, f"the sampler {self.id!r}")
         self._check_parameters()
 
+    @isolated()
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Score a dataset.
 
@@ -230,6 +243,8 @@ class Sampler(BaseEstimator, abc.ABC):
             scores=scores,
             codes=self._keeping_codes(codes),
             keep=self._keep(),
+            columns=self._columns_of(as_rule(self._keep())),
+            natural=self.natural,
             rounding=self._rounding(),
             provenance={
                 "sampler": self.id,
@@ -293,8 +308,16 @@ class Sampler(BaseEstimator, abc.ABC):
         return given_rows(samples, features)
 
     def _keep(self) -> Keep:
-        keep: Keep = getattr(self, "keep", "easy")
-        return keep
+        keep: Keep | None = getattr(self, "keep", None)
+        return self._default_keep() if keep is None else keep
+
+    def _default_keep(self) -> Keep:
+        """Give the rule that ``keep=None`` stands for."""
+        return "easy" if self.natural == "low" else "hard"
+
+    def _columns_of(self, rule: KeepingRule) -> Columns:
+        found = self._columns(rule.needs) if rule.needs else {}
+        return {name: np.asarray(found[name], dtype=np.float64) for name in rule.needs}
 
     def _rounding(self) -> Rounding:
         return "floor" if getattr(self, "protocol", "default") == "paper" else "exact"
@@ -370,6 +393,7 @@ class Sampler(BaseEstimator, abc.ABC):
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
         return ranking.select(r, n=n, **rules)
 
+    @isolated()
     def rank_for(
         self,
         cuts: Iterable[Cut],
@@ -393,7 +417,9 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         self.check_parameters()
         cuts = list(cuts)
-        if all(cut.is_plain for cut in cuts):
+        rule = as_rule(self._keep())
+        has_limit = type(rule).n_cut is not KeepingRule.n_cut
+        if all(cut.is_plain for cut in cuts) and not has_limit:
             return self.rank(dataset, y, **fields)
         samples = self._read(dataset, y, **fields)
         needed = any(cut.needs_classes for cut in cuts)
@@ -401,7 +427,9 @@ class Sampler(BaseEstimator, abc.ABC):
         if needed and classes is None and samples.broken == "stop":
             classes = required_classes(samples)
         for cut in cuts if classes is not None or not needed else ():
-            cut.fit_to(len(samples), classes, self._rounding())
+            fitted = cut.fit_to(len(samples), classes, self._rounding())
+            if samples.broken == "stop":
+                rule.check_size(len(samples), fitted.n_kept)
         ranking = self.rank(dataset, y, **fields)
         if ranking.classes is None and classes is not None:
             self.ranking_ = ranking = replace(ranking, classes=classes)
@@ -505,6 +533,7 @@ class Sampler(BaseEstimator, abc.ABC):
         self.sample_indices_ = self.select(X, r, y, n=n, **options)
         return take_pair(X, y, self.sample_indices_)
 
+    @isolated()
     def report(
         self,
         dataset: Any,
@@ -524,14 +553,16 @@ class Sampler(BaseEstimator, abc.ABC):
         Returns
         -------
         Report
-            Print it as text, or ``report.save("report.html")``.
+            Print it as text, or ``report.save("report.html")``, a page to look through.
         """
         from proxysample.report import build_report
 
         rules, fields = split_options(options)
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
-        return build_report(ranking, self._read(dataset, y, **fields), r, n=n, **rules)
+        samples = self._read(dataset, y, **fields)
+        features = getattr(self, "features", None)
+        return build_report(ranking, samples, r, n=n, features=features, **rules)
 
 
 def may_use_labels(sampler: Sampler) -> bool:
@@ -605,15 +636,15 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
 
 
-def clone_keeping(estimator: Estimator, name: str) -> Estimator:
-    """Clone an estimator for scikit-learn, but for one parameter, which stays the same object.
+def clone_keeping(estimator: Estimator, *names: str) -> Estimator:
+    """Clone an estimator for scikit-learn, but for parameters that stay the same objects.
 
     A fitted object would come out of a clone unfitted, and an array as a copy, however large.
     """
     parameters = estimator.get_params(deep=False)
-    same = parameters.pop(name)
+    same = {name: parameters.pop(name) for name in names}
     copied = {one: clone(value, safe=False) for one, value in parameters.items()}
-    cloned: Estimator = type(estimator)(**{name: same}, **copied)
+    cloned: Estimator = type(estimator)(**same, **copied)
     return cloned
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy.typing as npt
 
 from proxysample.checks import is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
+from proxysample.quotas import ClassWeights
 from proxysample.shares import interleave_classes
 
 Balance = Literal["none", "proportional", "equal"]
@@ -22,7 +22,6 @@ BALANCES: tuple[Balance, ...] = ("none", "proportional", "equal")
 
 BoolArray = npt.NDArray[np.bool_]
 
-PACKAGES = ("proxysample", "proxysample.samplers")
 
 # So many classes are named where some are lost.
 N_NAMED = 10
@@ -35,7 +34,7 @@ class LostClassesWarning(UserWarning):
 class SelectionRules(TypedDict, total=False):
     """What `Ranking.select` and the samplers' `select` take beside `r` and `n`; see `Cut`."""
 
-    balance: Balance | Mapping[Any, int] | None
+    balance: Balance | Mapping[Any, int] | ClassWeights | None
     min_per_class: int
     must_keep: Any
     exclude: Any
@@ -51,12 +50,12 @@ class Cut:
         Fraction of all samples to keep, in (0, 1].
     n : int, optional
         Number of samples to keep, in place of `r`.
-    balance : {"none", "proportional", "equal"} or mapping of class to int, optional
+    balance : {"none", "proportional", "equal"}, mapping of class to int or ClassWeights, optional
         ``"none"`` keeps overall, whatever the classes. ``"proportional"`` keeps class shares to
         within one sample. ``"equal"`` keeps as many of each class, to within one, until a class
         is used up, and then of the others. A mapping keeps exactly so many of each class that it
-        names and none of the others; `r` and `n` may be left out. By default what the sampler
-        does by itself.
+        names and none of the others; `r` and `n` may be left out. `ClassWeights` keeps in
+        proportion to weights, or by need. By default what the sampler does by itself.
     min_per_class : int
         Keep at least so many of each class; all of a class that has fewer.
     must_keep : array-like of int, optional
@@ -67,7 +66,7 @@ class Cut:
 
     r: float | None = None
     n: int | None = None
-    balance: Balance | Mapping[Any, int] | None = None
+    balance: Balance | Mapping[Any, int] | ClassWeights | None = None
     min_per_class: int = 0
     must_keep: Any = None
     exclude: Any = None
@@ -103,9 +102,13 @@ class Cut:
                     "min_per_class says nothing beside a balance that counts each class; leave "
                     "it out"
                 )
-        elif self.balance is not None and self.balance not in BALANCES:
+        elif not (self.balance is None or isinstance(self.balance, ClassWeights)) and (
+            not isinstance(self.balance, str) or self.balance not in BALANCES
+        ):
             known = unknown_name("balance", self.balance, BALANCES)
-            raise InputError(f"{known}, or counts by class such as {{'cat': 100, 'dog': 50}}")
+            raise InputError(
+                f"{known}, or counts by class such as {{'cat': 100, 'dog': 50}}, or ClassWeights"
+            )
 
     @property
     def needs_classes(self) -> bool:
@@ -170,10 +173,14 @@ class Cut:
             n_skipped = len(skipped)
             excluded = excluded | as_mask(skipped, n_samples, "skipped")
         counts = self._counts(classes, must_keep, excluded)
+        weights = None
+        if isinstance(self.balance, ClassWeights) and classes is not None:
+            weights = self.balance.of_classes(classes.names)
         fitted = FittedCut(
             n_kept=self._n_kept(n_samples - n_skipped, counts, rounding),
             balance="counts" if counts is not None else self.balance,  # type: ignore[arg-type]
             counts=counts,
+            weights=weights,
             min_per_class=self.min_per_class,
             must_keep=must_keep,
             excluded=excluded,
@@ -241,8 +248,9 @@ class FittedCut:
     """A cut of one dataset: its number of samples, and masks of what is certain."""
 
     n_kept: int
-    balance: Balance | Literal["counts"] | None
+    balance: Balance | Literal["counts"] | ClassWeights | None
     counts: IntArray | None
+    weights: IntArray | None
     min_per_class: int
     must_keep: BoolArray
     excluded: BoolArray
@@ -277,6 +285,12 @@ class FittedCut:
         certain = np.bincount(self.classes.codes[self.must_keep], minlength=n_classes)
         return int(np.maximum(certain, np.minimum(there, self.min_per_class)).sum())
 
+    def groups(self, codes: IntArray | None) -> IntArray | None:
+        """Give the groups whose shares are kept: those of the cut's balance, else `codes`."""
+        if self.balance is None:
+            return codes
+        return None if self.balance == "none" or self.classes is None else self.classes.codes
+
     def arrange(self, order: IntArray, groups: IntArray | None) -> IntArray:
         """Put samples in the order of which the kept set is a prefix.
 
@@ -306,16 +320,16 @@ class FittedCut:
     def _with_shares(
         self, order: IntArray, groups: IntArray | None, certain: BoolArray
     ) -> IntArray:
-        if self.balance == "none":
-            return order
-        if self.balance is not None and self.classes is not None:
-            groups = self.classes.codes
+        groups = self.groups(groups)
         if groups is None or not len(order):
             return order
         if self.counts is not None:
             kept = _places_in_class(order, groups) < self.counts[groups[order]]
             return np.concatenate([interleave(order[kept], groups), order[~kept]])
-        return interleave(order, groups, certain=certain, equal=self.balance == "equal")
+        weights = self.weights
+        if self.balance == "equal":
+            weights = np.ones(int(groups.max()) + 1, dtype=np.int64)
+        return interleave(order, groups, certain=certain, weights=weights)
 
     def warn_of_lost_classes(self, kept: IntArray, name: str) -> None:
         """Warn, naming them, where classes with samples to keep have none that is kept."""
@@ -336,20 +350,16 @@ class FittedCut:
             f"{n_classes:,} classes: {listed}{more}; balance='proportional' keeps class shares, "
             "'equal' as many of each, min_per_class=1 at least one (--balance, --min-per-class)",
             LostClassesWarning,
-            stacklevel=_level_of_caller(),
+            stacklevel=level_of_caller(),
         )
 
 
-def _level_of_caller() -> int:
-    """Count the frames up to the line of a user's that asked for a set."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__package__") in PACKAGES:
-        level, frame = level + 1, frame.f_back
-    return level
-
-
 def interleave(
-    order: IntArray, groups: IntArray, *, certain: BoolArray | None = None, equal: bool = False
+    order: IntArray,
+    groups: IntArray,
+    *,
+    certain: BoolArray | None = None,
+    weights: IntArray | None = None,
 ) -> IntArray:
     """Reorder some samples so that every prefix keeps the shares of the groups among them.
 
@@ -361,14 +371,15 @@ def interleave(
         Of all samples.
     certain : ndarray of shape (n,), bool, optional
         Samples that every kept set holds.
-    equal : bool
-        Keep as many of each group, in place of its share.
+    weights : ndarray of shape (n_groups,), int64, optional
+        Keep in proportion to these, in place of the groups' sizes.
     """
     # Groups of which nothing is left take no part.
     is_there = np.bincount(groups[order]) > 0
     codes = (np.cumsum(is_there) - 1)[groups[order]]
     n_groups = int(is_there.sum())
-    weights = np.ones(n_groups, dtype=np.int64) if equal else None
+    if weights is not None:
+        weights = weights[: len(is_there)][is_there]
     at_least = None
     if certain is not None and certain.any():
         at_least = np.bincount(codes[certain[order]], minlength=n_groups)

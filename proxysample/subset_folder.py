@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
 from proxysample.data.keys import Keys, absolute
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import check_writable, refusals_explained
+from proxysample.files import check_writable, replace_folder
 from proxysample.keeping import IntArray
 
 Kind = Literal["symbolic", "hard", "copy"]
@@ -75,19 +74,9 @@ def make_subset_folder(
     target = Path(folder)
     placed = _places(keys, indices)
     put = PUT[kind]
-    with refusals_explained(target):
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        try:
-            # As a new folder would be: mkdtemp lets in its owner alone.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)
-            for place, file in placed.items():
-                _put_one(put, file, temporary / place)
-            temporary.replace(target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with replace_folder(target) as temporary:
+        for place, file in placed.items():
+            _put_one(put, file, temporary / place)
 
 
 def _put_one(put: Callable[[str, Path], object], file: str, place: Path) -> None:

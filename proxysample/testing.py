@@ -22,12 +22,15 @@ from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError
+from proxysample.keeping import as_rule
+from proxysample.ranking import NotNestedWarning
 from proxysample.sampler import Sampler
 from proxysample.selection import LostClassesWarning
 from proxysample.shares import class_sequence
 
 Check = Callable[[Sampler, ArrayDataset], None]
 _UNLIKELY_SEED = 1_717_171_717
+MOST_TIES = 0.1
 RATIOS = (0.1, 0.25, 0.33, 0.5, 0.77, 1.0)
 
 
@@ -102,6 +105,7 @@ def sampler_checks() -> list[Check]:
         check_global_generators_are_left_alone,
         check_fit_changes_nothing_it_was_given,
         check_runs_agree,
+        check_order_of_rows_does_not_matter,
         check_fit_sets_what_it_learned,
         check_guises_of_a_dataset_agree,
         check_decoding_does_not_matter,
@@ -121,6 +125,7 @@ def _whatever_classes_are_lost(check: Check) -> Check:
     def quiet(sampler: Sampler, dataset: ArrayDataset) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LostClassesWarning)
+            warnings.simplefilter("ignore", NotNestedWarning)
             check(sampler, dataset)
 
     return quiet
@@ -147,7 +152,7 @@ def _assert_parameters_are_stored(sampler: Sampler) -> None:
 
 def check_indices(sampler: Sampler, dataset: ArrayDataset) -> None:
     """Indices are int64, ascending, unique, in range and of the exact number."""
-    for r, indices in sampler.select_many(dataset, RATIOS).items():
+    for r, indices in sampler.select_many(dataset, ratios_of(sampler, len(dataset))).items():
         assert indices.dtype == np.int64, f"indices are {indices.dtype}"
         assert np.all(np.diff(indices) > 0), "indices are not ascending and unique"
         assert indices[0] >= 0, "an index is negative"
@@ -159,7 +164,8 @@ def check_indices(sampler: Sampler, dataset: ArrayDataset) -> None:
 
 def check_kept_sets_nest(sampler: Sampler, dataset: ArrayDataset) -> None:
     """A smaller set is part of a larger one, unless the keeping rule says otherwise."""
-    kept = [set(indices.tolist()) for indices in sampler.select_many(dataset, RATIOS).values()]
+    ratios = ratios_of(sampler, len(dataset))
+    kept = [set(indices.tolist()) for indices in sampler.select_many(dataset, ratios).values()]
     if not sampler.ranking_.nested:
         return
     assert all(small <= large for small, large in pairwise(kept)), "kept sets do not nest"
@@ -172,7 +178,7 @@ def check_class_shares(sampler: Sampler, dataset: ArrayDataset) -> None:
     targets = np.asarray(dataset.targets)
     _, codes = np.unique(targets, return_inverse=True)
     sizes = np.bincount(codes)
-    for r, indices in sampler.select_many(dataset, RATIOS).items():
+    for r, indices in sampler.select_many(dataset, ratios_of(sampler, len(dataset))).items():
         kept = np.bincount(codes[indices], minlength=len(sizes))
         dealt = np.bincount(class_sequence(sizes)[: len(indices)], minlength=len(sizes))
         assert kept.tolist() == dealt.tolist(), f"r={r} keeps {kept} of classes of {sizes}"
@@ -185,6 +191,23 @@ def check_runs_agree(sampler: Sampler, dataset: ArrayDataset) -> None:
     assert np.array_equal(first, sampler.select(dataset, 0.3)), f"a second run differs: {cause}"
     copy = clone(sampler)
     assert np.array_equal(first, copy.select(dataset, 0.3)), f"a clone's run differs: {cause}"
+
+
+def check_order_of_rows_does_not_matter(sampler: Sampler, dataset: ArrayDataset) -> None:
+    """Where nothing is drawn, what is kept moves with the samples, but for a few ties."""
+    draws = "random_state" in sampler.get_params(deep=False)
+    if draws or hasattr(as_rule(sampler._keep()), "seed"):
+        return
+    order = np.random.default_rng(0).permutation(len(dataset))
+    targets = np.asarray(dataset.targets)
+    expected = sampler.select(dataset, 0.3)
+    moved = order[clone(sampler).select(dataset.images[order], 0.3, y=targets[order])]
+    gone, come = np.setdiff1d(expected, moved), np.setdiff1d(moved, expected)
+    # Greedy orders have ties of which the scores say nothing.
+    assert len(gone) <= MOST_TIES * len(expected), (
+        f"samples {gone[:5]} are kept, and {come[:5]} in their place where the rows are in another "
+        "order"
+    )
 
 
 def check_fit_changes_nothing_it_was_given(sampler: Sampler, dataset: ArrayDataset) -> None:
@@ -220,6 +243,19 @@ def check_guises_of_a_dataset_agree(sampler: Sampler, dataset: ArrayDataset) -> 
     assert np.array_equal(sampler.select(images, 0.3, y=names), expected), (
         "labels of strings select otherwise than integers of the same order"
     )
+
+
+def ratios_of(sampler: Sampler, n_samples: int) -> list[float]:
+    """List the ratios of the checks, but for those that the keeping rule refuses."""
+    rule = as_rule(sampler._keep())
+    found = []
+    for r in RATIOS:
+        try:
+            rule.check_size(n_samples, round(r * n_samples))
+        except InputError:
+            continue
+        found.append(r)
+    return found
 
 
 class _Items:

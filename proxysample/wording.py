@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,29 @@ from proxysample.errors import InputError
 # Users of Python write these where JSON has true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
-_OPENING, _CLOSING = "[{", "]}"
+_OPENING, _CLOSING = "[{(", "]})"
+
+
+def without_folders(words: str) -> str:
+    """Leave out of ``READER:PATH``, or of a path, the folders, which are of one machine alone.
+
+    A hidden folder, such as ``.data``, is left out whole.
+
+    Examples
+    --------
+    >>> without_folders("npz:/home/ada/cifar100.npz"), without_folders("cifar100:.data")
+    ('npz:cifar100.npz', 'cifar100')
+    >>> without_folders("digits"), without_folders("results/published.csv")
+    ('digits', 'published.csv')
+    """
+    before, colon, path = words.rpartition(":")
+    # The colon behind the letter of a drive is no reader's.
+    if len(before) == 1:
+        before, colon = "", ""
+    name = re.split(r"[/\\\\]", path.rstrip("/\\"))[-1]
+    if not name or name.startswith("."):
+        return before or words
+    return f"{before}{colon}{name}"
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
@@ -61,6 +84,8 @@ def parse_words(words: str) -> dict[str, Any]:
     {'epochs': 2, 'protocol': 'paper'}
     >>> parse_words('betas=[0.5,0.9],keep={"name":"middle","parameters":{"quantile":0.25}}')
     {'betas': [0.5, 0.9], 'keep': {'name': 'middle', 'parameters': {'quantile': 0.25}}}
+    >>> parse_words("n_clusters=50,keep=ccs(beta=0.3,n_bins=20)")
+    {'n_clusters': 50, 'keep': 'ccs(beta=0.3,n_bins=20)'}
     """
     given = _split(words) if words else []
     parameters = parse_parameters(given)
@@ -89,7 +114,7 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-PLURALS = {"search": "searches"}
+PLURALS = {"class": "classes", "search": "searches"}
 """Nouns that take more than an s."""
 
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -161,3 +186,23 @@ def aligned(lines: Iterable[Sequence[str]]) -> str:
         words += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         written.append("  ".join(words).rstrip())
     return "\n".join(written)
+
+
+# What ends a line, what nobody sees, and what turns the direction of the text around it.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Write characters that would not be seen, or would disturb others, as escapes.
+
+    Names of files and classes come from anywhere: with line breaks, marks of direction, or bytes
+    that are no text, which no file in UTF-8 could hold.
+
+    Examples
+    --------
+    >>> print(visible("cat\n.png"), visible("gpj.\u202eexe"), visible("Größe.png"))
+    cat\n.png gpj.\u202eexe Größe.png
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -20,6 +20,7 @@ from proxysample.cli_support import (
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
+from proxysample_nas.cli_rank import rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -27,16 +28,26 @@ if TYPE_CHECKING:
     from proxysample_nas.study import Study, StudyConfiguration
 
 
+PaperColumnOption = Annotated[
+    bool,
+    typer.Option(
+        "--paper-column/--no-paper-column",
+        help="Whether the paper's numbers stand beside ours where they may.",
+    ),
+]
+
+
 def study_report(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")],
     page: Annotated[
         Path | None, typer.Option("--page", help="The page; by default report/report.html in it.")
     ] = None,
+    paper_column: PaperColumnOption = True,
 ) -> None:
     """Write every table, figure and one page from a study's store alone, into report/."""
     from proxysample_nas.study import Study
 
-    for path in Study.open(output).report(page):
+    for path in Study.open(output).report(page, paper_column=paper_column):
         say(f"saved {path}")
 
 
@@ -72,6 +83,10 @@ def study_run(
     search_seed: Annotated[
         list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
     ] = None,
+    proxy_seed: Annotated[
+        list[int] | None,
+        typer.Option("--proxy-seed", help="One draw of each sampler that draws. Repeat."),
+    ] = None,
     architecture_data: Annotated[
         str | None, typer.Option("--architecture-data", help="held-out, or test-half as the paper.")
     ] = None,
@@ -80,7 +95,8 @@ def study_run(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Of evaluation: paper or nas-bench-201.")
+        str | None,
+        typer.Option("--recipe", help="Of evaluation: nas-bench-201 (the default) or paper."),
     ] = None,
     train: Annotated[
         list[str] | None,
@@ -158,6 +174,7 @@ def study_run(
         "ratios": [parse_ratio(word) for word in r] if r else None,
         "searchers": searcher,
         "search_seeds": search_seed,
+        "proxy_seeds": proxy_seed,
         "architecture_data": architecture_data,
         "channels": channels,
         "seeds": seed,
@@ -202,11 +219,11 @@ def study_status(output: OutputFolder) -> None:
 
 
 @study_app.command("table")
-def study_table(output: OutputFolder) -> None:
+def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) -> None:
     """Print and save the tables of a study that was run before, from its store alone."""
     from proxysample_nas.study import Study
 
-    _report(Study.open(output))
+    _report(Study.open(output), paper_column)
 
 
 study_app.command("report")(study_report)
@@ -248,15 +265,17 @@ def _run(study: Study, **options: Any) -> int:
         raise typer.Exit(interruption.exit_code) from None
 
 
-def _report(study: Study) -> None:
+def _report(study: Study, paper_column: bool = True) -> None:
     for component in study.configuration.searchers:
-        typer.echo(study.table(component.label))
-    for path in study.save_tables():
+        typer.echo(study.table(component.label, paper_column=paper_column))
+    typer.echo(study.verdicts())
+    for path in study.save_tables(paper_column=paper_column):
         say(f"saved {path}")
 
 
 app = make_app("Search cells on proxy datasets, and evaluate what was found.")
 app.add_typer(study_app, name="study")
+app.command("rank")(rank)
 
 DatasetOption = Annotated[
     str,
@@ -304,9 +323,10 @@ def search(
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
+    from proxysample.figures import check_drawing_path
     from proxysample.files import check_writable
     from proxysample_nas.data.images import load_images
-    from proxysample_nas.drawing import check_drawing_path, save_drawing
+    from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
@@ -362,7 +382,9 @@ def searchers() -> None:
 def evaluate(
     dataset: DatasetOption,
     cell: Annotated[str, typer.Option("--cell", help="Such as '|nor_conv_3x3~0|'.")],
-    recipe: Annotated[str, typer.Option("--recipe", help="paper or nas-bench-201.")] = "paper",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="nas-bench-201 (the default) or paper.")
+    ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", help="A parameter of CellTrainer, name=value. Repeat."),
@@ -376,13 +398,14 @@ def evaluate(
     from proxysample.data.datasets import load_dataset
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.training.trained import check_network_paths
-    from proxysample_nas.training.trainer import CellTrainer
+    from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
     evaluated = Cell.from_string(cell)
     parameters = parse_parameters(param or ())
     check_names("parameter of CellTrainer", parameters, [one.name for one in fields(CellTrainer)])
     try:
-        trainer = CellTrainer.from_recipe(recipe, **{**wanted_progress(), **parameters})
+        settings = {**wanted_progress(), **parameters}
+        trainer = CellTrainer.from_recipe(recipe or DEFAULT_RECIPE, **settings)
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import replace_file
+from proxysample.figures import check_drawing_path, create_figure, save_figure, settle_layout
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace, get_operation
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-FORMATS = (".png", ".svg", ".pdf")
 LEGEND_COLUMNS = 5
 
 
@@ -55,53 +53,6 @@ def save_drawing(
     save_figure(draw_figure(cell, title, space), path)
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Save a figure, the same bytes for the same figure.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    path : str or Path
-        Ends in one of `FORMATS`.
-
-    Raises
-    ------
-    InputError
-        If the ending is another, or the folder is missing.
-    """
-    path = Path(path)
-    check_drawing_path(path)
-    from matplotlib import rc_context
-
-    # Text stays text and ids do not change, so that a drawing can be searched and compared.
-    with (
-        rc_context({"svg.fonttype": "none", "svg.hashsalt": "proxysample"}),
-        replace_file(path) as stream,
-    ):
-        figure.savefig(
-            stream, format=path.suffix[1:], dpi=150, metadata=_WITHOUT_DATE.get(path.suffix)
-        )
-
-
-_WITHOUT_DATE: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-
-
-def check_drawing_path(path: str | Path) -> None:
-    """Check, before a search, that a drawing can be saved there.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    InputError
-        If its ending is none of `FORMATS`.
-    """
-    if Path(path).suffix not in FORMATS:
-        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")
-
-
 def draw_figure(cell: Cell, title: str = "", space: SearchSpace | None = None) -> Figure:
     """Draw a cell as a matplotlib figure of its own.
 
@@ -136,51 +87,6 @@ def draw_figure(cell: Cell, title: str = "", space: SearchSpace | None = None) -
         axes.set_title(title)
     settle_layout(figure)
     return figure
-
-
-def create_figure(width: float, height: float) -> Figure:
-    """Create an empty figure that pyplot does not know.
-
-    Parameters
-    ----------
-    width, height : float
-        Inches.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed (extra ``plots``).
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "drawing needs matplotlib: pip install 'proxysample[plots]'"
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def settle_layout(figure: Figure) -> None:
-    """Let the places of a finished figure's parts come to rest, and keep them.
-
-    The layout of axes whose aspect is fixed moves a little with every drawing. Left alone, a
-    title may be cut off in the file that is saved first, and the next file is another.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        From `create_figure`.
-    """
-    for _ in range(_N_DRAWINGS):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-_N_DRAWINGS = 4
 
 
 def legend_handles(space: SearchSpace) -> list[Line2D]:

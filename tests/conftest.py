@@ -32,6 +32,13 @@ def command_line(capsys, monkeypatch):
 
 
 @pytest.fixture
+def at_a_terminal(capsys, monkeypatch):
+    """Have what is printed to stderr, as ``capsys`` captures it, count as shown to somebody."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    return capsys
+
+
+@pytest.fixture
 def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Forked]]:
     """Start a process that runs a program as ``python -c`` does; what still runs is killed."""
     folder = tmp_path_factory.mktemp("forked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,12 @@ def number_alike(labels: Array, dataset: Any) -> Array:
         )
     together = np.empty(len(labels), dtype=object)
     for place, names in enumerate(named):
+        if len({name.rstrip("\0") for name in names}) < len(names):
+            raise InputError(
+                "the joined parts number their classes differently, and one names two classes "
+                f"alike ({', '.join(sorted(names))[:200]}); pass labels that count alike by y= or "
+                "label="
+            )
         own = which == place
         if own.any() and not 0 <= labels[own].min() <= labels[own].max() < len(names):
             raise InputError(
@@ -131,9 +138,17 @@ def _class_names(dataset: Any) -> list[str] | None:
             return None
         names = None if column is None else getattr(dataset.features[column], "names", None)
     else:
-        names = getattr(dataset, "classes", None)
+        names = _by_number(getattr(dataset, "class_to_idx", None))
+        names = getattr(dataset, "classes", None) if names is None else names
     if getattr(dataset, "target_transform", None) is not None:
         return None
     if not isinstance(names, list | tuple) or not names:
         return None
     return list(names) if all(isinstance(name, str) for name in names) else None
+
+
+def _by_number(numbers: Any) -> list[Any] | None:
+    """Order class names by the numbers that they have, where these count from 0."""
+    if not isinstance(numbers, Mapping) or set(numbers.values()) != {*range(len(numbers))}:
+        return None
+    return sorted(numbers, key=numbers.__getitem__)

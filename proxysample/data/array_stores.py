@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from proxysample.data.tensor_files import (
     train_names,
 )
 from proxysample.errors import InputError, MissingDependencyError
+from proxysample.files import check_regular, read_bounded
 
 Array = npt.NDArray[Any]
 Pair = tuple[BlockArray, Array | None]
@@ -67,8 +69,7 @@ def read_hdf5(
     """
     h5py = _imported("h5py", "hdf5")
     file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
+    check_regular(file)
     try:
         opened = h5py.File(file, "r")
         names = list(opened)
@@ -129,6 +130,7 @@ def read_zarr(
 
     def find(name: str) -> Any:
         _check_codecs(folder / name)
+        _check_files(folder / name, Path(os.path.realpath(folder)))
         return zarr.open_array(str(folder / name), mode="r")
 
     return _opened_parts(str(folder), names, find, image, label)
@@ -154,11 +156,10 @@ def _is_zarr_array(folder: Path) -> bool:
 
 
 def _metadata(file: Path) -> Mapping[str, Any]:
+    text = read_bounded(file, MOST_METADATA_BYTES)
     try:
-        if file.stat().st_size > MOST_METADATA_BYTES:
-            raise InputError(f"{file} is too large to describe an array")
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is damaged: {error}") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{file} does not describe an array")
@@ -180,6 +181,20 @@ def _check_codecs(folder: Path) -> None:
                 f"{folder}: it is packed by {codec!r:.80}, which may do more than that; known: "
                 f"{', '.join(sorted(PLAIN_CODECS))}"
             )
+
+
+def _check_files(place: Path, root: Path) -> None:
+    """Refuse chunks that are no files in the store: zarr would follow links anywhere, and wait."""
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _check_files(Path(entry.path), root)
+            elif entry.is_symlink():
+                check_regular(entry.path)
+                if not Path(os.path.realpath(entry.path)).is_relative_to(root):
+                    raise InputError(f"{entry.path} is a link that leads out of the store")
+            elif not entry.is_file():
+                raise InputError(f"{entry.path} is no regular file")
 
 
 def _codecs(content: Any) -> Iterator[str]:
@@ -241,4 +256,4 @@ def _labels(name: str, find: Callable[[str], Any]) -> Array:
         raise InputError(f"{name} holds no labels")
     # HDF5 keeps strings as bytes.
     labels = np.asarray(found.asstr()[:] if found.dtype.kind == "O" else found[:])
-    return labels.astype(str) if labels.dtype.kind in "OS" else labels
+    return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels

@@ -118,6 +118,7 @@ def name_classes(labels: npt.NDArray[np.generic], samples: Samples) -> Classes:
     numbered = found.dtype.kind == "i" and found.min() >= 0
     if isinstance(names, list | tuple) and numbered and found.max() < len(names):
         named = tuple(str(names[label]) for label in found.tolist())
-        if len(set(named)) == len(named):
+        # Files keep no NUL at an end.
+        if len({name.rstrip("\0") for name in named}) == len(named):
             return Classes(named, codes)
     return Classes(tuple(str(label) for label in found.tolist()), codes)

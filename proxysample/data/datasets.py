@@ -23,6 +23,7 @@ from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
+from proxysample.isolation import isolated
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
@@ -145,6 +146,10 @@ class Splits:
         """The test part, or None where there is none."""
         return self._read_test()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What reads a test part is often a function that no other process could be sent.
+        return {"name": self.name, "train": self.train, "test": self.test}
+
     def __repr__(self) -> str:
         return f"Splits({self.name!r}, {self.train!r})"
 
@@ -167,6 +172,7 @@ class Splits:
         return self.test
 
 
+@isolated()
 def load_dataset(
     spec: str,
     *,

@@ -26,6 +26,7 @@ from proxysample.data.images import (
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
 from proxysample.errors import InputError, SampleError
+from proxysample.isolation import isolate_worker
 
 Array = npt.NDArray[Any]
 
@@ -287,6 +288,7 @@ class Decoder:
             collate_fn=list,
             # Without one of its own, a DataLoader draws its seed from the global generator.
             generator=torch.Generator(),
+            worker_init_fn=isolate_worker,
         ):
             for item in batch:
                 if isinstance(item, InputError):

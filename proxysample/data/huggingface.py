@@ -22,6 +22,8 @@ from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
+from proxysample.files import check_regular, read_bounded
+from proxysample.records import read_json
 
 Array = npt.NDArray[Any]
 
@@ -112,6 +114,7 @@ def read_huggingface(
 def _load(name: str) -> Mapping[str, Any]:
     library = _import_datasets()
     if Path(name).is_dir():
+        check_saved(Path(name))
         load, arguments = library.load_from_disk, {}
     elif HUB_NAME.fullmatch(name):
         load = library.load_dataset
@@ -135,6 +138,59 @@ def _load(name: str) -> Mapping[str, Any]:
             f"the hub, or is damaged: {str(error)[:500]}"
         ) from None
     return loaded if isinstance(loaded, Mapping) else {"train": loaded}
+
+
+# What save_to_disk writes: what is in a folder, and in which files.
+SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
+MOST_JSON_BYTES = 1 << 26
+PLAIN_NAME = re.compile(r"(?!\.\.?$)\w[\w .+@=-]*")
+
+
+def check_saved(folder: Path) -> None:
+    """Refuse a folder whose notes name files outside of it, or places on a network.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is no file in the folder.
+    """
+    if not (folder / SPLITS_FILE).exists():
+        _check_split(folder)
+        return
+    splits = _notes(folder / SPLITS_FILE).get("splits")
+    for name in splits if isinstance(splits, list) else []:
+        _check_split(folder / _checked_name(name, folder / SPLITS_FILE))
+
+
+def _check_split(folder: Path) -> None:
+    state = folder / STATE_FILE
+    if not state.exists():
+        return
+    files = _notes(state).get("_data_files")
+    for file in files if isinstance(files, list) else []:
+        name = file.get("filename") if isinstance(file, Mapping) else file
+        check_regular(folder / _checked_name(name, state))
+
+
+def _notes(file: Path) -> Mapping[str, Any]:
+    notes = read_json(read_bounded(file, MOST_JSON_BYTES), str(file))
+    if not isinstance(notes, Mapping):
+        raise InputError(f"{file} is damaged: it holds no names")
+    return notes
+
+
+def _checked_name(name: Any, file: Path) -> str:
+    if not isinstance(name, str) or PLAIN_NAME.fullmatch(name) is None:
+        raise InputError(f"{file} names {str(name)[:200]!r}, which is no file of its folder")
+    return name
+
+
+def _values(split: Any, column: str) -> Any:
+    """Give the values of a column as Arrow has them: the library would open what some name."""
+    values = split.with_format("arrow", columns=[column])[:][column]
+    kind = str(values.type)
+    is_plain = not values.null_count and kind.startswith(("int", "uint", "float", "double"))
+    return values.to_numpy() if is_plain else values.to_pylist()
 
 
 def _import_datasets() -> Any:
@@ -169,7 +225,7 @@ def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceIm
         features = _feature_columns(split, labels, named.features)
         if features is None:
             return HuggingFaceImages(split, None, labels, spec, home)
-        targets = None if labels is None else split.with_format(None)[labels][:]
+        targets = None if labels is None else _values(split, labels)
         return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from None
@@ -283,19 +339,16 @@ class HuggingFaceImages:
     def __init__(
         self, split: Any, column: str | None, labels: str | None, spec: str, home: Path
     ) -> None:
-        library = _import_datasets()
         self._column = column
         self._spec = spec
         self._home = home
         self._labels = labels
-        values = None if labels is None else split.with_format(None)[labels][:]
+        values = None if labels is None else _values(split, labels)
         self.targets = None if values is None else kept_labels(values, len(split))
         names = None if labels is None else getattr(split.features[labels], "names", None)
         self.classes = None if names is None else [str(name) for name in names]
-        for name in _columns_of_images(split):
-            # Decoded as files are, with the same care.
-            split = split.cast_column(name, library.Image(decode=False))
-        self._split = split
+        # As Arrow has them: the library would open whatever place a row names, on any network.
+        self._split = split.with_format("arrow")
 
     def __len__(self) -> int:
         return len(self._split)
@@ -305,7 +358,8 @@ class HuggingFaceImages:
 
         Where it is not sure which columns hold these, the whole row as a mapping.
         """
-        row = dict(self._split[int(index)])
+        place = range(len(self))[int(index)]
+        (row,) = self._split[place : place + 1].to_pylist()
         if self._column is None:
             return _Row(row, partial(self._decoded, index=index))
         image = self._decoded(row[self._column], index)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
+from proxysample.terminal import hides_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +27,8 @@ Array = npt.NDArray[Any]
 # Threads that decode files; Pillow lets others run meanwhile.
 MOST_THREADS = 8
 WAITING_PER_THREAD = 4
+# Decoded images that wait to be taken, by the size of the last one.
+BYTES_AHEAD = 1 << 30
 
 
 def on_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -35,22 +38,31 @@ def on_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     left = iter(items)
     with ThreadPoolExecutor(n_threads) as pool:
         waiting: deque[Future[Result]] = deque(
-            pool.submit(function, item) for item in islice(left, WAITING_PER_THREAD * n_threads)
+            pool.submit(function, item) for item in islice(left, n_threads)
         )
         try:
             while waiting:
                 result = waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in islice(left, 1))
+                room = BYTES_AHEAD // max(_size(result), 1)
+                ahead = max(1, min(room, WAITING_PER_THREAD * n_threads))
+                more = islice(left, max(0, ahead - len(waiting)))
+                waiting.extend(pool.submit(function, item) for item in more)
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+def _size(result: Any) -> int:
+    """Count the bytes of arrays in a result."""
+    parts = result if isinstance(result, tuple) else (result,)
+    return sum(int(getattr(part, "nbytes", 0)) for part in parts)
+
+
 def progress_bar(n_images: int, description: str, shown: bool | None = None) -> Any:
-    """Make a progress bar over images; without `shown` it shows at a terminal, nowhere else."""
+    """Make a progress bar over images, which shows at a terminal alone."""
     from tqdm import tqdm
 
-    hidden = None if shown is None else not shown
+    hidden = hides_progress(shown is not False)
     return tqdm(total=n_images, desc=description, unit="image", disable=hidden)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import threading
 import warnings
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, SampleError
+from proxysample.files import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,6 +82,49 @@ class _PillowsWarnings:
 
 _PILLOWS_WARNINGS = _PillowsWarnings()
 
+# Pixels of images that are decoded side by side; one alone may have more.
+MOST_PIXELS_AT_ONCE = 1 << 27
+
+
+class Room:
+    """What threads take at one time of something that there is only so much of.
+
+    Examples
+    --------
+    >>> room = Room(10)
+    >>> with room.taken(8):
+    ...     room.left
+    2
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._empty()
+        if hasattr(os, "register_at_fork"):
+            # The threads that would give back what they have taken are not there in a copy.
+            os.register_at_fork(after_in_child=self._empty)
+
+    def _empty(self) -> None:
+        self.left = self.size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Wait until there is so much room, or until all of it is free."""
+        amount = min(amount, self.size)
+        with self._changed:
+            self._changed.wait_for(lambda: self.left >= amount)
+            self.left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.left += amount
+                self._changed.notify_all()
+
+
+_DECODING = Room(MOST_PIXELS_AT_ONCE)
+
 
 @contextmanager
 def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterator[Image]:
@@ -100,14 +145,18 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
     from PIL import Image
 
     name = name or ("an image" if isinstance(source, bytes) else str(source))
+    if not isinstance(source, bytes):
+        check_regular(source)
     try:
         opened = io.BytesIO(source) if isinstance(source, bytes) else source
         with _PILLOWS_WARNINGS, Image.open(opened) as image:
             # Whatever its name; Pillow would have Ghostscript run it.
             if image.format == "EPS":
                 raise ValueError("it is PostScript, which is a program; save it as PNG")
-            _check_claim(source, image.width * image.height)
-            yield image
+            n_pixels = image.width * image.height
+            _check_claim(source, n_pixels)
+            with _DECODING.taken(n_pixels):
+                yield image
     except DAMAGE as error:
         raise InputError(f"{name} does not decode as an image: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

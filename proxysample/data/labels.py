@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,11 @@ from proxysample.errors import InputError, SampleError
 
 Array = npt.NDArray[Any]
 
-# Above, floating point numbers are whole for want of digits.
+# Above, floating point numbers are whole for want of digits; those of fewer digits are sooner.
 LARGEST_WHOLE = 2.0**53
+
+# What numpy makes of strings among which there are numbers, whatever their length.
+MADE_OF_NUMBERS = {"<U21": re.compile("0|-?[1-9][0-9]*"), "<U32": re.compile("nan|-?inf")}
 
 
 HOW_TO_GIVE = (
@@ -32,21 +36,35 @@ def as_label_array(labels: Any) -> Array:
     [[1, 2], [3]]
     """
     try:
-        array = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
-        # Numbers among strings would turn into strings.
-        is_mixed = (
-            isinstance(labels, list | tuple)
-            and array.dtype.kind == "U"
-            and not all(isinstance(label, str) for label in labels)
-        )
-        if not is_mixed or array.ndim > 1:
-            return array
+        if not isinstance(labels, list | tuple) or type(np.ma.masked) not in set(map(type, labels)):
+            array = np.asarray(_on_host(labels) if hasattr(labels, "cpu") else labels)
+            if array.ndim > 1 or not _has_changed(labels, array):
+                return array
     except (ValueError, TypeError, RuntimeError):
         pass
     array = np.empty(len(labels), dtype=object)
     for index, label in enumerate(labels):
-        array[index] = label
+        array[index] = None if label is np.ma.masked else label
     return array
+
+
+def _on_host(labels: Any) -> Any:
+    # numpy knows nothing of some types with few digits.
+    on_host = labels.detach().cpu()
+    return on_host.double() if on_host.is_floating_point() else on_host
+
+
+def _has_changed(labels: Any, array: Array) -> bool:
+    """Tell whether numpy made one type of what is of several, or left something out."""
+    if isinstance(labels, np.ma.MaskedArray):
+        return bool(np.ma.getmaskarray(labels).any())
+    if not isinstance(labels, list | tuple):
+        return False
+    if array.dtype.kind == "U":
+        # It ends strings at their last character that is not NUL.
+        return not all(isinstance(label, str) and label[-1:] != "\0" for label in labels)
+    kinds = set(map(type, labels))
+    return len(kinds) > 1 and not kinds.isdisjoint((bool, np.bool_))
 
 
 def check_labels(labels: Any, n_samples: int) -> Array:
@@ -94,7 +112,9 @@ def check_labels(labels: Any, n_samples: int) -> Array:
     if array.dtype.kind in "iub":
         return _as_int64(array)
     if array.dtype.kind == "f":
-        return _labels_from_floats(array)
+        return _labels_from_floats(array, _largest_whole(labels, array))
+    if array.dtype.kind == "U" and isinstance(labels, np.ndarray):
+        _check_made_of_strings(array)
     if array.dtype.kind != "U":
         raise InputError(
             f"labels have type {array.dtype}; needed: integers or strings; {HOW_TO_GIVE}"
@@ -110,8 +130,31 @@ def _as_int64(array: Array) -> Array:
     return array.astype(np.int64)
 
 
-def _labels_from_floats(array: Array) -> Array:
-    whole = np.isfinite(array) & (array == array.round()) & (np.abs(array) < LARGEST_WHOLE)
+def _largest_whole(labels: Any, array: Array) -> float:
+    """Tell up to where all whole numbers are kept apart by the type that labels have."""
+    kind = str(getattr(labels, "dtype", ""))
+    if kind.startswith("torch."):
+        import torch
+
+        return min(2 / torch.finfo(labels.dtype).eps, LARGEST_WHOLE)
+    return min(2 / float(np.finfo(array.dtype).eps), LARGEST_WHOLE)
+
+
+def _check_made_of_strings(array: Array) -> None:
+    number = MADE_OF_NUMBERS.get(array.dtype.newbyteorder("<").str)
+    if number is None or np.char.str_len(array).max(initial=0) == array.itemsize // 4:
+        return
+    found = next((label for label in array.tolist() if number.fullmatch(label)), None)
+    if found is not None:
+        raise InputError(
+            f"labels are strings of type {array.dtype}, such as {found!r}, as numpy makes of "
+            "numbers or NaN among strings; pass the list that they are from, or its labels.tolist()"
+            " where all were strings"
+        )
+
+
+def _labels_from_floats(array: Array, largest: float) -> Array:
+    whole = np.isfinite(array) & (array == array.round()) & (np.abs(array) < largest)
     if whole.all():
         return array.astype(np.int64)
     index = int(np.argmin(whole))
@@ -136,9 +179,12 @@ def _labels_from_objects(array: Array) -> Array:
     if array.ndim > 1:
         return check_labels(array, len(array))
     kinds = {type(label) for label in array}
-    if kinds <= {str}:
+    if kinds <= {str, np.str_}:
+        _check_ends(array)
         return array.astype(str)
-    if all(isinstance(label, int | np.integer) for label in array):
+    if len(kinds) > 1 and not kinds.isdisjoint((bool, np.bool_)):
+        raise InputError(f"labels are {_describe_objects(array)}; {HOW_TO_GIVE}")
+    if all(isinstance(label, int | np.integer | np.bool_) for label in array):
         # Of any size: what no int64 holds is no class.
         return _as_int64(np.asarray(array.tolist()))
     if all(isinstance(label, int | float | np.number) for label in array):
@@ -153,10 +199,25 @@ def _labels_from_objects(array: Array) -> Array:
     raise InputError(f"labels are {_describe_objects(array)}; {HOW_TO_GIVE}")
 
 
+def _check_ends(labels: Array) -> None:
+    for index, label in enumerate(labels):
+        if label.endswith("\0"):
+            raise InputError(
+                f"label {label!r:.80} of sample {index} ends in NUL, which no array of strings "
+                "keeps; give it another name"
+            )
+
+
 def plain_label(label: Any) -> Any:
     """Turn a tensor or an array of one value into that value."""
     shape = getattr(label, "shape", None)
-    return label.item() if shape is not None and math.prod(shape) == 1 else label
+    if shape is None or math.prod(shape) != 1:
+        return label
+    if getattr(getattr(label, "device", None), "type", "") == "meta":
+        raise InputError(
+            f"labels are tensors on the device 'meta', which hold nothing; {HOW_TO_GIVE}"
+        )
+    return label.item()
 
 
 def _is_missing(label: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from proxysample.data.parts import Part, Parts, check_label_range
 from proxysample.data.pickles import read_batch, read_plain_pickle
 from proxysample.errors import InputError
+from proxysample.files import check_regular, read_bounded
 
 # The largest official file has 155 MB, the largest archive 187 MB when unpacked.
 MOST_BYTES = 1 << 28
@@ -82,6 +83,8 @@ def read_official_files(path: Path, versions: Sequence[FileSet]) -> Iterator[tup
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {_accepted(versions)}")
+    if not path.is_dir():
+        check_regular(path)
     found: set[str] = set()
     read = _read_folder if path.is_dir() else _read_archive
     for file, content in read(path, versions):
@@ -111,13 +114,9 @@ def _read_folder(path: Path, versions: Sequence[FileSet]) -> Iterator[tuple[str,
 
 
 def _read_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    _check_size(str(path), len(content))
-    return content
+    check_regular(path)
+    _check_size(str(path), path.stat().st_size)
+    return read_bounded(path, MOST_BYTES)
 
 
 def _check_size(name: str, size: int) -> None:

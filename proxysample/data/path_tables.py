@@ -19,6 +19,7 @@ from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
+from proxysample.files import check_regular
 
 Array = npt.NDArray[Any]
 
@@ -218,8 +219,7 @@ def as_numbers(labels: list[str]) -> list[Any]:
 
 
 def _csv_rows(file: Path) -> list[list[str]]:
-    if not file.is_file():
-        raise InputError(f"{file}: {'it is no file' if file.exists() else 'no such file'}")
+    check_regular(file)
     before = csv.field_size_limit(MOST_CHARACTERS_PER_FIELD)
     try:
         # utf-8-sig: spreadsheets put a mark in front.

@@ -11,6 +11,8 @@ import numpy as np
 from proxysample.data.decoding import decode_item
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError, SampleError, reason_of
+from proxysample.isolation import isolate_worker
+from proxysample.terminal import hides_progress
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs
@@ -120,7 +122,7 @@ def _scan(
     from tqdm import tqdm
 
     scanned = _Scanned(pairs, read)
-    with tqdm(total=len(pairs), desc=what, unit="image", disable=not progress) as bar:
+    with tqdm(total=len(pairs), desc=what, unit="image", disable=hides_progress(progress)) as bar:
         for result in _loaded(scanned, batch_size, num_workers):
             yield result
             bar.update()
@@ -145,6 +147,7 @@ def _loaded(
         collate_fn=list,
         # Without one of its own, a DataLoader draws its seed from the global generator.
         generator=torch.Generator(),
+        worker_init_fn=isolate_worker,
     )
     for batch in loader:
         yield from batch

@@ -19,6 +19,7 @@ from proxysample.data.image_files import ImageFiles
 from proxysample.data.images import read_image
 from proxysample.data.path_tables import as_numbers
 from proxysample.errors import InputError
+from proxysample.files import check_regular
 
 Array = npt.NDArray[Any]
 
@@ -160,8 +161,14 @@ def read_shards(pattern: str, *, image: str | None = None, label: str | None = N
         [sample.images[0][1] for _, sample in samples],
         [shard / sample.images[0][0] for shard, sample in samples],
         [sample.key for _, sample in samples],
-        None if None in labels else as_numbers([str(label) for label in labels]),
+        None if None in labels else _numbers_or_texts([str(label) for label in labels]),
     )
+
+
+def _numbers_or_texts(labels: list[str]) -> list[int] | list[str]:
+    """Spaces around numbers mean nothing, and those at the ends of texts tell them apart."""
+    numbers = as_numbers([label.strip() for label in labels])
+    return labels if isinstance(numbers[0], str) else numbers
 
 
 def expand(pattern: str) -> list[Path]:
@@ -203,8 +210,7 @@ def expand(pattern: str) -> list[Path]:
     if not files:
         raise InputError(f"no file is named {pattern}")
     for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file")
+        check_regular(file)
     return files
 
 
@@ -271,7 +277,7 @@ def _take(
         stream = archive.extractfile(member)
         if stream is None or member.size > MOST_BYTES_PER_LABEL or sample.label is not None:
             raise InputError(f"{shard}: {member.name} holds no label")
-        sample.label = stream.read().decode().strip()
+        sample.label = stream.read().decode().strip("\r\n")
     elif suffix == wanted.image or (wanted.image is None and suffix.endswith(SUFFIXES)):
         if member.size > MOST_BYTES_PER_IMAGE:
             raise InputError(f"{shard}: {member.name} is far larger than an image for training")

@@ -278,6 +278,10 @@ def _labels_of_subset(dataset: Any, fields: Fields) -> FoundLabels | None:
     return replace(whole, values=as_label_array(whole.values)[indices])
 
 
+# What of joined parts may become one array; others go together item by item, or not at all.
+_KINDS = {"O": "objects", "U": "objects", "b": "booleans"}
+
+
 def _labels_of_joined(dataset: Any, fields: Fields) -> FoundLabels | None:
     parts = [find_labels(part, fields) for part in dataset.datasets]
     found = [part for part in parts if part is not None and part.values is not None]
@@ -287,7 +291,7 @@ def _labels_of_joined(dataset: Any, fields: Fields) -> FoundLabels | None:
         return None
     arrays = [as_label_array(part.values) for part in found]
     if (
-        len({array.dtype.kind in "OU" for array in arrays}) > 1
+        len({_KINDS.get(array.dtype.kind, "numbers") for array in arrays}) > 1
         or len({array.shape[1:] for array in arrays}) > 1
     ):
         values: Any = [label for array in arrays for label in array]

@@ -21,6 +21,8 @@ from proxysample.data.images import Fitting, as_depth, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +85,7 @@ class Stream:
         from tqdm import tqdm
 
         items = iter(self.source)
-        with tqdm(desc=description, unit="image", disable=not progress) as bar:
+        with tqdm(desc=description, unit="image", disable=hides_progress(progress)) as bar:
             for index in count():
                 try:
                     item = next(items)
@@ -142,6 +144,7 @@ def check_stream(stream: object) -> None:
         )
 
 
+@isolated()
 def read_stream(
     stream: Iterable[Any],
     folder: str | Path,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from proxysample.data.decoding import tensor_to_array
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import map_npy, read_npy
+from proxysample.files import check_regular, map_npy, read_npy
 
 Array = npt.NDArray[Any]
 
@@ -183,8 +183,7 @@ def read_tensors(
     ((2, 8, 8, 1), [3, 5], None)
     """
     file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
+    check_regular(file)
     is_safetensors = file.suffix == ".safetensors"
     try:
         named = {str(name) for name in (image, label) if name is not None}

@@ -19,7 +19,7 @@ from proxysample.data.labels import check_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.data.scanning import find_broken
 from proxysample.data.shortcuts import sample_file
-from proxysample.errors import InputError, SampleError
+from proxysample.errors import InputError, SampleError, level_of_caller
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
@@ -139,7 +139,7 @@ def tell_of_broken(
         f"{len(broken)} of {n_samples} samples cannot be read and are skipped, so that none of "
         f"them is kept: {'; '.join(told)}{more}",
         BrokenImageWarning,
-        stacklevel=4,
+        stacklevel=level_of_caller(),
     )
 
 

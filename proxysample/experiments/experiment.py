@@ -14,8 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from proxysample.experiments.machine import processor_model, versions
 from proxysample.files import remove_whole
-from proxysample.records import COUNT, TEXT, Kind, optional
+from proxysample.isolation import isolated
+from proxysample.records import COUNT, MAPPING, TEXT, Kind, optional
 
 
 def experiment_key(kind: str, specification: Mapping[str, Any]) -> str:
@@ -130,8 +132,12 @@ MACHINE: dict[str, Kind] = {
     "device": TEXT,
     "torch": TEXT,
     "numpy": TEXT,
+    "model": optional(TEXT),
+    "proxysample": TEXT,
+    "python": TEXT,
+    "packages": MAPPING,
 }
-"""What `Context.machine` gives, and a result that holds it has to hold."""
+"""What `Context.machine` gives; results of before lack what stands from "model" on."""
 
 
 class Context(abc.ABC):
@@ -228,6 +234,8 @@ class Context(abc.ABC):
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "torch": torch.__version__,
             "numpy": np.__version__,
+            "model": processor_model(),
+            **versions(),
         }
 
 
@@ -283,6 +291,7 @@ class Experiment(abc.ABC, Generic[ContextT]):
 ExperimentT = TypeVar("ExperimentT", bound=Experiment[Any], covariant=True)
 
 
+@isolated()
 def attempt(experiment: Experiment[Any], context: Any) -> Outcome:
     """Run an experiment; an error becomes its outcome.
 

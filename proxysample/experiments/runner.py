@@ -19,6 +19,7 @@ from proxysample.experiments.executors import Executor, ExecutorName, create_exe
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
+from proxysample.terminal import hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long to wait before looking again at what other runners have done."""
@@ -162,7 +163,7 @@ class Runner:
             they need has failed.
         """
         n_failed = 0
-        with tqdm(desc=self.noun, unit="experiment", disable=not self.progress) as bar:
+        with tqdm(desc=self.noun, unit="experiment", disable=hides_progress(self.progress)) as bar:
             n_before = 0
             steps = self.plan.steps
             for index, list_stage in enumerate(steps):

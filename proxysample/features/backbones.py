@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,7 @@ from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
+from proxysample.isolation import isolated
 from proxysample.registry import BACKBONES
 
 # Shorter side in pixels below which images do not come to the size of a network's training, but to
@@ -224,6 +229,7 @@ class Backbone(nn.Module):
         return (images - self.mean) / self.std if self.normalises else images
 
 
+@isolated()
 def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = False) -> Tensor:
     """Compute the features of all images once.
 
@@ -303,14 +309,21 @@ def import_timm() -> ModuleType:
                 f"{name} is not installed, and a backbone by name needs it: "
                 "pip install 'proxysample[transfer]', or pass an nn.Module or features (n, d)"
             )
-    if "torchvision" not in sys.modules and not _torchvision_operators_load():
-        for operator in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operator):
-                torch.library.define(
-                    f"torchvision::{operator}",
-                    "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                )
+    if "torchvision" not in sys.modules:
+        declare_operators()
     return importlib.import_module("timm")
+
+
+def declare_operators() -> None:
+    """Declare those operators of torchvision that it needs to be imported and cannot load."""
+    if _torchvision_operators_load():
+        return
+    for operator in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, operator):
+            torch.library.define(
+                f"torchvision::{operator}",
+                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            )
 
 
 def _torchvision_operators_load() -> bool:
@@ -330,6 +343,7 @@ def _torchvision_operators_load() -> bool:
     return bool(libraries)
 
 
+@isolated()
 def as_backbone(
     backbone: str | nn.Module, weights: Weights = "auto", input_size: int | None = None
 ) -> Backbone:
@@ -377,6 +391,7 @@ def _registered_backbone(name: str, weights: Weights, input_size: int | None) ->
     return network
 
 
+@isolated()
 def load_backbone(name: str, weights: Weights = "auto", input_size: int | None = None) -> Backbone:
     """Load a timm model without its classifier, with ImageNet weights.
 
@@ -468,11 +483,47 @@ def _packaged_network(timm: ModuleType) -> nn.Module:
     return module
 
 
+SECONDS_TO_REACH_A_HUB = 5.0
+
+
+@contextmanager
+def _at_once_without_a_hub() -> Iterator[None]:
+    """Where the hub cannot be reached, have its library take what is kept, or fail at once.
+
+    It would try each file again and again, for a minute and more.
+    """
+    try:
+        from huggingface_hub import constants
+    except ImportError:  # timm without it downloads by itself
+        yield
+        return
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _is_reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _is_reachable(address: str) -> bool:
+    if getproxies():
+        # Who answers for others cannot be told without asking.
+        return True
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or 443), SECONDS_TO_REACH_A_HUB
+        ):
+            return True
+    except OSError:
+        return False
+
+
 def _hub_network(name: str, timm: ModuleType) -> nn.Module:
     try:
         # A model of any kind draws initial weights in its own way, from the global generator,
         # and may keep some that the hub has none for. torch.manual_seed would seed CUDA's too.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _at_once_without_a_hub():
             torch.default_generator.manual_seed(0)
             network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
     except OSError as error:

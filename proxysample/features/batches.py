@@ -18,6 +18,7 @@ from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.errors import InputError, SampleError
 from proxysample.keeping import IntArray
+from proxysample.terminal import hides_progress
 
 # Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
 # rest is for the network, and what its forward and backward passes hold.
@@ -275,7 +276,9 @@ class ImageTensors:
         ------
         Tensor of shape (rows, channels, height, width), float32
         """
-        with tqdm(total=len(self), desc=description, unit="image", disable=not progress) as bar:
+        with tqdm(
+            total=len(self), desc=description, unit="image", disable=hides_progress(progress)
+        ) as bar:
             for start in range(0, len(self), ROWS_PER_FORWARD):
                 batch = self[slice(start, start + ROWS_PER_FORWARD)]
                 yield batch

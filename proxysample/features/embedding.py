@@ -39,6 +39,8 @@ from proxysample.features.store import FORMAT, RECORD, DType, Features, key_of, 
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.features.stream_embedding import StreamEmbedder
 from proxysample.files import make_folder
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
 Executor = Literal["in-process", "ray"]
@@ -48,6 +50,7 @@ Compute: TypeAlias = Callable[[list[tuple[int, slice]]], Iterable[tuple[int, Arr
 BATCHES_AHEAD = 4
 
 
+@isolated()
 def embed(
     dataset: Any,
     y: Any = None,
@@ -246,7 +249,7 @@ class _Task:
                 initial=n_done,
                 desc="embedding",
                 unit="image",
-                disable=not self.progress,
+                disable=hides_progress(self.progress),
             ) as bar:
                 for block, features in compute(missing):
                     writer.write(block, features)

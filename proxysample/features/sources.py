@@ -411,14 +411,18 @@ def given_rows(samples: Samples, features: Any) -> Array | Features:
     return rows[samples.taken] if len(rows) == len(samples.every) else rows
 
 
-def given_features(samples: Samples, features: Any) -> tuple[Array, Array | None]:
-    """Give features that are an array or kept on disk, checked, and labels kept beside them."""
-    array = _checked(given_rows(samples, features), len(samples))
+def given_features(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array, or kept on disk, checked: a row a sample."""
+    rows = given_rows(samples, features)
+    array = _checked(rows, len(samples))
+    return rows if isinstance(rows, Features) else array
+
+
+def labels_beside(samples: Samples, features: Any) -> Array | None:
+    """Give the labels that are kept beside features on disk; None where there are none."""
     kept = find_features(features, samples.every) if is_kept(features) else features
     labels = kept.labels if isinstance(kept, Features) else None
-    if labels is None or samples.taken is None:
-        return array, labels
-    return array, labels[samples.taken]
+    return labels if labels is None or samples.taken is None else labels[samples.taken]
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
-from proxysample.files import map_npy, read_npy, replace_file
+from proxysample.files import map_npy, read_bounded, read_npy, replace_file
 from proxysample.records import Positive, Record, one_of
 
 if TYPE_CHECKING:
@@ -301,12 +301,7 @@ def _listed(stores: list[Path]) -> str:
 
 def _read_record(folder: Path) -> StoreRecord:
     path = folder / RECORD
-    try:
-        if path.stat().st_size > MOST_RECORD_BYTES:
-            raise InputError(f"{path} is no record of features: it is far too large")
-        text = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    text = read_bounded(path, MOST_RECORD_BYTES)
     try:
         record = StoreRecord.from_json(text)
     except InputError as error:

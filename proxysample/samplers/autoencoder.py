@@ -12,6 +12,7 @@ from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.sampler import Protocol, Reads, Sampler
 from proxysample.samplers.random import RandomState
@@ -190,6 +191,7 @@ class AutoencoderLoss(Sampler):
         )
         return network.eval()
 
+    @isolated()
     def transform(self, dataset: Any) -> npt.NDArray[np.float32]:
         """Encode images.
 
@@ -228,7 +230,8 @@ class AutoencoderLoss(Sampler):
             latents: torch.Tensor = self.network_.encoder(batch).flatten(1)
             return latents
 
-        with torch.inference_mode(), deterministic_kernels():
+        # Not inference_mode: a dataset that keeps what it decodes would keep tensors of that kind.
+        with torch.no_grad(), deterministic_kernels():
             return images.apply(encode, self.progress, "encoding").numpy()
 
 

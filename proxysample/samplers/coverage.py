@@ -27,7 +27,7 @@ from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows, reads_for
-from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
+from proxysample.keeping import FloatArray, IntArray, Keep, Natural, check_ratio
 from proxysample.sampler import Reads, Sampler, class_codes, clone_keeping
 from proxysample.samplers.random import RandomState
 
@@ -480,6 +480,7 @@ class ZCore(FeatureSampler):
     """
 
     id: ClassVar[str] = "zcore"
+    natural: ClassVar[Natural] = "high"
     _constraints: ClassVar[Constraints] = {
         "n_draws": POSITIVE_INTEGER.or_none(),
         "n_neighbours": POSITIVE_INTEGER,

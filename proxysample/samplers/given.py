@@ -14,7 +14,8 @@ from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.files import read_npy
-from proxysample.keeping import FloatArray, IntArray, KeepingRule
+from proxysample.isolation import isolated
+from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS
 from proxysample.sampler import Sampler
@@ -104,6 +105,7 @@ class KeepGiven(KeepingRule):
         scores: FloatArray,
         codes: IntArray | None = None,  # noqa: ARG002
         n_kept: int | None = None,
+        columns: Columns | None = None,  # noqa: ARG002
     ) -> IntArray:
         """Order samples by ascending score; an error where not `n` of them are kept."""
         if n_kept != self.n:
@@ -166,6 +168,7 @@ class GivenRanking(Sampler):
             return SAMPLERS.get(name).needs_labels
         return ranking.codes is not None
 
+    @isolated()
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Check that the ranking is of a dataset, and take it.
 

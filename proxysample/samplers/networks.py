@@ -16,6 +16,7 @@ from tqdm import tqdm
 from proxysample.device import copy_to_device
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.terminal import hides_progress
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -115,6 +116,7 @@ def train(
     batch_size: int,
     generator: torch.Generator,
     progress: bool = False,
+    after_batch: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Take one optimiser step on each batch of each epoch.
 
@@ -129,6 +131,8 @@ def train(
         On the CPU; orders the samples of each epoch.
     progress : bool
         Show a progress bar.
+    after_batch : callable, optional
+        Called after each step with the number of its samples.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def train(
     curve = np.empty(epochs)
     first_loss: Tensor | None = None
     with tqdm(
-        total=epochs * n_samples, desc="training", unit="sample", disable=not progress
+        total=epochs * n_samples, desc="training", unit="sample", disable=hides_progress(progress)
     ) as bar:
         for epoch in range(epochs):
             # Stays on the device, so that no step waits for the one before it.
@@ -155,6 +159,8 @@ def train(
                 torch.autograd.backward(loss)
                 optimizer.step()
                 loss_sum = loss_sum + loss.detach().double() * len(rows)
+                if after_batch is not None:
+                    after_batch(len(rows))
                 bar.update(len(rows))
             curve[epoch] = float(loss_sum) / n_samples
             bar.set_postfix(loss=f"{curve[epoch]:.4g}")

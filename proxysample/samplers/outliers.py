@@ -30,6 +30,7 @@ from proxysample.features.sources import (
     feature_rows,
     reads_for,
 )
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
 from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
@@ -358,6 +359,7 @@ class KMeansOutlierRemoval(Sampler):
     def _details(self) -> dict[str, str]:
         return self._told
 
+    @isolated()
     def suggest_n_clusters(
         self,
         dataset: Any,

@@ -218,10 +218,13 @@ class TransferLoss(Sampler):
 
     def _score_given(self, samples: Samples) -> FloatArray:
         from proxysample.features.batches import DeviceRows
-        from proxysample.features.sources import given_features
+        from proxysample.features.sources import given_features, labels_beside
 
-        given, beside = given_features(samples, self.features)
-        labels = self._labels(samples, beside if samples.cheap_labels is None else None)
+        given = given_features(samples, self.features)
+        beside = None
+        if samples.cheap_labels is None:
+            beside = labels_beside(samples, self.features)
+        labels = self._labels(samples, beside)
         self.backbone_ = self.weights_ = None
         targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
         with deterministic_kernels():

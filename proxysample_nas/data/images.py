@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from proxysample.checks import FRACTION
+from proxysample.data.labels import check_labels
 from proxysample.data.reading import Samples
 from proxysample.data.whole import find_whole
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
+from proxysample.isolation import isolated
 
 
 def stratified_holdout(
@@ -144,6 +146,7 @@ class LabelledImages:
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
 
+@isolated()
 def load_images(
     dataset: Any,
     y: Any = None,
@@ -200,6 +203,7 @@ def load_images(
     return LabelledImages(images.to(target), codes.to(target), known)
 
 
+@isolated()
 def load_pixels(dataset: Any, *, device: str | torch.device = "auto") -> Tensor:
     """Read the images of a dataset, whose labels are not looked at, onto the device.
 
@@ -251,15 +255,19 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
     >>> classes_of(left, right)
     (1, 2, 3)
     """
-    known = np.unique(np.concatenate([np.asarray(dataset.classes) for dataset in datasets]))
-    return _class_names(known)
+    every = _class_names({name: None for dataset in datasets for name in dataset.classes})
+    return _class_names(np.unique(every))
 
 
 def _class_names(classes: Iterable[int | str]) -> tuple[int | str, ...]:
     """Python values, in the given order."""
     names = tuple(name.item() if isinstance(name, np.generic) else name for name in classes)
     if not names or len(set(names)) != len(names):
-        raise InputError(f"classes must be distinct and at least one; got {names}")
+        raise InputError(f"classes must be distinct and at least one; got {_shorten(names)}")
+    try:
+        check_labels(list(names), len(names))
+    except InputError as error:
+        raise InputError(f"classes cannot be kept apart: {error}") from None
     return names
 
 

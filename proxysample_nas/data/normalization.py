@@ -115,6 +115,12 @@ class Normalization(Record, title="a normalisation"):
         return scale.to(images.device, dtype), (-mean / std).to(images.device, dtype)
 
 
+AUTHORS_CIFAR100 = Normalization(
+    mean=(129.3 / 255, 124.1 / 255, 112.4 / 255), std=(68.2 / 255, 65.4 / 255, 70.4 / 255)
+)
+"""The constants of the authors' code for CIFAR-100: those of all its training images, rounded."""
+
+
 def _pixel_scale(images: Tensor) -> float:
     """Factor that brings raw pixels to [0, 1]."""
     return 1.0 if images.is_floating_point() else 1 / 255

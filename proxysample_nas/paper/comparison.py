@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxysample.registry import create_sampler
@@ -230,7 +230,7 @@ def _search_differences(setup: Setup) -> list[str]:
 def _training_differences(setup: Setup) -> list[str]:
     if setup.training is None:
         return ["published accuracies looked up instead of trainings"]
-    found = _changed("evaluation", setup.training, asdict(CellTrainer.from_recipe("paper")))
+    found = _changed("evaluation", setup.training, CellTrainer.from_recipe("paper").parameters())
     if tuple(setup.seeds) != CellTrainer().seeds:
         seeds = ", ".join(map(str, setup.seeds))
         found.append(f"evaluation seeds {seeds} instead of 777, 888, 999")
@@ -262,7 +262,7 @@ def _changed(
     left_out: Set[str] = frozenset(),
 ) -> list[str]:
     return [
-        f"{what} {name} {ours[name]} instead of {papers[name]}".strip()
+        f"{what} {name} {ours[name]} instead of {papers.get(name)}".strip()
         for name in ours
-        if name not in _NOT_COMPARED | left_out and ours[name] != papers[name]
+        if name not in _NOT_COMPARED | left_out and ours[name] != papers.get(name)
     ]

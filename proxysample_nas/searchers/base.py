@@ -90,6 +90,15 @@ class Searcher(BaseEstimator, abc.ABC):
     def id(self) -> str:
         """The id of `proxysample_nas.searchers.list_searchers` that these parameters have."""
 
+    @property
+    def algorithm_version(self) -> int:
+        """Raised when a search with these parameters comes to another result than before.
+
+        Keys of experiments and checkpoints name it where it is not 1, so that a result of an
+        older version is not taken for one of this. A parameter that is not touched keeps its 1.
+        """
+        return 1
+
     _constraints: ClassVar[Constraints] = {}
     """What each parameter must be; a class lists its own, those of its bases count too."""
 
@@ -207,7 +216,8 @@ class Searcher(BaseEstimator, abc.ABC):
         Returns
         -------
         dict
-            Without `NOT_PART_OF_THE_RESULT`. A parameter `space` is a search space: the names of
+            Without `NOT_PART_OF_THE_RESULT`; with `algorithm_version` where it is not 1. A
+            parameter `space` is a search space: the names of
             its operations, and left out where it is that of NAS-Bench-201.
         """
         parameters = {
@@ -215,6 +225,8 @@ class Searcher(BaseEstimator, abc.ABC):
             for name, value in self.get_params(deep=False).items()
             if name not in NOT_PART_OF_THE_RESULT
         }
+        if self.algorithm_version != 1:
+            parameters["algorithm_version"] = self.algorithm_version
         if "space" in parameters:
             space = SearchSpace.of(self.get_params(deep=False)["space"])
             parameters["space"] = list(space.operations)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.remedies import beta_gradient
+from proxysample_nas.searchers.run_operations import passed_by
 from proxysample_nas.searchers.state import SearchState
 
 Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]
@@ -65,7 +66,8 @@ def update_weights(
         both kinds of parameters.
     forward : callable
         How the architecture parameters choose what is run. What it does not run has a gradient
-        of 0, so that momentum and weight decay act on it all the same.
+        of 0, so that momentum and weight decay act on it all the same; where the state keeps what
+        has run, only on what has.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def update_weights(
         state.alphas.grad = gradients[-1] if left_over is None else left_over + gradients[-1]
     if gradient_clip is not None:
         torch.nn.utils.clip_grad_norm_(clipped, gradient_clip)
-    state.weight_optimizer.step()
+    with passed_by(state.run, state.weight_optimizer):
+        state.weight_optimizer.step()
     return outcome(loss, logits, batch[1])
 
 

@@ -217,7 +217,10 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
     n_samples : int
         Number of cells.
     epochs : int
-        Passes over the weight data for each cell.
+        Passes over the weight data for each cell, where `steps_per_epoch` does not say otherwise.
+    steps_per_epoch : int or None
+        Updates of a cell's weights in an epoch; None makes one pass over the weight data. See
+        `proxysample_nas.training.trainer.CellTrainer`.
     learning_rate : float
         Of the first epoch of each cell; it falls to 0 within `epochs`, as in
         `proxysample_nas.training.trainer.CellTrainer`, whose defaults these are.
@@ -235,9 +238,13 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
     n_samples: int = 10
     epochs: int = 12
     batch_size: int = 256
+    steps_per_epoch: int | None = None
     learning_rate: float = 0.1
 
-    _constraints: ClassVar[Constraints] = {"n_samples": POSITIVE_INTEGER}
+    _constraints: ClassVar[Constraints] = {
+        "n_samples": POSITIVE_INTEGER,
+        "steps_per_epoch": POSITIVE_INTEGER.or_none(),
+    }
 
     _unit = "cell"
     _collapse_shows = "never"
@@ -253,18 +260,32 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
     def work(self, n_weight_samples: int, n_architecture_samples: int) -> dict[str, float]:
         """Count images that train a cell, and that it is evaluated on."""
         n_cells = self._n_epochs()
+        per_epoch = self._trainer(None).samples_per_epoch(n_weight_samples)
         return {
-            "train": float(n_cells * self.epochs * n_weight_samples),
+            "train": float(n_cells * self.epochs * per_epoch),
             "evaluate": float(n_cells * n_architecture_samples),
         }
 
     def shortened(self) -> Self:
         """Make a copy whose search is as short as can be, to be timed."""
-        return self._with(n_samples=2, epochs=1)
+        return self._with(n_samples=2, epochs=1, steps_per_epoch=None)
 
     def lengthenings(self) -> list[Lengthening]:
         """List how a short search is made longer: more epochs, and more cells."""
         return [self._lengthening("epochs"), self._lengthening("n_samples")]
+
+    @property
+    def algorithm_version(self) -> int:
+        """That of the trainings: a search with these parameters is made of them."""
+        return CellTrainer.algorithm_version
+
+    def parameters_as_json(self) -> dict[str, Any]:
+        """Give the parameters that the result depends on as plain JSON values; see the base."""
+        parameters = super().parameters_as_json()
+        # Added later: what was searched without it keeps its name.
+        if parameters.get("steps_per_epoch") is None:
+            parameters.pop("steps_per_epoch", None)
+        return parameters
 
     def _n_epochs(self) -> int:
         return self.n_samples
@@ -273,7 +294,8 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
         return 1
 
     def _create_batches(self, data: SearchData) -> CandidateData:
-        return CandidateData(data, self.epochs * -(-len(data.weights) // self.batch_size))
+        per_epoch = self.steps_per_epoch or -(-len(data.weights) // self.batch_size)
+        return CandidateData(data, self.epochs * per_epoch)
 
     def _create_state(self, data: SearchData, seed: int) -> Candidates:  # noqa: ARG002
         generator = stream(seed, "initialization")
@@ -323,6 +345,7 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
             cells_per_stage=self.cells_per_stage,
             epochs=self.epochs,
             batch_size=self.batch_size,
+            steps_per_epoch=self.steps_per_epoch,
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,

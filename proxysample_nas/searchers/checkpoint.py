@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from proxysample.errors import InputError
-from proxysample.files import make_folder, refusals_explained, remove_whole
+from proxysample.files import check_regular, make_folder, refusals_explained, remove_whole
 from proxysample.records import UNWRITTEN, Count, Named, Record, read_json
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice, check_operations
@@ -103,6 +103,7 @@ class Checkpoint(Record, title="what it says"):
         InputError
             If the file is no checkpoint of a search.
         """
+        check_regular(path)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}

@@ -142,8 +142,9 @@ class DARTS(GradientSearcher):
         come first in order 1; gradient clipping counts the gradient of the architecture
         parameters, with what the architecture's last update left there; architecture samples are
         drawn with replacement from validation data that the user must give; every pass on the
-        network moves the running statistics; and the weights are restored after a
-        Hessian-vector product by addition. Its convolution biases before BatchNorm are left out,
+        network moves the running statistics; the weights are restored after a Hessian-vector
+        product by addition; and images like CIFAR-100's are normalised by the authors' constants.
+        Its convolution biases before BatchNorm are left out,
         since BatchNorm cancels them.
 
     Notes
@@ -179,6 +180,11 @@ class DARTS(GradientSearcher):
         "perturbation_epochs": POSITIVE_INTEGER,
         "finite_difference": POSITIVE.with_hint("the authors used 0.01"),
     }
+
+    @property
+    def algorithm_version(self) -> int:
+        """2 in the paper's protocol where its normalisation, another one before, is not given."""
+        return 2 if self.protocol == "paper" and self.normalization is None else 1
 
     @property
     def id(self) -> str:

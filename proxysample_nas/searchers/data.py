@@ -13,7 +13,7 @@ import torch
 from proxysample.errors import InputError
 from proxysample_nas.data.images import LabelledImages, classes_of, load_images, stratified_holdout
 from proxysample_nas.data.loader import Augmentation, Batch, Loader, shuffled, with_replacement
-from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.data.normalization import AUTHORS_CIFAR100, Normalization
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def prepare_data(
     classes: Iterable[int | str] | None,
     architecture_fraction: float,
     normalization: Normalization | None,
+    as_the_authors: bool = False,
     generator: torch.Generator,
     device: torch.device,
 ) -> SearchData:
@@ -81,6 +82,8 @@ def prepare_data(
         Share of `train` to hold out.
     normalization : Normalization or None
         None measures `train`.
+    as_the_authors : bool
+        Whether None takes the authors' constants, where `train` looks like CIFAR-100.
     generator : torch.Generator
         Chooses what is held out.
     device : torch.device
@@ -91,6 +94,8 @@ def prepare_data(
         If data cannot be used or too little of it is left.
     """
     given = load_images(train, y, classes=classes, device=device)
+    if normalization is None and as_the_authors and _is_like_cifar100(given):
+        normalization = AUTHORS_CIFAR100
     normalization = normalization or Normalization.of(given.images)
     if validation is None:
         kept, held_out = stratified_holdout(given.labels, architecture_fraction, generator)
@@ -108,6 +113,10 @@ def prepare_data(
         "validation",
         normalization,
     )
+
+
+def _is_like_cifar100(images: LabelledImages) -> bool:
+    return images.n_classes == 100 and tuple(images.images.shape[1:]) == (3, 32, 32)
 
 
 class SearchBatches:

@@ -19,6 +19,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
+from proxysample.terminal import hides_progress
 from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
@@ -30,6 +31,7 @@ from proxysample_nas.searchers.enas_updates import (
     train_shared_weights,
 )
 from proxysample_nas.searchers.result import Candidate, EpochRecord, FinalChoice, best_of
+from proxysample_nas.searchers.run_operations import RunOperations
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
@@ -153,7 +155,8 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         Of the weights: it oscillates between the two along a cosine, constant within an epoch,
         and takes `learning_rate_period` epochs from the one to the other.
     momentum, weight_decay : float
-        Of the weights' SGD. Both act on the weights that a step has not run as well.
+        Of the weights' SGD. Both act on the weights that a step has not run as well; under
+        ``protocol="paper"`` not on those of operations that have never run.
     controller_hidden_size, controller_layers : int
         Of the controller's LSTM.
     controller_temperature, controller_tanh_constant : float
@@ -188,10 +191,11 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         authors' code, quirks included: cells are evaluated by running statistics, which are
         averages over all cells; the baseline is carried from epoch to epoch; the entropy's
         gradient has the wrong sign (for both see `proxysample_nas.searchers.controller`);
-        the final choice evaluates each candidate on one batch of its own; and the user must give
-        the validation data. Its convolution biases before BatchNorm are left out, since
-        BatchNorm cancels them in training, and so is the choice among ten cells that the
-        authors' code logs after each epoch.
+        the final choice evaluates each candidate on one batch of its own; images like CIFAR-100's
+        are normalised by the authors' constants; convolutions before BatchNorm have biases, which
+        running statistics that lag behind do not cancel; and the user must give the validation
+        data. The choice among ten cells that the authors' code logs after each epoch is left
+        out.
 
     Notes
     -----
@@ -278,6 +282,11 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         counted_by = ("controller_updates", "controller_samples", "n_candidates")
         return super().lengthenings() + [self._lengthening(name) for name in counted_by]
 
+    @property
+    def _conv_bias(self) -> bool:
+        # In evaluation mode running statistics do not cancel it.
+        return self.protocol == "paper"
+
     def _create_batches(self, data: SearchData) -> SeparateBatches:
         return SeparateBatches(
             data,
@@ -315,6 +324,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
                 name: stream(seed, name)
                 for name in ("weight batches", "architecture batches", "operations")
             },
+            run=RunOperations(supernet) if self.protocol == "paper" else None,
         )
 
     def _run_epoch(
@@ -378,7 +388,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
                 total=self.n_candidates,
                 desc=f"choosing, {self.id}",
                 unit="cell",
-                disable=not self.progress,
+                disable=hides_progress(self.progress),
             ) as bar,
             deterministic_kernels(),
             measuring(state.supernet, self.protocol),

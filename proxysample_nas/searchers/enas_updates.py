@@ -23,6 +23,7 @@ from proxysample_nas.searchers.controller import (
     policy_loss_of_the_authors,
 )
 from proxysample_nas.searchers.data import SeparateBatches
+from proxysample_nas.searchers.run_operations import RunOperations, passed_by
 from proxysample_nas.searchers.state import Parts, kept_statistics
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import counted
@@ -46,6 +47,8 @@ class ControllerState:
         The streams that the epochs draw from, by name.
     baseline : float or None
         What rewards are compared to; None before the first.
+    run : RunOperations or None
+        Where what has not run yet is passed by.
     """
 
     supernet: Supernet
@@ -54,6 +57,7 @@ class ControllerState:
     controller_optimizer: torch.optim.Adam
     generators: dict[str, torch.Generator] = field(default_factory=dict)
     baseline: float | None = None
+    run: RunOperations | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Collect the whole state under distinct names.
@@ -64,6 +68,8 @@ class ControllerState:
             Not copied.
         """
         tensors = self._parts().to_tensors()
+        if self.run is not None:
+            tensors["has_run"] = self.run.to_tensor()
         if self.baseline is not None:
             tensors["baseline"] = torch.tensor(self.baseline, dtype=torch.float64)
         return tensors
@@ -77,6 +83,8 @@ class ControllerState:
             From a state with the same shapes.
         """
         self._parts().load_tensors(tensors)
+        if self.run is not None:
+            self.run.load_tensor(tensors["has_run"])
         self.baseline = float(tensors["baseline"]) if "baseline" in tensors else None
 
     def _parts(self) -> Parts:
@@ -106,7 +114,8 @@ def update_shared_weights(
     batch : Batch
     operations : sequence of int, length n_edges
         The cell. The weights of other operations have a gradient of 0, so that momentum and
-        weight decay act on them all the same, as in the authors' code.
+        weight decay act on them all the same; where the state keeps what has run, only on those
+        that have, as in the authors' code.
     gradient_clip : float or None
         Largest L2 norm of the gradient.
 
@@ -124,7 +133,10 @@ def update_shared_weights(
         weight.grad = gradient
     if gradient_clip is not None:
         torch.nn.utils.clip_grad_norm_(weights, gradient_clip)
-    state.weight_optimizer.step()
+    if state.run is not None:
+        state.run.add(operations)
+    with passed_by(state.run, state.weight_optimizer):
+        state.weight_optimizer.step()
     return outcome(loss, logits, labels)
 
 

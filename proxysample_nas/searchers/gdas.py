@@ -123,7 +123,8 @@ class GDAS(GradientSearcher):
         Of the Gumbel softmax, in the first and in the last of all `epochs`, whether the search
         stops before or not; linear in between, constant within an epoch.
     momentum, weight_decay : float
-        Of the weights' SGD. Both act on the weights that a step has not run as well.
+        Of the weights' SGD. Both act on the weights that a step has not run as well; under
+        ``protocol="paper"`` not on those of operations that have never run.
     architecture_fraction : float
         Share of the training data held out for the architecture, where no validation data is
         given. One half, as in GDAS, section 4.1.
@@ -138,8 +139,9 @@ class GDAS(GradientSearcher):
         statistics see the weight batches alone. ``"paper"`` follows the authors' code, quirks
         included: the scalar trick; gradient clipping counts the gradient of the architecture
         parameters, with what the architecture's last update left there; architecture samples
-        are drawn with replacement from validation data that the user must give; and every pass
-        moves the running statistics. Its convolution biases before BatchNorm are left out,
+        are drawn with replacement from validation data that the user must give; every pass
+        moves the running statistics; and images like CIFAR-100's are normalised by the authors'
+        constants. Its convolution biases before BatchNorm are left out,
         since BatchNorm cancels them.
 
     Notes
@@ -179,6 +181,10 @@ class GDAS(GradientSearcher):
     def id(self) -> str:
         """``"gdas"``."""
         return "gdas"
+
+    @property
+    def _passes_by(self) -> bool:
+        return self.protocol == "paper"
 
     def temperature(self, epoch: int) -> float:
         """Give the temperature of an epoch.
@@ -312,5 +318,8 @@ def sampled_forward(
     """
     images, labels = batch
     sample = sample_operations(alphas, temperature, state.generators["operations"], on_host)
+    if state.run is not None:
+        # The architecture's passes leave a gradient in the weights, too, in the authors' code.
+        state.run.add(sample.operations)
     logits = state.supernet.forward_sampled(images, sample.operations, sample.gates, scalar_trick)
     return F.cross_entropy(logits, labels), logits

@@ -23,6 +23,8 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.device import resolve_device
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher
@@ -83,7 +85,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, at a terminal or in a notebook.
     """
 
     n_nodes: int = 5
@@ -121,6 +123,11 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         """Raise `InputError` for a parameter that cannot work, as `search` would."""
         super().check_parameters()
         try_operations(self._search_space())
+
+    @property
+    def _normalizes_as_the_authors(self) -> bool:
+        """Whether the authors' constants stand in where no normalisation is given."""
+        return False
 
     def _check_validation(self, validation: Any) -> None:
         """Raise `InputError` where validation data is needed and not given."""
@@ -165,6 +172,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         A long choice may call `keep` where it could go on from the state as it is.
         """
 
+    @isolated()
     def search(
         self,
         train: Any,
@@ -227,6 +235,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             classes=classes,
             architecture_fraction=self.architecture_fraction,
             normalization=self.normalization,
+            as_the_authors=self._normalizes_as_the_authors,
             generator=stream(resumption.seed, "holdout"),
             device=resolve_device(self.device),
         )
@@ -280,7 +289,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             initial=len(history) * per_epoch,
             desc=f"searching, {self.id}",
             unit=self._unit,
-            disable=not self.progress,
+            disable=hides_progress(self.progress),
         ) as bar:
             while len(history) < self._n_epochs():
                 if self._reason_to_stop(history) is not None:

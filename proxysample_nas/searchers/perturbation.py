@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels
+from proxysample.terminal import hides_progress
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.data import PairedBatches
@@ -88,7 +89,7 @@ def select_by_perturbation(
             initial=n_done * per_edge + min(n_done, n_edges - 1) * per_training,
             desc=description,
             unit="batch",
-            disable=not progress,
+            disable=hides_progress(progress),
         ) as bar,
         deterministic_kernels(),
     ):

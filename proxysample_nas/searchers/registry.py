@@ -55,7 +55,8 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     name : str
         One of `list_searchers`.
     **parameters
-        Those of its class, but for what the id stands for.
+        Those of its class, but for what the id stands for. A normalisation and an augmentation
+        may be mappings, as JSON has them.
 
     Returns
     -------
@@ -79,7 +80,9 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     searcher, implied = SEARCHERS.get(name), implied_parameters(name)
     known = [known for known in searcher._get_param_names() if known not in implied]
     check_names(f"parameter of {name}", parameters, known)
+    from proxysample_nas.data.written import from_written
+
     try:
-        return searcher(**(implied | parameters))
+        return searcher(**(implied | from_written(parameters)))
     except TypeError as error:
         raise InputError(f"{name}: {error}") from error

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from proxysample.errors import level_of_caller
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
@@ -99,7 +100,7 @@ def warn_of_collapse(cell: Cell, epoch: int, remedies: Sequence[str]) -> None:
         f"local optimum cell). Remedies (docs/collapse.md): {named}. The result's history keeps "
         "the cell of every epoch",
         SearchCollapseWarning,
-        stacklevel=3,
+        stacklevel=level_of_caller(),
     )
 
 
@@ -121,7 +122,7 @@ def warn_if_disconnected(cell: Cell) -> None:
             "edges), so its network cannot learn; the result's history keeps the cell of every "
             "epoch",
             SearchCollapseWarning,
-            stacklevel=3,
+            stacklevel=level_of_caller(),
         )
 
 

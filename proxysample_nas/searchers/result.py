@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from proxysample.errors import InputError
-from proxysample.files import replace_file
+from proxysample.files import read_bounded, replace_file
 from proxysample.records import Amount, Count, Measure, Named, Number, Record, read_json
+from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+
+# A search of thousands of epochs takes some millions.
+MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class FinalChoice(Record, title="the choice of a cell"):
     decisions: tuple[EdgeDecision, ...] = ()
     n_steps: Count = 0
 
+    def __repr__(self) -> str:
+        compared = f"of {len(self.candidates)} candidates" if self.candidates else "by edges"
+        return f"FinalChoice({self.cell}, {compared})"
+
 
 def best_of(candidates: Sequence[Candidate], seconds: float) -> FinalChoice:
     """Choose the candidate of the highest accuracy, the first of equals.
@@ -147,6 +155,12 @@ class EpochRecord(Record, title="the record of an epoch"):
     seconds: Amount
     details: dict[str, Measure] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return (
+            f"EpochRecord({self.epoch}: {self.cell}, {self.train_accuracy:.1f} % of the weight "
+            f"samples, {self.architecture_accuracy:.1f} % of the architecture's)"
+        )
+
     @property
     def n_skip_connections(self) -> int:
         """Number of edges whose operation is a skip connection."""
@@ -195,6 +209,10 @@ class SearchInfo(Record, title="what is said of a search"):
     device: str
     stopped_early: str | None = None
 
+    def __repr__(self) -> str:
+        n_samples = f"{self.n_weight_samples:,} + {self.n_architecture_samples:,} samples"
+        return f"SearchInfo({self.searcher}, seed {self.seed}, {n_samples}, {self.device})"
+
 
 @dataclass(frozen=True)
 class SearchResult(Record, title="the result of a search"):
@@ -214,6 +232,8 @@ class SearchResult(Record, title="the result of a search"):
     >>> record = EpochRecord(0, cell, ((0.1, 0.6, 0.1, 0.1, 0.1),), 0.025, 2.3, 10.0, 2.3, 9.0, 1.5)
     >>> info = SearchInfo("darts-v1", {}, 0, 500, 500, "held out", 10, (1, 8, 8), 8, "cpu")
     >>> result = SearchResult((record,), info)
+    >>> result
+    SearchResult(|skip_connect~0|, darts-v1, 1 epoch, 1.5 s)
     >>> result.cell, result.seconds, result.n_steps
     (Cell.from_string('|skip_connect~0|'), 1.5, 8)
     >>> SearchResult.from_dict(result.to_dict()) == result
@@ -223,6 +243,10 @@ class SearchResult(Record, title="the result of a search"):
     history: tuple[EpochRecord, ...]
     info: Annotated[SearchInfo, Named("facts")]
     final_choice: Annotated[FinalChoice | None, Named("selection")] = None
+
+    def __repr__(self) -> str:
+        epochs = pluralize(len(self.history), "epoch")
+        return f"SearchResult({self.cell}, {self.info.searcher}, {epochs}, {self.seconds:.1f} s)"
 
     @property
     def cell(self) -> Cell:
@@ -294,10 +318,7 @@ class SearchResult(Record, title="the result of a search"):
         InputError
             If the file is missing, damaged or something else.
         """
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        text = read_bounded(path, MOST_BYTES)
         try:
             return cls.from_dict(read_json(text, str(path)))
         except InputError as error:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from proxysample.device import copy_to_device
 from proxysample_nas.searchers.result import EdgeDecision
+from proxysample_nas.searchers.run_operations import RunOperations
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet
@@ -148,6 +149,8 @@ class SearchState:
         The streams that the steps draw from, by name.
     decisions : list of EdgeDecision
         The edges that keep one operation, whatever their architecture parameters are.
+    run : RunOperations or None
+        Where what has not run yet is passed by.
     """
 
     supernet: Supernet
@@ -156,6 +159,7 @@ class SearchState:
     architecture_optimizer: torch.optim.Adam
     generators: dict[str, torch.Generator] = field(default_factory=dict)
     decisions: list[EdgeDecision] = field(default_factory=list)
+    run: RunOperations | None = None
 
     @property
     def weights(self) -> list[Tensor]:
@@ -219,6 +223,8 @@ class SearchState:
         if self.alphas.grad is not None:
             # The authors' gradient clipping reads what the step before left here.
             tensors["alphas.grad"] = self.alphas.grad
+        if self.run is not None:
+            tensors["has_run"] = self.run.to_tensor()
         if self.decisions:
             tensors["decisions"] = decisions_to_tensor(self.decisions, self.supernet.space)
         return tensors
@@ -236,6 +242,8 @@ class SearchState:
             self.alphas.copy_(tensors["alphas"])
         gradient = tensors.get("alphas.grad")
         self.alphas.grad = None if gradient is None else gradient.to(self.alphas.device)
+        if self.run is not None:
+            self.run.load_tensor(tensors["has_run"])
         if "decisions" in tensors:
             self.decisions = decisions_from_tensor(tensors["decisions"], self.supernet.space)
 

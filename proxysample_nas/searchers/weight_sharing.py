@@ -28,6 +28,7 @@ from proxysample_nas.searchers.data import PairedBatches, SearchData
 from proxysample_nas.searchers.loop import BatchesT, StateT, TrainingSearcher
 from proxysample_nas.searchers.remedies import beta_strength, reason_to_stop
 from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.searchers.run_operations import RunOperations
 from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import n_edges
@@ -65,7 +66,9 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
         Whether BatchNorm inside the supernet's cells keeps running statistics. None keeps them
         under ``protocol="paper"`` alone.
     protocol : {"default", "paper"}
-        Whether to follow the papers, or the authors' code, quirks included.
+        Whether to follow the papers, or the authors' code, quirks included. In the latter images
+        like CIFAR-100's are normalised by the authors' constants, whatever part of them is given,
+        where `normalization` does not say otherwise.
     """
 
     steps_per_epoch: int | None = None
@@ -82,6 +85,20 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
         "track_running_stats": BOOLEAN.or_none(),
     }
 
+    @property
+    def algorithm_version(self) -> int:
+        """2 in the paper's protocol, where what has not run and normalisation were others."""
+        return 2 if self.protocol == "paper" else 1
+
+    @property
+    def _conv_bias(self) -> bool:
+        """Whether convolutions before BatchNorm have a bias, which changes nothing in training."""
+        return False
+
+    @property
+    def _normalizes_as_the_authors(self) -> bool:
+        return self.protocol == "paper"
+
     def _create_supernet(self, data: SearchData, generator: torch.Generator) -> Supernet:
         track = self.track_running_stats
         return Supernet(
@@ -91,6 +108,7 @@ class WeightSharingSearcher(TrainingSearcher[StateT, BatchesT]):
             n_classes=data.weights.n_classes,
             in_channels=data.weights.n_channels,
             track_running_stats=self.protocol == "paper" if track is None else track,
+            conv_bias=self._conv_bias,
             generator=generator,
             autocast_dtype=autocast_dtype(self.precision),
             space=self._search_space(),
@@ -264,4 +282,10 @@ class GradientSearcher(WeightSharingSearcher[SearchState, PairedBatches]):
                 name: stream(seed, name)
                 for name in ("weight batches", "architecture batches", "operations")
             },
+            run=RunOperations(supernet) if self._passes_by else None,
         )
+
+    @property
+    def _passes_by(self) -> bool:
+        """Whether what has not run yet is left as it is."""
+        return False

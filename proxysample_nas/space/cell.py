@@ -131,8 +131,8 @@ class Cell:
     >>> cell = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|none~1|")
     >>> cell.n_nodes, cell.operations
     (3, ('nor_conv_3x3', 'skip_connect', 'none'))
-    >>> cell.is_connected, cell.is_parameter_free
-    (True, True)
+    >>> cell.is_connected, cell.is_parameter_free, cell.is_collapsed
+    (True, True, True)
     """
 
     operations: tuple[str, ...]
@@ -301,6 +301,15 @@ class Cell:
         return not any(
             get_operation(self.operations[edge]).has_parameters for edge in self.contributing_edges
         )
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether the input reaches the output, and nothing with parameters lies on the way.
+
+        Such a cell is what a collapsed search ends in: skip connections and pools alone. A cell
+        that is not connected is another matter: its network answers the same to every image.
+        """
+        return self.is_connected and self.is_parameter_free
 
     @property
     def contributing_edges(self) -> tuple[int, ...]:

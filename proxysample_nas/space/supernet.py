@@ -171,6 +171,20 @@ class Supernet(Skeleton):
             lambda module, features: cast(SupernetCell, module).forward_sampled(features, sample),
         )
 
+    def parameters_of(
+        self, edge: int, operation: str
+    ) -> list[tuple[torch.nn.Parameter, torch.Tensor, slice]]:
+        """List the parameters of one operation on one edge, in all cells.
+
+        Returns
+        -------
+        list of (Parameter, Tensor, slice)
+            The parameter that holds it, a view of the part that is its own, and the rows of that
+            part. Empty for an operation without parameters.
+        """
+        cells = [cast(SupernetCell, cell) for stage in self.stages for cell in _modules(stage)]
+        return [one for cell in cells for one in cell.parameters_of(edge, operation)]
+
     def _check_edge_weights(self, name: str, weights: torch.Tensor) -> None:
         expected = (self.n_edges, len(self.space))
         if tuple(weights.shape) != expected or not weights.is_floating_point():
@@ -178,6 +192,10 @@ class Supernet(Skeleton):
                 f"{name} must be a floating point tensor of shape {expected}, not "
                 f"{weights.dtype} of shape {tuple(weights.shape)}"
             )
+
+
+def _modules(stage: nn.Module) -> list[nn.Module]:
+    return list(cast(nn.ModuleList, stage))
 
 
 @dataclass(frozen=True)
@@ -390,6 +408,23 @@ class SupernetCell(nn.Module):
     def convolution(self, name: str, source: int) -> WideConvolution:
         """Get the convolutions of one kernel size on all edges out of one node."""
         return cast(WideConvolution, self.convolutions[f"{name}~{source}"])
+
+    def parameters_of(
+        self, edge: int, operation: str
+    ) -> list[tuple[torch.nn.Parameter, torch.Tensor, slice]]:
+        """List the parameters of one operation on one edge; see `Supernet.parameters_of`."""
+        source, target = edges_of(self.n_nodes)[edge]
+        kind = self.kinds[operation]
+        if kind == "convolution":
+            wide = self.convolution(operation, source)
+            first = (target - source - 1) * wide.channels
+            rows = slice(first, first + wide.channels)
+            return [(parameter, parameter[rows], rows) for parameter in wide.parameters()]
+        if kind == "module":
+            module = self.edge_modules[f"{operation}~{source}~{target}"]
+            whole = slice(None)
+            return [(parameter, parameter[whole], whole) for parameter in module.parameters()]
+        return []
 
     def edge_tensors(self, edge: int, operation: str) -> dict[str, torch.Tensor]:
         """Give views of the parameters and statistics of one operation on one edge, to write into.

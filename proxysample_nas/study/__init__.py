@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from proxysample.components import Component
     from proxysample.experiments.runner import RunInterrupted
     from proxysample_nas.study.forecast.estimate import StudyEstimate
     from proxysample_nas.study.forecast.status import StudyStatus
-    from proxysample_nas.study.grid.component import Component
     from proxysample_nas.study.grid.configuration import StudyConfiguration
     from proxysample_nas.study.grid.evaluation import Lookup, Transfer
     from proxysample_nas.study.grid.presets import PRESETS, preset
@@ -42,7 +42,7 @@ if not TYPE_CHECKING:
             "proxysample.experiments.runner": ["RunInterrupted"],
             "proxysample_nas.study.forecast.estimate": ["StudyEstimate"],
             "proxysample_nas.study.forecast.status": ["StudyStatus"],
-            "proxysample_nas.study.grid.component": ["Component"],
+            "proxysample.components": ["Component"],
             "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
             "proxysample_nas.study.grid.evaluation": ["Lookup", "Transfer"],
             "proxysample_nas.study.grid.presets": ["PRESETS", "preset"],

@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from proxysample.components import Component
 from proxysample.registry import create_sampler
 from proxysample.sampler import may_use_labels
+from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.training.evaluation import TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")
+COLLAPSED, DISCONNECTED = "*", "‡"
+"""What marks a row whose cells have all collapsed, or are all disconnected."""
 PAPERS_ORDER = ("rs", "km-or", "ae", "cc-rs", "cc-or", "tl")
 
 
@@ -37,7 +40,7 @@ class CellAccuracy:
     """
 
     accuracies: tuple[float, ...]
-    runs: tuple[TrainingRun, ...] = ()
+    runs: tuple[TrainingRun, ...] = field(default=(), repr=False)
 
     @classmethod
     def trained(cls, runs: Sequence[TrainingRun]) -> Self:
@@ -90,6 +93,8 @@ class FoundCell:
         Wall-clock time of the search.
     evaluations : dict
         Accuracy by number of channels; a width that has not been evaluated is left out.
+    proxy_seed : int or None
+        What the sampler drew from, where the study has several draws.
     search : mapping
         All that the store holds of the search: its info, history and machine.
     """
@@ -99,7 +104,12 @@ class FoundCell:
     n_kept: int
     seconds: float
     evaluations: dict[int, CellAccuracy]
+    proxy_seed: int | None = None
     search: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        found = "".join(f", {one.mean:.1f} % at C={c}" for c, one in self.evaluations.items())
+        return f"FoundCell(seed {self.seed}: {self.cell}{found})"
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class Row:
     found : tuple of FoundCell
         In the order of the search seeds; a search that is missing is left out.
     scoring_seconds : float or None
-        Wall-clock time of the sampler's one pass for all ratios.
+        Wall-clock time of the sampler's one pass for all ratios; the mean of several.
     """
 
     setting: Setting
@@ -122,12 +132,23 @@ class Row:
     found: tuple[FoundCell, ...]
     scoring_seconds: float | None
 
+    def __repr__(self) -> str:
+        searched = pluralize(len(self.found), "search")
+        searcher = self.setting.searcher.name
+        return f"Row({self.method}, r={self.setting.r:g}, {searcher}: {searched})"
+
     @property
     def method(self) -> str:
-        """The sampler as in the paper, with a * where every cell found has no parameters."""
+        """The sampler as in the paper; * where every cell has collapsed, ‡ where none is connected.
+
+        See `Cell.is_collapsed` and `Cell.is_connected`.
+        """
         name = "Full DS" if self.setting.sampler is None else self.setting.sampler.label
-        free = bool(self.found) and all(one.cell.is_parameter_free for one in self.found)
-        return name + ("*" if free else "")
+        if not self.found:
+            return name
+        if all(one.cell.is_collapsed for one in self.found):
+            return name + COLLAPSED
+        return name if any(one.cell.is_connected for one in self.found) else name + DISCONNECTED
 
     @property
     def n_kept(self) -> int | None:
@@ -139,27 +160,44 @@ class Row:
         """Mean wall-clock time of a search; None where none has ended."""
         return statistics.fmean(one.seconds for one in self.found) if self.found else None
 
-    def accuracies(self, channels: int) -> list[float]:
+    def by_seeds(self, channels: int) -> dict[tuple[int, int | None], float]:
+        """Give the same by search seed and proxy seed, disconnected cells included."""
+        return {
+            (one.seed, one.proxy_seed): one.evaluations[channels].mean
+            for one in self.found
+            if channels in one.evaluations
+        }
+
+    def accuracies(self, channels: int, *, connected_only: bool = False) -> list[float]:
         """Give the mean accuracy of each search's cell that was evaluated at a width."""
-        known = [one.evaluations[channels] for one in self.found if channels in one.evaluations]
-        return [accuracy.mean for accuracy in known]
+        return [
+            one.evaluations[channels].mean
+            for one in self.found
+            if channels in one.evaluations and (one.cell.is_connected or not connected_only)
+        ]
 
 
 class Findings:
     """What experiments have found; each kind adds its own, and rows are made of it."""
 
     def __init__(self) -> None:
-        self._scoring_seconds: dict[str, float] = {}
-        self._searches: dict[str, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
+        self._scoring_seconds: dict[str, dict[int | None, float]] = defaultdict(dict)
+        self._searches: dict[str, list[tuple[int, Mapping[str, Any], int | None]]] = defaultdict(
+            list
+        )
         self._evaluations: dict[Cell, dict[int, CellAccuracy]] = defaultdict(dict)
 
-    def add_scoring(self, sampler: Component, seconds: float) -> None:
-        """Add how long a sampler's pass took."""
-        self._scoring_seconds[repr(sampler)] = seconds
+    def add_scoring(
+        self, sampler: Component, seconds: float, proxy_seed: int | None = None
+    ) -> None:
+        """Add how long a sampler's pass took; of several passes a row has the mean."""
+        self._scoring_seconds[repr(sampler)][proxy_seed] = seconds
 
-    def add_search(self, setting: Setting, seed: int, result: Mapping[str, Any]) -> None:
+    def add_search(
+        self, setting: Setting, seed: int, result: Mapping[str, Any], proxy_seed: int | None = None
+    ) -> None:
         """Add the result of a search as the store holds it."""
-        self._searches[repr(setting)].append((seed, result))
+        self._searches[repr(setting)].append((seed, result, proxy_seed))
 
     def add_training(self, cell: Cell, channels: int, run: TrainingRun) -> None:
         """Add one more training of a cell at a width."""
@@ -181,13 +219,18 @@ class Findings:
     def _row(self, setting: Setting) -> Row:
         sampler = setting.sampler
         found = tuple(self._found(*one) for one in self._searches.get(repr(setting), ()))
-        seconds = None if sampler is None else self._scoring_seconds.get(repr(sampler))
+        passes = self._scoring_seconds.get(repr(sampler)) if sampler is not None else None
+        seconds = statistics.fmean(passes.values()) if passes else None
         return Row(setting, _group(sampler), found, seconds)
 
-    def _found(self, seed: int, result: Mapping[str, Any]) -> FoundCell:
+    def _found(
+        self, seed: int, result: Mapping[str, Any], proxy_seed: int | None = None
+    ) -> FoundCell:
         cell = Cell.from_string(result["cell"])
         evaluations = dict(self._evaluations.get(cell, {}))
-        return FoundCell(seed, cell, result["n_kept"], result["seconds"], evaluations, result)
+        return FoundCell(
+            seed, cell, result["n_kept"], result["seconds"], evaluations, proxy_seed, result
+        )
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -9,11 +9,13 @@ from typing import Any
 from proxysample.errors import InputError
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
+from proxysample.isolation import isolated
 from proxysample_nas.study.experiments import plan
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
+from proxysample_nas.study.experiments.published import RANDOM_CELL
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 
@@ -43,6 +45,7 @@ def store_path(folder: Path) -> Path:
     return folder / "study.sqlite"
 
 
+@isolated()
 def run_study(
     configuration: StudyConfiguration, folder: Path, *, progress: bool = True, **options: Any
 ) -> int:
@@ -74,6 +77,10 @@ def _begin(context: StudyContext, store: Store) -> Plan:
     info = context.info()
     store.set_info("configuration", context.configuration.to_json())
     store.set_info("facts", info.to_json())
+    lookup = context.configuration.lookup
+    if lookup is not None:
+        known = context.published.random_cell(lookup.dataset, lookup.epochs)
+        store.set_info(RANDOM_CELL, known.to_json())
     return Plan(context.configuration, info, store)
 
 

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
-from proxysample.rendering import Column, markdown_document, to_html_table
+from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import (
     ArchitectureData,
     SamplerLike,
@@ -25,13 +26,16 @@ from proxysample_nas.study.grid.evaluation import Lookup, Transfer
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import (
+    SEARCHES,
     accuracy_documents,
     save_documents,
     write_report,
 )
-from proxysample_nas.study.reports.results import StudyResults, results_frame
+from proxysample_nas.study.reports.results import StudyResults, results_frame, results_to_csv
+from proxysample_nas.study.reports.verdicts import verdict_table
 from proxysample_nas.study.results import Row
 from proxysample_nas.study.run import StudyStore, run_study, store_path
+from proxysample_nas.training.trainer import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,16 +71,20 @@ class Study:
         Of the trainings that evaluate a cell.
     search_seeds : iterable of int
         Each setting is searched once for each; several show how much a search varies.
+    proxy_seeds : iterable of int
+        A sampler that draws picks once for each, and every pick is searched from every search
+        seed; a row holds them all. By default it picks once, by `random_state`.
     architecture_data : {"held-out", "test-half"}
         What trains the architecture: samples held out of the training data given to the search,
         or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
         the test part.
     recipe : str
-        See `proxysample_nas.training.trainer.RECIPES`.
+        See `proxysample_nas.training.trainer.RECIPES`; by default that of NAS-Bench-201, as
+        `CellTrainer` has it.
     training : mapping, optional
         Parameters of `CellTrainer` that win over the recipe.
-    augmentation : mapping, optional
-        Parameters of `Augmentation`, for searching and evaluating.
+    augmentation : mapping or Augmentation, optional
+        For searching and evaluating.
     n_train : int, optional
         Use only so many training images, class shares kept, drawn by `random_state`. Indices and
         rankings are of these.
@@ -119,10 +127,11 @@ class Study:
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
+        proxy_seeds: Iterable[int] = (),
         architecture_data: ArchitectureData = "held-out",
-        recipe: str = "paper",
+        recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | Augmentation | None = None,
         n_train: int | None = None,
         random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
@@ -137,6 +146,7 @@ class Study:
             channels=channels,
             seeds=seeds,
             search_seeds=search_seeds,
+            proxy_seeds=proxy_seeds,
             architecture_data=architecture_data,
             recipe=recipe,
             training=training,
@@ -208,7 +218,7 @@ class Study:
         address : str, optional
             Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
         progress : bool
-            Show progress bars.
+            Show progress bars, at a terminal or in a notebook.
         retry_failed : bool
             Run experiments again that failed before.
 
@@ -301,7 +311,13 @@ class Study:
             )
         return found[0]
 
-    def table(self, searcher: str | None = None, columns: Sequence[Column[Line]] = ()) -> str:
+    def table(
+        self,
+        searcher: str | None = None,
+        columns: Sequence[Column[Line]] = (),
+        *,
+        paper_column: bool = True,
+    ) -> str:
         """Write one searcher's table, and how it came about, as Markdown.
 
         Parameters
@@ -311,6 +327,8 @@ class Study:
         columns : sequence of Column
             More columns, behind the table's own; see `proxysample.rendering.Column`. They take
             their values from a `proxysample_nas.study.reports.accuracy_table.Line`.
+        paper_column : bool
+            Whether the paper's numbers stand beside ours where they may.
 
         Returns
         -------
@@ -318,26 +336,50 @@ class Study:
         """
         component = self._searcher(searcher or self.configuration.searchers[0].name)
         store = StudyStore(store_path(self.folder), must_exist=True)
-        results = StudyResults.read(store, component)
+        results = StudyResults.read(store, component, paper_column=paper_column)
         return markdown_document(accuracy_table(results, component, columns))
 
-    def save_tables(self) -> list[Path]:
-        """Write every searcher's table as CSV and Markdown into the study's folder.
+    def verdicts(self) -> str:
+        """Write which rows can be told from the full data and from class-random, as Markdown.
+
+        Returns
+        -------
+        str
+            The table, what it would take to see a difference, and what chance alone does; empty
+            where no cell found on a proxy has been evaluated.
+        """
+        table = verdict_table(self.results())
+        return "" if table is None else markdown_document(table)
+
+    def save_tables(self, *, paper_column: bool = True) -> list[Path]:
+        """Write the tables as CSV and Markdown into the study's folder.
+
+        Parameters
+        ----------
+        paper_column : bool
+            See `table`.
 
         Returns
         -------
         list of Path
-            The files.
+            The files. ``searches.csv`` has all searches and evaluations, as `to_frame` does;
+            ``verdicts.md`` and ``.csv`` tell which rows differ, see `verdicts`.
         """
-        results = self.results()
+        results = self.results(paper_column=paper_column)
         documents: dict[str, str] = {}
         for component in results.configuration.searchers:
             documents |= accuracy_documents(results, component)
+        documents[SEARCHES] = results_to_csv(results)
+        verdicts = verdict_table(results)
+        if verdicts is not None:
+            documents["verdicts.md"] = markdown_document(verdicts)
+            documents["verdicts.csv"] = to_csv(verdicts.columns, verdicts.rows)
         return save_documents(documents, self.folder)
 
-    def results(self) -> StudyResults:
-        """Read all that a report shows from the store."""
-        return StudyResults.read(StudyStore(store_path(self.folder), must_exist=True))
+    def results(self, *, paper_column: bool = True) -> StudyResults:
+        """Read all that a report shows from the store; for `paper_column` see `table`."""
+        store = StudyStore(store_path(self.folder), must_exist=True)
+        return StudyResults.read(store, paper_column=paper_column)
 
     def to_frame(self) -> DataFrame:
         """Give everything that was found as a pandas frame.
@@ -347,10 +389,11 @@ class Study:
         pandas.DataFrame
             One line for each evaluation, and for each search whose cell has none yet. Columns:
             ``searcher``, ``searcher_parameters``, ``group``, ``method``, ``sampler``,
-            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``cell``,
-            ``is_parameter_free``, ``search_seconds``, ``scoring_seconds``, ``channels``,
-            ``evaluation_seed``, ``accuracy`` (in percent), ``n_parameters`` and
-            ``evaluation_seconds``; missing where a result has no such value.
+            ``sampler_parameters``, ``r``, ``n_kept``, ``search_seed``, ``proxy_seed``, ``cell``,
+            ``is_parameter_free``, ``is_collapsed``, ``is_connected``, ``search_seconds``,
+            ``scoring_seconds``, ``channels``, ``evaluation_seed``, ``accuracy`` (in percent),
+            ``n_parameters``, ``n_flops`` and ``evaluation_seconds``; missing where a result has
+            no such value.
 
         Raises
         ------
@@ -403,13 +446,15 @@ class Study:
         """
         return draw_figure(self.results(), name)
 
-    def report(self, page: str | Path | None = None) -> list[Path]:
+    def report(self, page: str | Path | None = None, *, paper_column: bool = True) -> list[Path]:
         """Write every table and figure, and one page with all of them, from the store alone.
 
         Parameters
         ----------
         page : str or Path, optional
             Of the page; ``report/report.html`` in the study's folder by default.
+        paper_column : bool
+            See `table`.
 
         Returns
         -------
@@ -423,6 +468,5 @@ class Study:
         MissingDependencyError
             If matplotlib is not installed (extra ``plots``).
         """
-        return write_report(
-            self.results(), self.folder / "report", None if page is None else Path(page)
-        )
+        results = self.results(paper_column=paper_column)
+        return write_report(results, self.folder / "report", None if page is None else Path(page))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
 from proxysample.records import UNWRITTEN, Amount, Count, Integer, Measure, Percent, Record
+from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class TrainingRun(Record, title="a training's result"):
     seconds: Amount
     device: str
 
+    def __repr__(self) -> str:
+        return f"TrainingRun({self.cell}, seed {self.seed}, {self.accuracy:.2f} % of {self.split})"
+
 
 @dataclass(frozen=True)
 class Evaluation(Record, title="an evaluation"):
@@ -76,6 +80,9 @@ class Evaluation(Record, title="an evaluation"):
     ...     cell = Cell.filled("skip_connect", n_nodes=5)
     ...     return TrainingRun(cell, seed, accuracy, "test", (2.0,), 40.0, 79156, 9, 3, 1.5, "cpu")
     >>> evaluation = Evaluation([run(777, 15.0), run(888, 17.0)])
+    >>> cell = Cell.filled("skip_connect", n_nodes=2)
+    >>> Evaluation([TrainingRun(cell, 7, 15.0, "test", (2.0,), 40.0, 79156, 9, 3, 1.5, "cpu")])
+    Evaluation(|skip_connect~0|, 15.00 % of test, 1 seed)
     >>> evaluation.mean, round(evaluation.std, 3), evaluation.seconds
     (16.0, 1.414, 3.0)
     """
@@ -94,6 +101,11 @@ class Evaluation(Record, title="an evaluation"):
                 "an evaluation needs one run or more of the same cell on the same data; "
                 f"got {len(self.runs)} runs of {len(kinds)} kinds"
             )
+
+    def __repr__(self) -> str:
+        spread = f" ± {self.std:.2f}" if len(self.runs) > 1 else ""
+        seeds = pluralize(len(self.runs), "seed")
+        return f"Evaluation({self.cell}, {self.mean:.2f}{spread} % of {self.split}, {seeds})"
 
     @property
     def cell(self) -> Cell:

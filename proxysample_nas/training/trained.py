@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file
+from proxysample.files import check_output, check_regular, replace_file
+from proxysample.isolation import isolated
 from proxysample.records import (
     INTEGER,
     TEXT,
@@ -168,6 +169,7 @@ class TrainedCell(Record, title="what it says"):
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    @isolated()
     def with_normalization(self) -> nn.Module:
         """Put the normalisation in front of the network.
 
@@ -179,6 +181,7 @@ class TrainedCell(Record, title="what it says"):
         """
         return nn.Sequential(Normalize(self.normalization).to(self.device), self.network).eval()
 
+    @isolated()
     def predict(self, dataset: Any, *, batch_size: int = 256) -> npt.NDArray[Any]:
         """Tell the class of every image.
 
@@ -207,6 +210,7 @@ class TrainedCell(Record, title="what it says"):
         predicted: npt.NDArray[Any] = np.asarray(self.classes)[codes.cpu().numpy()]
         return predicted
 
+    @isolated()
     def measure_accuracy(self, test: Any, *, batch_size: int = 256) -> float:
         """Measure the accuracy as `CellTrainer.evaluate` does.
 
@@ -236,6 +240,7 @@ class TrainedCell(Record, title="what it says"):
         """Turn all but the weights into plain JSON values."""
         return _Architecture.of(self.network).to_dict() | super().to_dict()
 
+    @isolated()
     def save(self, path: str | Path) -> None:
         """Write the network as a safetensors file: its state dict, and what it is in the header.
 
@@ -261,6 +266,7 @@ class TrainedCell(Record, title="what it says"):
             stream.write(save(tensors, metadata))
 
     @classmethod
+    @isolated()
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Read what `save` wrote. Nothing in the file is run, whoever has made it.
 
@@ -280,6 +286,7 @@ class TrainedCell(Record, title="what it says"):
             If the file is missing, damaged or something else.
         """
         target = resolve_device(device)
+        check_regular(path)
         try:
             with safe_open(path, framework="pt") as file:
                 trained = cls._read(file, path)

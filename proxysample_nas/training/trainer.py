@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import torch
@@ -25,6 +25,8 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
@@ -54,6 +56,14 @@ RECIPES: dict[str, dict[str, Any]] = {
 ``"paper-imagenet16-120"`` is their longer training on ImageNet16-120.
 """
 
+EXECUTION = frozenset({"device", "progress", "seeds"})
+"""Parameters that decide how trainings are run, not what comes of one."""
+
+_ADDED_LATER: dict[str, Any] = {"steps_per_epoch": None}
+
+DEFAULT_RECIPE = "nas-bench-201"
+"""What a study and a command take that are told nothing else: the defaults of `CellTrainer`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellTrainer:
@@ -69,9 +79,12 @@ class CellTrainer:
     cells_per_stage : int
         Cells in each of the three stages.
     epochs : int
-        Passes over the training data.
+        Passes over the training data, where `steps_per_epoch` does not say otherwise.
     batch_size : int
         Samples per step; the last step of a pass takes what is left.
+    steps_per_epoch : int or None
+        Updates in an epoch, all of `batch_size` samples: equal on data of any size. They run
+        through as many shuffled passes as it takes. None makes one pass an epoch.
     learning_rate : float
         Of the first epoch.
     momentum, weight_decay : float
@@ -90,7 +103,7 @@ class CellTrainer:
     device : str
         See `proxysample.device.resolve_device`.
     progress : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, at a terminal or in a notebook.
 
     Raises
     ------
@@ -112,6 +125,7 @@ class CellTrainer:
     cells_per_stage: int = 5
     epochs: int = 200
     batch_size: int = 256
+    steps_per_epoch: int | None = None
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -123,11 +137,15 @@ class CellTrainer:
     device: str = "auto"
     progress: bool = True
 
+    algorithm_version: ClassVar[int] = 1
+    """Raised when a training comes to another result than before; keys name it if it is not 1."""
+
     _constraints: ClassVar[Constraints] = {
         "channels": POSITIVE_INTEGER,
         "cells_per_stage": POSITIVE_INTEGER,
         "epochs": POSITIVE_INTEGER,
         "batch_size": POSITIVE_INTEGER,
+        "steps_per_epoch": POSITIVE_INTEGER.or_none(),
         "learning_rate": NOT_NEGATIVE,
         "momentum": NOT_NEGATIVE,
         "weight_decay": NOT_NEGATIVE,
@@ -170,6 +188,28 @@ class CellTrainer:
             raise unknown_name("recipe", recipe, RECIPES)
         return cls(**(RECIPES[recipe] | overrides))
 
+    def samples_per_epoch(self, n_train: int) -> int:
+        """Say how many images an epoch trains on, of so many that there are."""
+        return n_train if self.steps_per_epoch is None else self.steps_per_epoch * self.batch_size
+
+    def parameters(self) -> dict[str, Any]:
+        """Give what decides a training's result beside its seed, as plain JSON values.
+
+        Returns
+        -------
+        dict
+            Without what has its default and was added later, so that results of before keep
+            their names; with `algorithm_version` where it is not 1.
+        """
+        written = {name: value for name, value in asdict(self).items() if name not in EXECUTION}
+        for name, default in _ADDED_LATER.items():
+            if written[name] == default:
+                del written[name]
+        if self.algorithm_version != 1:
+            written["algorithm_version"] = self.algorithm_version
+        return written
+
+    @isolated()
     def fit(self, cell: Cell, train: Any, *, seed: int | None = None) -> TrainedCell:
         """Train one network, to be used.
 
@@ -196,6 +236,7 @@ class CellTrainer:
         SEED.check("seed", seed)
         return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
 
+    @isolated()
     def evaluate(
         self,
         cell: Cell,
@@ -238,6 +279,7 @@ class CellTrainer:
                 kept.append(trained)
         return Evaluation(runs, kept)
 
+    @isolated()
     def train_once(
         self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
     ) -> TrainingRun:
@@ -348,22 +390,22 @@ class CellTrainer:
             weight_decay=self.weight_decay,
             nesterov=self.nesterov,
         )
-        n_train = len(loader.data)
+        n_train, n_seen = len(loader.data), self.samples_per_epoch(len(loader.data))
         losses = []
         n_right = 0
         with tqdm(
-            total=self.epochs * loader.n_batches(n_train),
+            total=self.epochs * loader.n_batches(n_seen),
             desc=f"training, {name}",
             unit="step",
-            disable=not self.progress,
+            disable=hides_progress(self.progress),
         ) as bar:
             for epoch in range(self.epochs):
                 rate = cosine_learning_rate(epoch, self.epochs, self.learning_rate)
                 set_learning_rate(optimizer, rate)
-                batches = loader.batches(shuffled(n_train, generator), generator)
+                batches = loader.batches(shuffled(n_train, generator, n_seen), generator)
                 loss_sum, right = train_epoch(network, optimizer, counted(batches, bar))
-                losses.append(float(loss_sum) / n_train)
+                losses.append(float(loss_sum) / n_seen)
                 check_loss(losses[-1], epoch, rate)
                 n_right = int(right)
                 bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
-        return tuple(losses), 100 * n_right / n_train
+        return tuple(losses), 100 * n_right / n_seen

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import CCOutlierRemoval, Ranking, __version__, load_dataset
+from proxysample import CCS, CCOutlierRemoval, Ranking, __version__, load_dataset
 from proxysample.cli import main
 from proxysample.wording import parse_parameters
 
@@ -30,6 +30,65 @@ def test_select_writes_the_indices_that_python_gives(proxysample, tmp_path):
     assert "keeps 359 of the 1,437 training samples of digits" in out
     expected = CCOutlierRemoval().select(load_dataset("digits").train, 0.25)
     assert np.array_equal(np.load(path), expected)
+
+
+def test_a_keeping_rule_in_words(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = load_dataset("digits").train
+    rule = CCS(beta=0.3, n_bins=20)
+    words = "select --dataset digits --sampler cc-or --keep ccs:beta=0.3,n_bins=20 -r 0.25 -o"
+    code, out, err = proxysample(*words.split(), "words.npy")
+    assert code == 0, err
+    assert np.array_equal(np.load("words.npy"), CCOutlierRemoval(keep=rule).select(train, 0.25))
+    # A ranking that was scored before is cut by another rule.
+    code, _, err = proxysample(
+        *["score", "--dataset", "digits", "--sampler", "cc-or", "-o", "saved.npz"]
+    )
+    assert code == 0, err
+    words = "select --ranking saved.npz --keep ccs(beta=0.3,n_bins=20) -r 0.25 -o again.npy"
+    code, out, err = proxysample(*words.split())
+    assert code == 0, err
+    assert np.array_equal(np.load("again.npy"), np.load("words.npy"))
+    code, out, err = proxysample(
+        *["report", "--dataset", "digits", "--sampler", "cc-or", "--keep", "top", "-n", "9"]
+    )
+    assert code == 0, err
+    assert "keeps: easy samples" in out
+
+
+def test_a_rule_that_does_not_nest_is_told_of(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = "has another order for each size: sets do not nest"
+    sampler = "--dataset digits --sampler cc-or"
+    keep = ("--keep", 'ccs:beta={"0.1":0.5,"0.2":0.3}')
+    words = f"select {sampler} -r 0.1 -r 0.2 -o kept-{{r}}.npy".split()
+    code, out, err = proxysample(*words, *keep)
+    assert code == 0, err
+    assert told in out
+    code, out, err = proxysample(*f"score {sampler} -o saved.npz".split(), *keep)
+    assert code == 0, err
+    assert told in out
+    code, out, err = proxysample(*f"report {sampler} -r 0.1".split(), *keep)
+    assert code == 0, err
+    assert "no part of a larger one" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--sampler rs --keep hard", "rs has no keeping rule to choose; leave --keep out"),
+        ("--sampler cc-or --keep hard --param keep=easy", "leave one out"),
+        ("--sampler cc-or --keep ccs:betta=1", "did you mean 'beta'"),
+        ("--sampler cc-or --keep csc", "did you mean 'ccs'"),
+        ("--sampler cc-or --keep ccs:beta=0.8", "cuts 1,149 of 1,437 samples, and 359 are to be"),
+        ("--sampler cc-or --keep beta", "needs the column 'probability'"),
+    ],
+)
+def test_a_keeping_rule_that_cannot_work_is_refused(proxysample, tmp_path, words, message):
+    given = f"select --dataset digits -r 0.25 -o {tmp_path / 'kept.npy'} {words}"
+    code, _, err = proxysample(*given.split())
+    assert code == 2
+    assert message in err
 
 
 def test_score_writes_a_ranking(proxysample, tmp_path):
@@ -58,7 +117,7 @@ def test_score_writes_a_ranking(proxysample, tmp_path):
         ({"--link-kind": "soft"}, "takes symbolic or hard, not 'soft'"),
         ({"-n": "3"}, "2 kept sets need a name each"),
         ({"--balance": "cat"}, "unknown balance 'cat'"),
-        ({"--balance": "cat=1;dog"}, "or counts such as cat=100,dog=50"),
+        ({"--balance": "cat=1;dog"}, "counts such as cat=100,dog=50, weights:"),
         ({"--balance": "cat=1,cat=2"}, "counts class 'cat' twice"),
         ({"--balance": "12=1"}, "unknown class in balance '12'"),
         ({"--must-keep": "missing.txt"}, "missing.txt: no such file"),
@@ -273,15 +332,37 @@ def test_listing_samplers_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_every_command_is_quiet_or_tells_more_on_request(proxysample, tmp_path):
+def test_a_list_is_of_ids_alone_or_of_parameters_too(proxysample):
     code, out, err = proxysample("samplers", "-q")
     assert (code, err) == (0, "")
     assert out.splitlines()[:3] == ["rs", "cc-rs", "km-or"]
-    assert "(features='pixels', n_clusters=" in proxysample("samplers", "-v")[1]
-    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8, 3), np.uint8))
-    words = ["embed", "--dataset", f"npy:{tmp_path}/x.npy", "-o", str(tmp_path / "f")]
-    code, out, err = proxysample(*words, "--backbone", "flat", "-q")
-    assert (code, out) == (0, ""), err
-    _, out, err = proxysample(*words, "--backbone", "flat", "-v")
-    assert out.startswith("Features(4 x 192 float32")
-    assert "  device: cpu" in err
+    assert "(ranking=None, path=None)" in proxysample("samplers", "-v")[1]
+
+
+def test_a_report_is_a_page_or_a_folder(proxysample, tmp_path):
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-r", "0.5", "-o"]
+    for output in ("page.html", "page"):
+        code, out, err = proxysample(*words, str(tmp_path / output))
+        assert code == 0, err
+        assert out.startswith("cc-or keeps 359 of 1,437 samples (r=0.25), drops 1,078: ")
+    assert (tmp_path / "page" / "index.html").is_file()
+    assert "r = 0.25" in (tmp_path / "page.html").read_text()
+
+
+def test_too_many_samples_for_one_file_are_told_before_any_scoring(
+    proxysample, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("proxysample.gallery.page.MOST_IN_FILE", 1000)
+    monkeypatch.setattr(CCOutlierRemoval, "_score", None)
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-o"]
+    code, _out, err = proxysample(*words, str(tmp_path / "page.html"))
+    assert code == 2, err
+    assert "shows 1,000 samples at most, and there are 1,437; name a folder" in err
+
+
+@pytest.mark.parametrize("more", [["-r", "0.5"], ["--neighbours-by", "resnet18"]])
+def test_what_is_for_a_page_needs_one(proxysample, more):
+    words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25"]
+    code, _out, err = proxysample(*words, *more)
+    assert code == 1
+    assert "are for a page: name it by -o" in err

@@ -21,6 +21,7 @@ from proxysample.rendering import (
     Section,
     Table,
     escape_latex,
+    latex_notes,
     markdown_document,
     render_template,
     seconds,
@@ -141,11 +142,32 @@ def test_latex_keeps_its_columns_whatever_is_in_them():
 def test_a_table_longer_than_a_page_is_taken_apart_by_its_sections():
     sections = tuple(Section(name, [f"{name}{i}" for i in range(30)]) for name in "ABC")
     columns = (Column("x", TEXT, str),)
-    text = to_latex(Table("Long", columns, sections, ("a note",)), "tab:long")
+    text = to_latex(Table("Long", columns, sections), "tab:long")
     assert re.findall(r"caption\{(.*)\}", text) == ["Long: A.", "Long: B.", "Long: C."]
     assert re.findall(r"label\{(.*)\}", text) == ["tab:long-1", "tab:long-2", "tab:long-3"]
     assert [f"{name}{i}" for name in "ABC" for i in range(30)] == re.findall(r"[ABC]\d+", text)
-    assert text.count("a note") == 1
+
+
+def test_latex_notes_stand_apart_from_the_table():
+    table = Table("T", (Column("x", TEXT, str),), (Section("", ["a"]),), ("a note",))
+    assert "a note" not in to_latex(table, "tab:t")
+    assert latex_notes(table) == r"a note\par"
+
+
+def test_a_latex_table_fits_a_column_of_a_paper():
+    brief = Kind(lambda value: f"{value} with more", is_number=True, short=str)
+    columns = (
+        Column("Method", TEXT, lambda row: row[0]),
+        Column("paper's A (other protocol), C=16", brief, lambda row: row[1]),
+    )
+    rows = [("KM-OR (n_clusters=50, protocol=paper)", 66.4), ("RS", 15.9)]
+    text = to_latex(Table("T", columns, (Section("", rows),)), "tab:t")
+    # Long words run over several lines, headings too, and values are short.
+    assert r"\begin{tabular}{>{\raggedright\arraybackslash}p{0.38\linewidth}r}" in text
+    assert r"\shortstack[r]{paper's A\\(other protocol)\\C=16}" in text
+    assert "RS & 15.9" in text
+    assert "with more" not in text
+    assert "with more" in to_markdown(Table("T", columns, (Section("", rows),)))
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
@@ -153,7 +175,7 @@ def test_tex_takes_the_tables(tmp_path):
     wide = Table("Wide", tuple(Column("w" * 30, TEXT, str) for _ in range(9)), ())
     tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide))
     document = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+        r"\documentclass{article}\usepackage{array,booktabs,graphicx}\begin{document}"
         f"\n{tables}\n" + r"\end{document}"
     )
     (tmp_path / "tables.tex").write_text(document)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -69,35 +72,60 @@ class Page(HTMLParser):
         self.links += [values[name] for name in ("src", "href") if name in values]
 
 
+def data_of(path):
+    """What a saved page knows of the samples."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(), re.DOTALL)[1])
+
+
 def test_the_page_needs_no_other_file(report, tmp_path):
     path = tmp_path / "report.html"
     report.save(path)
+    text = path.read_text()
     page = Page()
-    page.feed(path.read_text())
-    assert page.images == sum(len(images) for images in report.examples.values()) == 96
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    page.feed(text)
+    assert page.links == ["data:,"]
+    assert "style" not in page.attributes
+    addresses = re.findall(r'url\("?(.{22})', text)
+    assert len(addresses) == 6
+    assert set(addresses) == {"data:image/png;base64,"}
 
 
-def test_each_picture_tells_its_index_class_and_file(digits, tmp_path):
+def test_the_policy_lets_in_this_pages_own_style_and_script_alone(report, tmp_path):
+    report.save(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', text)
+    parts = dict(part.strip().split(" ", 1) for part in html.unescape(policy).split(";"))
+
+    def digests(tag):
+        contents = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        made = [hashlib.sha256(one.encode()).digest() for one in contents]
+        return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in made)
+
+    assert parts == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": digests("style"),
+        "script-src": digests("script"),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    # It comes before all that it is about.
+    assert text.index("Content-Security-Policy") < text.index("<style")
+
+
+def test_the_page_knows_each_samples_class_and_file(digits, tmp_path):
     images, labels = digits.images[:40], digits.targets[:40]
     files = [Path("photos") / f"<{index}>.png" for index in range(40)]
     dataset = ArrayDataset(images, labels, [f"digit {label}" for label in range(10)], files=files)
     report = KMeansOutlierRemoval(n_clusters=2, random_state=0).report(dataset, 0.5)
     report.save(tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
-    for index, label in enumerate(labels):
-        file = html.escape(str(files[index]))
-        assert f'<figure title="{file}"><img alt="{index}: digit {label}"' in page
-        assert f"<figcaption>{index}: digit {label}</figcaption>" in page
-
-
-def test_names_of_classes_are_escaped(digits, tmp_path):
-    names = np.array([f"<b>{label}" for label in digits.targets])
-    report = CCOutlierRemoval().report(digits.images, 0.5, y=names)
-    report.save(tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
-    assert "<b>" not in page
-    assert "&lt;b&gt;7" in page
+    data = data_of(tmp_path / "report.html")
+    codes = np.frombuffer(base64.b64decode(data["codes"]), dtype="<i4")
+    assert [data["classes"][code] for code in codes] == [f"digit {label}" for label in labels]
+    assert [data["filesIn"] + file for file in data["files"]] == list(map(str, files))
+    scores = np.frombuffer(base64.b64decode(data["scores"]), dtype="<f8")
+    assert np.array_equal(scores, report.ranking.scores)
 
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}\" onerror='x' &lt;"
@@ -111,14 +139,32 @@ def test_hostile_names_of_classes_samplers_and_files_are_shown_as_they_are(digit
     report.ranking.provenance["sampler"] = HOSTILE
     report.ranking.provenance["parameters"] = {HOSTILE: HOSTILE}
     report.save(tmp_path / "report.html")
-    for text in ((tmp_path / "report.html").read_text(), report._repr_html_()):
+    saved = (tmp_path / "report.html").read_text()
+    for text, n_scripts in ((saved, 2), (report._repr_html_(), 0)):
         page = Page()
         page.feed(text)
-        assert "script" not in page.tags
+        assert page.tags.count("script") == n_scripts
         assert not any(name.startswith("on") for name in page.attributes)
-        shown = html.unescape(text)
-        assert shown.count(HOSTILE) >= 10 + 2
         assert "&amp;lt;" in text
+        assert "<script>alert" not in text
+    assert html.unescape(report._repr_html_()).count(HOSTILE) >= 10 + 2
+    assert html.unescape(saved).count(HOSTILE) >= 4
+    data = data_of(tmp_path / "report.html")
+    assert data["classes"] == classes
+    assert [data["filesIn"] + file for file in data["files"]] == files
+
+
+def test_what_would_not_be_seen_is_written_as_an_escape(digits, tmp_path):
+    files = [f"cat\n\u202e{index}\udcff.png" for index in range(40)]
+    classes = [f"\x00a\u2028{label}" for label in range(10)]
+    dataset = ArrayDataset(digits.images[:40], digits.targets[:40], classes, files=files)
+    report = KMeansOutlierRemoval(n_clusters=2, random_state=0).report(dataset, 0.5)
+    report.save(tmp_path / "report.html")
+    data = data_of(tmp_path / "report.html")
+    assert data["files"][3] == r"cat\n\u202e3\udcff.png"
+    assert data["classes"][3] == r"\x00a\u20283"
+    assert r"\x00a\u20283" in str(report)
+    assert "\u2028" not in str(report) + report._repr_html_()
 
 
 def test_a_notebook_shows_counts_and_scores_without_pictures(report):
@@ -177,6 +223,35 @@ def test_a_missing_folder_is_refused(report, tmp_path):
 def test_a_page_under_another_suffix_is_refused(report, tmp_path):
     with pytest.raises(InputError, match=r"a report is saved as \.html, not 'report\.pdf'"):
         report.save(tmp_path / "report.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_the_page_and_its_thumbnails(report, tmp_path):
+    report.save(tmp_path / "report")
+    folder = tmp_path / "report"
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    assert names == ["index.html", *(f"thumbnails/{number:04}.png" for number in range(6))]
+    text = (folder / "index.html").read_text()
+    assert re.findall(r'url\("(.*?)"\)', text) == names[1:]
+    assert "img-src data: &#39;self&#39; file:" in text
+    with pytest.raises(InputError, match="exists and is not empty"):
+        report.save(folder)
+
+
+def test_more_than_one_file_holds_is_refused_with_what_to_do(report, tmp_path, monkeypatch):
+    monkeypatch.setattr("proxysample.gallery.page.MOST_IN_FILE", 1000)
+    with pytest.raises(InputError, match=r"shows 1,000 samples at most.*name a folder, such as"):
+        report.save(tmp_path / "report.html")
+    report.save(tmp_path / "report")
+    monkeypatch.setattr("proxysample.gallery.page.MOST_IN_FOLDER", 1400)
+    with pytest.raises(InputError, match=r"folder shows 1,400 samples at most.*a part of them"):
+        report.save(tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
+
+
+def test_a_page_that_fails_leaves_nothing_behind(report, tmp_path):
+    with pytest.raises(InputError, match="needed: a row of numbers"):
+        report.save(tmp_path / "report", features=np.zeros((3, 2)))
     assert not list(tmp_path.iterdir())
 
 

@@ -61,6 +61,7 @@ def test_the_networks_of_a_evaluated_cell_are_saved(proxysample_nas, tmp_path):
     assert "a network is saved as .safetensors, not 'net.pt'" in err
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
     words = "study run --preset digits-demo --n-train 100 --sampler rs -r 0.5 --seed 777"
     words += " --train epochs=1 --train cells_per_stage=1 --channels 4 --workers 1"

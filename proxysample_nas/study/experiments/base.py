@@ -19,6 +19,9 @@ from proxysample_nas.study.results import Findings, Row
 SPECIFICATION: Mapping[str, Kind] = {"parameters": MAPPING, "data": TEXT, "r": NUMBER}
 """What a stored specification holds, of whatever kind the experiment is."""
 
+SMALL_BATCH = 16
+"""So many samples tell whether a whole batch takes far too long."""
+
 Counts = dict[str, float]
 """How often each part of an experiment is done, by the part's name."""
 
@@ -53,11 +56,18 @@ class Trial(Generic[T]):
         What can be made longer.
     run : callable
         Does it; returns what it did, and its seconds.
+    probe : object or None
+        A run shorter still, such as one of smaller batches, which cost more a sample: all there
+        is where `shortest` would take far too long.
+    probe_share : float
+        Which part of `shortest` it is.
     """
 
     shortest: T
     parts: Sequence[Part[T]]
     run: Callable[[T], tuple[Counts, float]]
+    probe: T | None = None
+    probe_share: float = 1.0
 
 
 @dataclass(frozen=True)

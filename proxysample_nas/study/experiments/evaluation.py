@@ -18,6 +18,7 @@ from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.study.experiments.base import (
+    SMALL_BATCH,
     SPECIFICATION,
     Counts,
     Part,
@@ -303,6 +304,7 @@ class Lookup(StudyExperiment):
 @dataclass(frozen=True)
 class _Run:
     trainer: CellTrainer
+    n_train: int
     n_test: int
 
 
@@ -334,7 +336,13 @@ def training_trial(trainer: CellTrainer, cell: Cell, data: StudyData) -> Trial[_
     n_train = min(len(data.train), trainer.batch_size)
     train = data.train_images.take(torch.from_numpy(draw_rows(data.train, n_train, 0)))
     n_test = min(len(data.test_images), trainer.batch_size)
-    shortest = _Run(replace(trainer, epochs=1, progress=False), n_test)
+    short = replace(trainer, epochs=1, steps_per_epoch=None, progress=False)
+    shortest = _Run(short, n_train, n_test)
+    probe, share = None, 1.0
+    if n_train > SMALL_BATCH:
+        n_few = min(n_test, SMALL_BATCH)
+        probe = _Run(replace(short, batch_size=SMALL_BATCH), SMALL_BATCH, n_few)
+        share = SMALL_BATCH / n_train
     parts = [
         Part[_Run](
             lambda run, factor: replace(run, trainer=replace(run.trainer, epochs=factor)),
@@ -349,11 +357,12 @@ def training_trial(trainer: CellTrainer, cell: Cell, data: StudyData) -> Trial[_
     def run(one: _Run) -> tuple[Counts, float]:
         part = data.test_images.take(torch.arange(one.n_test))
         start = time.perf_counter()
-        one.trainer.train_once(cell, train, part, seed=0)
-        return _counts(one.trainer, len(train), one.n_test), time.perf_counter() - start
+        one.trainer.train_once(cell, train.take(torch.arange(one.n_train)), part, seed=0)
+        return _counts(one.trainer, one.n_train, one.n_test), time.perf_counter() - start
 
-    return Trial(shortest, parts, run)
+    return Trial(shortest, parts, run, probe, share)
 
 
 def _counts(trainer: CellTrainer, n_train: int, n_test: int) -> Counts:
-    return {"train": float(trainer.epochs * n_train), "evaluate": float(n_test)}
+    per_epoch = trainer.samples_per_epoch(n_train)
+    return {"train": float(trainer.epochs * per_epoch), "evaluate": float(n_test)}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.training.trainer import CellTrainer
-
-# Parameters that decide how an experiment is run, not what comes of it.
-TRAINER_EXECUTION = frozenset({"device", "progress", "seeds"})
 
 
 class KnownStudy:
@@ -40,17 +36,25 @@ class KnownStudy:
         self.info = info
         self.settings = settings_of(configuration, self.data.n_train)
         self._asked: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._proxy_seeds: dict[str, tuple[int | None, ...]] = {}
 
     @property
     def data(self) -> DatasetInfo:
         """What is known of the study's own dataset."""
         return self.info.datasets[self.configuration.dataset]
 
-    def sampler_parameters(self, sampler: Component) -> dict[str, Any]:
+    def sampler_parameters(self, sampler: Component, seed: int | None = None) -> dict[str, Any]:
         """Give what decides a sampler's scores, as plain JSON values."""
         return self._once(
-            ("sampler", repr(sampler)), lambda: self.configuration.sampler_parameters(sampler)
+            ("sampler", repr(sampler), seed),
+            lambda: self.configuration.sampler_parameters(sampler, seed),
         )
+
+    def proxy_seeds_of(self, sampler: Component | None) -> tuple[int | None, ...]:
+        """Give the seeds that a sampler picks from; see `StudyConfiguration.proxy_seeds_of`."""
+        if repr(sampler) not in self._proxy_seeds:
+            self._proxy_seeds[repr(sampler)] = self.configuration.proxy_seeds_of(sampler)
+        return self._proxy_seeds[repr(sampler)]
 
     def searcher_parameters(self, searcher: Component, seed: int) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""
@@ -84,12 +88,7 @@ class KnownStudy:
 
 
 def _of_trainer(data: DatasetInfo, trainer: CellTrainer) -> dict[str, Any]:
-    parameters = _without(asdict(trainer), TRAINER_EXECUTION)
-    return {"data": data.fingerprint, "split": data.split, "parameters": parameters}
-
-
-def _without(parameters: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name not in names}
+    return {"data": data.fingerprint, "split": data.split, "parameters": trainer.parameters()}
 
 
 def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:

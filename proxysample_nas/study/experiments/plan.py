@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+from proxysample.components import Component
 from proxysample.experiments.experiment import Stage
 from proxysample.experiments.store import Store
 from proxysample_nas.study.experiments.base import Progress, StudyExperiment
@@ -22,7 +23,6 @@ from proxysample_nas.study.experiments.evaluation import (
 from proxysample_nas.study.experiments.known import KnownStudy, read_configuration
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.results import Row
 

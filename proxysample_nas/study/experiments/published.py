@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from proxysample.errors import InputError, unknown_name
+from proxysample.files import open_regular
 from proxysample.keeping import FloatArray
+from proxysample.records import Amount, Percent, Positive, Record
 from proxysample_nas.space.cell import Cell
 
 N_NODES = 4
@@ -31,6 +33,71 @@ NEEDED = (
     "needed: index, arch and columns such as cifar100_test_200ep (cifar10, cifar100 or "
     "imagenet16; test or valid; the number of epochs)"
 )
+
+
+RANDOM_CELL = "random cell"
+"""Under which name a store keeps what a cell drawn from the looked-up table comes to."""
+N_STEPS = 400
+"""A distribution is kept by the quantiles of so many equal parts."""
+
+
+@dataclass(frozen=True)
+class RandomCell(Record, title="what the store knows of random cells"):
+    """Accuracies of all cells of a table, which is what drawing one by chance comes to.
+
+    Attributes
+    ----------
+    n_cells : int
+    mean, std, best : float
+        In percent; the deviation is that of all cells.
+    quantiles : tuple of float
+        Ascending, from the lowest to the highest accuracy in equal parts.
+
+    Examples
+    --------
+    >>> cells = RandomCell.of(np.array([10.0, 60.0, 70.0, 80.0]))
+    >>> cells.mean, cells.median, cells.percentile(65.0), cells.regret(70.0)
+    (55.0, 65.0, 50.0, 10.0)
+    """
+
+    n_cells: Positive
+    mean: Percent
+    std: Amount
+    best: Percent
+    quantiles: tuple[Percent, ...]
+
+    @classmethod
+    def of(cls, accuracies: FloatArray) -> RandomCell:
+        """Summarise the accuracies of cells, in percent."""
+        quantiles = np.quantile(accuracies, np.linspace(0, 1, N_STEPS + 1))
+        return cls(
+            len(accuracies),
+            float(accuracies.mean()),
+            float(accuracies.std()),
+            float(accuracies.max()),
+            tuple(np.maximum.accumulate(quantiles).tolist()),
+        )
+
+    @property
+    def median(self) -> float:
+        """As many cells are more accurate as less."""
+        return self.quantiles[len(self.quantiles) // 2]
+
+    def percentile(self, accuracy: float) -> float:
+        """Say which part of the cells is less accurate, in percent."""
+        return float(100 * np.interp(accuracy, self.quantiles, self._parts))
+
+    def regret(self, accuracy: float) -> float:
+        """Say how much more accurate the best cell is."""
+        return self.best - accuracy
+
+    def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+        """Draw accuracies of cells by chance."""
+        return np.interp(generator.random(shape), self._parts, self.quantiles)
+
+    @property
+    def _parts(self) -> FloatArray:
+        return np.linspace(0, 1, len(self.quantiles))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,6 +179,23 @@ class PublishedAccuracies:
         """
         self._column(dataset, epochs)
 
+    def random_cell(self, dataset: str, epochs: int = 200) -> RandomCell:
+        """Say how accurate a cell is that is drawn from the table by chance.
+
+        Parameters
+        ----------
+        dataset : str
+            ``"cifar10"``, ``"cifar100"`` or ``"imagenet16"``.
+        epochs : int
+            Epochs that each cell was trained.
+
+        Raises
+        ------
+        InputError
+            If the table has no such accuracies.
+        """
+        return RandomCell.of(self._column(dataset, epochs))
+
     def accuracy(self, cell: Cell, dataset: str, epochs: int = 200) -> float:
         """Look up one cell.
 
@@ -170,7 +254,7 @@ class PublishedAccuracies:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             table = stream.read(MOST_BYTES + 1)
         if table.startswith(GZIP_MAGIC):
             with gzip.GzipFile(fileobj=io.BytesIO(table)) as compressed:

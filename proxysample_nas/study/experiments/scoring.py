@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import clone
 
+from proxysample.components import Component
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
-from proxysample.experiments.experiment import Outcome
+from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
 from proxysample.ranking import Ranking
-from proxysample.records import AMOUNT
+from proxysample.records import AMOUNT, MAPPING
 from proxysample.registry import READY_MADE
 from proxysample.sampler import Sampler
 from proxysample_nas.study.experiments.base import (
@@ -30,7 +31,6 @@ from proxysample_nas.study.experiments.base import (
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.data import draw_rows
 from proxysample_nas.study.experiments.known import KnownStudy
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.results import Findings
 
 SMALLEST_PART = 128
@@ -43,37 +43,42 @@ class Scoring(StudyExperiment):
 
     kind: ClassVar[str] = "selection"
     stage: ClassVar[str] = "selection"
-    contents: ClassVar[Contents] = Contents({"seconds": AMOUNT}, SPECIFICATION)
+    contents: ClassVar[Contents] = Contents(
+        {"seconds": AMOUNT, "machine": MAPPING}, SPECIFICATION, {"machine": MACHINE}
+    )
     compared: ClassVar[tuple[str, ...]] = ("sampler", "data")
     fills_rows: ClassVar[bool] = True
 
     sampler: Component
+    proxy_seed: int | None = None
 
     @classmethod
-    def of(cls, study: KnownStudy, sampler: Component) -> Self:
-        """Name the pass of a sampler."""
+    def of(cls, study: KnownStudy, sampler: Component, proxy_seed: int | None = None) -> Self:
+        """Name the pass of a sampler, from one of the study's proxy seeds."""
         specification = {
             "data": study.data.fingerprint,
             "sampler": sampler.name,
-            "parameters": study.sampler_parameters(sampler),
+            "parameters": study.sampler_parameters(sampler, proxy_seed),
         }
-        return cls(specification, sampler, n_samples=study.data.n_train)
+        return cls(specification, sampler, proxy_seed, n_samples=study.data.n_train)
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
-        """List one for each sampler."""
+        """List one for each sampler, and for each proxy seed where it draws."""
         for sampler in progress.study.configuration.samplers:
-            yield cls.of(progress.study, sampler)
+            for proxy_seed in progress.study.proxy_seeds_of(sampler):
+                yield cls.of(progress.study, sampler, proxy_seed)
 
     @property
     def group(self) -> str:
-        """It is one of its own."""
+        """Passes of a sampler from several seeds take as long."""
         return f"score by {self.sampler.label}"
 
     @property
     def label(self) -> str:
         """Words for a progress bar, once it has ended."""
-        return f"scored by {self.sampler.label}"
+        seed = "" if self.proxy_seed is None else f", proxy seed {self.proxy_seed}"
+        return f"scored by {self.sampler.label}{seed}"
 
     @classmethod
     def describe(cls, specification: Mapping[str, Any]) -> str:
@@ -82,14 +87,15 @@ class Scoring(StudyExperiment):
 
     def run(self, context: StudyContext) -> Outcome:
         """Score."""
-        ranking = context.configuration.create_sampler(self.sampler).rank(context.data.train)
+        ranking = self._sampler(context).rank(context.data.train)
         stream = io.BytesIO()
         ranking.write(stream)
-        return Outcome({"seconds": ranking.provenance["seconds"]}, stream.getvalue())
+        seconds = ranking.provenance["seconds"]
+        return Outcome({"seconds": seconds, "machine": context.machine()}, stream.getvalue())
 
     def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
         """Rows tell how long the scoring took."""
-        findings.add_scoring(self.sampler, float(result["seconds"]))
+        findings.add_scoring(self.sampler, float(result["seconds"]), self.proxy_seed)
 
     def ranking(self, progress: Progress) -> Ranking | None:
         """Read the ranking that it has left; None where there is none."""
@@ -106,13 +112,14 @@ class Scoring(StudyExperiment):
 
     def counts(self, context: StudyContext) -> Counts:
         """Count the images that are scored, and those that train the scorer."""
-        return _counts(context.configuration.create_sampler(self.sampler), self.n_samples)
+        return _counts(self._sampler(context), self.n_samples)
 
     def trials(self, context: StudyContext) -> Sequence[Trial[Any]]:
         """Score parts of the training data, with fewer epochs where the scorer is trained."""
-        return [
-            scoring_trial(context.configuration.create_sampler(self.sampler), context.data.train)
-        ]
+        return [scoring_trial(self._sampler(context), context.data.train)]
+
+    def _sampler(self, context: StudyContext) -> Sampler:
+        return context.configuration.create_sampler(self.sampler, self.proxy_seed)
 
 
 @dataclass(frozen=True)

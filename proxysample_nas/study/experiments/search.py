@@ -20,6 +20,7 @@ from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import (
+    SMALL_BATCH,
     SPECIFICATION,
     Counts,
     Part,
@@ -79,35 +80,53 @@ class Search(StudyExperiment):
     setting: Setting
     seed: int
     indices: IntArray | None = None
+    proxy_seed: int | None = None
 
     @classmethod
     def of(
-        cls, study: KnownStudy, setting: Setting, seed: int, *, is_blocked: bool = False
+        cls,
+        study: KnownStudy,
+        setting: Setting,
+        seed: int,
+        proxy_seed: int | None = None,
+        *,
+        is_blocked: bool = False,
     ) -> Self:
-        """Name a search."""
+        """Name a search, on what was picked from one of the study's proxy seeds."""
         sampler = setting.sampler
+        selection = None if sampler is None else Scoring.of(study, sampler, proxy_seed)
         specification = {
             "data": study.data.fingerprint,
             "architecture_data": study.configuration.architecture_data,
-            "selection": None if sampler is None else Scoring.of(study, sampler).specification,
+            "selection": None if selection is None else selection.specification,
             "r": setting.r,
             "searcher": setting.searcher.name,
             "parameters": study.searcher_parameters(setting.searcher, seed),
         }
         n_samples = n_kept(study.data.n_train, setting.r)
-        return cls(specification, setting, seed, n_samples=n_samples, is_blocked=is_blocked)
+        return cls(
+            specification,
+            setting,
+            seed,
+            proxy_seed=proxy_seed,
+            n_samples=n_samples,
+            is_blocked=is_blocked,
+        )
 
     @classmethod
     def list_all(cls, progress: Progress) -> Iterator[Self]:
         """List each setting from each seed; none can be searched whose scoring has failed."""
         study = progress.study
         failed = {
-            repr(one.sampler)
+            (repr(one.sampler), one.proxy_seed)
             for one in progress.experiments(Scoring)
             if progress.states.get(one.key) == "failed"
         }
-        for setting, seed in product(study.settings, study.configuration.search_seeds):
-            yield cls.of(study, setting, seed, is_blocked=repr(setting.sampler) in failed)
+        for setting in study.settings:
+            proxy_seeds = study.proxy_seeds_of(setting.sampler)
+            for seed, proxy_seed in product(study.configuration.search_seeds, proxy_seeds):
+                is_blocked = (repr(setting.sampler), proxy_seed) in failed
+                yield cls.of(study, setting, seed, proxy_seed, is_blocked=is_blocked)
 
     @staticmethod
     def found(progress: Progress) -> tuple[list[Cell], int]:
@@ -126,7 +145,8 @@ class Search(StudyExperiment):
     @property
     def label(self) -> str:
         """Words for people, such as in a progress bar once it has ended."""
-        return f"{self.setting.label}, seed {self.seed}"
+        proxy = "" if self.proxy_seed is None else f", proxy seed {self.proxy_seed}"
+        return f"{self.setting.label}, seed {self.seed}{proxy}"
 
     @classmethod
     def describe(cls, specification: Mapping[str, Any]) -> str:
@@ -139,15 +159,15 @@ class Search(StudyExperiment):
     @classmethod
     def ready(cls, progress: Progress) -> Iterator[Self]:
         """Give those whose samples have been chosen, with their indices."""
-        kept: dict[tuple[str, float], IntArray] = {}
+        kept: dict[tuple[str, int | None, float], IntArray] = {}
         for scoring in progress.experiments(Scoring):
             ranking = scoring.ranking(progress)
             if ranking is not None:
                 name = repr(scoring.sampler)
                 for r in {one.r for one in progress.study.settings if repr(one.sampler) == name}:
-                    kept[name, r] = ranking.select(r)
+                    kept[name, scoring.proxy_seed, r] = ranking.select(r)
         for one in progress.experiments(cls):
-            chosen = repr(one.setting.sampler), one.setting.r
+            chosen = repr(one.setting.sampler), one.proxy_seed, one.setting.r
             if one.setting.sampler is None:
                 yield one
             elif chosen in kept:
@@ -168,7 +188,7 @@ class Search(StudyExperiment):
 
     def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
         """Rows list the cells that were found."""
-        findings.add_search(self.setting, self.seed, result)
+        findings.add_search(self.setting, self.seed, result, self.proxy_seed)
 
     @classmethod
     def samples_of(cls, result: Mapping[str, Any]) -> int:
@@ -230,7 +250,10 @@ def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
         return small.work(info.n_weight_samples, info.n_architecture_samples), seconds
 
     parts = [Part[Searcher](one.apply, one.most) for one in searcher.lengthenings()]
-    return Trial(shortest, parts, run)
+    probe = None
+    if batch_size > SMALL_BATCH:
+        probe = shortest._with(batch_size=SMALL_BATCH)
+    return Trial(shortest, parts, run, probe, SMALL_BATCH / batch_size)
 
 
 def _parameter(searcher: Searcher, name: str, else_: str) -> Any:

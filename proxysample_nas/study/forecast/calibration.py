@@ -27,6 +27,9 @@ HARDLY_LONGER = 1.5
 STANDS_OUT = 5
 """How many times as long as the shortest run the longest one of each part should be."""
 
+TOO_LONG = 2
+"""A shortest run that would take so many times what there is time for is not made."""
+
 T = TypeVar("T")
 
 
@@ -92,6 +95,10 @@ def time_trial(trial: Trial[T], seconds: float) -> Rates:
     long all of this may take, where the shortest run leaves a choice.
     """
     start = time.perf_counter()
+    if trial.probe is not None and seconds > 0:
+        probed = trial.run(trial.probe)
+        if probed[1] > TOO_LONG * seconds * trial.probe_share:
+            return Rates.of_one(*probed)
     first = trial.run(trial.shortest)
     if 0 < seconds < first[1]:
         return Rates.of_one(*first)

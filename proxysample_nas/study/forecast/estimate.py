@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
+from proxysample.isolation import isolated
+from proxysample.terminal import hides_progress
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.context import StudyContext
@@ -106,6 +108,7 @@ class StudyEstimate:
         return total
 
 
+@isolated()
 def estimate_study(
     configuration: StudyConfiguration,
     folder: Path,
@@ -142,7 +145,7 @@ def estimate_study(
     """
     start = time.perf_counter()
     context = StudyContext(configuration)
-    with tqdm(desc="timing", unit="kind", disable=None if progress else True) as bar:
+    with tqdm(desc="timing", unit="kind", disable=hides_progress(progress)) as bar:
         bar.set_postfix_str("reading the data")
         info = context.info()
         path = store_path(folder)

@@ -10,7 +10,9 @@ from typing import Any, Literal, Self, get_args
 import numpy.typing as npt
 
 from proxysample.checks import as_seeds, as_tuple
+from proxysample.components import Component
 from proxysample.data.datasets import ArrayDataset
+from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
 from proxysample.ranking import Ranking
@@ -30,23 +32,19 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler
+from proxysample_nas.data.loader import Augmentation
+from proxysample_nas.data.written import to_written
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.described import (
-    describe_sampler,
-    describe_searcher,
-    make_sampler,
-    make_searcher,
-    sampler_key,
-)
+from proxysample_nas.study.grid.described import describe_searcher, make_searcher
 from proxysample_nas.study.grid.evaluation import (
     Lookup,
     Transfer,
     create_augmentation,
     create_trainer,
+    written_augmentation,
 )
-from proxysample_nas.training.trainer import CellTrainer
+from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
 SamplerLike = (
@@ -94,6 +92,7 @@ WRITTEN = {
     "channels": list_of(POSITIVE),
     "seeds": list_of(COUNT),
     "search_seeds": list_of(COUNT),
+    "proxy_seeds": list_of(COUNT),
     "architecture_data": TEXT,
     "recipe": TEXT,
     "training": MAPPING,
@@ -108,6 +107,16 @@ GIVEN = {"dataset": TEXT} | {
     name: WRITTEN[name]
     for name in ("recipe", "random_state", "n_train", "training", "augmentation")
 }
+
+
+def _written_training(training: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    # What is no mapping is refused with all other settings.
+    return to_written(training) if isinstance(training, Mapping) else training or {}
+
+
+def _optional_seeds(name: str, seeds: Iterable[int]) -> tuple[int, ...]:
+    given = as_tuple(name, seeds)
+    return as_seeds(name, given) if given else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +137,9 @@ class StudyConfiguration:
         Of the trainings that evaluate a cell.
     search_seeds : tuple of int
         Each setting is searched once for each; several show how much a search varies.
+    proxy_seeds : tuple of int
+        A sampler that draws picks once for each, and every pick is searched from every search
+        seed: a row holds them all. Empty for one pick, by `random_state`.
     architecture_data : {"held-out", "test-half"}
         What trains the architecture: samples held out of the training data given to the search,
         or, as in the paper's code, half of the test part. Cells are evaluated on what is left of
@@ -162,8 +174,9 @@ class StudyConfiguration:
     channels: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (777, 888, 999)
     search_seeds: tuple[int, ...] = (0,)
+    proxy_seeds: tuple[int, ...] = ()
     architecture_data: ArchitectureData = "held-out"
-    recipe: str = "paper"
+    recipe: str = DEFAULT_RECIPE
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     n_train: int | None = None
@@ -182,10 +195,11 @@ class StudyConfiguration:
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
+        proxy_seeds: Iterable[int] = (),
         architecture_data: ArchitectureData = "held-out",
-        recipe: str = "paper",
+        recipe: str = DEFAULT_RECIPE,
         training: Mapping[str, Any] | None = None,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: Mapping[str, Any] | Augmentation | None = None,
         n_train: int | None = None,
         random_state: int = 0,
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
@@ -195,8 +209,8 @@ class StudyConfiguration:
 
         Parameters
         ----------
-        dataset, samplers, searchers, ratios, channels, seeds, search_seeds, architecture_data,
-        recipe, training, augmentation, n_train, random_state, transfers, lookup
+        dataset, samplers, searchers, ratios, channels, seeds, search_seeds, proxy_seeds,
+        architecture_data, recipe, training, augmentation, n_train, random_state, transfers, lookup
             See `proxysample_nas.study.Study`.
 
         Returns
@@ -216,10 +230,11 @@ class StudyConfiguration:
             channels=as_tuple("channels", channels),
             seeds=as_seeds("seeds", seeds),
             search_seeds=as_seeds("search_seeds", search_seeds),
+            proxy_seeds=_optional_seeds("proxy_seeds", proxy_seeds),
             architecture_data=architecture_data,
             recipe=recipe,
-            training={} if training is None else training,
-            augmentation={} if augmentation is None else augmentation,
+            training=_written_training(training),
+            augmentation=written_augmentation({} if augmentation is None else augmentation),
             n_train=n_train,
             random_state=random_state,
             transfers=tuple(Transfer.parse(one) for one in as_tuple("transfers", transfers)),
@@ -231,7 +246,8 @@ class StudyConfiguration:
         configuration = replace(
             configuration,
             samplers=tuple(
-                describe_sampler(one, random_state) for one in as_tuple("samplers", samplers)
+                describe_sampler(one, {"random_state": random_state})
+                for one in as_tuple("samplers", samplers)
             ),
             searchers=tuple(
                 describe_searcher(one, common) for one in as_tuple("searchers", searchers)
@@ -326,9 +342,12 @@ class StudyConfiguration:
         for component in self.searchers:
             self.create_searcher(component).check_parameters()
 
-    def create_sampler(self, component: Component) -> Sampler:
-        """Create a sampler, seeded by `random_state` where it draws."""
-        return make_sampler(component, self.random_state)
+    def create_sampler(self, component: Component, seed: int | None = None) -> Sampler:
+        """Create a sampler, seeded by one of `proxy_seeds`, or by `random_state` where it draws."""
+        sampler = make_sampler(component, {"random_state": self.random_state})
+        if seed is not None:
+            sampler.set_params(random_state=seed)
+        return sampler
 
     def create_searcher(
         self, component: Component, seed: int = 0, progress: bool = False
@@ -343,11 +362,43 @@ class StudyConfiguration:
             "progress": progress,
         }
 
-    def sampler_parameters(self, component: Component) -> dict[str, Any]:
+    def proxy_seeds_of(self, component: Component | None) -> tuple[int | None, ...]:
+        """Give the seeds that a sampler picks from, one after another.
+
+        Parameters
+        ----------
+        component : Component or None
+            None for the full data.
+
+        Returns
+        -------
+        tuple of int or None
+            `proxy_seeds` where it draws and has no seed of its own; else one None.
+        """
+        if component is None or not self.proxy_seeds or not self._draws(component):
+            return (None,)
+        return self.proxy_seeds
+
+    def _draws(self, component: Component) -> bool:
+        if component.name in READY_MADE or "random_state" in component.parameters:
+            return False
+        return "random_state" in self.sampler_parameters(component)
+
+    def n_searches_of(self, component: Component | None) -> int:
+        """Count the searches of a sampler's row, or of the full data's."""
+        return len(self.search_seeds) * len(self.proxy_seeds_of(component))
+
+    @property
+    def searches_several(self) -> bool:
+        """Whether a row holds several searches."""
+        return len(self.search_seeds) > 1 or len(self.proxy_seeds) > 1
+
+    def sampler_parameters(self, component: Component, seed: int | None = None) -> dict[str, Any]:
         """Give what decides a sampler's scores, as plain JSON values."""
         if component.resolved is not None:
-            return dict(component.resolved)
-        return sampler_key(self.create_sampler(component))
+            drawn = {} if seed is None else {"random_state": seed}
+            return dict(component.resolved) | drawn
+        return sampler_key(self.create_sampler(component, seed))
 
     def searcher_parameters(self, component: Component, seed: int = 0) -> dict[str, Any]:
         """Give what decides the cell that a searcher finds, as plain JSON values."""

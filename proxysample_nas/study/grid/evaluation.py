@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from proxysample.data.names import split_name
 from proxysample.errors import InputError, check_names
 from proxysample.wording import parse_words
 from proxysample_nas.data.loader import Augmentation
-from proxysample_nas.training.trainer import CellTrainer
+from proxysample_nas.data.written import from_written, to_written
+from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Transfer:
     dataset: str
     n_best: int = 3
     channels: int = 64
-    recipe: str = "paper"
+    recipe: str = DEFAULT_RECIPE
     training: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,7 +65,11 @@ class Transfer:
             If a word is not ``name=value``, or a name is unknown.
         """
         if isinstance(given, cls):
-            return given
+            return replace(
+                given,
+                training=to_written(given.training),
+                augmentation=written_augmentation(given.augmentation),
+            )
         if isinstance(given, str):
             dataset, words = split_name(given)
             values = parse_words(words)
@@ -76,9 +81,10 @@ class Transfer:
                 "training": values,
             }
         try:
-            return cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+            made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
+        return cls.parse(made)
 
     def check(self) -> None:
         """Raise `InputError` for anything that would fail later."""
@@ -142,19 +148,26 @@ def create_trainer(
             seeds=seeds,
             augmentation=create_augmentation(augmentation),
             progress=progress,
-            **training,
+            **from_written(training),
         )
     except TypeError as error:
         raise InputError(f"training: {error}") from error
 
 
-def create_augmentation(parameters: Mapping[str, Any]) -> Augmentation:
+def create_augmentation(parameters: Mapping[str, Any] | Augmentation) -> Augmentation:
     """Create an augmentation from plain values; `InputError` for an unknown name."""
+    if isinstance(parameters, Augmentation):
+        return parameters
     try:
         check_names("parameter of augmentation", parameters, sorted(_AUGMENTATIONS))
         return Augmentation(**parameters)
     except TypeError as error:
         raise InputError(f"augmentation: {error}") from error
+
+
+def written_augmentation(given: Mapping[str, Any] | Augmentation) -> Mapping[str, Any]:
+    """Give the plain values of an augmentation, which JSON takes."""
+    return asdict(given) if isinstance(given, Augmentation) else given
 
 
 @dataclass(frozen=True, kw_only=True)

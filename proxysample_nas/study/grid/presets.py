@@ -77,6 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "ratios": (0.75, 0.5, 0.25),
         "channels": (16, 32, 64),
+        "recipe": "paper",
         "architecture_data": "test-half",
         "transfers": (
             {"dataset": "imagenet16-120:.data/ImageNet16", "recipe": "paper-imagenet16-120"},

@@ -7,11 +7,14 @@ is compared, such as one for each width.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeVar
 
+from proxysample.components import Component
 from proxysample.rendering import (
     CODE,
     NUMBER,
@@ -26,10 +29,17 @@ from proxysample.rendering import (
 from proxysample_nas.paper.comparison import Comparison
 from proxysample_nas.paper.numbers import papers_row, papers_rows
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.grid.component import Component
+from proxysample_nas.space.size import NetworkSize
 from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
-from proxysample_nas.study.results import GROUPS, CellAccuracy, FoundCell, Row
+from proxysample_nas.study.results import (
+    COLLAPSED,
+    DISCONNECTED,
+    GROUPS,
+    CellAccuracy,
+    FoundCell,
+    Row,
+)
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -57,15 +67,23 @@ class Distribution:
         One for each search whose cell has been evaluated.
     n_searches : int
         That have ended.
+    connected : tuple of float, optional
+        Those of `means` whose cells have a path to the output; all by default.
+    n_disconnected : int
+        Searches whose cells have none.
 
     Examples
     --------
     >>> Distribution((70.0, 71.0, 75.0), 3).text
     '72.0 ± 2.6 [70.0, 75.0]'
+    >>> Distribution((70.0, 71.0, 1.0), 3, (70.0, 71.0), 1).text
+    '70.5 ± 0.7 [70.0, 71.0], 1 disconnected'
     """
 
     means: tuple[float, ...]
     n_searches: int
+    connected: tuple[float, ...] | None = None
+    n_disconnected: int = 0
 
     @property
     def mean(self) -> float | None:
@@ -78,18 +96,49 @@ class Distribution:
         return statistics.stdev(self.means) if len(self.means) > 1 else None
 
     @property
+    def of_connected(self) -> Distribution:
+        """That of the connected cells alone.
+
+        A disconnected cell scores chance, so that a mean over both says nothing of either.
+        """
+        means = self.means if self.connected is None else self.connected
+        return Distribution(means, self.n_searches - self.n_disconnected)
+
+    @property
     def text(self) -> str:
-        """Mean, sample standard deviation, lowest and highest."""
-        text = "" if self.mean is None else f"{self.mean:.1f}"
-        if self.std is not None:
-            text += f" ± {self.std:.1f} [{min(self.means):.1f}, {max(self.means):.1f}]"
+        """Of the connected cells: mean, sample standard deviation, lowest and highest."""
+        means = self.of_connected.means
+        spread = f" [{min(means):.1f}, {max(means):.1f}]" if len(means) > 1 else ""
+        return self._write(spread, f", {self.n_disconnected} disconnected")
+
+    @property
+    def short(self) -> str:
+        """The same without the lowest and the highest."""
+        return self._write("", f", {self.n_disconnected} {DISCONNECTED}")
+
+    def _write(self, spread: str, disconnected: str) -> str:
+        connected = self.of_connected
+        text = "" if connected.mean is None else f"{connected.mean:.1f}"
+        if connected.std is not None:
+            text += f" ± {connected.std:.1f}{spread}"
         # Some searches' cells may still have to be evaluated.
-        counted = "" if len(self.means) == self.n_searches else f" (n={len(self.means)})"
-        return (text + counted).strip()
+        if len(connected.means) != connected.n_searches:
+            text += f" (n={len(connected.means)})"
+        return (text + (disconnected if self.n_disconnected else "")).strip(" ,")
 
 
-# A * that marks cells without parameters and a † that points to a note are for readers.
-METHOD = Kind(str, parts={"": lambda name: name.removesuffix("†").rstrip("*")})
+def _without_folders(method: str) -> str:
+    return _FOLDERS.sub("", method)
+
+
+_FOLDERS = re.compile(r"(?<==)(?:[^\s,=]*[/\\\\])(?=[^\s,)])")
+
+# What marks a row's cells and a † that points to a note are for readers.
+METHOD = Kind(
+    str,
+    parts={"": lambda name: name.removesuffix("†").rstrip(COLLAPSED + DISCONNECTED)},
+    short=_without_folders,
+)
 ACCURACY = Kind(
     write_accuracy,
     is_number=True,
@@ -108,8 +157,12 @@ DISTRIBUTION = Kind(
         "lowest": lambda distribution: min(distribution.means, default=None),
         "highest": lambda distribution: max(distribution.means, default=None),
         "n_evaluated": lambda distribution: len(distribution.means),
+        "mean_connected": lambda distribution: distribution.of_connected.mean,
+        "std_connected": lambda distribution: distribution.of_connected.std,
     },
+    short=lambda distribution: distribution.short,
 )
+MILLIONS = Kind(lambda value: f"{value / 1e6:,.2f}", is_number=True)
 
 
 @dataclass(frozen=True)
@@ -123,11 +176,6 @@ class Compared:
     def channels(self) -> tuple[int, ...]:
         """Widths at which cells are evaluated."""
         return self.results.configuration.channels
-
-    @property
-    def n_searches(self) -> int:
-        """Searches of each setting."""
-        return len(self.results.configuration.search_seeds)
 
     @property
     def published(self) -> list[int]:
@@ -165,6 +213,16 @@ class Line:
         return self.found[0] if self.found else None
 
     @property
+    def n_searches(self) -> int:
+        """How many searches the setting has, ended or not."""
+        return self.compared.results.configuration.n_searches_of(self.row.setting.sampler)
+
+    @property
+    def proxy_seed(self) -> int | None:
+        """What the sampler of a line for one search drew from."""
+        return None if self.one is None else self.one.proxy_seed
+
+    @property
     def seed(self) -> int | None:
         """Of the search of a line for one."""
         return None if self.one is None else self.one.seed
@@ -176,8 +234,18 @@ class Line:
 
     @property
     def is_parameter_free(self) -> bool | None:
-        """Whether the search of a line for one found a cell without parameters."""
+        """Whether the search of a line for one found a cell that is collapsed or disconnected."""
         return None if self.cell is None else self.cell.is_parameter_free
+
+    @property
+    def is_collapsed(self) -> bool | None:
+        """Whether the search of a line for one found a cell of skips and pools alone."""
+        return None if self.cell is None else self.cell.is_collapsed
+
+    @property
+    def is_connected(self) -> bool | None:
+        """Whether the search of a line for one found a cell with a path to its output."""
+        return None if self.cell is None else self.cell.is_connected
 
     @property
     def seconds(self) -> float | None:
@@ -186,8 +254,33 @@ class Line:
 
     @property
     def n_parameter_free(self) -> int:
-        """How many searches found a cell without parameters."""
+        """How many searches found a cell that is collapsed or disconnected."""
         return sum(one.cell.is_parameter_free for one in self.found)
+
+    @property
+    def n_collapsed(self) -> int:
+        """How many searches found a cell of skips and pools alone."""
+        return sum(one.cell.is_collapsed for one in self.found)
+
+    @property
+    def n_disconnected(self) -> int:
+        """How many searches found a cell without a path to its output."""
+        return sum(not one.cell.is_connected for one in self.found)
+
+    def n_parameters(self, channels: int) -> float | None:
+        """Give the mean number of parameters of the found cells' networks."""
+        return self._mean_size(channels, attrgetter("n_parameters"))
+
+    def n_flops(self, channels: int) -> float | None:
+        """Give the mean number of floating-point operations of one image."""
+        return self._mean_size(channels, attrgetter("n_flops"))
+
+    def _mean_size(self, channels: int, of: Callable[[NetworkSize], int]) -> float | None:
+        if not self.found:
+            return None
+        sizes = [of(self.compared.results.size_of(one.cell, channels)) for one in self.found]
+        # Whole where it is that of one cell.
+        return sizes[0] if len(set(sizes)) == 1 else statistics.fmean(sizes)
 
     def accuracy(self, channels: int) -> CellAccuracy | None:
         """Give the accuracy of the cell that the search of a line for one found."""
@@ -195,7 +288,12 @@ class Line:
 
     def distribution(self, channels: int) -> Distribution:
         """Give the accuracies of the cells of all its searches."""
-        return Distribution(tuple(self.row.accuracies(channels)), len(self.found))
+        return Distribution(
+            tuple(self.row.accuracies(channels)),
+            len(self.found),
+            tuple(self.row.accuracies(channels, connected_only=True)),
+            self.n_disconnected,
+        )
 
 
 Entry = Column[R] | Callable[[S], Iterable[Column[R]]]
@@ -216,6 +314,28 @@ def _accuracies(compared: Compared) -> Iterator[Column[Line]]:
 def _distributions(compared: Compared) -> Iterator[Column[Line]]:
     for c in compared.channels:
         yield Column(f"A, C={c}", DISTRIBUTION, _at(Line.distribution, c), csv_name=f"_c{c}")
+
+
+def _sizes(compared: Compared) -> Iterator[Column[Line]]:
+    for c in compared.channels:
+        # A reader sees the widest, whose numbers are largest.
+        shown = c == compared.results.widest
+        for heading, kind, value, name in (
+            ("M params", MILLIONS, Line.n_parameters, "n_parameters"),
+            ("MFLOPs", MILLIONS, Line.n_flops, "n_flops"),
+        ):
+            yield Column(
+                f"{heading}, C={c}" if shown else None,
+                kind,
+                _at(value, c),
+                csv_name=f"{name}_c{c}",
+                in_latex=False,
+            )
+
+
+def _proxy_seeds(compared: Compared) -> Iterator[Column[Line]]:
+    if compared.results.configuration.proxy_seeds:
+        yield Column(None, VERBATIM, lambda line: line.proxy_seed, csv_name="proxy_seed")
 
 
 def _papers_accuracies(compared: Compared) -> Iterator[Column[Line]]:
@@ -266,6 +386,7 @@ SEARCH_COLUMNS: tuple[Entry[Line, Compared], ...] = (
     METHOD_OF_ROW,
     RATIO,
     Column(None, VERBATIM, lambda line: line.seed, csv_name="search_seed"),
+    _proxy_seeds,
     KEPT,
     _accuracies,
     _papers_accuracies,
@@ -277,7 +398,10 @@ SEARCH_COLUMNS: tuple[Entry[Line, Compared], ...] = (
         in_latex=False,
     ),
     SCORING,
+    _sizes,
     Column(None, TEXT, lambda line: line.is_parameter_free, csv_name="parameter_free"),
+    Column(None, TEXT, lambda line: line.is_collapsed, csv_name="collapsed"),
+    Column(None, TEXT, lambda line: line.is_connected, csv_name="connected"),
     Column(
         "cell",
         CODE,
@@ -298,15 +422,24 @@ SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
     KEPT,
     Column(None, NUMBER, lambda line: len(line.found), csv_name="n_searches"),
     Column(None, NUMBER, lambda line: line.n_parameter_free, csv_name="n_parameter_free"),
+    Column(None, NUMBER, lambda line: line.n_collapsed, csv_name="n_collapsed"),
+    Column(None, NUMBER, lambda line: line.n_disconnected, csv_name="n_disconnected"),
     _distributions,
     _papers_accuracies,
-    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.compared.n_searches}"),
+    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.n_searches}"),
     Column(
-        "without parameters",
+        "collapsed",
         VERBATIM,
-        lambda line: f"{line.n_parameter_free} of {len(line.found)}",
+        lambda line: f"{line.n_collapsed} of {len(line.found)}",
         in_latex=False,
     ),
+    Column(
+        "disconnected",
+        VERBATIM,
+        lambda line: f"{line.n_disconnected} of {len(line.found)}",
+        in_latex=False,
+    ),
+    _sizes,
     Column(
         "search s",
         seconds(1),
@@ -386,7 +519,7 @@ def accuracy_table(
     columns : sequence of Column
         More columns, behind the table's own.
     """
-    several = len(results.configuration.search_seeds) > 1
+    several = results.configuration.searches_several
     return (setting_table if several else search_table)(results, searcher, columns)
 
 

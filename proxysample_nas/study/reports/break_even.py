@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from proxysample.components import Component
 from proxysample.rendering import NUMBER, PERCENT, TEXT, Column, Section, Table, seconds
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.notes import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from proxysample.wording import pluralize
+from proxysample.components import Component
+from proxysample.experiments.machine import mixed_versions
+from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.data import DatasetInfo
 from proxysample_nas.study.experiments.plan import kind_named
-from proxysample_nas.study.grid.component import Component
+from proxysample_nas.study.experiments.published import RandomCell
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
@@ -42,6 +44,9 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
     searches = [one.search for row in rows for one in row.found]
     if searches:
         lines.append(describe_machines([search["machine"] for search in searches]))
+    lines += describe_versions(results.machines)
+    if results.random_cell is not None:
+        lines.append(_random_cell(results.random_cell))
     lines += [
         _evaluation(configuration, rows),
         *_isomorphic(rows),
@@ -49,6 +54,12 @@ def protocol_notes(results: StudyResults, searcher: Component) -> tuple[str, ...
         _searches(configuration, rows),
     ]
     return tuple(lines)
+
+
+_MARKS = (
+    "A * marks collapsed cells alone (skips and pools, without parameters on the way), a ‡ "
+    "disconnected cells alone (no path to the output)."
+)
 
 
 def name_seeds(seeds: tuple[int, ...]) -> str:
@@ -60,30 +71,48 @@ def _data(configuration: StudyConfiguration, info: DatasetInfo) -> str:
     drawn = " (the training images drawn from more)" if configuration.n_train else ""
     half = " (half of the test part)" if info.split == "test half" else ""
     return (
-        f"Data: {configuration.dataset}, {info.n_train:,} training and {info.n_test:,} test "
+        f"Data: {without_folders(configuration.dataset)}, {info.n_train:,} training and "
+        f"{info.n_test:,} test "
         f"images{half}{drawn}, fingerprint {info.fingerprint[:12]}."
     )
 
 
+def _random_cell(cells: RandomCell) -> str:
+    return (
+        f"A random cell of the {cells.n_cells:,} in the table: mean {cells.mean:.1f} ± "
+        f"{cells.std:.1f}, median {cells.median:.1f}, best {cells.best:.1f}."
+    )
+
+
 def _searches(configuration: StudyConfiguration, rows: list[Row]) -> str:
-    n_seeds = len(configuration.search_seeds)
     is_trained = configuration.lookup is None
-    if n_seeds == 1:
+    if not configuration.searches_several:
         has_spread = is_trained and len(configuration.seeds) > 1
         spread = "the spread is over the seeds that train the found cell, and"
         text = (
             f"One search per row: {spread if has_spread else 'it'} says nothing about how another "
-            "search would end. A * marks a cell without parameters."
+            f"search would end. {_MARKS}"
         )
     else:
         evaluated = "the mean over its trainings" if is_trained else "its published accuracy"
         text = (
-            f"{n_seeds} searches per row: mean ± sample standard deviation over their cells, each "
-            f"evaluated by {evaluated}, and in brackets the lowest and the highest. A "
-            "* marks a row whose cells all have no parameters."
+            f"{_per_row(configuration)}: mean ± sample standard deviation over their cells, each "
+            f"evaluated by {evaluated}, and in brackets the lowest and the highest, of the cells "
+            "that have a path to their output. Disconnected cells, which score chance, are "
+            f"counted beside them. {_MARKS}"
         )
-    n_missing = n_seeds * len(rows) - sum(len(row.found) for row in rows)
+    n_all = sum(configuration.n_searches_of(row.setting.sampler) for row in rows)
+    n_missing = n_all - sum(len(row.found) for row in rows)
     return text + (f" {pluralize(n_missing, 'search')} missing." if n_missing else "")
+
+
+def _per_row(configuration: StudyConfiguration) -> str:
+    n_seeds, n_proxies = len(configuration.search_seeds), len(configuration.proxy_seeds)
+    searches = pluralize(n_seeds, "search")
+    if n_proxies < 2:
+        return f"{searches} per row"
+    each = f"{searches} on each of {n_proxies} draws"
+    return f"{each} per row, of a sampler that draws, and {searches} of the others"
 
 
 def _search(
@@ -146,11 +175,39 @@ def describe_machines(machines: list[dict[str, Any]]) -> str:
     return f"Machine: {'; and '.join(ways)}, which the seconds depend on.{caution}"
 
 
+def describe_versions(machines: list[dict[str, Any]]) -> list[str]:
+    """Say with which versions results were computed, and that they are mixed where they are.
+
+    Parameters
+    ----------
+    machines : list of dict
+        As the store keeps them, one per experiment.
+
+    Returns
+    -------
+    list of str
+        One sentence; none where no version is known.
+    """
+    mixed = mixed_versions(machines)
+    if mixed:
+        listed = "; ".join(f"{name} {', '.join(several)}" for name, several in mixed.items())
+        return [
+            f"Versions are mixed, which may tell results apart that nothing else does: {listed}."
+        ]
+    known = next((one for one in machines if "proxysample" in one), None)
+    if known is None:
+        return []
+    packages = ", ".join(f"{name} {one}" for name, one in known.get("packages", {}).items())
+    python = known.get("python", "unknown")
+    return [f"Versions: proxysample {known['proxysample']}, Python {python}, {packages}."]
+
+
 def _machine(machine: dict[str, Any]) -> str:
     experiments = pluralize(machine["n_side_by_side"], "experiment")
     threads = pluralize(machine["n_threads"], "thread")
+    processor = machine.get("model") or machine["processor"]
     return (
-        f"{machine['processor']}, {pluralize(machine['n_cores'], 'core')}, device "
+        f"{processor}, {pluralize(machine['n_cores'], 'core')}, device "
         f"{machine['device']}, torch {machine['torch']}; {experiments} at a time, {threads} each"
     )
 
@@ -160,7 +217,7 @@ def _evaluation(configuration: StudyConfiguration, rows: list[Row]) -> str:
     if lookup is not None:
         return (
             f"Evaluation: published accuracies of {lookup.dataset} after {lookup.epochs} epochs, "
-            f"looked up in {lookup.path}; nothing was trained."
+            f"looked up in {without_folders(lookup.path)}; nothing was trained."
         )
     spread = "mean ± sample standard deviation over " if len(configuration.seeds) > 1 else ""
     return (
@@ -177,11 +234,13 @@ def describe_training(evaluation: StudyConfiguration | Transfer) -> str:
     trainer = create_trainer(
         evaluation.recipe, 1, (0,), evaluation.training, evaluation.augmentation, False
     )
+    per_epoch = trainer.steps_per_epoch
+    steps = "" if per_epoch is None else f", {pluralize(per_epoch, 'update')} an epoch"
     return (
         f"{pluralize(trainer.epochs, 'epoch')}, batches of {trainer.batch_size}, learning rate "
         f"{trainer.learning_rate:g} (recipe {evaluation.recipe!r} with "
         f"{dict(evaluation.training) or 'nothing'} changed), "
-        f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{augmentation}"
+        f"{pluralize(trainer.cells_per_stage, 'cell')} a stage{steps}{augmentation}"
     )
 
 
@@ -249,8 +308,9 @@ def what_was_run(results: StudyResults) -> list[str]:
     own = {one.r for one in settings if one.sampler is not None and one.sampler.size is not None}
     ratios = (*configuration.ratios, *sorted(own - {*configuration.ratios}, reverse=True))
     lines = [
-        f"Data: {configuration.dataset}, {data.n_train:,} training and {data.n_test:,} test images "
-        f"of {'x'.join(map(str, data.image_shape))} in {data.n_classes:,} classes.",
+        f"Data: {without_folders(configuration.dataset)}, {data.n_train:,} training and "
+        f"{data.n_test:,} test images of {'x'.join(map(str, data.image_shape))} in "
+        f"{data.n_classes:,} classes.",
         "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
         f"Parts kept: r = {_listed(ratios)}, and the full data.",
         "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
@@ -258,7 +318,7 @@ def what_was_run(results: StudyResults) -> list[str]:
         f"{_listed(configuration.channels)} {_evaluated_by(configuration)}.",
     ]
     if configuration.transfers:
-        names = ", ".join(transfer.dataset for transfer in configuration.transfers)
+        names = ", ".join(without_folders(one.dataset) for one in configuration.transfers)
         lines.append(f"Best cells evaluated on {names} too.")
     return lines
 
@@ -309,21 +369,23 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
     str
     """
     configuration = results.configuration
-    if len(configuration.search_seeds) == 1:
+    if not configuration.searches_several:
         spread = ": a row's spread is over the trainings of the one cell that was found"
         has_spread = configuration.lookup is None and len(configuration.seeds) > 1
         yield f"One search per row says nothing about another search{spread if has_spread else ''}."
     else:
         yield (
-            f"{len(configuration.search_seeds)} searches per row: a row's spread is over searches. "
-            "So few values leave the mean uncertain by about the spread over the root of their "
-            "number."
+            f"{_per_row(configuration)}: a row's spread is over searches. So few values leave the "
+            "mean uncertain by about the spread over the root of their number."
         )
     yield (
         "A smaller r means fewer updates as well as less data, unless a searcher's updates an "
         "epoch are fixed: a difference between ratios is not due to the data alone."
     )
-    yield "The best of many rows is partly the luckiest: picked after the fact, it is optimistic."
+    yield (
+        "The best of many rows is partly the luckiest: picked after the fact, it is optimistic. "
+        "The verdicts say how often chance alone puts one above the full data."
+    )
     if configuration.architecture_data == "test-half":
         yield (
             "The architecture was trained on half of the test part, as in the paper's code, and "
@@ -331,7 +393,7 @@ def reading_rules(results: StudyResults) -> Iterator[str]:
         )
     yield "Seconds are wall-clock time of this machine under this load."
     compared = [results.compare_with_paper(one) for one in configuration.searchers]
-    if not any(compared):
+    if results.paper_column and not any(compared):
         yield "The paper's numbers are of CIFAR-100 and four searchers; none of its tables fits."
 
 

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proxysample.components import Component
 from proxysample.files import check_writable, make_folder, replace_file
-from proxysample.rendering import Table, markdown_document, render_template, to_csv, to_latex
-from proxysample_nas.study.grid.component import Component
+from proxysample.rendering import (
+    Table,
+    latex_notes,
+    markdown_document,
+    render_template,
+    to_csv,
+    to_latex,
+)
+from proxysample.wording import without_folders
 from proxysample_nas.study.reports.accuracy_table import (
     accuracy_table,
     search_table,
@@ -24,12 +32,16 @@ from proxysample_nas.study.reports.notes import (
     reading_rules,
     what_was_run,
 )
-from proxysample_nas.study.reports.results import StudyResults
+from proxysample_nas.study.reports.results import StudyResults, results_to_csv
 from proxysample_nas.study.reports.transfer_table import (
     papers_transfer_table,
     transfer_table,
     transfers_to_csv,
 )
+from proxysample_nas.study.reports.verdicts import verdict_table
+
+SEARCHES = "searches.csv"
+"""One long frame of all searches and evaluations, as `Study.to_frame` gives it."""
 
 
 def accuracy_documents(results: StudyResults, searcher: Component) -> dict[str, str]:
@@ -52,7 +64,7 @@ def accuracy_documents(results: StudyResults, searcher: Component) -> dict[str, 
         f"{stem}.md": markdown_document(accuracy_table(results, searcher)),
         f"{stem}.csv": to_csv(searches.columns, searches.rows),
     }
-    if len(results.configuration.search_seeds) > 1:
+    if results.configuration.searches_several:
         settings = setting_table(results, searcher)
         documents[f"{stem}-distribution.csv"] = to_csv(settings.columns, settings.rows)
     return documents
@@ -70,13 +82,20 @@ def all_documents(results: StudyResults) -> dict[str, str]:
     for name, searcher in results.named_searchers:
         documents |= accuracy_documents(results, searcher)
         table = accuracy_table(results, searcher)
-        documents[f"table-{name}.tex"] = to_latex(table, f"tab:{name}") + "\n"
+        documents |= _latex_documents(f"table-{name}", table, f"tab:{name}")
     for stem, other, text in _other_tables(results):
         documents[f"{stem}.md"] = markdown_document(other)
-        documents[f"{stem}.tex"] = to_latex(other, f"tab:{stem}") + "\n"
+        documents |= _latex_documents(stem, other, f"tab:{stem}")
         if text is not None:
             documents[f"{stem}.csv"] = text
-    return documents
+    return documents | {SEARCHES: results_to_csv(results)}
+
+
+def _latex_documents(stem: str, table: Table[Any], label: str) -> dict[str, str]:
+    return {
+        f"{stem}.tex": to_latex(table, label) + "\n",
+        f"{stem}-notes.tex": latex_notes(table) + "\n",
+    }
 
 
 def save_documents(documents: dict[str, str], folder: Path) -> list[Path]:
@@ -142,10 +161,11 @@ def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, 
     str
         HTML with the figures inside.
     """
+    dataset = without_folders(results.configuration.dataset)
     return render_template(
         "report.html.j2",
         package=__package__,
-        title=f"Proxy datasets in architecture search: a study on {results.configuration.dataset}",
+        title=f"Proxy datasets in architecture search: a study on {dataset}",
         summary=[*what_was_run(results), *how_far_it_got(results)],
         rules=list(reading_rules(results)),
         tables=_tables(results),
@@ -166,6 +186,7 @@ def _tables(results: StudyResults) -> dict[str, Table[Any]]:
     }
     tables["transfers"] = transfer_table(results)
     tables["transfers-paper"] = papers_transfer_table(results)
+    tables["verdicts"] = verdict_table(results)
     tables["break-even"] = break_even_table(results)
     return {anchor: table for anchor, table in tables.items() if table is not None}
 
@@ -191,6 +212,9 @@ def _other_tables(results: StudyResults) -> Iterator[tuple[str, Table[Any], str 
     published = papers_transfer_table(results)
     if published is not None:
         yield "table-transfers-paper", published, None
+    verdicts = verdict_table(results)
+    if verdicts is not None:
+        yield "verdicts", verdicts, to_csv(verdicts.columns, verdicts.rows)
     break_even = break_even_table(results)
     if break_even is not None:
         yield "break-even", break_even, to_csv(break_even.columns, break_even.rows)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from proxysample.components import Component
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Store
 from proxysample_nas.paper.comparison import (
@@ -16,13 +21,14 @@ from proxysample_nas.paper.comparison import (
     compare_with_paper,
 )
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.size import NetworkSize, network_size
 from proxysample_nas.study.experiments.base import Progress
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
-from proxysample_nas.study.experiments.known import TRAINER_EXECUTION, read_configuration
+from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
+from proxysample_nas.study.experiments.published import RANDOM_CELL, RandomCell
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.grid.evaluation import Transfer
 from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
@@ -42,14 +48,22 @@ class StudyResults:
         What was read of the store, with one query a kind of experiment.
     rows : tuple of Row
         Of all searchers, one after another, each in the order of the paper's tables.
+    paper_column : bool
+        Whether the paper's numbers stand beside ours where they may.
     """
 
     configuration: StudyConfiguration
     progress: Progress
     rows: tuple[Row, ...]
+    paper_column: bool = True
+    _sizes: dict[tuple[Cell, int], NetworkSize] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
-    def read(cls, store: Store, searcher: Component | None = None) -> Self:
+    def read(
+        cls, store: Store, searcher: Component | None = None, *, paper_column: bool = True
+    ) -> Self:
         """Read a store.
 
         Parameters
@@ -57,6 +71,8 @@ class StudyResults:
         store : Store
         searcher : Component, optional
             Whose results are read, of those that the study compares; all by default.
+        paper_column : bool
+            See the class.
 
         Returns
         -------
@@ -69,7 +85,11 @@ class StudyResults:
         """
         configuration, info = read_configuration(store)
         progress = progress_of(configuration, info, store, searcher)
-        return cls(configuration, progress, tuple(progress.rows))
+        return cls(configuration, progress, tuple(progress.rows), paper_column)
+
+    def __repr__(self) -> str:
+        n_found = sum(len(row.found) for row in self.rows)
+        return f"StudyResults({len(self.rows)} rows, {n_found} searches, {self.store.path})"
 
     @property
     def store(self) -> Store:
@@ -101,12 +121,42 @@ class StudyResults:
         return [row for row in self.rows if row.setting.searcher == searcher]
 
     def compare_with_paper(self, searcher: Component) -> Comparison | None:
-        """Tell how one searcher's table differs from the paper's; None where it has none."""
+        """Tell how one searcher's table differs from the paper's; None where none is shown."""
+        if not self.paper_column:
+            return None
         return compare_with_paper(setup_of(self.configuration, self.info, searcher))
+
+    def size_of(self, cell: Cell, channels: int) -> NetworkSize:
+        """Measure the network that evaluates a cell on the study's own dataset."""
+        if (cell, channels) not in self._sizes:
+            data = self.info.datasets[self.configuration.dataset]
+            height, width, n_colours = data.image_shape
+            self._sizes[cell, channels] = network_size(
+                cell,
+                data.n_classes,
+                (n_colours, height, width),
+                channels=channels,
+                cells_per_stage=self.configuration.create_trainer(channels).cells_per_stage,
+            )
+        return self._sizes[cell, channels]
 
     def transferred(self, transfer: Transfer, cells: Sequence[Cell]) -> dict[Cell, CellAccuracy]:
         """Tell how cells do on another dataset; one that was not trained there is left out."""
         return read_transfer(self.progress, transfer, cells)
+
+    @cached_property
+    def random_cell(self) -> RandomCell | None:
+        """What a cell drawn by chance comes to; None where no table of all cells was looked up."""
+        written = self.store.info(RANDOM_CELL)
+        if written is None or self.configuration.lookup is None:
+            return None
+        return RandomCell.from_json(written)
+
+    @property
+    def machines(self) -> list[dict[str, Any]]:
+        """What each experiment that has ended ran on, where it is known."""
+        results = (self.progress.results(kind) for kind in self.progress.kinds)
+        return [one["machine"] for found in results for one in found.values() if "machine" in one]
 
     def missing_searches(self) -> list[str]:
         """Name every search that has not ended well."""
@@ -132,8 +182,7 @@ def setup_of(configuration: StudyConfiguration, info: StudyInfo, searcher: Compo
     if configuration.lookup is None:
         trainer = configuration.create_trainer(configuration.channels[0])
         # The width is a column of the table.
-        left_out = TRAINER_EXECUTION | {"channels"}
-        training = {k: v for k, v in asdict(trainer).items() if k not in left_out}
+        training = {k: v for k, v in trainer.parameters().items() if k != "channels"}
     samplers = {
         one.label: SamplerSetup(
             one.name,
@@ -188,14 +237,18 @@ COLUMNS = {
     "r": "float64",
     "n_kept": "Int64",
     "search_seed": "Int64",
+    "proxy_seed": "Int64",
     "cell": "string",
     "is_parameter_free": "boolean",
+    "is_collapsed": "boolean",
+    "is_connected": "boolean",
     "search_seconds": "float64",
     "scoring_seconds": "float64",
     "channels": "Int64",
     "evaluation_seed": "Int64",
     "accuracy": "float64",
     "n_parameters": "Int64",
+    "n_flops": "Int64",
     "evaluation_seconds": "float64",
 }
 """Types by column; whole numbers stay whole where some are missing."""
@@ -209,14 +262,30 @@ def results_frame(results: StudyResults) -> DataFrame:
         raise MissingDependencyError(
             "pandas is not installed, and a frame needs it: pip install 'proxysample[pandas]'"
         ) from error
-    lines = [
-        line | evaluation
-        for row in results.rows
-        for found in row.found
-        for line in [_search(row, found)]
-        for evaluation in _evaluations(found)
-    ]
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(list(_lines(results)), columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def results_to_csv(results: StudyResults) -> str:
+    """Write the same lines as comma-separated values; parameters as JSON, numbers unrounded."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for line in _lines(results):
+        writer.writerow(
+            {
+                name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+                for name, value in line.items()
+            }
+        )
+    return stream.getvalue()
+
+
+def _lines(results: StudyResults) -> Iterator[dict[str, Any]]:
+    for row in results.rows:
+        for found in row.found:
+            line = _search(row, found)
+            for evaluation in _evaluations(results, found):
+                yield line | evaluation
 
 
 def _search(row: Row, found: FoundCell) -> dict[str, Any]:
@@ -231,19 +300,23 @@ def _search(row: Row, found: FoundCell) -> dict[str, Any]:
         "r": row.setting.r,
         "n_kept": found.n_kept,
         "search_seed": found.seed,
+        "proxy_seed": found.proxy_seed,
         "cell": str(found.cell),
         "is_parameter_free": found.cell.is_parameter_free,
+        "is_collapsed": found.cell.is_collapsed,
+        "is_connected": found.cell.is_connected,
         "search_seconds": found.seconds,
         "scoring_seconds": row.scoring_seconds,
     }
 
 
-def _evaluations(found: FoundCell) -> Iterator[dict[str, Any]]:
+def _evaluations(results: StudyResults, found: FoundCell) -> Iterator[dict[str, Any]]:
     if not found.evaluations:
         yield {}
     for channels, accuracy in sorted(found.evaluations.items()):
+        size = {"channels": channels, **asdict(results.size_of(found.cell, channels))}
         for evaluation in _runs(accuracy):
-            yield {"channels": channels} | evaluation
+            yield size | evaluation
 
 
 def _runs(accuracy: CellAccuracy) -> Iterator[dict[str, Any]]:

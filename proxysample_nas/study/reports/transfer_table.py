@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from proxysample.rendering import CODE, NUMBER, TEXT, VERBATIM, Column, Section, Table, to_csv
+from proxysample.wording import without_folders
 from proxysample_nas.paper.comparison import is_cifar100, is_imagenet16_120
 from proxysample_nas.paper.numbers import PapersTransferRow, papers_transfer_rows
 from proxysample_nas.study.reports.accuracy_table import (
@@ -44,7 +45,8 @@ class Transferred:
 
 def _by_dataset(results: StudyResults) -> Iterator[Column[Transferred]]:
     for place, (dataset, channels) in enumerate(_datasets(results)):
-        yield Column(f"{dataset}, C={channels}", ACCURACY, _of_dataset(place))
+        shown = without_folders(dataset)
+        yield Column(f"{shown}, C={channels}", ACCURACY, _of_dataset(place))
 
 
 def _of_dataset(place: int) -> Callable[[Transferred], CellAccuracy | None]:
@@ -111,12 +113,14 @@ def papers_transfer_table(results: StudyResults) -> Table[PapersTransferRow] | N
     Returns
     -------
     Table or None
-        None where the study's dataset is not CIFAR-100 or none of its others ImageNet16-120.
+        None where the study's dataset is not CIFAR-100 or none of its others ImageNet16-120, or
+        the paper's numbers are left out.
     """
     datasets = results.info.datasets
     others = [datasets[transfer.dataset] for transfer in results.configuration.transfers]
     own = datasets[results.configuration.dataset]
-    if not is_cifar100(own) or not any(map(is_imagenet16_120, others)):
+    is_comparable = is_cifar100(own) and any(map(is_imagenet16_120, others))
+    if not is_comparable or not results.paper_column:
         return None
     columns: tuple[Column[PapersTransferRow], ...] = (
         Column("r", NUMBER, lambda row: row.r),
@@ -171,9 +175,10 @@ def _transferred(results: StudyResults) -> list[Transferred]:
 def _how_chosen(results: StudyResults) -> str:
     return (
         "Of each group of samplers, the cells with the best accuracy on "
-        f"{results.configuration.dataset} at C={results.widest}. They were chosen by the same test "
-        "accuracy that stands here, which is optimistic for that reason; the other datasets took "
-        "no part in the choice. Only there can a baseline be compared with them."
+        f"{without_folders(results.configuration.dataset)} at C={results.widest}. They were chosen "
+        "by the same test accuracy that stands here, which is optimistic for that reason; the "
+        "other datasets took no part in the choice. Only there can a baseline be compared with "
+        "them."
     )
 
 
@@ -186,7 +191,7 @@ def _how_transferred(results: StudyResults, lines: list[Transferred]) -> str:
         accuracies = [line.accuracies[place][2] for line in cells.values()]
         n_done = sum(len(one.runs) for one in accuracies if one is not None)
         described.append(
-            f"{transfer.dataset}: {describe_training(transfer)}, {n_done:,} of {n_all:,} trainings "
-            "ended"
+            f"{without_folders(transfer.dataset)}: {describe_training(transfer)}, {n_done:,} of "
+            f"{n_all:,} trainings ended"
         )
     return f"Evaluated from scratch on the other datasets. {'; '.join(described)}."

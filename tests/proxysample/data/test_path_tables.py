@@ -220,7 +220,8 @@ def test_a_csv_of_numbers_holds_features(tmp_path):
     # What is empty is missing, and stops who reads it.
     with pytest.raises(InputError, match="sample 2 holds NaN"):
         CCOutlierRemoval().select(train, 0.5)
-    for spec in (f"csv,features=a,label=b:{tmp_path}/a.csv", f"csv,features=0,label=1:{tmp_path}/a.csv"):
+    for options in ("features=a,label=b", "features=0,label=1"):
+        spec = f"csv,{options}:{tmp_path}/a.csv"
         assert load_dataset(spec).train.images.tolist() == [[0.5], [1], [2], [3]]
     with pytest.raises(InputError, match=r"none of the columns a, b, label .*'label' no numbers"):
         load_dataset(f"csv:{tmp_path}/a.csv", label="b")
@@ -231,7 +232,9 @@ def test_an_empty_label_of_a_csv_is_missing(tmp_path):
     train = load_dataset(f"csv:{tmp_path}/a.csv").train
     assert list(train.targets) == [1, None, 0, 1]
     assert len(RandomSampling(random_state=0).select(train, 0.5)) == 2
-    with pytest.raises(InputError, match=r"missing for 1 of 4 samples, first for sample 1 \(.*1\.png\)"):
+    with pytest.raises(
+        InputError, match=r"missing for 1 of 4 samples, first for sample 1 \(.*1\.png\)"
+    ):
         CCRandomSampling(random_state=0).select(train, 0.5)
 
 

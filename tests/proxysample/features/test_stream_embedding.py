@@ -145,7 +145,7 @@ def test_what_a_dataset_cannot_read_is_skipped_and_refused_by_who_does_not_skip(
     assert embedded(Items(), tmp_path, broken="skip").key == features.key
     with pytest.raises(InputError, match="sample 0 cannot be read"):
         embedded(Items(), tmp_path)
+    sampler = KMeansOutlierRemoval(n_clusters=2, features=features, random_state=0)
     with pytest.warns(BrokenImageWarning):
-        sampler = KMeansOutlierRemoval(n_clusters=2, features=features, random_state=0)
         ranking = sampler.rank(Items(), broken="skip")
     assert ranking.skipped.tolist() == BROKEN

@@ -23,11 +23,14 @@ QUICK = {
     "random_state": 0,
     "device": "cpu",
 }
+# Of those that train a classifier and record it.
+RECORDED = {"features": "pixels", "epochs": 3}
 ALL = list_samplers()
 
 
 def quick(name: str, **parameters):
-    chosen = {key: value for key, value in QUICK.items() if takes_parameter(name, key)}
+    given = QUICK | (RECORDED if takes_parameter(name, "record") else {})
+    chosen = {key: value for key, value in given.items() if takes_parameter(name, key)}
     return create_sampler(name, **(chosen | parameters))
 
 
@@ -82,6 +85,20 @@ def test_unknown_names_suggest_the_nearest():
         create_sampler("kmor")
     with pytest.raises(InputError, match="did you mean 'n_clusters'"):
         create_sampler("km-or", n_cluster=3)
+
+
+class EveryThird(Sampler):
+    """Goes by the place of a sample and nothing else."""
+
+    id = "every-third"
+
+    def _score(self, samples, codes):
+        return np.arange(len(samples)) % 3
+
+
+def test_a_sampler_that_goes_by_the_order_of_rows_is_found(digits):
+    with pytest.raises(AssertionError, match="where the rows are in another order"):
+        check_sampler(EveryThird(), digits)
 
 
 class Unseeded(RandomSampling):

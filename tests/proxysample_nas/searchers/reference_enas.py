@@ -92,13 +92,18 @@ def child_step(
     batch: Batch,
     operations: Sequence[int],
     clip: float,
+    *,
+    as_the_authors: bool = False,
 ) -> None:
-    """One step of the shared weights; gradients are zeroed and not removed."""
+    """One step of the shared weights; gradients are zeroed and not removed.
+
+    In the authors' code what has never run has none, and its optimiser passes it by.
+    """
     optimizer.zero_grad(set_to_none=False)
     images, labels = batch
     F.cross_entropy(supernet.forward_sampled(images, operations), labels).backward()
     for parameter in supernet.parameters():
-        if parameter.grad is None:
+        if parameter.grad is None and not as_the_authors:
             parameter.grad = torch.zeros_like(parameter)
     nn.utils.clip_grad_norm_(supernet.parameters(), clip)
     optimizer.step()

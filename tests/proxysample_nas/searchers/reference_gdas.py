@@ -18,7 +18,14 @@ Batch = tuple[Tensor, Tensor]
 class Reference:
     """A search's state in the plain form, with the authors' optimisers."""
 
-    def __init__(self, supernet: ReferenceSupernet, alphas: Tensor, learning_rate: float) -> None:
+    def __init__(
+        self,
+        supernet: ReferenceSupernet,
+        alphas: Tensor,
+        learning_rate: float,
+        *,
+        begins_with_gradients: bool = True,
+    ) -> None:
         self.supernet = supernet
         self.alphas = nn.Parameter(alphas.detach().clone())
         self.weight_optimizer = torch.optim.SGD(
@@ -27,7 +34,8 @@ class Reference:
         self.architecture_optimizer = torch.optim.Adam(
             [self.alphas], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3
         )
-        for parameter in [*supernet.parameters(), self.alphas]:
+        # In the authors' code what has never run has none, and its optimiser passes it by.
+        for parameter in [*supernet.parameters(), self.alphas] if begins_with_gradients else []:
             parameter.grad = torch.zeros_like(parameter)
 
     def loss(

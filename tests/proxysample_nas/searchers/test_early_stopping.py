@@ -125,7 +125,7 @@ def test_a_search_that_stopped_does_not_go_on(
     proxy: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    at_a_terminal: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "search.safetensors"
     result = small(name, stop_at_skips=3).search(proxy, checkpoint=path)
@@ -139,7 +139,7 @@ def test_a_search_that_stopped_does_not_go_on(
     again = small(name, stop_at_skips=3, progress=True).search(proxy, checkpoint=path)
     assert again == result
     # Nothing is left to do.
-    assert "100%" in capsys.readouterr().err
+    assert "100%" in at_a_terminal.readouterr().err
 
 
 def test_the_last_epoch_stops_nothing_early(proxy: Any) -> None:

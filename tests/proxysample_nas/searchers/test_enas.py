@@ -25,6 +25,7 @@ from proxysample_nas.searchers.enas_updates import (
     update_controller,
     update_shared_weights,
 )
+from proxysample_nas.searchers.run_operations import RunOperations
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet
@@ -43,14 +44,16 @@ Batch = tuple[Tensor, Tensor]
 LEARNING_RATE = 0.05
 
 
-def small_state(n_nodes: int = 4, track: bool = True) -> tuple[ControllerState, ReferenceSupernet]:
+def small_state(
+    n_nodes: int = 4, track: bool = True, *, as_the_authors: bool = False
+) -> tuple[ControllerState, ReferenceSupernet]:
     """Give a search's state, and its supernet once more written out plainly, in float64."""
     generator = generator_of(0)
     options = {"channels": 2, "cells_per_stage": 1, "n_classes": 3, "in_channels": 1}
-    options["track_running_stats"] = track
+    options |= {"track_running_stats": track, "conv_bias": as_the_authors}
     supernet = Supernet(n_nodes, **options, generator=generator).double()
     controller = Controller(n_edges(n_nodes), generator=generator).double()
-    plain = ReferenceSupernet(n_nodes, **options, conv_bias=False).double()
+    plain = ReferenceSupernet(n_nodes, **options).double()
     copy_weights(supernet, plain)
     return ControllerState(
         supernet,
@@ -60,6 +63,7 @@ def small_state(n_nodes: int = 4, track: bool = True) -> tuple[ControllerState, 
         ),
         torch.optim.Adam(controller.parameters(), 1e-2, betas=(0.0, 0.999), eps=1e-3),
         {"operations": generator_of(5)},
+        run=RunOperations(supernet) if as_the_authors else None,
     ), plain
 
 
@@ -76,16 +80,25 @@ def batches(n: int) -> list[Batch]:
 
 @pytest.mark.parametrize("clip", [5.0, 0.3])
 @pytest.mark.parametrize("n_nodes", [4, 5])
-@pytest.mark.parametrize("track", [True, False])
-def test_shared_weights_equal_the_plain_derivation(n_nodes: int, clip: float, track: bool) -> None:
-    state, plain = small_state(n_nodes, track)
+@pytest.mark.parametrize(("track", "as_the_authors"), [(True, False), (False, False), (True, True)])
+def test_shared_weights_equal_the_plain_derivation(
+    n_nodes: int, clip: float, track: bool, as_the_authors: bool
+) -> None:
+    state, plain = small_state(n_nodes, track, as_the_authors=as_the_authors)
     optimizer = torch.optim.SGD(
         plain.parameters(), LEARNING_RATE, 0.9, weight_decay=2.5e-4, nesterov=True
     )
     cells = state.controller.sample(5, generator_of(2)).operations.tolist()
     for batch, operations in zip(batches(5), cells, strict=True):
         update_shared_weights(state, batch, operations, gradient_clip=clip)
-        child_step(plain, optimizer, batch, operations, clip)
+        child_step(plain, optimizer, batch, operations, clip, as_the_authors=as_the_authors)
+    # In evaluation mode, too: there the authors' biases are seen.
+    (batch,) = batches(1)
+    with measuring(state.supernet, "paper"):
+        logits = state.supernet.forward_sampled(batch[0], cells[0])
+    expected = plain.eval().forward_sampled(batch[0], cells[0])
+    if track:
+        torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
     pairs = paired_parameters(state.supernet, plain)
     pairs |= {f"{k} (statistic)": v for k, v in paired_statistics(state.supernet, plain).items()}
     for name, (mine, expected) in pairs.items():

@@ -188,14 +188,14 @@ def test_a_finished_search_is_read_and_not_run_again(
     proxy: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    at_a_terminal: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "done.safetensors"
     result = small(name, epochs=1).search(proxy, checkpoint=path)
     interrupt_after(monkeypatch, 0)
     assert small(name, epochs=1, progress=True).search(proxy, checkpoint=path) == result
     # The bar begins where the search goes on.
-    assert "100%" in capsys.readouterr().err
+    assert "100%" in at_a_terminal.readouterr().err
 
 
 @every_searcher
@@ -241,12 +241,12 @@ def test_constraints_are_of_parameters_that_there_are(name: str) -> None:
 
 @every_searcher
 def test_progress_is_shown_on_demand(
-    name: str, proxy: Any, capsys: pytest.CaptureFixture[str]
+    name: str, proxy: Any, at_a_terminal: pytest.CaptureFixture[str]
 ) -> None:
     small(name, epochs=1).search(proxy)
-    assert capsys.readouterr().err == ""
+    assert at_a_terminal.readouterr().err == ""
     small(name, epochs=1, progress=True).search(proxy)
-    shown = capsys.readouterr().err
+    shown = at_a_terminal.readouterr().err
     assert f"searching, {name}" in shown
     assert "100%" in shown
 

@@ -13,6 +13,7 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import GDAS
 from proxysample_nas.searchers import gdas as gdas_module
 from proxysample_nas.searchers.gdas import gdas_step, sample_operations, sampled_forward
+from proxysample_nas.searchers.run_operations import RunOperations
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201
@@ -32,7 +33,7 @@ Batch = tuple[Tensor, Tensor]
 LEARNING_RATE = 0.025
 
 
-def small_state(n_nodes: int = 4) -> tuple[SearchState, Reference]:
+def small_state(n_nodes: int = 4, protocol: str = "default") -> tuple[SearchState, Reference]:
     """Give the same search twice, in float64: as the library has it and written out plainly."""
     generator = generator_of(0)
     sizes = {"channels": 2, "cells_per_stage": 1, "n_classes": 3, "in_channels": 1}
@@ -49,8 +50,10 @@ def small_state(n_nodes: int = 4) -> tuple[SearchState, Reference]:
         ),
         torch.optim.Adam([alphas], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3),
         {"operations": generator_of(5)},
+        run=RunOperations(supernet) if protocol == "paper" else None,
     )
-    return state, Reference(plain, alphas, LEARNING_RATE)
+    begins = protocol != "paper"
+    return state, Reference(plain, alphas, LEARNING_RATE, begins_with_gradients=begins)
 
 
 def batches(n: int) -> list[tuple[Batch, Batch]]:
@@ -67,7 +70,7 @@ def batches(n: int) -> list[tuple[Batch, Batch]]:
 @pytest.mark.parametrize("n_nodes", [4, 5])
 @pytest.mark.parametrize("protocol", ["default", "paper"])
 def test_steps_equal_the_plain_derivation(protocol: str, n_nodes: int, clip: float) -> None:
-    state, reference = small_state(n_nodes)
+    state, reference = small_state(n_nodes, protocol)
     noise = generator_of(5)
     for pair, temperature in zip(batches(4), (10.0, 6.7, 3.4, 0.1), strict=True):
         gdas_step(state, *pair, temperature=temperature, protocol=protocol, gradient_clip=clip)
@@ -81,6 +84,49 @@ def test_steps_equal_the_plain_derivation(protocol: str, n_nodes: int, clip: flo
         torch.testing.assert_close(
             mine, plain, rtol=1e-9, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def test_in_the_papers_protocol_what_never_ran_is_passed_by() -> None:
+    state, _ = small_state(protocol="paper")
+    with torch.no_grad():
+        state.alphas[:, NAS_BENCH_201.index("skip_connect")] += 100
+    before = [weight.detach().clone() for weight in state.supernet.stages.parameters()]
+    pairs = batches(2)
+    gdas_step(state, *pairs[0], temperature=1.0, protocol="paper", gradient_clip=None)
+    for weight, value in zip(state.supernet.stages.parameters(), before, strict=True):
+        assert torch.equal(weight.detach(), value)
+        assert not state.weight_optimizer.state[weight]["momentum_buffer"].any()
+    convolution = NAS_BENCH_201.index("nor_conv_3x3")
+    with torch.no_grad():
+        state.alphas[0, convolution] += 1_000
+    gdas_step(state, *pairs[1], temperature=1.0, protocol="paper", gradient_clip=None)
+    assert state.run.has_run[0].tolist() == [
+        index in (convolution, NAS_BENCH_201.index("skip_connect")) for index in range(5)
+    ]
+    # The first of three edges that share a convolution has run, and alone has changed.
+    (wide, *_) = (cell.convolution("nor_conv_3x3", 0) for cell in state.supernet.stages[0])
+    new = wide.convolution.weight.detach()
+    changed = (new != _copy_of(before, state, wide.convolution.weight)).flatten(1).any(dim=1)
+    assert changed.tolist() == [True] * 2 + [False] * 4
+
+
+def _copy_of(before: list[Tensor], state: SearchState, wanted: Tensor) -> Tensor:
+    weights = list(state.supernet.stages.parameters())
+    return next(old for old, weight in zip(before, weights, strict=True) if weight is wanted)
+
+
+def test_what_has_run_is_kept_with_the_state() -> None:
+    state, _ = small_state(protocol="paper")
+    [pair] = batches(1)
+    gdas_step(state, *pair, temperature=1.0, protocol="paper", gradient_clip=None)
+    tensors = {name: tensor.clone() for name, tensor in state.to_tensors().items()}
+    again, _ = small_state(protocol="paper")
+    again.load_tensors(tensors)
+    assert again.run.has_run.any()
+    assert torch.equal(again.run.has_run, state.run.has_run)
+    tensors["has_run"] = tensors["has_run"][:1]
+    with pytest.raises(ValueError, match="another shape"):
+        again.load_tensors(tensors)
 
 
 def nets(state: SearchState, reference: Reference) -> tuple[Supernet, ReferenceSupernet]:

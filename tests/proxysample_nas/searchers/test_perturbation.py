@@ -297,9 +297,9 @@ def test_an_interrupted_choice_ends_with_the_same_bits(
     assert searcher.search(few, validation, checkpoint=paths[1]) == resumed
 
 
-def test_progress_is_shown_on_demand(few: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_demand(few: Any, at_a_terminal: pytest.CaptureFixture[str]) -> None:
     small(epochs=1, perturbation_epochs=1, order=2, progress=True).search(few)
-    shown = capsys.readouterr().err
+    shown = at_a_terminal.readouterr().err
     last = next(line for line in shown.split("\r")[::-1] if "choosing, darts-v2" in line)
     assert "100%" in last
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import pytest
 
 from proxysample.rendering import NUMBER, Column
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.size import network_size
+from proxysample_nas.study import Study
 from proxysample_nas.study.reports import accuracy_table as tables
 from proxysample_nas.study.reports.accuracy_table import accuracy_table
 from proxysample_nas.study.reports.report import accuracy_documents, all_documents, to_html
@@ -18,6 +21,7 @@ SKIPS = Cell.filled("skip_connect", n_nodes=5)
 PAPERS = {
     "info": HALF_OF_CIFAR100,
     "architecture_data": "test-half",
+    "recipe": "paper",
     "searchers": ["darts-v1:protocol=paper"],
     "samplers": ["cc-or:protocol=paper", "km-or:protocol=paper"],
     "ratios": [0.5, 0.25],
@@ -77,10 +81,12 @@ def test_several_searches_are_a_distribution(tmp_path):
     (searcher,) = results.configuration.searchers
     table = accuracy_table(results, searcher)
     # Means 72, 20 and 75: their mean is 55.67, their sample standard deviation 30.92.
-    assert lines(table, "A, C=16", "searches", "without parameters", "search s")[0] == (
+    headings = ("A, C=16", "searches", "collapsed", "disconnected", "search s")
+    assert lines(table, *headings)[0] == (
         "55.7 ± 30.9 [20.0, 75.0]",
         "3 of 3",
         "1 of 3",
+        "0 of 3",
         "5.0",
     )
     documents = accuracy_documents(results, searcher)
@@ -96,6 +102,129 @@ def test_several_searches_are_a_distribution(tmp_path):
         "3",
     )
     assert (line["n_searches"], line["n_parameter_free"]) == ("3", "1")
+
+
+NO_PATH = Cell.from_string("|nor_conv_3x3~0|+|none~0|none~1|")
+
+
+def mixed_searches(tmp_path, cells):
+    scores = {CONVOLUTION: 70.0, SKIPS: 20.0, NO_PATH: 1.0, ONE_BY_ONE: 74.0}
+    return write_results(
+        tmp_path,
+        lambda setting, seed: (cells[seed], 4.0),
+        lambda cell, channels: [scores[cell]],
+        searchers=["gdas"],
+        search_seeds=list(range(len(cells))),
+        seeds=[7],
+    )
+
+
+ONE_BY_ONE = Cell.filled("nor_conv_1x1", n_nodes=5)
+
+
+def test_a_disconnected_cell_is_no_collapsed_one_and_not_averaged(tmp_path):
+    results = mixed_searches(tmp_path, [CONVOLUTION, ONE_BY_ONE, NO_PATH, SKIPS])
+    (searcher,) = results.configuration.searchers
+    table = accuracy_table(results, searcher)
+    # Of 70, 74 and 20: the cell that scores chance is counted, not averaged.
+    assert lines(table, "Method", "A, C=16", "collapsed", "disconnected")[0] == (
+        "Full DS",
+        "54.7 ± 30.1 [20.0, 74.0], 1 disconnected",
+        "1 of 4",
+        "1 of 4",
+    )
+    assert any("Disconnected cells, which score chance" in note for note in table.notes)
+    documents = accuracy_documents(results, searcher)
+    (line, _) = csv.DictReader(io.StringIO(documents["table-gdas-distribution.csv"]))
+    assert float(line["mean_c16"]) == pytest.approx(41.25)
+    assert float(line["mean_connected_c16"]) == pytest.approx(164 / 3)
+    assert (line["n_collapsed"], line["n_disconnected"], line["n_parameter_free"]) == (
+        "1",
+        "1",
+        "2",
+    )
+    searches = list(csv.DictReader(io.StringIO(documents["table-gdas.csv"])))[:4]
+    assert [one["connected"] for one in searches] == ["True", "True", "False", "True"]
+    assert [one["collapsed"] for one in searches] == ["False", "False", "False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "method"),
+    [([SKIPS] * 2, "Full DS*"), ([NO_PATH] * 2, "Full DS‡"), ([SKIPS, NO_PATH], "Full DS")],
+)
+def test_a_mark_is_of_cells_that_are_all_alike(tmp_path, cells, method):
+    results = mixed_searches(tmp_path, cells)
+    assert results.rows[0].method == method
+    documents = all_documents(results)
+    for name in ("table-gdas.csv", "table-gdas-distribution.csv"):
+        record = next(csv.DictReader(io.StringIO(documents[name])))
+        assert record["method"] == "Full DS"
+    if method.endswith("‡"):
+        assert r"Full DS\ddag{}" in documents["table-gdas.tex"]
+
+
+def test_every_cell_has_its_size_in_the_table_and_the_csv(tmp_path):
+    results = one_search(tmp_path, channels=[16, 32], info=CIFAR100, searchers=["gdas"])
+    (searcher,) = results.configuration.searchers
+    table = accuracy_table(results, searcher)
+    sizes = [network_size(cell, 100, (3, 32, 32), channels=32) for cell in (CONVOLUTION, SKIPS)]
+    assert lines(table, "M params, C=32", "MFLOPs, C=32")[:2] == [
+        (f"{size.n_parameters / 1e6:.2f}", f"{size.n_flops / 1e6:,.2f}") for size in sizes
+    ]
+    documents = accuracy_documents(results, searcher)
+    record = next(csv.DictReader(io.StringIO(documents["table-gdas.csv"])))
+    assert int(record["n_parameters_c32"]) == sizes[0].n_parameters
+    assert int(record["n_flops_c32"]) == sizes[0].n_flops
+    assert int(record["n_parameters_c16"]) < sizes[0].n_parameters
+
+
+def test_the_papers_column_can_be_left_out(tmp_path):
+    one_search(tmp_path, **PAPERS)
+    study = Study.open(tmp_path)
+    assert "paper's A" in study.table()
+    assert "paper" not in study.table(paper_column=False).replace("protocol=paper", "").replace(
+        "recipe 'paper'", ""
+    ).replace("'protocol': 'paper'", "")
+    texts = all_documents(study.results(paper_column=False))
+    assert not any("paper's A" in text or "Less is More" in text for text in texts.values())
+    page = to_html(study.results(paper_column=False), {}, {})
+    assert "none of its tables fits" not in page
+
+
+def test_no_folder_of_this_machine_is_in_a_table(tmp_path):
+    results = one_search(
+        tmp_path,
+        dataset="npz:/home/ada/cifar100.npz",
+        transfers=[{"dataset": "npz:/home/ada/other.npz", "n_best": 1}],
+        transfer_info={"npz:/home/ada/other.npz": CIFAR100},
+    )
+    documents = all_documents(results)
+    assert "npz:cifar100.npz" in documents["table-darts-v1.md"]
+    assert "npz:other.npz" in documents["table-transfers.tex"]
+    for name, text in documents.items():
+        assert name.endswith(".csv") or "/home/ada" not in text, name
+    assert "/home/ada" not in to_html(results, {}, {})
+
+
+def test_what_a_paper_prints_has_its_notes_apart(tmp_path):
+    documents = all_documents(one_search(tmp_path, search_seeds=[0, 1]))
+    assert "Machine:" not in documents["table-darts-v1.tex"]
+    assert "Machine:" in documents["table-darts-v1-notes.tex"]
+    assert "[" not in documents["table-darts-v1.tex"].partition(r"\midrule")[2].partition("}")[0]
+
+
+def test_versions_that_differ_are_told(tmp_path):
+    results = one_search(tmp_path)
+    (searcher,) = results.configuration.searchers
+    assert not any("mixed" in note for note in accuracy_table(results, searcher).notes)
+    record = next(iter(results.store.results("search").values()))
+    machine = record.result["machine"] | {"torch": "2.14"}
+    results.store.database.write(
+        "UPDATE experiments SET result = ? WHERE key = ?",
+        [json.dumps(record.result | {"machine": machine}), record.key],
+    )
+    table = accuracy_table(Study.open(tmp_path).results(), searcher)
+    assert any("Versions are mixed" in note and "torch 2.13, 2.14" in note for note in table.notes)
 
 
 def test_a_search_whose_cell_is_not_evaluated_yet_is_not_counted(tmp_path):
@@ -240,7 +369,8 @@ def test_cells_that_all_compute_something_else_are_not_counted_again(tmp_path):
     assert "isomorph" not in to_html(results, {}, {})
 
 
-HOSTILE = "<script>alert(1)</script>\n{{ 7 * 7 }} | $x$ \\input{y} [a](b) &lt;"
+# What looks like folders stands first: they are left out.
+HOSTILE = "<script>alert(1)</script>\\input{y}\n{{ 7 * 7 }} | <i> $x$ [a](b) &lt;"
 
 
 def test_a_hostile_name_is_shown_in_every_form_of_every_table(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from proxysample import (
+    CCS,
     AutoencoderLoss,
     CCOutlierRemoval,
     InputError,
@@ -26,6 +27,7 @@ from proxysample import (
     load_dataset,
     register,
 )
+from proxysample.described import sampler_key
 from proxysample.registry import RULES, SAMPLERS
 from proxysample.samplers import GivenIndices, GivenRanking
 from proxysample.testing import small_digits
@@ -35,7 +37,6 @@ from proxysample_nas.study import Component, Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
-from proxysample_nas.study.grid.described import sampler_key
 from proxysample_nas.study.run import StudyStore
 
 RANDOM = "random:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1"
@@ -316,7 +317,7 @@ def test_it_runs_the_same_elsewhere(executor, study, tiny_settings, picked, tmp_
         pytest.importorskip("ray")
     there = Study(**everything(tiny_settings, picked), folder=tmp_path)
     # Of one worker: what it is sent is what counts.
-    assert there.run(progress=False, executor=executor) == 0, there.store.failures()
+    assert there.run(progress=False, executor=executor, n_workers=1) == 0, there.store.failures()
     assert outcome(there) == outcome(study)
 
 
@@ -332,7 +333,7 @@ def test_it_is_read_without_the_classes_and_says_what_running_needs(study):
     assert opened.report()[0].exists()
     with pytest.raises(InputError, match=r"INDICES \(digest=.*, n=18\) cannot be run from the"):
         opened.run(progress=False)
-    with pytest.raises(InputError, match="cannot be run from the study's store alone"):
+    with pytest.raises(InputError, match="cannot be run from the store alone"):
         opened.estimate(progress=False)
 
 
@@ -365,7 +366,7 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     assert first.run(progress=False) == 0
     n_before = len(first.store.states())
     np.save(path, np.append(picked["indices"], 6))
-    with pytest.raises(InputError, match=r"is not what it was when the study was run"):
+    with pytest.raises(InputError, match=r"is not what it was when it was run"):
         Study.open(tmp_path).run(progress=False)
     second = Study(**settings, folder=tmp_path)
     assert second.run(progress=False) == 0
@@ -377,7 +378,7 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     assert opened.report()[0].exists()
     assert "r = 0.158333, and the full data" in (tmp_path / "report" / "report.html").read_text()
     assert [row.n_kept for row in opened.rows("random")] == [120, 19]
-    with pytest.raises(InputError, match=r"cannot be run from the study's store alone .no indices"):
+    with pytest.raises(InputError, match=r"cannot be run from the store alone .no indices"):
         opened.run(progress=False)
 
 
@@ -441,27 +442,49 @@ def test_a_registered_class_goes_by_words(first, tiny_settings):
 
 def test_a_rule_of_others_is_named_with_its_parameters(tiny_settings):
     @dataclass(frozen=True)
-    class KeepMiddle(KeepingRule):
-        id = "middle"
+    class KeepBand(KeepingRule):
+        id = "band"
         quantile: float = 0.5
 
         def order(self, scores, codes=None, n_kept=None):
             return np.argsort(np.abs(scores - np.quantile(scores, self.quantile)))
 
-    register(KeepMiddle)
-    words = 'cc-or:keep={"name":"middle","parameters":{"quantile":0.25}}'
+    register(KeepBand)
+    words = 'cc-or:keep={"name":"band","parameters":{"quantile":0.25}}'
     named, given = (
         built(tiny_settings, samplers=[one])
-        for one in (words, CCOutlierRemoval(keep=KeepMiddle(0.25)))
+        for one in (words, CCOutlierRemoval(keep=KeepBand(0.25)))
     )
     assert named == given
-    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepMiddle(0.25)
-    other = built(tiny_settings, samplers=["cc-or:keep=middle"])
-    assert other.samplers[0].resolved["keep"] == "middle"
-    RULES.unregister("middle")
+    assert named.create_sampler(named.samplers[0]).rank(small_digits()).rule == KeepBand(0.25)
+    other = built(tiny_settings, samplers=["cc-or:keep=band"])
+    assert other.samplers[0].resolved["keep"] == "band"
+    RULES.unregister("band")
     assert StudyConfiguration.from_json(named.to_json()) == named
-    with pytest.raises(InputError, match="unknown rule for keep 'middle'"):
+    with pytest.raises(InputError, match="unknown rule for keep 'band'"):
         StudyConfiguration.from_json(named.to_json()).check_runnable()
+
+
+def test_a_rule_in_words_is_the_rule(tiny_settings):
+    """However a rule is spelled, results are named by what it is."""
+    spelled = (
+        "cc-or:keep=ccs(beta=0.2,n_bins=20)",
+        "cc-or:keep=ccs(n_bins=20, beta=0.2)",
+        'cc-or:keep={"name":"ccs","parameters":{"beta":0.2,"n_bins":20}}',
+        CCOutlierRemoval(keep=CCS(beta=0.2, n_bins=20)),
+        CCOutlierRemoval(keep="ccs(beta=0.2,n_bins=20)"),
+    )
+    made = [built(tiny_settings, samplers=[one]) for one in spelled]
+    assert all(one == made[0] for one in made)
+    keys = [sampler_key(one.create_sampler(one.samplers[0])) for one in made]
+    assert all(key == keys[0] for key in keys)
+    assert keys[0]["keep"] == {"name": "ccs", "parameters": {"beta": 0.2, "n_bins": 20}}
+    assert StudyConfiguration.from_json(made[0].to_json()) == made[0]
+    one = built(tiny_settings, samplers=["cc-or:keep=ccs:beta=0.2"])
+    assert one.create_sampler(one.samplers[0]).rank(small_digits()).rule == CCS(beta=0.2)
+    for wrong in ("cc-or:keep=ccs:betta=0.2", "cc-or:keep=ccs:beta=2"):
+        with pytest.raises(InputError, match=r"'betta'|beta of the keeping rule"):
+            built(tiny_settings, samplers=[wrong])
 
 
 def test_ready_picks_cost_a_study_nothing(tiny_settings, picked, tmp_path):

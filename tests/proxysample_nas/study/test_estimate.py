@@ -220,7 +220,7 @@ def test_cells_differ_in_what_they_cost(context):
 
 @pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
 def test_samplers_are_timed_on_a_part(context, name):
-    from proxysample_nas.study.grid.component import Component
+    from proxysample.components import Component
 
     sampler = context.configuration.create_sampler(Component.parse(name))
     rates = time_trial(scoring_trial(sampler, context.data.train), seconds=0.3)

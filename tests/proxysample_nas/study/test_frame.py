@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -57,6 +58,18 @@ def test_a_frame_has_one_line_for_each_evaluation(study):
     assert frame[frame.method == "Full DS"].is_parameter_free.all()
     assert frame[frame.method == "Full DS"].sampler.isna().all()
     assert str(frame.channels.dtype) == "Int64"
+
+
+def test_one_csv_file_has_all_lines_of_the_frame(study):
+    pandas = pytest.importorskip("pandas")
+    paths = study.save_tables()
+    (path,) = [one for one in paths if one.name == "searches.csv"]
+    written, frame = pandas.read_csv(path), study.to_frame()
+    assert list(written.columns) == list(COLUMNS)
+    assert len(written) == len(frame)
+    for name in ("cell", "accuracy", "n_parameters", "n_flops", "search_seed", "is_collapsed"):
+        assert written[name].tolist() == frame[name].tolist()
+    assert written.sampler_parameters[4:5].map(json.loads).tolist() == [{"n_clusters": 5}]
 
 
 def test_a_search_without_an_evaluation_has_a_line(tmp_path):

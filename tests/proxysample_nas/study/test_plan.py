@@ -70,8 +70,11 @@ def settings(**changed: Any) -> dict[str, Any]:
         "architecture_data": "test-half",
         "channels": [16, 32],
         "seeds": [777, 888],
+        "recipe": "paper",
         "training": {"epochs": 2},
-        "transfers": [Transfer(dataset="other", n_best=1, channels=8, training={"epochs": 1})],
+        "transfers": [
+            Transfer(dataset="other", n_best=1, channels=8, recipe="paper", training={"epochs": 1})
+        ],
     } | changed
 
 

@@ -31,7 +31,7 @@ def test_a_table_states_data_search_machine_evaluation_and_cost(tmp_path):
         "(718 images train weights and 719 the architecture at r=1)",
         "The test images are never seen",
         "a processor, 2 cores, device cpu",
-        "200 epochs, batches of 256, learning rate 0.01 (recipe 'paper' with nothing changed)",
+        "200 epochs, batches of 256, learning rate 0.1 (recipe 'nas-bench-201' with nothing ",
         "mean ± sample standard deviation over seeds 7, 8",
         # Two searches, one cell that both found.
         "2.0 s scoring, 4.0 s searching, 6.0 s evaluating 2 trainings",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from proxysample import Herding, InputError
+from proxysample.components import Component
+from proxysample.described import describe_sampler
 from proxysample.experiments.store import Database
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.grid.component import Component
-from proxysample_nas.study.grid.described import describe_sampler
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import _group
 
@@ -107,5 +107,5 @@ def test_samplers_that_may_do_without_labels_stand_where_they_use_them(given, gr
 
 
 def test_an_instance_stands_where_its_id_does():
-    assert _group(describe_sampler(Herding(), 0)) == "Supervised"
-    assert _group(describe_sampler(Herding(per_class=False), 0)) == "Unsupervised"
+    assert _group(describe_sampler(Herding(), {})) == "Supervised"
+    assert _group(describe_sampler(Herding(per_class=False), {})) == "Unsupervised"

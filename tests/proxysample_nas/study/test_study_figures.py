@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 
 from proxysample import InputError
-from proxysample_nas.drawing import save_figure
+from proxysample.figures import save_figure
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
 from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
@@ -113,13 +113,17 @@ def test_long_times_are_in_hours(tmp_path):
     assert sorted(y for _, y in points(axes)) == [10, 20]
 
 
-def test_the_line_is_mean_and_deviation_over_the_searches(results):
+def test_a_line_for_each_sampler_is_mean_and_deviation_over_the_searches(results):
     accuracy = draw_figure(results, "time-and-accuracy").axes[4]
-    ((line, _, (bars,)),) = [container.lines for container in accuracy.containers]
-    proxies = [28.0, 28.0, 78.0, 78.0]
-    assert line.get_xydata().tolist() == [[0.25, 53.0], [0.5, 53.0], [1.0, 73.0]]
-    low, high = bars.get_segments()[0][:, 1]
-    assert high - low == pytest.approx(2 * statistics.stdev(proxies))
+    # One for the full data, and one for each sampler, which leads to the full data's mean.
+    full, *of_samplers = [container.lines for container in accuracy.containers]
+    assert full[0].get_xydata().tolist() == [[1.0, 73.0]]
+    assert len(of_samplers) == 2
+    for line, _, (bars,) in of_samplers:
+        assert line.get_ydata().tolist() == [53.0, 53.0, 73.0]
+        assert line.get_xdata()[-1] == 1.0
+        low, high = bars.get_segments()[0][:, 1]
+        assert high - low == pytest.approx(2 * statistics.stdev([28.0, 78.0]))
 
 
 def test_a_panel_without_searches_at_an_r_leaves_it_out(results):

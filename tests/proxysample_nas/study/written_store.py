@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from proxysample.components import Component
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
@@ -14,7 +15,6 @@ from proxysample_nas.study.experiments.evaluation import Training, TransferTrain
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.grid.configuration import Setting, StudyConfiguration
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.run import StudyStore
@@ -23,6 +23,7 @@ CIFAR100 = DatasetInfo("c1" * 16, 50_000, 10_000, 100, (32, 32, 3), "test")
 HALF_OF_CIFAR100 = DatasetInfo("c1" * 16, 50_000, 5_000, 100, (32, 32, 3), "test half")
 IMAGENET16 = DatasetInfo("e1" * 16, 151_700, 6_000, 120, (16, 16, 3), "test")
 DIGITS = DatasetInfo("d1" * 16, 1_437, 360, 10, (8, 8, 1), "test")
+LOOKED_UP = "f1" * 16
 MACHINE = {
     "processor": "a processor",
     "n_cores": 2,
@@ -38,7 +39,7 @@ Found = tuple[Cell, float]
 
 def write_results(
     folder: Path,
-    found: Callable[[Setting, int], Found | None],
+    found: Callable[..., Found | None],
     accuracies: Callable[[Cell, int], list[float]],
     *,
     info: DatasetInfo = DIGITS,
@@ -52,7 +53,8 @@ def write_results(
         **({"dataset": "data", "samplers": ["rs"], "ratios": [0.5]} | settings)
     )
     datasets = {configuration.dataset: info, **(transfer_info or {})}
-    study = KnownStudy(configuration, StudyInfo(datasets))
+    table = None if configuration.lookup is None else LOOKED_UP
+    study = KnownStudy(configuration, StudyInfo(datasets, table))
     store = StudyStore(folder / "study.sqlite")
     store.set_info("configuration", configuration.to_json())
     store.set_info("facts", study.info.to_json())
@@ -62,13 +64,14 @@ def write_results(
 
     for sampler in configuration.samplers:
         scored = scoring_seconds(sampler) if callable(scoring_seconds) else scoring_seconds
-        put(Scoring.of(study, sampler), {"seconds": scored})
+        for proxy_seed in study.proxy_seeds_of(sampler):
+            put(Scoring.of(study, sampler, proxy_seed), {"seconds": scored})
     cells = {}
-    for setting, seed in product(study.settings, configuration.search_seeds):
-        one = found(setting, seed)
+    for setting, seed, *draw in _searches(study):
+        one = found(setting, seed, *draw)
         if one is not None:
             cells[one[0]] = None
-            search = Search.of(study, setting, seed)
+            search = Search.of(study, setting, seed, *draw)
             put(search, _search(setting, search.specification, info, *one))
     for cell, channels in product(cells, configuration.channels):
         values = accuracies(cell, channels)
@@ -82,6 +85,13 @@ def write_results(
                 _training(cell, seed, value, elsewhere),
             )
     return StudyResults.read(store)
+
+
+def _searches(study: KnownStudy) -> Iterator[tuple[Any, ...]]:
+    """Each setting with each seed; where there are several draws, with each of them too."""
+    for setting, seed in product(study.settings, study.configuration.search_seeds):
+        for proxy_seed in study.proxy_seeds_of(setting.sampler):
+            yield (setting, seed) if proxy_seed is None else (setting, seed, proxy_seed)
 
 
 def _search(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError, unknown_name
-from proxysample_nas.drawing import save_figure
+from proxysample.figures import save_figure
 from proxysample_nas.study.reports.figures import cells, edges, time_and_accuracy
 from proxysample_nas.study.reports.results import StudyResults
 

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
+from proxysample.figures import create_figure, settle_layout
 from proxysample.wording import pluralize
-from proxysample_nas.drawing import (
-    LEGEND_COLUMNS,
-    create_figure,
-    draw_cell,
-    legend_handles,
-    settle_layout,
-)
+from proxysample_nas.drawing import LEGEND_COLUMNS, draw_cell, legend_handles
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.study.reports.accuracy_table import write_accuracy

@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxysample.components import Component
 from proxysample.errors import InputError
+from proxysample.figures import create_figure, settle_layout
 from proxysample.rendering import NUMBER, TEXT, Column, to_csv
-from proxysample_nas.drawing import LEGEND_COLUMNS, create_figure, settle_layout
+from proxysample_nas.drawing import LEGEND_COLUMNS
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.study.grid.component import Component
 from proxysample_nas.study.reports.results import StudyResults
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample_nas.drawing import create_figure, settle_layout
+from proxysample.figures import HUES, INK, MARKERS, create_figure, settle_layout
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import FoundCell, Row
 
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 """Seconds of each unit of time."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
-HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe & Ito (2008); with another number of markers, so that both together tell many samplers
-apart."""
-INK = "#1c2733"
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Spread:
-    """The searches on all proxies of one size.
+    """The searches of one size, such as those of one sampler.
 
     Attributes
     ----------
@@ -141,7 +136,7 @@ def accuracy_points(rows: list[Row], channels: int) -> list[Point]:
 
 
 def spreads(points: list[Point]) -> list[Spread]:
-    """Summarise points over the samplers, for each r.
+    """Summarise points for each r.
 
     Returns
     -------
@@ -150,7 +145,7 @@ def spreads(points: list[Point]) -> list[Spread]:
 
     Examples
     --------
-    >>> spreads([Point("RS", 0, 0.5, 70.0), Point("AE", 0, 0.5, 74.0), Point(None, 0, 1.0, 75.0)])
+    >>> spreads([Point("RS", 0, 0.5, 70.0), Point("RS", 1, 0.5, 74.0), Point(None, 0, 1.0, 75.0)])
     [Spread(r=0.5, mean=72.0, std=2.8284271247461903, n=2), Spread(r=1.0, mean=75.0, std=None, n=1)]
     """
     values: dict[float, list[float]] = {}
@@ -178,8 +173,8 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Every search is a point. The line joins the means over all samplers and search seeds of
-        an r, its bars are sample standard deviations.
+        Every search is a point. A line for each sampler joins its means over the searches of an
+        r, and leads to the full data's; its bars are sample standard deviations.
 
     Raises
     ------
@@ -243,21 +238,31 @@ def _draw_points(axes: Axes, points: list[Point], results: StudyResults) -> None
             color=color,
             marker=marker,
         )
-    summary = spreads(points)
-    axes.errorbar(
-        [one.r for one in summary],
-        [one.mean for one in summary],
-        [0.0 if one.std is None else one.std for one in summary],
-        color=INK,
-        linewidth=1.2,
-        capsize=3,
-        zorder=1,
-    )
+        _draw_line(axes, sampler, points, results)
     axes.set_xticks(ratios, [f"{r:g}" for r in ratios])
     axes.grid(axis="y", color="#d5dbe1", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.08)
+
+
+def _draw_line(axes: Axes, sampler: str | None, points: list[Point], results: StudyResults) -> None:
+    """Join a sampler's means, and lead them to the full data's."""
+    full = [point for point in points if point.sampler is None]
+    own = [point for point in points if point.sampler == sampler]
+    summary = spreads(own if sampler is None else [*own, *full])
+    # The full data's bar is drawn once, with its own points.
+    bars = [one.std if sampler is None or one.r < 1 else None for one in summary]
+    shift = 0.0 if sampler is None else _shift_of_sampler(sampler, results)
+    axes.errorbar(
+        [one.r + (shift if one.r < 1 else 0.0) for one in summary],
+        [one.mean for one in summary],
+        [0.0 if bar is None else bar for bar in bars],
+        color=_style(sampler, results)[0],
+        linewidth=1.2,
+        capsize=3,
+        zorder=1,
+    )
 
 
 def _draw_proportional(axes: Axes) -> None:
@@ -271,12 +276,20 @@ def _labels(results: StudyResults) -> list[str | None]:
 
 def _shift(point: Point, results: StudyResults) -> float:
     """Move points sideways by sampler, then by search seed, so that none hides another."""
+    seeds = results.configuration.search_seeds
+    by_sampler = _shift_of_sampler(point.sampler, results) if point.sampler else 0.0
+    return by_sampler + 0.6 * _slot(results) * _centred(seeds, point.seed) / len(seeds)
+
+
+def _shift_of_sampler(sampler: str, results: StudyResults) -> float:
+    return _slot(results) * _centred(_labels(results)[1:], sampler)
+
+
+def _slot(results: StudyResults) -> float:
+    """Say how much room along r there is for the points of one sampler."""
     ratios = sorted({*results.configuration.ratios, 1.0})
     room = 0.6 * min((high - low for low, high in pairwise(ratios)), default=0.25)
-    samplers, seeds = _labels(results)[1:], results.configuration.search_seeds
-    slot = room / len(samplers)
-    by_sampler = slot * _centred(samplers, point.sampler) if point.sampler else 0.0
-    return by_sampler + 0.6 * slot * _centred(seeds, point.seed) / len(seeds)
+    return room / len(results.configuration.samplers)
 
 
 def _centred(values: Sequence[object], value: object) -> float:
@@ -295,10 +308,9 @@ def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
 
     labels = _labels(results)
     styles = [_style(label, results) for label in labels]
-    handles = [Line2D([], [], linestyle="", color=c, marker=marker) for c, marker in styles]
-    handles.append(Line2D([], [], color=INK, linewidth=1.2))
+    handles = [Line2D([], [], linewidth=1.2, color=c, marker=marker) for c, marker in styles]
     handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
-    named = [*(label or "full data" for label in labels), "mean and std", "proportional to r"]
+    named = [*(label or "full data" for label in labels), "proportional to r"]
     return handles, named
 
 
@@ -313,9 +325,13 @@ def caption(results: StudyResults) -> str:
     """Say what the figure shows."""
     n_seeds = len(results.configuration.search_seeds)
     return (
-        "Every point is one search, moved a little sideways so that none hides another. The line "
-        "joins the means over all samplers of an r"
-        + (f" and their {n_seeds} search seeds" if n_seeds > 1 else "")
-        + "; bars are sample standard deviations over these searches, not over trainings. "
-        f"Accuracies are means over the trainings of a cell at C={results.widest}."
+        "Every point is one search, moved a little sideways so that none hides another. A line for "
+        "each sampler "
+        + (
+            f"joins its means over {n_seeds} search seeds; bars are sample standard deviations "
+            "over these searches, not over trainings. "
+            if n_seeds > 1
+            else "joins its searches. "
+        )
+        + f"Accuracies are means over the trainings of a cell at C={results.widest}."
     )

@@ -1,4 +1,4 @@
-"""A sampler or searcher of a study, as its store and its reports know it."""
+"""A sampler or searcher that is compared, as a store and its reports know it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Component:
         Plain JSON values; of arrays and the like, what `proxysample.digests.as_plain` gives.
     resolved : mapping or None
         All parameters that results are named by, where the class is none of ours or a parameter
-        is not plain: a study's results are read without the class. None where the id and
+        is not plain: results are read without the class. None where the id and
         `parameters` say everything.
     uses_labels : bool or None
         Whether a sampler picks by the labels, where `resolved` is given.
@@ -74,14 +74,14 @@ class Component:
             )
         if not isinstance(given, str):
             raise InputError(
-                "a study names its samplers and searchers by their ids, such as 'cc-or' or "
-                f"'km-or:n_clusters=50', or takes classes and instances of them, not {given!r:.80}"
+                "samplers and searchers are given by their ids, such as 'cc-or' or "
+                f"'km-or:n_clusters=50', or as classes and instances of them, not {given!r:.80}"
             )
         name, _, words = given.partition(":")
         return cls(name, parse_words(words))
 
     def to_json(self) -> dict[str, Any]:
-        """Write as plain JSON values what reading a study's results needs."""
+        """Write as plain JSON values what reading results needs."""
         written: dict[str, Any] = {"name": self.name, "parameters": dict(self.parameters)}
         if self.resolved is not None:
             written["resolved"] = dict(self.resolved)

@@ -1,0 +1,335 @@
+"""What a rank agreement compares: configurations, proxies of the training data, budgets, seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+
+from proxysample.agreement.evaluator import Evaluator, as_evaluator
+from proxysample.agreement.statistics import LEAST
+from proxysample.checks import FRACTION, as_seeds, as_tuple
+from proxysample.components import Component
+from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
+from proxysample.errors import InputError, unknown_name
+from proxysample.keeping import check_ratio
+from proxysample.records import (
+    COUNT,
+    MAPPING,
+    NUMBER,
+    POSITIVE,
+    TEXT,
+    check_values,
+    list_of,
+    optional,
+    read_json,
+    require_values,
+)
+from proxysample.registry import register_again, registrations
+from proxysample.sampler import Sampler
+
+Budget = Literal["epochs", "steps"]
+
+WHERE = "what the store knows of the comparison"
+
+WRITTEN = {
+    "dataset": TEXT,
+    "samplers": list_of(MAPPING),
+    "ratios": list_of(NUMBER),
+    "proxy_seeds": list_of(COUNT),
+    "seeds": list_of(COUNT),
+    "budgets": list_of(TEXT),
+    "names": list_of(TEXT),
+    "together": list_of(list_of(TEXT)),
+    "known": list_of(MAPPING),
+    "held_out": NUMBER,
+    "random_state": COUNT,
+    "n_train": optional(POSITIVE),
+    "evaluation": MAPPING,
+    "noun": TEXT,
+    "described": TEXT,
+}
+
+RIVAL = "cc-rs"
+"""What every sampler is compared with: class-random sampling, which costs nothing."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """What configurations are trained on: the full data, or one draw of a sampler's cut.
+
+    Attributes
+    ----------
+    sampler : Component or None
+        None for the full data.
+    r : float
+    proxy_seed : int
+        Of a sampler that draws.
+    seed : int
+        Of the trainings.
+    budget : {"epochs", "steps"}
+        The full data have both.
+    """
+
+    sampler: Component | None
+    r: float
+    proxy_seed: int
+    seed: int
+    budget: Budget
+
+    @property
+    def label(self) -> str:
+        """Words for people."""
+        data = "full data" if self.sampler is None else f"{self.sampler.label} r={self.r:g}"
+        return f"{data}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is compared; see `rank_agreement` for the settings.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the configurations.
+    together : tuple of tuple of str
+        The names again, those in one tuple that are scored in one experiment.
+    known : mapping of str to tuple of float
+        What is known of the configurations from elsewhere, higher being better.
+    evaluation : mapping
+        What decides a score besides data, configuration and seed.
+    noun, described : str
+        What configurations are called, and how they are scored, for reports.
+    configurations : tuple
+        As the evaluator takes them; empty where only results are read.
+    evaluator : Evaluator or None
+        None where only results are read.
+    """
+
+    dataset: str
+    samplers: tuple[Component, ...]
+    ratios: tuple[float, ...]
+    proxy_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    budgets: tuple[Budget, ...]
+    names: tuple[str, ...]
+    together: tuple[tuple[str, ...], ...]
+    known: Mapping[str, tuple[float, ...]]
+    held_out: float
+    random_state: int
+    n_train: int | None
+    evaluation: Mapping[str, Any]
+    noun: str
+    described: str
+    configurations: tuple[Any, ...] = field(default=(), compare=False)
+    evaluator: Evaluator | None = field(default=None, compare=False)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        dataset: Any,
+        samplers: Iterable[Any],
+        ratios: Iterable[float],
+        evaluate: Any,
+        configurations: Mapping[str, Any] | Iterable[Any],
+        proxy_seeds: Iterable[int],
+        seeds: Iterable[int],
+        budgets: Iterable[Budget],
+        known: Mapping[str, Sequence[float]] | None,
+        held_out: float,
+        random_state: int,
+        n_train: int | None,
+    ) -> Self:
+        """Check and describe what a user gives; `InputError` where it cannot be used."""
+        evaluator = as_evaluator(evaluate)
+        named = _named(configurations, evaluator)
+        kept = tuple(sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True))
+        common = {"random_state": as_seeds("proxy_seeds", proxy_seeds)[0]}
+        design = cls(
+            dataset=dataset if isinstance(dataset, str) else type(dataset).__name__,
+            samplers=_with_rival(as_tuple("samplers", samplers), kept, common),
+            ratios=kept,
+            proxy_seeds=as_seeds("proxy_seeds", proxy_seeds),
+            seeds=as_seeds("seeds", seeds),
+            budgets=as_tuple("budgets", budgets),
+            names=tuple(named),
+            together=_together(named, evaluator),
+            known=_checked_known(known or {}, len(named)),
+            held_out=held_out,
+            random_state=random_state,
+            n_train=n_train,
+            evaluation=evaluator.specification,
+            noun=evaluator.noun,
+            described=evaluator.describe(),
+            configurations=tuple(named.values()),
+            evaluator=evaluator,
+        )
+        design.check()
+        if "steps" in design.budgets:
+            evaluator.check_passes()
+        return design
+
+    def check(self) -> None:
+        """Raise `InputError` for anything that would fail later."""
+        FRACTION.check("held_out", self.held_out)
+        if len(self.names) < LEAST:
+            raise InputError(
+                f"{len(self.names)} {self.noun}s have no order to agree on; give {LEAST} at least"
+            )
+        if len(self.seeds) < 2:
+            raise InputError(
+                "seeds needs two at least: the full data are trained once to be the reference, "
+                "and at another seed to show how far they agree with themselves"
+            )
+        for budget in self.budgets:
+            if budget not in get_args(Budget):
+                raise unknown_name("budget", budget, get_args(Budget))
+        if not self.budgets or len(set(self.budgets)) != len(self.budgets):
+            raise InputError("budgets must be 'epochs', 'steps' or both, each once")
+        if 1.0 in self.ratios:
+            raise InputError("r=1 is the full data, which are always trained; leave it out")
+        if not self.ratios and any(one.size is None for one in self.samplers):
+            raise InputError("give at least one ratio, such as ratios=[0.25]")
+        for component in self.samplers:
+            if component.resolved is None:
+                self.create_sampler(component, self.proxy_seeds[0]).check_parameters()
+
+    def create_sampler(self, component: Component, proxy_seed: int) -> Sampler:
+        """Create a sampler, seeded where it draws and has no seed of its own."""
+        return make_sampler(component, {"random_state": proxy_seed})
+
+    def sampler_specification(self, component: Component, proxy_seed: int) -> dict[str, Any]:
+        """Give what decides a sampler's scores, as plain JSON values."""
+        if component.resolved is not None:
+            drawn = {"random_state": proxy_seed} if self.draws(component) else {}
+            parameters = dict(component.resolved) | drawn
+        else:
+            parameters = sampler_key(self.create_sampler(component, proxy_seed))
+        return {"sampler": component.name, "parameters": parameters}
+
+    def draws(self, component: Component) -> bool:
+        """Whether a sampler takes the proxy's seed."""
+        if "random_state" in component.parameters or component.size is not None:
+            return False
+        if component.resolved is not None:
+            return "random_state" in component.resolved
+        return "random_state" in parameter_names(
+            self.create_sampler(component, self.proxy_seeds[0])
+        )
+
+    def ratios_of(self, component: Component, n_train: int) -> tuple[float, ...]:
+        """Give what a sampler is cut at; ready indices have the one ratio that they are."""
+        return self.ratios if component.size is None else (component.size / n_train,)
+
+    def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
+        """Pair each seed of a proxy with that of its trainings, which is never the reference's.
+
+        What shares the reference's initial weights and batches agrees with it for that alone.
+        """
+        drawn = self.proxy_seeds if self.draws(component) else self.proxy_seeds[:1]
+        others = self.seeds[1:]
+        return tuple((one, others[place % len(others)]) for place, one in enumerate(drawn))
+
+    def proxies(self, n_train: int) -> Iterator[Proxy]:
+        """List what is trained on: the reference, the full data again, and the proxies."""
+        for seed in self.seeds:
+            yield Proxy(None, 1.0, self.proxy_seeds[0], seed, "epochs")
+        for budget in self.budgets:
+            for component in self.samplers:
+                for r in self.ratios_of(component, n_train):
+                    for proxy_seed, seed in self.seeds_of(component):
+                        yield Proxy(component, r, proxy_seed, seed, budget)
+
+    def to_json(self) -> str:
+        """Write as JSON what reading results needs."""
+        written = {name: getattr(self, name) for name in WRITTEN}
+        written["samplers"] = [one.to_json() for one in self.samplers]
+        # A list, since their order says which is a reference.
+        written["known"] = [
+            {"name": name, "scores": list(scores)} for name, scores in self.known.items()
+        ]
+        return json.dumps(written, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote; `InputError` where it is damaged."""
+        values = read_json(text, WHERE)
+        require_values(values, WRITTEN, WHERE)
+        check_values(values, WRITTEN, WHERE)
+        tuples = ("ratios", "proxy_seeds", "seeds", "budgets", "names")
+        try:
+            design = cls(
+                **{name: values[name] for name in WRITTEN}
+                | {name: tuple(values[name]) for name in tuples}
+                | {
+                    "together": tuple(map(tuple, values["together"])),
+                    "samplers": tuple(map(Component.parse, values["samplers"])),
+                    "known": _checked_known(
+                        {one["name"]: one["scores"] for one in values["known"]},
+                        len(values["names"]),
+                    ),
+                }
+            )
+            design.check()
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise InputError(f"{WHERE} cannot be used: {error}") from error
+        return design
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process, which this goes to, knows nothing of what was registered here.
+        return vars(self) | {_REGISTERED: registrations()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        register_again(state.pop(_REGISTERED))
+        vars(self).update(state)
+
+
+_REGISTERED = "registered in the process that sent this"
+
+
+def _named(
+    configurations: Mapping[str, Any] | Iterable[Any], evaluator: Evaluator
+) -> dict[str, Any]:
+    if isinstance(configurations, Mapping):
+        return {str(name): one for name, one in configurations.items()}
+    listed = as_tuple("configurations", configurations)
+    named = {evaluator.name_of(one): one for one in listed}
+    if len(named) != len(listed):
+        raise InputError(f"{len(listed) - len(named)} {evaluator.noun}s are given twice")
+    return named
+
+
+def _together(named: Mapping[str, Any], evaluator: Evaluator) -> tuple[tuple[str, ...], ...]:
+    names = iter(named)
+    return tuple(
+        tuple(next(names) for _ in group) for group in evaluator.together(list(named.values()))
+    )
+
+
+def _with_rival(
+    samplers: Sequence[Any], ratios: Sequence[float], common: Mapping[str, Any]
+) -> tuple[Component, ...]:
+    described = [describe_sampler(one, common) for one in samplers]
+    if len({one.identity for one in described}) != len(described):
+        raise InputError("a sampler is named twice")
+    # Plain class-random sampling is what all others have to beat.
+    is_given = any(one.name == RIVAL and not one.parameters for one in described)
+    if ratios and not is_given:
+        described.insert(0, describe_sampler(RIVAL, common))
+    return tuple(described)
+
+
+def _checked_known(known: Mapping[str, Sequence[float]], n: int) -> dict[str, tuple[float, ...]]:
+    checked = {}
+    for name, values in known.items():
+        scores = np.asarray(values, np.float64)
+        if scores.shape != (n,) or not np.isfinite(scores).all():
+            raise InputError(
+                f"known[{name!r}] has to be {n} finite numbers, one for each configuration"
+            )
+        checked[str(name)] = tuple(scores.tolist())
+    return checked

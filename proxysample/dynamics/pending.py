@@ -1,0 +1,234 @@
+"""Outputs that wait on their device, so that training does not wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proxysample.dynamics.measures import (
+    MEASURES,
+    Outputs,
+    are_probabilities,
+    as_logits,
+    measure,
+)
+from proxysample.errors import InputError
+from proxysample.keeping import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BYTES_WAITING = 1 << 24
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measures of some samples, on the host."""
+
+    indices: IntArray
+    labels: IntArray
+    measures: dict[str, FloatArray]
+    probabilities: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    indices: Tensor
+    outputs: Tensor
+    labels: Tensor
+    squares: Tensor | None
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Batches of one kind are measured together."""
+        return self.outputs.device, self.outputs.ndim, self.squares is None
+
+
+class Batches:
+    """Batches of outputs as they were recorded, measured when they are many."""
+
+    def __init__(
+        self, n_samples: int, n_classes: int, outputs: Outputs, with_probabilities: bool
+    ) -> None:
+        self._n_samples = n_samples
+        self._n_classes = n_classes
+        self._kind: Outputs = outputs
+        self._with_probabilities = with_probabilities
+        self._waiting: list[_Batch] = []
+        self._n_bytes = 0
+
+    @property
+    def n_waiting(self) -> int:
+        """Batches that were not measured yet."""
+        return len(self._waiting)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether they take enough memory to be measured."""
+        return self._n_bytes >= BYTES_WAITING
+
+    def add(self, indices: Any, outputs: Any, labels: Any, features: Any) -> None:
+        """Copy a batch; shapes are checked now, values when they are read."""
+        values = outputs_tensor(outputs, self._n_classes)
+        rows = len(values)
+        places = _integers("indices", indices, rows)
+        if places.device.type == "cpu":
+            check_indices(places.numpy(), self._n_samples)
+        squares = None
+        if features is not None:
+            squares = _floats("features", features).flatten(1)
+            if len(squares) != rows:
+                raise InputError(f"there are {rows} outputs and {len(squares)} rows of features")
+            squares = squares.float().square().sum(dim=1)
+        self._waiting.append(_Batch(places, values, _integers("labels", labels, rows), squares))
+        self._n_bytes += values.nbytes
+
+    def take(self) -> Iterator[Measured]:
+        """Measure what waits, and forget it."""
+        import torch
+
+        waiting, self._waiting, self._n_bytes = self._waiting, [], 0
+        with torch.no_grad():
+            for _, batches in groupby(waiting, key=lambda batch: batch.kind):
+                yield self._measured(list(batches))
+
+    def _measured(self, batches: list[_Batch]) -> Measured:
+        import torch
+
+        indices = torch.cat([one.indices.cpu() for one in batches]).numpy()
+        check_indices(indices, self._n_samples)
+        raw = torch.cat([one.outputs for one in batches])
+        labels = torch.cat([one.labels.to(raw.device) for one in batches])
+        measures, codes, probabilities = measure_checked(
+            raw, labels, self._n_classes, self._kind, indices, self._with_probabilities
+        )
+        named = dict(zip(MEASURES, measures, strict=True))
+        if batches[0].squares is not None:
+            lengths = torch.cat([one.squares for one in batches if one.squares is not None])
+            named["gradient"] = named["error"] * np.sqrt(1 + lengths.double().cpu().numpy())
+        return Measured(indices, codes, named, probabilities)
+
+
+def losses_of_classes(n_classes: int, kind: Outputs, outputs: Any, labels: Any) -> FloatArray:
+    """Sum the losses of each class, and count its samples: (2, n_classes)."""
+    import torch
+
+    with torch.no_grad():
+        values = outputs_tensor(outputs, n_classes)
+        targets = _integers("labels", labels, len(values)).to(values.device)
+        measures, codes = measure_checked(values, targets, n_classes, kind)[:2]
+    losses = measures[list(MEASURES).index("loss")]
+    sums = np.bincount(codes, losses, minlength=n_classes)
+    return np.stack([sums, np.bincount(codes, minlength=n_classes)])
+
+
+def measure_checked(
+    outputs: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    kind: Outputs,
+    indices: IntArray | None = None,
+    with_probabilities: bool = False,
+) -> tuple[FloatArray, IntArray, npt.NDArray[np.float32] | None]:
+    """Measure outputs, and refuse those that cannot be by what is wrong, with the sample's index.
+
+    All is read from the device at once.
+    """
+    import torch
+
+    logits = as_logits(outputs, kind)
+    wide = labels.to(logits.device).double()
+    # Compared before they are used: a label that is none would stop a GPU for good.
+    is_label = (wide >= 0) & (wide < n_classes) & (wide == wide.floor())
+    codes = torch.where(is_label, wide, 0).long()
+    is_finite = logits.isfinite().all(dim=1)
+    measures, probabilities = measure(torch.nan_to_num(logits), codes)
+    likely = (
+        are_probabilities(outputs)
+        if outputs.ndim == 2 and outputs.shape[1] > 1
+        else ((outputs >= 0) & (outputs <= 1)).reshape(len(outputs))
+    )
+    flags = torch.stack([is_label, is_finite, likely, codes]).double()
+    read = torch.cat([measures, flags]).cpu().numpy()
+    found, (label_ok, finite, probable, own) = read[:-4], read[-4:]
+    names = np.arange(len(own)) if indices is None else indices
+    _refuse(names[label_ok == 0], f"the label of {{}} is none of 0 to {n_classes - 1}")
+    _refuse(names[finite == 0], "the outputs of {} are not finite: the training has diverged")
+    if kind == "probabilities":
+        _refuse(names[probable == 0], "the outputs of {} are no probabilities: pass logits")
+    elif outputs.ndim == 2 and probable.all() and bool((outputs % 1 != 0).any()):
+        raise InputError(
+            "these outputs are probabilities, and were said to be logits, of which margins would "
+            "be others: pass what goes into the softmax, or kind='probabilities'"
+        )
+    _refuse(
+        names[(np.abs(found) > LARGEST).any(axis=0)],
+        "the outputs of {} are beyond what single precision holds",
+    )
+    kept = probabilities.float().cpu().numpy() if with_probabilities else None
+    return found, own.astype(np.int64), kept
+
+
+def _refuse(indices: IntArray, words: str) -> None:
+    if len(indices):
+        raise InputError(words.format(f"sample {indices[0]}"))
+
+
+def check_indices(indices: IntArray, n_samples: int) -> None:
+    """Refuse places where no sample is."""
+    outside = indices[(indices < 0) | (indices >= n_samples)]
+    if len(outside):
+        raise InputError(
+            f"index {outside[0]} was recorded, and there are {n_samples} samples: indices are "
+            f"places in the whole dataset, from 0 to {n_samples - 1}"
+        )
+
+
+def outputs_tensor(outputs: Any, n_classes: int) -> Tensor:
+    """Copy outputs, and check that they are of so many classes."""
+    values = _floats("outputs", outputs)
+    one_column = values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)
+    fits = values.ndim == 2 and values.shape[1] == n_classes
+    if not fits and not (n_classes == 2 and one_column):
+        wanted = "(rows, 2), (rows, 1) or (rows,)" if n_classes == 2 else f"(rows, {n_classes})"
+        raise InputError(f"outputs have shape {tuple(values.shape)}; needed: {wanted}")
+    return values.reshape(-1) if one_column else values
+
+
+def _floats(name: str, given: Any) -> Tensor:
+    import torch
+
+    try:
+        values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers, not {given!r:.80}") from error
+    if not values.is_floating_point() or not values.ndim:
+        raise InputError(f"{name} must be floating-point numbers (rows, ...), not {values.dtype}")
+    return values.detach().clone()
+
+
+def _integers(name: str, given: Any, rows: int) -> Tensor:
+    """Copy indices or labels, which losses of two classes take as floating-point numbers."""
+    import torch
+
+    try:
+        values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be integers, not {given!r:.80}") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if tuple(values.shape) != (rows,):
+        hint = "; mixed or one-hot labels have to be class codes" if values.ndim == 2 else ""
+        raise InputError(
+            f"{name} have shape {tuple(values.shape)} for {rows} rows of outputs{hint}"
+        )
+    if values.is_complex() or (name == "indices" and values.is_floating_point()):
+        raise InputError(f"{name} must be integers, not {values.dtype}")
+    kept = values.detach()
+    return kept.clone() if name == "labels" else kept.long().clone()

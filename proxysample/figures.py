@@ -1,0 +1,112 @@
+"""Figures that pyplot does not know, saved to the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxysample.errors import InputError, MissingDependencyError
+from proxysample.files import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe & Ito (2008); with another number of markers, so that both together tell many lines
+apart."""
+INK = "#1c2733"
+
+
+def create_figure(width: float, height: float) -> Figure:
+    """Create an empty figure that pyplot does not know.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "drawing needs matplotlib: pip install 'proxysample[plots]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def settle_layout(figure: Figure) -> None:
+    """Let the places of a finished figure's parts come to rest, and keep them.
+
+    The layout of axes whose aspect is fixed moves a little with every drawing. Left alone, a
+    title may be cut off in the file that is saved first, and the next file is another.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        From `create_figure`.
+    """
+    for _ in range(_N_DRAWINGS):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+_N_DRAWINGS = 4
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Save a figure, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        Ends in one of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or the folder is missing.
+    """
+    path = Path(path)
+    check_drawing_path(path)
+    from matplotlib import rc_context
+
+    # Text stays text and ids do not change, so that a drawing can be searched and compared.
+    with (
+        rc_context({"svg.fonttype": "none", "svg.hashsalt": "proxysample"}),
+        replace_file(path) as stream,
+    ):
+        figure.savefig(
+            stream, format=path.suffix[1:], dpi=150, metadata=_WITHOUT_DATE.get(path.suffix)
+        )
+
+
+_WITHOUT_DATE: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def check_drawing_path(path: str | Path) -> None:
+    """Check, before a search, that a drawing can be saved there.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    InputError
+        If its ending is none of `FORMATS`.
+    """
+    if Path(path).suffix not in FORMATS:
+        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")

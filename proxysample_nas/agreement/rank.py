@@ -1,0 +1,198 @@
+"""Rank cells on proxies: whether a proxy dataset orders architectures as the full data would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from proxysample.agreement.agreement import RankAgreement
+from proxysample.agreement.design import Budget, Design
+from proxysample.errors import InputError, check_names, unknown_name
+from proxysample_nas.agreement.cells import draw_distinct_cells
+from proxysample_nas.agreement.scorers import (
+    SMALL_BUDGET,
+    CellScorer,
+    OneSupernet,
+    TrainedAlone,
+)
+from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.study.experiments.published import N_NODES, PublishedAccuracies
+from proxysample_nas.study.grid.evaluation import Lookup, create_augmentation
+from proxysample_nas.training.trainer import CellTrainer
+
+Scored = Literal["alone", "supernet"]
+
+
+def plan_ranking(
+    dataset: Any,
+    samplers: Iterable[Any],
+    ratios: Iterable[float],
+    *,
+    folder: str | Path | None = None,
+    cells: Iterable[Cell | str] | None = None,
+    n_cells: int = 40,
+    n_nodes: int = N_NODES,
+    cell_seed: int = 0,
+    space: SearchSpace | Iterable[str] = NAS_BENCH_201,
+    scored: Scored = "alone",
+    training: Mapping[str, Any] | None = None,
+    augmentation: Mapping[str, Any] | None = None,
+    lookup: Lookup | Mapping[str, Any] | None = None,
+    proxy_seeds: Iterable[int] = (0, 1),
+    seeds: Iterable[int] = (0, 1),
+    budgets: Iterable[Budget] = ("epochs",),
+    held_out: float = 0.2,
+    random_state: int = 0,
+    n_train: int | None = None,
+) -> RankAgreement:
+    """Set up a ranking of cells, which its ``run`` carries out and `rank_cells` runs at once.
+
+    Parameters
+    ----------
+    dataset : str or object
+        A name, of which the training part is taken, or a dataset of labelled images. The test
+        part is not looked at.
+    samplers, ratios, folder, proxy_seeds, seeds, budgets, held_out, random_state, n_train
+        See `proxysample.rank_agreement`.
+    cells : iterable of Cell or str, optional
+        What is ranked; by default drawn.
+    n_cells, n_nodes, cell_seed, space
+        See `proxysample_nas.agreement.cells.draw_distinct_cells`.
+    scored : {"alone", "supernet"}
+        Whether each cell is trained alone, or all use the weights of one supernet for each proxy.
+    training : mapping, optional
+        Parameters of `CellTrainer`, over those of a small budget (8 channels, one cell a stage, 4
+        epochs, batches of 64), or of `OneSupernet`.
+    augmentation : mapping, optional
+        Parameters of `Augmentation`.
+    lookup : Lookup or mapping, optional
+        Published accuracies of all the cells: those after the named number of epochs are a second
+        reference, with which those after other numbers are compared too.
+
+    Returns
+    -------
+    RankAgreement
+        Nothing has been run.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used.
+    """
+    if scored not in get_args(Scored):
+        raise unknown_name("way to score cells", scored, get_args(Scored))
+    chosen_space = SearchSpace.of(space)
+    if cells is None:
+        ranked = draw_distinct_cells(n_cells, n_nodes, seed=cell_seed, space=chosen_space)
+    else:
+        ranked = [one if isinstance(one, Cell) else Cell.from_string(one) for one in cells]
+        if len({one.n_nodes for one in ranked}) > 1:
+            raise InputError("the cells to be ranked have different numbers of nodes")
+        n_nodes = ranked[0].n_nodes if ranked else n_nodes
+    design = Design.build(
+        dataset=dataset,
+        samplers=samplers,
+        ratios=ratios,
+        evaluate=_scorer(scored, n_nodes, chosen_space, training or {}, augmentation or {}),
+        configurations=ranked,
+        proxy_seeds=proxy_seeds,
+        seeds=seeds,
+        budgets=budgets,
+        known={} if lookup is None else published_scores(ranked, Lookup.parse(lookup)),
+        held_out=held_out,
+        random_state=random_state,
+        n_train=n_train,
+    )
+    return RankAgreement(design, folder, dataset)
+
+
+def rank_cells(
+    dataset: Any,
+    samplers: Iterable[Any],
+    ratios: Iterable[float],
+    *,
+    run: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> RankAgreement:
+    """Tell whether proxies rank cells as the full data would.
+
+    Parameters
+    ----------
+    dataset, samplers, ratios, **settings
+        See `plan_ranking`.
+    run : mapping, optional
+        Options of the run, such as ``{"n_workers": 2}``; see `proxysample.rank_agreement`.
+
+    Returns
+    -------
+    RankAgreement
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used; nothing has been run by then.
+
+    Examples
+    --------
+    >>> found = rank_cells(
+    ...     "digits", ["cc-or"], [0.5], n_cells=3, n_nodes=3, n_train=100,
+    ...     training={"channels": 4, "epochs": 1}, proxy_seeds=[0], run={"progress": False},
+    ... )
+    >>> [row.method for row in found.rows]
+    ['Full DS, another seed', 'CC-RS', 'CC-OR']
+    """
+    planned = plan_ranking(dataset, samplers, ratios, **settings)
+    planned.run(**(run or {}))
+    return planned
+
+
+def published_scores(cells: Iterable[Cell], lookup: Lookup) -> dict[str, list[float]]:
+    """Look the cells up: the named number of epochs first, then the table's others.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+    lookup : Lookup
+
+    Returns
+    -------
+    dict of str to list of float
+        Test accuracies in percent.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a cell, or cannot be read.
+    """
+    table = PublishedAccuracies.read(lookup.path)
+    table.check(lookup.dataset, lookup.epochs)
+    lengths = sorted(epochs for dataset, epochs in table.columns if dataset == lookup.dataset)
+    lengths.sort(key=lambda epochs: epochs != lookup.epochs)
+    listed = list(cells)
+    return {
+        f"published accuracies of {lookup.dataset} after {epochs} epochs": [
+            table.accuracy(cell, lookup.dataset, epochs) for cell in listed
+        ]
+        for epochs in lengths
+    }
+
+
+def _scorer(
+    scored: Scored,
+    n_nodes: int,
+    space: SearchSpace,
+    training: Mapping[str, Any],
+    augmentation: Mapping[str, Any],
+) -> CellScorer:
+    kind: type[CellTrainer | OneSupernet] = CellTrainer if scored == "alone" else OneSupernet
+    given = dict(training)
+    check_names(f"parameter of {kind.__name__}", given, [one.name for one in fields(kind)])
+    if augmentation:
+        given["augmentation"] = create_augmentation(augmentation)
+    if scored == "alone":
+        return TrainedAlone(CellTrainer(**(SMALL_BUDGET | {"progress": False} | given)))
+    of_cells: dict[str, Any] = {"n_nodes": n_nodes, "space": space}
+    return OneSupernet(**(of_cells | given))

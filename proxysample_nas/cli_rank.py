@@ -1,0 +1,177 @@
+"""``proxysample-nas rank``: whether proxies order cells as the full data do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from proxysample.cli_support import parse_ratio
+from proxysample.errors import InputError
+from proxysample.registry import SAMPLERS
+from proxysample.wording import parse_parameters
+
+if TYPE_CHECKING:
+    from proxysample.agreement import RankAgreement
+
+
+def rank(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that keeps what is finished.")
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Its training part; without it, what was run is shown."),
+    ] = None,
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sampler",
+            help=f"One of {', '.join(SAMPLERS)}, with parameters as in cc-or:keep=hard. Repeat.",
+        ),
+    ] = None,
+    r: Annotated[
+        list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
+    ] = None,
+    n_cells: Annotated[
+        int, typer.Option("--cells", min=1, help="How many, no two of which are isomorphic.")
+    ] = 40,
+    n_nodes: Annotated[int, typer.Option("--nodes", help="Of a cell, its input included.")] = 4,
+    cell_seed: Annotated[int, typer.Option("--cell-seed", min=0, help="Of their draw.")] = 0,
+    scored: Annotated[
+        str,
+        typer.Option(
+            "--scored", help="alone: each cell is trained; supernet: one training a proxy."
+        ),
+    ] = "alone",
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            help="A parameter of CellTrainer, or of OneSupernet, such as epochs=4. Repeat.",
+        ),
+    ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option("--augment", help="Of the images, such as flip=false. Repeat."),
+    ] = None,
+    lookup: Annotated[
+        Path | None, typer.Option("--lookup", help="Published accuracies, a second reference.")
+    ] = None,
+    lookup_dataset: Annotated[
+        str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
+    ] = "cifar100",
+    proxy_seed: Annotated[
+        list[int] | None,
+        typer.Option("--proxy-seed", min=0, help="Of samplers that draw; by default 0, 1. Repeat."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Of trainings on the full data: the reference, then the ceiling; by default "
+            "0, 1. Repeat.",
+        ),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", help="epochs (the default): equal passes; steps: equal updates."),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Share of the training part that scores cells.")
+    ] = 0.2,
+    n_train: Annotated[
+        int | None, typer.Option("--n-train", help="Use only so many images of it.")
+    ] = None,
+    random_state: Annotated[
+        int, typer.Option("--random-state", min=0, help="Of what is held out.")
+    ] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; by default one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Of each training.")] = 1,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="in-process, processes or ray; by default in-process for one worker.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all settings and count what is to be trained.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run trainings again that failed.")
+    ] = False,
+) -> None:
+    """Rank cells by training them on proxies, and say how far the full data agree.
+
+    Without --sampler and --ratio the full data alone are ranked on, to find a budget that serves.
+    What was killed goes on where it stopped, and several commands may run at a time.
+    """
+    if dataset is None:
+        from proxysample.agreement import RankAgreement
+
+        _show(RankAgreement.open(output))
+        return
+    from proxysample_nas.agreement import plan_ranking
+
+    planned = plan_ranking(
+        dataset,
+        sampler or (),
+        [parse_ratio(word) for word in r or ()],
+        folder=output,
+        n_cells=n_cells,
+        n_nodes=n_nodes,
+        cell_seed=cell_seed,
+        scored=scored,  # type: ignore[arg-type]  # checked there
+        training=parse_parameters(train or ()),
+        augmentation=parse_parameters(augment or ()),
+        lookup={"path": str(lookup), "dataset": lookup_dataset} if lookup else None,
+        proxy_seeds=proxy_seed or (0, 1),
+        seeds=seed or (0, 1),
+        budgets=budget or ("epochs",),  # type: ignore[arg-type]  # checked there
+        held_out=held_out,
+        n_train=n_train,
+        random_state=random_state,
+    )
+    if dry_run:
+        typer.echo(planned.outline())
+        return
+    n_failed = _run(
+        planned,
+        executor=executor,
+        n_workers=workers,
+        n_threads=threads,
+        retry_failed=retry_failed,
+    )
+    _show(planned)
+    if n_failed:
+        for failure in planned.store.failures():
+            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+        raise InputError(
+            f"{n_failed} trainings failed, or need what did; the same command with "
+            "--retry-failed runs them again"
+        )
+
+
+def _run(planned: RankAgreement, **options: Any) -> int:
+    from proxysample.experiments.runner import RunInterrupted
+
+    try:
+        return planned.run(**options)
+    except RunInterrupted as interruption:
+        typer.secho(
+            f"ended by {interruption}: what had finished is kept, and the same command goes on",
+            fg="yellow",
+            err=True,
+        )
+        raise typer.Exit(interruption.exit_code) from None
+
+
+def _show(found: RankAgreement) -> None:
+    typer.echo(found.table())
+    for path in found.save():
+        typer.echo(f"saved {path}")

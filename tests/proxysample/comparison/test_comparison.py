@@ -1,0 +1,319 @@
+"""Comparisons whose outcome is known: a good sampler wins, a bad one loses, chance is no win."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from proxysample import ArrayDataset, Comparison, InputError, Splits, compare, load_dataset
+from proxysample.comparison.comparison import set_up
+from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE
+from proxysample.comparison.results import CLASS_RANDOM
+
+from .planted import N_TRAIN, Alike, Planted, planted_data
+
+QUICK = {"evaluator": "head:epochs=10,batch_size=16", "seeds": 5, "draws": 5}
+
+
+@pytest.fixture(scope="module")
+def planted():
+    splits, is_wrong = planted_data()
+    rng = np.random.default_rng(1)
+    good = Planted(is_wrong + 0.5 * rng.random(N_TRAIN))
+    bad = Planted(~is_wrong + 0.5 * rng.random(N_TRAIN), name="bad")
+    good.set_params(name="good")
+    return compare(splits, [good, bad, Alike()], [0.1, 0.25], **QUICK)
+
+
+def of(comparison, words, r, arm=CLEAN):
+    """Find the row of a sampler by a word of its label."""
+    (row,) = [
+        row
+        for row in comparison.results().rows
+        if words in row.method and (row.r, row.arm) == (r, arm)
+    ]
+    return row
+
+
+def test_a_planted_good_sampler_wins_a_bad_one_loses_and_an_equal_one_is_not_told_apart(planted):
+    for r in (0.1, 0.25):
+        good, bad, alike = (
+            of(planted, word, r).cells["epochs"] for word in ("name=good", "name=bad", "ALIKE")
+        )
+        assert good.is_better
+        assert bad.is_worse
+        assert not alike.is_better
+        assert not alike.is_worse
+    assert planted.verdict.startswith("Keep 0.")
+    assert "name=good" in planted.verdict
+    assert "name=bad" not in planted.verdict.split(";")[0]
+
+
+def test_where_nothing_is_better_one_is_told_to_take_random():
+    splits, is_wrong = planted_data()
+    bad = Planted(~is_wrong)
+    comparison = compare(splits, [bad, Alike()], [0.1], **QUICK)
+    assert comparison.verdict.startswith("Take a class-random part: of 2 samplers none is better")
+
+
+def test_a_single_seed_gives_no_interval_and_says_so():
+    splits, is_wrong = planted_data()
+    comparison = compare(splits, [Planted(is_wrong)], [0.1], seeds=1, draws=1)
+    cell = of(comparison, "PLANTED", 0.1).cells["epochs"]
+    assert (cell.difference.half, cell.corrected, cell.is_better) == (None, None, False)
+    assert comparison.verdict.startswith("One seed cannot tell a difference from chance")
+    assert "A single seed gives no interval" in comparison.table()
+
+
+def test_the_frame_has_a_line_for_each_training(planted):
+    frame = planted.to_frame()
+    # All data, cc-rs, rs and RS2, and three samplers, at two ratios by five seeds.
+    assert len(frame) == 5 + 6 * 2 * 5
+    assert frame.accuracy.between(0, 100).all()
+    assert set(frame.n_kept[frame.r == 0.25]) == {N_TRAIN // 4}
+    drawn = frame[(frame.method == "ALIKE") & (frame.r == 0.1)]
+    # A sampler that draws draws anew for each seed.
+    assert drawn.accuracy.nunique() > 1
+
+
+def test_differences_are_paired_by_seed(planted):
+    row, rival = of(planted, "ALIKE", 0.1), of(planted, CLASS_RANDOM, 0.1)
+    ours, theirs = row.cells["epochs"].by_seed, rival.cells["epochs"].by_seed
+    expected = np.mean([ours[seed] - theirs[seed] for seed in range(5)])
+    assert row.cells["epochs"].difference.mean == pytest.approx(expected)
+
+
+def test_what_is_random_has_more_draws_than_others_have_seeds():
+    splits, is_wrong = planted_data()
+    settings = {"evaluator": "head:epochs=1", "seeds": [3, 7], "draws": 4}
+    comparison = compare(splits, [Planted(is_wrong)], [0.1], **settings)
+    seeds = comparison.to_frame().groupby("method").seed.agg(list).to_dict()
+    assert sorted(seeds["CC-RS"]) == sorted(seeds["RS"]) == [0, 1, 3, 7]
+    assert sorted(seeds["RS2"]) == sorted(seeds["all data"]) == [3, 7]
+
+
+def test_equal_steps_take_as_many_steps_as_all_data_do():
+    splits, is_wrong = planted_data()
+    settings = {"evaluator": "head:epochs=4,batch_size=16", "seeds": 2, "draws": 2}
+    comparison = compare(splits, [Planted(is_wrong)], [0.1], budget="both", **settings)
+    rows = comparison.results().rows
+    assert {row.method for row in rows if "steps" in row.cells} == {
+        "CC-RS",
+        "RS",
+        of(comparison, "PLANTED", 0.1).method,
+    }
+    alone = compare(splits, [Planted(is_wrong)], [0.1], budget="steps", **settings)
+    both, steps = (of(one, "PLANTED", 0.1).cells["steps"].by_seed for one in (comparison, alone))
+    assert both == steps
+    assert "RS2" not in alone.to_frame().method.unique()
+
+
+def test_labels_are_flipped_for_training_alone_and_classes_are_cut_on_request():
+    settings = {"evaluator": "head:epochs=5", "seeds": 2, "draws": 2, "features": "pixels"}
+    comparison = compare("digits", ["cc-or"], [0.2], noise=0.4, imbalance=10, **settings)
+    whole = comparison.results().find("all data", 1.0)
+    noisy = comparison.results().find("all data", 1.0, NOISE)
+    unequal = comparison.results().find("all data", 1.0, IMBALANCE)
+    assert noisy.cells["epochs"].mean < whole.cells["epochs"].mean - 1
+    assert unequal.n_kept < 0.6 * whole.n_kept
+    # Each arm has experiments of its own, and the first none that others share.
+    assert (
+        comparison.store.states().keys()
+        > compare("digits", ["cc-or"], [0.2], **settings).store.states().keys()
+    )
+
+
+def test_models_can_be_held_to_a_part_that_no_sampler_sees():
+    digits = load_dataset("digits").train
+    seen = []
+
+    class Spy(Planted):
+        id = "spy"
+
+        def _score(self, samples, codes):
+            seen.append((len(samples), samples.images.copy()))
+            return np.zeros(len(samples))
+
+    splits = Splits("mine", digits)
+    settings = {"seeds": 2, "draws": 2, "evaluator": "head:epochs=1", "features": "pixels"}
+    comparison = compare(splits, [Spy([0])], [0.5], held_out=0.2, **settings)
+    ((n_seen, images),) = seen
+    assert n_seen == len(digits) - round(0.2 * len(digits))
+    assert comparison.results().info.arms[CLEAN].n_held_out == round(0.2 * len(digits))
+    shown = {image.tobytes() for image in images}
+    assert len(shown) <= n_seen
+    assert "20 % of the training part" in comparison.table()
+    with pytest.raises(InputError, match="no test part to hold models to: give held_out"):
+        compare(splits, ["cc-or"], [0.5])
+
+
+def logistic(train, held_out, seed, budget):
+    """A model of the user's own."""
+    model = LogisticRegression(max_iter=200, random_state=seed)
+    return model.fit(train.X, train.y).predict(held_out.X)
+
+
+def accuracy_alone(train, held_out, seed, budget):
+    return len(train) / 1000
+
+
+def test_a_function_of_the_users_own_is_the_evaluator():
+    splits, is_wrong = planted_data()
+    good = Planted(is_wrong + 0.5 * np.random.default_rng(1).random(N_TRAIN))
+    comparison = compare(splits, [good], [0.2], logistic, seeds=3)
+    cell = of(comparison, "PLANTED", 0.2).cells["epochs"]
+    assert cell.difference.mean > 10
+    # It cannot be given other samples each epoch, and draws cost what they cost.
+    frame = comparison.to_frame()
+    assert "RS2" not in frame.method.unique()
+    assert (frame[frame.method == "CC-RS"].seed.sort_values() == [0, 1, 2]).all()
+    assert "logistic" in comparison.table()
+
+
+def test_a_function_may_give_an_accuracy_alone():
+    splits, is_wrong = planted_data()
+    comparison = compare(splits, [Planted(is_wrong)], [0.1], accuracy_alone, seeds=2)
+    row = of(comparison, "PLANTED", 0.1)
+    assert row.cells["epochs"].mean == pytest.approx(4.0)
+    assert row.cells["epochs"].worst_class is None
+
+
+def test_what_a_function_gives_is_checked_and_told_once_a_training():
+    splits, is_wrong = planted_data()
+
+    def wrong(train, held_out, seed, budget):
+        return [0.5, 2.5]
+
+    comparison = set_up(splits, [Planted(is_wrong)], [0.1], evaluator=wrong, seeds=1)
+    n_failed = comparison.run(progress=False)
+    failures = comparison.store.failures()
+    assert n_failed == len(failures) == 4
+    assert "predicted class codes for the 600 samples held out" in failures[0].error
+    assert "4 trainings have no result" in comparison.table()
+    assert comparison.verdict.startswith("There is nothing to tell yet")
+
+
+def test_ready_indices_are_compared_at_the_ratio_that_they_are():
+    splits, _ = planted_data()
+    picked = np.arange(0, N_TRAIN, 5)
+    comparison = compare(splits, [picked], [], **QUICK)
+    row = of(comparison, "INDICES", 0.2)
+    assert (row.n_kept, row.cells["epochs"].difference.n) == (len(picked), 5)
+
+
+def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_otherwise():
+    splits, _ = planted_data()
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(N_TRAIN + 600, 5)).astype(np.float32)
+    settings = QUICK | {"seeds": 2, "features": features}
+    comparison = compare(splits, ["herding", "herding:features=pixels"], [0.1], **settings)
+    shared, own = (one.shares_features for one in comparison.configuration.others)
+    assert (shared, own) == (True, False)
+    # Random features tell nothing: the head is at chance, whatever is kept.
+    assert abs(of(comparison, "CC-RS", 0.1).cells["epochs"].mean - 25) < 6
+    assert "what these samplers compare, too: HERDING." in comparison.table()
+
+
+def test_a_comparison_is_opened_again_without_what_was_compared(tmp_path):
+    splits, is_wrong = planted_data()
+    comparison = compare(splits, [Planted(is_wrong), Alike()], [0.1], folder=tmp_path, **QUICK)
+    opened = Comparison.open(tmp_path)
+    assert opened.table() == comparison.table()
+    assert opened.verdict == comparison.verdict
+    assert opened.to_frame().equals(comparison.to_frame())
+    assert opened.verdict in opened._repr_html_()
+    with pytest.raises(InputError, match="only the results of this comparison are known"):
+        opened.run()
+
+
+def test_ratios_and_samplers_are_added_to_a_comparison_that_was_run(tmp_path):
+    splits, is_wrong = planted_data()
+    compare(splits, [Alike()], [0.1], folder=tmp_path, **QUICK)
+    first = set(Comparison.open(tmp_path).store.states())
+    compare(splits, [Alike(), Planted(is_wrong)], [0.1, 0.2], folder=tmp_path, **QUICK)
+    store = Comparison.open(tmp_path).store
+    assert first < store.states().keys()
+    # Nothing was run again.
+    finished = {key: when for key, (_, when) in store.states().items()}
+    assert max(finished[key] for key in first) < min(
+        when for key, when in finished.items() if key not in first
+    )
+
+
+def test_other_data_under_the_same_name_are_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    rng = np.random.default_rng(0)
+
+    def write(seed):
+        images = np.random.default_rng(seed).normal(size=(60, 4)).astype(np.float32)
+        labels = np.arange(60) % 3
+        np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    settings = {"evaluator": "head:epochs=1", "seeds": 1, "draws": 1}
+    write(rng.integers(9))
+    folder = tmp_path / "results"
+    compare(f"npz:{path}", ["cc-or"], [0.5], folder=folder, **settings)
+    write(99)
+    with pytest.raises(InputError, match="are not those of this comparison's last run"):
+        compare(f"npz:{path}", ["cc-or"], [0.5], folder=folder, **settings)
+
+
+def test_a_folder_that_is_not_named_goes_with_the_comparison():
+    splits, _ = planted_data()
+    settings = {"evaluator": "head:epochs=1", "seeds": 1, "draws": 1}
+    comparison = compare(splits, [Alike()], [0.1], **settings)
+    folder = comparison.folder
+    assert folder.is_dir()
+    del comparison
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"samplers": []}, "needs a sampler besides cc-rs and rs"),
+        ({"samplers": ["herding", "herding"]}, "names a sampler twice"),
+        ({"samplers": ["hearding"]}, "did you mean 'herding'"),
+        ({"samplers": "herding"}, "samplers must be a list"),
+        ({"ratios": []}, "needs at least one ratio"),
+        ({"ratios": [1.0]}, "r=1 is all of the data"),
+        ({"ratios": [0.1, 0.1]}, "names a ratio twice"),
+        ({"ratios": [2]}, "r is the fraction to keep"),
+        ({"evaluator": "heed"}, "unknown evaluator 'heed'; did you mean 'head'"),
+        ({"evaluator": "head:epoch=3"}, "did you mean 'epochs'"),
+        ({"evaluator": "head:epochs=0"}, "epochs must be a positive integer"),
+        ({"evaluator": 3}, "or a function"),
+        ({"seeds": 0}, "seeds must be a positive integer"),
+        ({"seeds": []}, "seeds needs at least one integer"),
+        ({"draws": -1}, "draws must be"),
+        ({"budget": "epoch"}, "did you mean 'epochs'"),
+        ({"noise": 1.0}, "noise must be the part of the labels"),
+        ({"noise": "a lot"}, "noise must be the part of the labels"),
+        ({"imbalance": 0.5}, "imbalance must be how many times"),
+        ({"held_out": 1.5}, "held_out must be the part of the training data"),
+        ({"random_state": -1}, "random_state must be"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_read(changed, words, tmp_path):
+    settings = {"dataset": "npz:nowhere.npz", "samplers": ["cc-or"], "ratios": [0.1]}
+    with pytest.raises(InputError, match=words):
+        compare(**(settings | changed), folder=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_features_that_do_not_fit_are_refused():
+    splits, _ = planted_data()
+    wrong = np.zeros((N_TRAIN + 1, 3))
+    with pytest.raises(InputError, match="a row for each of the 400 training samples and then of"):
+        compare(splits, ["herding"], [0.1], features=wrong)
+    pair = np.zeros((N_TRAIN, 2)), np.zeros((600, 3))
+    with pytest.raises(InputError, match="2 features a sample, and what is held out 3"):
+        compare(splits, ["herding"], [0.1], features=pair)
+
+
+def test_classes_that_the_training_part_lacks_are_named():
+    images = np.zeros((4, 2), dtype=np.float32)
+    splits = Splits("mine", ArrayDataset(images, [0, 0, 1, 1]), ArrayDataset(images, [0, 1, 2, 2]))
+    with pytest.raises(InputError, match="class 2 is in what is held out"):
+        compare(splits, ["cc-or"], [0.5])

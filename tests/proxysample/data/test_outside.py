@@ -1,0 +1,258 @@
+"""Readers open regular files in the folder that they were given, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxysample import GivenIndices, InputError, Ranking, create_sampler, load_dataset
+from proxysample.data import read_csv
+from proxysample.data.image_files import ImageFiles, on_threads
+from proxysample.data.images import Room, read_image
+from proxysample.features import Features
+from proxysample.files import check_regular, read_bounded, read_npy, read_npz
+from proxysample.sample_lists import read_sample_list
+from proxysample_nas import TrainedCell
+from proxysample_nas.searchers import SearchResult
+from proxysample_nas.searchers.checkpoint import Checkpoint
+from proxysample_nas.study.experiments.published import PublishedAccuracies
+
+SPECIAL = ("/dev/zero", "/dev/null", "/proc/self/environ", "/proc/kmsg", "fifo", "socket", "link")
+
+
+@pytest.fixture(params=SPECIAL)
+def special(request, tmp_path):
+    """Give a path of what is no regular file."""
+    path = tmp_path / request.param
+    if request.param == "fifo":
+        os.mkfifo(path)
+    elif request.param == "socket":
+        # A socket's path may not be long.
+        os.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("socket")
+    elif request.param == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        path = Path(request.param)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def stays_here(monkeypatch):
+    monkeypatch.chdir(".")
+
+
+READERS = {
+    "npz": lambda path: load_dataset(f"npz:{path}"),
+    "npy": lambda path: load_dataset(f"npy:{path}"),
+    "pt": lambda path: load_dataset(f"pt:{path}"),
+    "safetensors": lambda path: load_dataset(f"safetensors:{path}"),
+    "hdf5": lambda path: load_dataset(f"hdf5:{path}"),
+    "zarr": lambda path: load_dataset(f"zarr:{path}"),
+    "csv": lambda path: load_dataset(f"csv:{path}"),
+    "folder": lambda path: load_dataset(f"folder:{path}"),
+    "webdataset": lambda path: load_dataset(f"webdataset:{path}"),
+    "huggingface": lambda path: load_dataset(f"huggingface:{path}"),
+    "cifar10": lambda path: load_dataset(f"cifar10:{path}"),
+    "imagenet16-120": lambda path: load_dataset(f"imagenet16-120:{path}"),
+    "image": read_image,
+    "image file": lambda path: ImageFiles([path])[0],
+    "read_npy": read_npy,
+    "read_npz": read_npz,
+    "sample list": read_sample_list,
+    "ranking": Ranking.load,
+    "indices": lambda path: GivenIndices(path=path).select(np.zeros((3, 2)), 0.5),
+    "features": Features.open,
+    "search result": SearchResult.load,
+    "network": TrainedCell.load,
+    "checkpoint": lambda path: Checkpoint.load(Path(path)),
+    "published": PublishedAccuracies.read if hasattr(PublishedAccuracies, "read") else read_npy,
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_only_regular_files_are_read(reader, special):
+    with pytest.raises(InputError):
+        reader(special)
+
+
+def test_official_files_and_records_are_regular_files(tmp_path):
+    for name in ("data_batch_1", "test_batch"):
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(InputError):
+        load_dataset(f"cifar10:{tmp_path}")
+
+
+def test_a_file_is_read_up_to_a_bound(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(InputError, match="far too large"):
+        read_bounded(tmp_path / "a", 4)
+    with pytest.raises(InputError, match="a folder"):
+        check_regular(tmp_path)
+    with pytest.raises(InputError, match="null"):
+        check_regular("a\0b")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["/etc/passwd", "../outside.png", "sub/../../outside.png", "http://127.0.0.1:9/a.png",
+     "ftp://127.0.0.1/a.png", "file:///etc/passwd", "pipe:touch ran", "~/a.png", "link.png"],
+)  # fmt: skip
+def test_a_row_of_a_table_opens_nothing_outside_its_folder(row, tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "outside.png")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "table.csv").write_text(f"path,label\n{row},1\n{row},2\n")
+    with pytest.raises(InputError):
+        _ = read_csv(folder / "table.csv")[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "outside.png"]
+
+
+@pytest.mark.parametrize("pattern", ["pipe:touch RAN", "http://127.0.0.1:9/a.tar", "/dev/stdin"])
+def test_a_pattern_of_shards_names_files_alone(pattern, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        load_dataset(f"webdataset:{pattern}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_members_that_are_links_or_devices_are_no_images(tmp_path):
+    content = io.BytesIO()
+    Image.new("L", (4, 4)).save(content, "png")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, kind in (("a", tarfile.SYMTYPE), ("b", tarfile.LNKTYPE), ("c", tarfile.CHRTYPE)):
+            member = tarfile.TarInfo(f"{name}.png")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+        member = tarfile.TarInfo("d.png")
+        member.size = len(content.getvalue())
+        archive.addfile(member, io.BytesIO(content.getvalue()))
+    assert len(load_dataset(f"webdataset:{tmp_path / 'a.tar'}").train) == 1
+
+
+PLACES = (
+    "/etc/hostname", "../outside.png", "ftp://127.0.0.1:9/a.png", "http://127.0.0.1:9/a.png",
+    "zip://a.png::file:///tmp/a.zip", "reference://a", "hf://datasets/a/b/c.png", "nowhere.png",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["image", "other", "label"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_row_of_huggingface_opens_nothing(place, column, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    import fsspec
+    import pyarrow
+
+    Image.new("L", (4, 4)).save(tmp_path / "outside.png")
+    content = (tmp_path / "outside.png").read_bytes()
+    kind = pyarrow.struct({"bytes": "binary", "path": "string"})
+    good = pyarrow.array([{"bytes": content, "path": None}] * 2, kind)
+    bad = pyarrow.array([{"bytes": None, "path": place}] * 2, kind)
+    columns = {"image": good, "label": pyarrow.array([0, 1]), column: bad}
+    # As saved by hand: the library itself puts what rows name into the folder.
+    datasets.Dataset(pyarrow.table(columns)).save_to_disk(tmp_path / "d")
+    info = tmp_path / "d" / "dataset_info.json"
+    notes = json.loads(info.read_text())
+    for name, values in columns.items():
+        if values.type == kind:
+            notes["features"][name] = {"_type": "Image"}
+    info.write_text(json.dumps(notes))
+    opened = []
+
+    def refuse(*given, **named):
+        opened.append(given)
+        raise AssertionError(given)
+
+    train = load_dataset(f"huggingface:{tmp_path / 'd'}").train
+    monkeypatch.setattr(fsspec, "open", refuse)
+    monkeypatch.setattr("datasets.utils.file_utils.xopen", refuse)
+    monkeypatch.setattr("datasets.features.image.xopen", refuse)
+    if column == "other":
+        assert train[0][0].shape == (4, 4, 1)
+    else:
+        with pytest.raises(InputError):
+            create_sampler("cc-or").select(train, 0.5)
+    assert not opened
+
+
+@pytest.mark.parametrize("place", ["../e/data-00000-of-00001.arrow", "/etc/passwd", "a::b", ".."])
+def test_notes_of_huggingface_name_files_of_their_folder(place, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    columns = {"x": [[0.5, 1.0], [2.0, 4.0]], "label": [3, 5]}
+    for name in ("d", "e"):
+        datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / name)
+    state = tmp_path / "d" / "state.json"
+    state.write_text(
+        json.dumps(json.loads(state.read_text()) | {"_data_files": [{"filename": place}]})
+    )
+    with pytest.raises(InputError, match="no file of its folder"):
+        load_dataset(f"huggingface:{tmp_path / 'd'}")
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "dataset_dict.json").write_text(json.dumps({"splits": [place]}))
+    with pytest.raises(InputError, match="no file of its folder"):
+        load_dataset(f"huggingface:{tmp_path / 'f'}")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "outside"])
+def test_chunks_of_zarr_are_files_in_the_store(kind, tmp_path):
+    zarr = pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    zarr.save_array(str(tmp_path / "a"), np.ones((4, 2)))
+    files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    (chunk,) = [path for path in files if path.suffix != ".json" and path.name[0] == "0"]
+    chunk.rename(tmp_path / "chunk")
+    if kind == "fifo":
+        os.mkfifo(chunk)
+    else:
+        chunk.symlink_to("/dev/zero" if kind == "device" else tmp_path / "chunk")
+    with pytest.raises(InputError, match=r"regular|leads out"):
+        load_dataset(f"zarr:{tmp_path / 'a'}")
+
+
+def test_images_that_are_decoded_side_by_side_share_a_room():
+    room = Room(10)
+    inside, most = [], []
+
+    def work(size):
+        with room.taken(size):
+            inside.append(size)
+            most.append(sum(inside))
+            time.sleep(0.01)
+            inside.remove(size)
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (6, 6, 3, 50, 4, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # What is larger than the room has it alone.
+    assert max(size for size in most if size != 50) <= 10
+    assert room.left == 10
+
+
+def test_large_images_wait_for_no_more_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr("proxysample.data.image_files.BYTES_AHEAD", 100)
+    begun = []
+
+    def read(index):
+        begun.append(index)
+        return np.zeros(60, dtype=np.uint8)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    results = on_threads(read, range(50))
+    for n_taken in range(1, 20):
+        next(results)
+        assert len(begun) <= n_taken + 2
+    results.close()

@@ -1,0 +1,118 @@
+"""Ranking cells on proxies, from the library and from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxysample import RankAgreement
+from proxysample.errors import InputError
+from proxysample_nas import plan_ranking, rank_cells
+from proxysample_nas.cli import main
+
+SMALL = {"channels": 4, "epochs": 1}
+SETTINGS = {"n_cells": 4, "n_nodes": 3, "n_train": 100, "proxy_seeds": [0], "training": SMALL}
+RUN = {"progress": False}
+CELLS = [
+    "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+    "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|",
+    "|none~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|",
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "accuracies.csv"
+    rows = [f"{place},{cell},{50 + place},{30 - place}" for place, cell in enumerate(CELLS)]
+    header = "index,arch,cifar100_test_200ep,cifar100_test_12ep"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("scored", ["alone", "supernet"])
+def test_cells_are_ranked_on_every_proxy_at_both_budgets(scored):
+    found = rank_cells(
+        "digits", ["cc-or"], [0.5], scored=scored, budgets=["epochs", "steps"], run=RUN, **SETTINGS
+    )
+    assert [(row.method, row.budget) for row in found.rows] == [
+        ("Full DS, another seed", ""),
+        ("CC-RS", "epochs"),
+        ("CC-OR", "epochs"),
+        ("CC-RS", "steps"),
+        ("CC-OR", "steps"),
+    ]
+    assert not found.store.failures()
+    n_scores = len(found.store.results("scores"))
+    # Two trainings of the full data and two proxies at two budgets, for each cell or for all.
+    assert n_scores == 6 * (4 if scored == "alone" else 1)
+    assert found.scores().index.name == "cell"
+
+
+def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(table):
+    found = rank_cells(
+        "digits", ["cc-or"], [0.5], cells=CELLS, lookup={"path": str(table), "dataset": "cifar100"},
+        run=RUN, n_train=100, proxy_seeds=[0], training=SMALL,
+    )  # fmt: skip
+    published = [row for row in found.rows if row.reference.startswith("published")]
+    assert {row.reference for row in published} == {
+        "published accuracies of cifar100 after 200 epochs"
+    }
+    assert (published[0].method, published[0].tau) == (
+        "published accuracies of cifar100 after 12 epochs", -1,
+    )  # fmt: skip
+    assert [row.method for row in published[1:]] == ["Full DS", "CC-RS", "CC-OR"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"scored": "twice"}, "unknown way to score cells 'twice'"),
+        ({"training": {"epoch": 3}}, "unknown parameter of CellTrainer 'epoch'"),
+        ({"scored": "supernet", "training": {"seeds": [1]}}, "unknown parameter of OneSupernet"),
+        ({"augmentation": {"flop": True}}, "unknown parameter of augmentation"),
+        ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
+        ({"cells": CELLS[:2]}, "2 cells have no order"),
+        ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(changed, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        plan_ranking("digits", ["cc-or"], [0.5], folder=tmp_path, **(SETTINGS | changed))
+
+
+def words(folder, *more):
+    return (
+        "rank", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.5", "--cells", "4",
+        "--nodes", "3", "--n-train", "100", "--proxy-seed", "0", "--train", "channels=4",
+        "--train", "epochs=1", "--workers", "1", "-o", str(folder), *more,
+    )  # fmt: skip
+
+
+def test_the_command_line_ranks_and_shows_again(command_line, tmp_path):
+    code, out, err = command_line(main, *words(tmp_path))
+    assert code == 0, err
+    assert "Rank agreement over 4 cells" in out
+    assert (tmp_path / "tau.svg").exists()
+    again = command_line(main, "rank", "-o", str(tmp_path))
+    assert again[:2] == (0, out)
+    # The same as from the library.
+    found = rank_cells("digits", ["cc-or"], [0.5], folder=tmp_path, run=RUN, **SETTINGS)
+    assert found.table() == RankAgreement.open(tmp_path).table()
+
+
+def test_a_dry_run_counts_and_writes_nothing(command_line, tmp_path):
+    folder = tmp_path / "none"
+    code, out, _ = command_line(main, *words(folder, "--dry-run"))
+    assert code == 0
+    assert "digits: 80 samples train, 20 score" in out
+    assert "CC-OR, r=0.5, equal epochs: 4 trainings" in out
+    assert not folder.exists()
+
+
+def test_the_command_line_says_what_is_missing(command_line, tmp_path):
+    given = ("--dataset", "digits", "--sampler", "cc-or", "-o", str(tmp_path))
+    code, _, err = command_line(main, "rank", *given)
+    assert code == 2
+    assert "give at least one ratio" in err
+    code, _, err = command_line(main, "rank", "-o", str(tmp_path))
+    assert code == 2
+    assert "no rank agreement at" in err

@@ -1,0 +1,91 @@
+"""Modes that a user may have set, and all that our work must leave as it was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def _switched(change: Any, back: Any) -> Iterator[None]:
+    change()
+    try:
+        yield
+    finally:
+        back()
+
+
+@contextmanager
+def _of_threads(n_threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    with _switched(lambda: torch.set_num_threads(n_threads), lambda: torch.set_num_threads(before)):
+        yield
+
+
+def user_modes() -> dict[str, AbstractContextManager[Any]]:
+    """Give contexts by name; each is entered once."""
+    return {
+        "autocast": torch.autocast("cpu", torch.bfloat16),
+        "float64": _switched(
+            lambda: torch.set_default_dtype(torch.float64),
+            lambda: torch.set_default_dtype(torch.float32),
+        ),
+        "no_grad": torch.no_grad(),
+        "inference_mode": torch.inference_mode(),
+        "default_device": _switched(
+            lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)
+        ),
+        "device": torch.device("meta"),
+        "deterministic": _switched(
+            lambda: torch.use_deterministic_algorithms(True),
+            lambda: torch.use_deterministic_algorithms(False),
+        ),
+        "threads": _of_threads(2),
+        "precision": _switched(
+            lambda: torch.set_float32_matmul_precision("medium"),
+            lambda: torch.set_float32_matmul_precision("highest"),
+        ),
+        "numpy": np.errstate(all="raise"),
+    }
+
+
+def state() -> dict[str, Any]:
+    """Tell all modes and global states that a call may not change."""
+    return {
+        "autocast": (
+            torch.is_autocast_enabled("cpu"),
+            torch.get_autocast_dtype("cpu"),
+            torch.is_autocast_enabled("cuda"),
+            _autocast_depth(),
+        ),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "grad": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "deterministic": torch.get_deterministic_debug_mode(),
+        "cudnn": (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
+        "threads": torch.get_num_threads(),
+        "precision": torch.get_float32_matmul_precision(),
+        "numpy": np.geterr(),
+        "generators": (
+            random.getstate(),
+            repr(np.random.get_state()),  # noqa: NPY002
+            torch.get_rng_state().tolist(),
+        ),
+        "variables": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "start_method": multiprocessing.get_start_method(allow_none=True),
+    }
+
+
+def _autocast_depth() -> int:
+    depth = torch.autocast_increment_nesting()
+    torch.autocast_decrement_nesting()
+    return depth - 1
