@@ -19,6 +19,7 @@ import numpy as np
 
 from proxysample.device import DEVICE_TYPES
 from proxysample.errors import InputError, unknown_name
+from proxysample.printing import shown
 
 LARGEST_SEED = 2**63 - 1
 """What SQLite and PyTorch hold."""
@@ -59,7 +60,7 @@ class Constraint:
         *others, last = self.words
         must = f"{', '.join(others)} or {last}" if others else last
         hint = f"; {self.hint}" if self.hint else ""
-        return InputError(f"{name} must be {must}, not {value!r:.80}{hint}")
+        return InputError(f"{name} must be {must}, not {shown(value)}{hint}")
 
     def or_none(self) -> Constraint:
         """Give the constraint of a value that may be None, too.
@@ -126,9 +127,12 @@ def is_integer(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Tell whether a value is a finite number, of Python or of NumPy."""
-    return is_integer(value) or (
-        isinstance(value, float | np.floating) and math.isfinite(float(value))
-    )
+    if not is_integer(value) and not isinstance(value, float | np.floating):
+        return False
+    try:
+        return math.isfinite(float(value))  # type: ignore[arg-type]
+    except OverflowError:
+        return False
 
 
 def integer_from(least: int) -> Constraint:
@@ -267,9 +271,13 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
     """
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         raise InputError(
-            f"{name} must be a list, such as {name}=[{given!r:.80}], not {given!r:.80}"
+            f"{name} must be a list, such as {name}=[{shown(given)}], not {shown(given)}"
         )
-    return tuple(given)
+    try:
+        return tuple(given)
+    # Of an array without axes, or what anyone's generator raises.
+    except Exception as error:
+        raise InputError(f"{name} must be a list, not {shown(given)}: {error}") from error
 
 
 def as_seeds(name: str, given: Any) -> tuple[int, ...]:

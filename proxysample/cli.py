@@ -14,6 +14,7 @@ from proxysample.cli_support import (
     QuietOption,
     VerboseOption,
     VersionOption,
+    echo,
     list_entries,
     make_app,
     parse_ratio,
@@ -286,7 +287,7 @@ def score(
     ranking.save(output)
     if not quiet:
         seconds = ranking.provenance["seconds"]
-        typer.echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+        echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
     Teller(quiet).say_unless_nested(ranking)
 
 
@@ -360,7 +361,7 @@ def embed(
         address=address,
     )
     if not quiet:
-        typer.echo(f"{features!r}: {features.folder}")
+        echo(f"{features!r}: {features.folder}")
     if verbose:
         for name, value in features.provenance.items():
             typer.echo(f"  {name}: {value}", err=True)
@@ -436,11 +437,11 @@ def report(
         check_page(output, len(train))
     built = chosen.report(train, ratio, n=n, **rules)
     if output is None:
-        typer.echo(str(built))
+        echo(str(built))
         return
     built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
-        typer.echo(f"{built.title}: {output}")
+        echo(f"{built.title}: {output}")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxysample.cli_support import parse_ratio
+from proxysample.cli_support import echo, parse_ratio
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
 
@@ -126,7 +126,7 @@ def compare(
         random_state=random_state,
     )
     if dry_run:
-        typer.echo(comparison.remaining())
+        echo(comparison.remaining())
         return
     n_failed = 0
     if dataset is not None:
@@ -140,13 +140,13 @@ def compare(
             progress=sys.stderr.isatty(),
             retry_failed=retry_failed,
         )
-    typer.echo(comparison.table())
-    typer.echo(comparison.verdict)
+    echo(comparison.table())
+    echo(comparison.verdict)
     for path in _save(comparison):
-        typer.echo(f"saved {path}")
+        echo(f"saved {path}")
     if n_failed:
         for failure in comparison.store.failures():
-            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+            echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
         raise InputError(
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
@@ -158,7 +158,7 @@ def _save(comparison: Comparison) -> list[Path]:
     try:
         return [*saved, comparison.report()[0]]
     except MissingDependencyError as error:
-        typer.secho(f"no page is written: {error}", fg="yellow", err=True)
+        echo(f"no page is written: {error}", colour="yellow", err=True)
         return saved
 
 
@@ -186,9 +186,9 @@ def _run(comparison: Comparison, **options: Any) -> int:
     try:
         return comparison.run(**options)
     except RunInterrupted as interruption:
-        typer.secho(
+        echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            fg="yellow",
+            colour="yellow",
             err=True,
         )
         raise typer.Exit(interruption.exit_code) from None

@@ -19,6 +19,7 @@ from proxysample.outputs import (
     check_names,
     spread,
 )
+from proxysample.printing import cleaned
 from proxysample.quotas import ClassWeights
 from proxysample.sample_lists import read_sample_list
 from proxysample.selection import BALANCES, Cut, SelectionRules
@@ -179,7 +180,7 @@ class Teller:
     def say(self, words: str) -> None:
         """Print what a person should know."""
         if not self.quiet:
-            typer.echo(words, err=self.to_stderr)
+            typer.echo(cleaned(words), err=self.to_stderr)
 
     def say_unless_nested(self, ranking: Ranking) -> None:
         """Tell of a rule whose smaller sets are no part of its larger ones."""
@@ -191,7 +192,7 @@ class Teller:
     def explain(self, words: str) -> None:
         """Print what only those want to know who asked."""
         if self.verbose:
-            typer.echo(words, err=True)
+            typer.echo(cleaned(words), err=True)
 
 
 def score_or_load(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -14,6 +18,7 @@ import typer
 
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
+from proxysample.printing import cleaned, cleaned_lines, shown
 from proxysample.registry import Registry
 
 QUIET_HELP = "Print what was asked for, warnings and errors, and nothing else."
@@ -59,7 +64,7 @@ def is_asked(name: str) -> bool:
 def say(words: object) -> None:
     """Print what a person should know, unless they want to know nothing beside the result."""
     if not is_asked("quiet"):
-        typer.echo(words)
+        echo(words)
 
 
 def wanted_progress() -> dict[str, bool]:
@@ -120,16 +125,63 @@ def run_app(app: typer.Typer) -> NoReturn:
     # What shows warnings is restored on leaving, and which are shown stays as it is.
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        try:
-            app()
-        except ProxysampleError as error:
-            typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-            sys.exit(2)
-    sys.exit(0)
+        sys.exit(_run(app))
+
+
+def _run(app: typer.Typer) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files are bytes, of which not all are characters of the terminal's.
+            stream.reconfigure(errors="backslashreplace")
+    code = 0
+    try:
+        code = _exit_code(app)
+        sys.stdout.flush()
+    except ProxysampleError as error:
+        return _fail(str(error))
+    except OSError as error:
+        _stop_writing()
+        if error.errno == errno.EPIPE:
+            # Whoever reads has read enough.
+            return code or 1
+        where = "standard output" if error.filename is None else str(error.filename)
+        return _fail(f"{where}: {(error.strerror or str(error)).lower()}")
+    return code
+
+
+def _exit_code(app: typer.Typer) -> int:
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            echo(end.code, err=True)
+            return 1
+        return end.code or 0
+    return 0
+
+
+def _fail(message: str) -> int:
+    # Where even that cannot be said, the exit code says it.
+    with suppress(OSError):
+        echo(f"error: {message}", err=True, colour=typer.colors.RED)
+    return 2
+
+
+def _stop_writing() -> None:
+    """Drop what is in the buffers: it cannot be written, and Python would try again on leaving."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
+    """Print text for a person: lines stay, and what a terminal would act upon is escaped."""
+    typer.secho(cleaned_lines(str(text)), fg=colour, err=err)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.secho(f"warning: {message}", fg=typer.colors.YELLOW, err=True)
+    echo(f"warning: {cleaned(str(message))}", err=True, colour=typer.colors.YELLOW)
 
 
 def parse_ratio(text: str) -> float:
@@ -158,7 +210,7 @@ def parse_ratio(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f"r must be a number in (0, 1], such as 0.25, not {text!r}") from None
+        raise InputError(f"r must be a number in (0, 1], such as 0.25, not {shown(text)}") from None
     return check_ratio(value)
 
 
@@ -174,9 +226,9 @@ def list_entries(registry: Registry[Any]) -> None:
         return
     width = max(map(len, names))
     for name in names:
-        typer.echo(f"{name:{width}}  {_describe(registry, name)}")
+        echo(cleaned(f"{name:{width}}  {_describe(registry, name)}"))
         if is_asked("verbose"):
-            typer.echo(f"{'':{width}}  {_parameters(registry, name)}")
+            echo(cleaned(f"{'':{width}}  {_parameters(registry, name)}"))
 
 
 def _parameters(registry: Registry[Any], name: str) -> str:

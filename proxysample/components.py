@@ -10,6 +10,7 @@ from typing import Any
 from joblib import wrap_non_picklable_objects
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample.wording import parse_words
 
 
@@ -75,7 +76,7 @@ class Component:
         if not isinstance(given, str):
             raise InputError(
                 "samplers and searchers are given by their ids, such as 'cc-or' or "
-                f"'km-or:n_clusters=50', or as classes and instances of them, not {given!r:.80}"
+                f"'km-or:n_clusters=50', or as classes and instances of them, not {shown(given)}"
             )
         name, _, words = given.partition(":")
         return cls(name, parse_words(words))

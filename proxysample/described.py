@@ -16,6 +16,7 @@ from proxysample.components import Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule, as_rule, rule_id
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
 from proxysample.sampler import Sampler, may_use_labels
@@ -166,12 +167,15 @@ class Family(Generic[T]):
         name = id_of(given)
         if name is None:
             example = kind.__name__.lower()
-            raise InputError(f"{kind.__name__} has no id; give the class one, such as {example!r}")
+            raise InputError(
+                f"{kind.__name__} has no id; give the class one, such as {shown(example)}"
+            )
         if name not in self.registry:
             return name, False
         if self.registry.get(name) is not kind:
             raise InputError(
-                f"{kind.__name__} has the id {name!r} of another {self.registry.noun}, and results "
+                f"{kind.__name__} has the id {shown(name)} of another {self.registry.noun}, "
+                "and results "
                 "are named by it: give the class an id of its own"
             )
         return name, True
@@ -211,7 +215,7 @@ def sampler_key(sampler: Sampler) -> dict[str, Any]:
     if isinstance(sampler, GivenRanking):
         return {"ranking": _ranking_digest(sampler.read())}
     version = sampler.algorithm_version
-    parameters = sampler.get_params(deep=False)
+    parameters = sampler.named_by()
     if isinstance(parameters.get("keep"), str):
         # A rule's parameters are named alike however they are spelled.
         parameters["keep"] = as_rule(parameters["keep"]).to_json()
@@ -230,13 +234,16 @@ def _ranking_digest(ranking: Ranking) -> str:
     )
 
 
-def _has_rule_of_others(component: Component) -> bool:
+def _needs_others(component: Component) -> bool:
+    """Tell whether a sampler takes a keeping rule of others, or a file of a training's record."""
+    if component.parameters.get("record") is not None:
+        return True
     name = rule_id(component.parameters.get("keep"))
     return isinstance(name, str) and name in RULES and not RULES.is_built_in(name)
 
 
 _SAMPLERS: Family[Sampler] = Family(
-    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _has_rule_of_others
+    SAMPLERS, create_sampler, lambda _: {}, sampler_key, _needs_others
 )
 
 

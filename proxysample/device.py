@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
 if TYPE_CHECKING:
     import torch
@@ -43,19 +44,22 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """
     import torch
 
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"device {shown(device)} is no name; pass 'auto' or 'cpu'")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"device {device!r} is not available here; pass 'auto' or 'cpu' ({reason})"
+            f"device {shown(device)} is not available here; pass 'auto' or 'cpu' ({reason})"
         ) from error
     if resolved.type not in DEVICE_TYPES:
         raise InputError(
-            f"device {device!r} is of a kind that nothing here was made for; pass 'auto', 'cpu' "
+            f"device {shown(device)} is of a kind that nothing here was made for; pass "
+            "'auto', 'cpu' "
             "or 'cuda'"
         )
     return resolved

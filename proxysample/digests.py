@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule
+from proxysample.printing import shown
 
 
 def digest_of(arrays: Iterable[npt.NDArray[Any]], *words: str) -> str:
@@ -140,7 +141,7 @@ def _object(value: Any, what: str) -> Any:
     if torch is not None and isinstance(value, torch.device | torch.dtype):
         return str(value)
     raise InputError(
-        f"{what} is {value!r:.80}, and a result cannot be named by that: give numbers, texts, "
+        f"{what} is {shown(value)}, and a result cannot be named by that: give numbers, texts, "
         "arrays, tensors, networks or dataclasses"
     )
 

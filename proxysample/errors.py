@@ -6,9 +6,21 @@ import difflib
 import sys
 from collections.abc import Collection, Iterable
 
+from proxysample.printing import cleaned, shown
+
 
 class ProxysampleError(Exception):
-    """Base of every error that both packages raise on purpose."""
+    """Base of every error that both packages raise on purpose; its message can be shown."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(cleaned(one) if isinstance(one, str) else one for one in args))
+
+
+class ProxysampleWarning(UserWarning):
+    """Base of every warning that both packages give; its message can be shown."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(cleaned(one) if isinstance(one, str) else one for one in args))
 
 
 class InputError(ProxysampleError, ValueError):
@@ -87,9 +99,11 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     InputError("unknown sampler 'cc-ro'; did you mean 'cc-or'? Known: cc-or, rs")
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
+    # Of long names the search takes seconds.
+    given = name.lower()[:100] if isinstance(name, str) else shown(name)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return InputError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(names)}")
+    return InputError(f"unknown {kind} {shown(name)}; {hint}Known: {', '.join(names)}")
 
 
 def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:

@@ -23,11 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
-# What a disk answers that takes no more; any other error of the system is the caller's.
+# What a disk answers that takes no more, or of a folder that is gone; any other error of the
+# system is the caller's. numpy gives no number where it could write a part alone.
 REFUSALS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+    | {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ESTALE, errno.EMFILE}
+    | {None}
 )
+
+# Bytes of a name that a file system takes, and of that part of it that a file beside it repeats.
+MOST_BYTES_PER_NAME = 255
+MOST_CHARACTERS_REPEATED = 50
 
 
 @contextmanager
@@ -68,7 +76,8 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _replaced(path: Path) -> Iterator[BinaryIO]:
     # A new file's permissions follow the umask, not mkstemp's owner-only default.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    prefix = f".{path.name[:MOST_CHARACTERS_REPEATED]}-"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -150,9 +159,7 @@ def refusals_explained(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        raise InputError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise InputError(f"{path} cannot be written: {_words(error)}") from error
 
 
 def make_folder(path: Path) -> None:
@@ -171,10 +178,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{path} cannot be a folder: a file stands in its place") from None
-    except OSError as error:
-        raise InputError(
-            f"the folder {path} cannot be made: {(error.strerror or str(error)).lower()}"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"the folder {path} cannot be made: {_words(error)}") from error
 
 
 def remove_whole(path: Path) -> None:
@@ -229,7 +234,7 @@ def check_output(path: str | Path, suffix: str, what: str) -> None:
     ...
     proxysample.errors.InputError: a report is saved as .html, not 'cat.pdf'
     """
-    if Path(path).suffix != suffix:
+    if as_path(path).suffix != suffix:
         raise InputError(f"{what} as {suffix}, not {Path(path).name!r}")
     check_writable(path)
 
@@ -247,13 +252,29 @@ def check_writable(path: str | Path) -> None:
     InputError
         If its folder is missing or read-only, or a folder stands in its place.
     """
-    path = Path(path)
+    path = as_path(path)
+    check_name(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder {path.parent} cannot be written to")
+
+
+def as_path(path: Any) -> Path:
+    """Give a path of a user's, with ``~`` as it stands; refuse what is none.
+
+    Examples
+    --------
+    >>> as_path(3)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a path must be a string or a path, not 3
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise InputError(f"a path must be a string or a path, not {shown(path)}")
+    return Path(path)
 
 
 # Where the kernel shows itself as files, of which some end never and some wait.
@@ -280,8 +301,9 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     ...
     proxysample.errors.InputError: /dev/zero is no regular file
     """
+    path = as_path(path)
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  # any path
+        mode = path.stat().st_mode
         real = os.path.realpath(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{os.fspath(path)}: {_words(error)}") from None
@@ -315,6 +337,34 @@ def read_bounded(path: str | os.PathLike[str], most: int) -> bytes:
     if len(content) > most:
         raise InputError(f"{os.fspath(path)} is far too large: it holds more than {most:,} bytes")
     return content
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no file can have.
+
+    Examples
+    --------
+    >>> check_name("a" * 300)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a file cannot be named 'aaa...
+    """
+    try:
+        os.lstat(path)  # any path
+    except FileNotFoundError:
+        # The system tells of a name that is too long only where its folder is.
+        longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+        if longest > MOST_BYTES_PER_NAME:
+            raise InputError(
+                f"a file cannot be named {shown(Path(path).name, 50)}...: a name has at most "
+                f"{MOST_BYTES_PER_NAME} bytes"
+            ) from None
+    except (OSError, ValueError) as error:
+        # Without permission the folder is what is wrong, and is told.
+        if not isinstance(error, PermissionError | NotADirectoryError):
+            raise InputError(
+                f"a file cannot be named {shown(os.fspath(path), 50)}...: {_words(error)}"
+            ) from None
 
 
 Array = npt.NDArray[Any]
@@ -380,7 +430,7 @@ def read_npy(path: str | Path) -> Array:
     InputError
         If the file is missing, damaged, no .npy file, or holds Python objects.
     """
-    path = Path(path)
+    path = as_path(path)
     with open_regular(path) as stream:
         try:
             return _read_array(stream, os.fstat(stream.fileno()).st_size)
@@ -407,7 +457,7 @@ def map_npy(path: str | Path) -> Array:
     InputError
         See `read_npy`; and if it holds strings or nothing.
     """
-    path = Path(path)
+    path = as_path(path)
     check_regular(path)
     try:
         with path.open("rb") as stream:
@@ -598,14 +648,14 @@ def _parse_header(text: str, n_bytes_before: int) -> _Header:
         raise ValueError("its header is not that of an array")
     kind, is_fortran, shape = (values[name] for name in ("descr", "fortran_order", "shape"))
     if not isinstance(kind, str) or PLAIN_TYPE.fullmatch(kind) is None:
-        raise ValueError(f"its type {kind!r:.80} is neither of numbers nor of strings")
+        raise ValueError(f"its type {shown(kind)} is neither of numbers nor of strings")
     if (
         not isinstance(shape, tuple)
         or len(shape) > N_AXES_AT_MOST
         or not all(type(length) is int and length >= 0 for length in shape)
         or not isinstance(is_fortran, bool)
     ):
-        raise ValueError(f"its shape {shape!r:.80} is none")
+        raise ValueError(f"its shape {shown(shape)} is none")
     return _Header(np.dtype(kind), shape, is_fortran, n_bytes_before)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.printing import shown
 from proxysample.registry import RULES
 from proxysample.wording import parse_words
 
@@ -53,7 +54,7 @@ def check_ratio(r: object) -> float:
     0.25
     """
     if isinstance(r, bool) or not isinstance(r, numbers.Real):
-        raise InputError(f"r must be a number in (0, 1], such as 0.25, not {r!r}")
+        raise InputError(f"r must be a number in (0, 1], such as 0.25, not {shown(r)}")
     ratio = float(r)
     if not 0 < ratio <= 1:
         hint = f"; did you mean {ratio / 100:g}?" if 2 <= ratio <= 100 else ""
@@ -76,7 +77,7 @@ def check_count(n: object) -> int:
         is_ratio = isinstance(n, float) and 0 < n < 1
         hint = f"; a fraction is given as r={n!r}" if is_ratio else ""
         raise InputError(
-            f"n is the number of samples to keep, an integer of at least 1, not {n!r}{hint}"
+            f"n is the number of samples to keep, an integer of at least 1, not {shown(n)}{hint}"
         )
     return int(n)
 
@@ -258,12 +259,14 @@ def as_rule(keep: object) -> KeepingRule:
         raise unknown_name("rule for keep", name, RULES)
     rule = RULES.get(name)
     if not isinstance(parameters, Mapping):
-        raise InputError(f"the parameters of the keeping rule {name!r} are {parameters!r:.80}")
+        raise InputError(
+            f"the parameters of the keeping rule {shown(name)} are {shown(parameters)}"
+        )
     check_names(f"parameter of the keeping rule {name!r}", parameters, _names(rule))
     try:
         return rule(**parameters)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the keeping rule {name!r}: {error}") from error
+        raise InputError(f"the keeping rule {shown(name)}: {error}") from error
 
 
 def _parts(keep: object) -> tuple[Any, Any]:
@@ -291,7 +294,8 @@ def _checked_rule(rule: KeepingRule) -> KeepingRule:
     name = getattr(rule, "id", "")
     if name not in RULES or RULES.get(name) is not kind:
         raise InputError(
-            f"no keeping rule {kind.__name__} is known by the id {name!r}, by which rankings are "
+            f"no keeping rule {kind.__name__} is known by the id {shown(name)}, by which "
+            "rankings are "
             f"saved: proxysample.register({kind.__name__}) makes it known"
         )
     try:
@@ -332,9 +336,9 @@ def check_needs(rule: KeepingRule, known: Iterable[str], scorer: str) -> None:
         if name not in known:
             there = f"its columns: {', '.join(known)}" if known else "it has no columns"
             raise InputError(
-                f"the keeping rule {rule} needs the column {name!r} beside the scores, which "
+                f"the keeping rule {rule} needs the column {shown(name)} beside the scores, which "
                 f"{scorer} does not give ({there}); in Python, "
-                f"Ranking(scores, keep=..., columns={{{name!r}: ...}}) takes it from elsewhere"
+                f"Ranking(scores, keep=..., columns={{{shown(name)}: ...}}) takes it from elsewhere"
             )
 
 

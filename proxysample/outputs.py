@@ -16,6 +16,7 @@ from proxysample.data.keys import Keys, check_text
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_writable, replace_file
 from proxysample.keeping import IntArray
+from proxysample.printing import storable
 from proxysample.quotas import ClassWeights
 from proxysample.selection import Cut
 
@@ -138,7 +139,11 @@ class SelectionWriter:
         }
         if self.keys is not None:
             written[f"{self.keys.kind}s"] = self._names(indices)
-        stream.write((json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(written, indent=1, ensure_ascii=False)
+        if storable(text) != text:
+            # Such as a folder whose name is no UTF-8.
+            text = json.dumps(written, indent=1)
+        stream.write(f"{text}\n".encode())
 
 
 def _balance_in_json(cut: Cut) -> Any:

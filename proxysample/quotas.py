@@ -12,6 +12,7 @@ import numpy.typing as npt
 from proxysample.checks import is_number
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 
 # A class of no weight comes after all others; shares are allocated in integers.
 SCALE = 1_000_000
@@ -45,13 +46,13 @@ class ClassWeights:
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Mapping) or not self.weights:
             raise InputError(
-                f"weights are by class, such as {{'cat': 2}}, not {self.weights!r:.80}"
+                f"weights are by class, such as {{'cat': 2}}, not {shown(self.weights)}"
             )
         for name, weight in self.weights.items():
             if not is_number(weight) or weight < 0:
                 raise InputError(
                     f"the weight of class {name!r} must be a finite number of at least 0, not "
-                    f"{weight!r:.80}"
+                    f"{shown(weight)}"
                 )
         if not any(self.weights.values()):
             raise InputError("all classes have the weight 0; give at least one more")
@@ -80,11 +81,11 @@ class ClassWeights:
         {'cat': 0.25, 'dog': 0.5}
         """
         if not isinstance(recall, Mapping) or not recall:
-            raise InputError(f"recall is by class, such as {{'cat': 0.9}}, not {recall!r:.80}")
+            raise InputError(f"recall is by class, such as {{'cat': 0.9}}, not {shown(recall)}")
         for name, value in recall.items():
             if not is_number(value) or not 0 <= value <= 1:
                 raise InputError(
-                    f"the recall of class {name!r} must be in [0, 1], not {value!r:.80}"
+                    f"the recall of class {name!r} must be in [0, 1], not {shown(value)}"
                 )
         needs = {name: 1 - float(value) for name, value in recall.items()}
         return cls(needs if any(needs.values()) else dict.fromkeys(recall, 1.0))

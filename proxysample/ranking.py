@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.data.classes import Classes
 from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
-from proxysample.errors import InputError, level_of_caller
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
 from proxysample.files import check_output, read_npz, read_npz_stream, replace_file
 from proxysample.keeping import (
     Columns,
@@ -33,6 +34,7 @@ from proxysample.keeping import (
     check_ratio,
     checked_order,
 )
+from proxysample.printing import shown
 from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
 from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class NotNestedWarning(UserWarning):
+class NotNestedWarning(ProxysampleWarning):
     """Of several kept sets a smaller one is no part of a larger one."""
 
 
@@ -96,6 +98,7 @@ class Ranking:
     natural: Natural = "low"
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.scores.ndim != 1 or not len(self.scores):
             raise InputError(f"scores have shape {self.scores.shape}; needed: (n,), n at least 1")
         finite = np.isfinite(self.scores)
@@ -112,6 +115,16 @@ class Ranking:
         for name, column in self.columns.items():
             _check_column(name, column, self.scores)
         as_rule(self.keep)
+
+    def _check_types(self) -> None:
+        for name in ("scores", "codes", "skipped"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) and (array is not None or name == "scores"):
+                raise InputError(f"{name} must be an array of numpy, not {shown(array)}")
+        if self.scores.dtype.kind not in "fiu":
+            raise InputError(f"scores have type {self.scores.dtype}; needed: float64")
+        if self.codes is not None and self.codes.dtype.kind not in "iu":
+            raise InputError(f"class codes have type {self.codes.dtype}; needed: int64")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ranking):
@@ -630,8 +643,8 @@ def as_cuts(
     ratios: Iterable[float], counts: Iterable[int], rules: SelectionRules
 ) -> list[tuple[float, Cut]]:
     """Give a cut for each ratio and each number, checked as far as that goes without a dataset."""
-    cuts: list[tuple[float, Cut]] = [(r, Cut(r=r, **rules)) for r in ratios]
-    cuts += [(n, Cut(n=n, **rules)) for n in counts]
+    cuts: list[tuple[float, Cut]] = [(r, Cut(r=r, **rules)) for r in as_tuple("ratios", ratios)]
+    cuts += [(n, Cut(n=n, **rules)) for n in as_tuple("n", counts)]
     if any(key == 1 and cut.r is None for key, cut in cuts) and any(cut.r == 1 for _, cut in cuts):
         raise InputError(
             "r=1, everything, and n=1, one sample, would go by one name; cut them apart"

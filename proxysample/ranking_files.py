@@ -11,6 +11,7 @@ import numpy.typing as npt
 from proxysample.data.classes import Classes
 from proxysample.errors import InputError
 from proxysample.keeping import NATURALS, FloatArray, IntArray, KeepingRule, Rounding, as_rule
+from proxysample.printing import shown
 from proxysample.records import (
     AMOUNT,
     COUNT,
@@ -75,7 +76,7 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
     header = read_json(str(arrays["header"]), name)
     check_values(header, {}, name)
     if header.get("format") != FORMAT:
-        raise InputError(f"{name} has format {header.get('format')!r:.80}, not {FORMAT!r}")
+        raise InputError(f"{name} has format {shown(header.get('format'))}, not {FORMAT!r}")
     require_values(header, HEADER, name)
     check_values(header, {"natural": one_of(*NATURALS)}, name)
     provenance = header["provenance"]
@@ -124,7 +125,7 @@ def _keep(written: object, name: str) -> str | KeepingRule:
     try:
         rule = as_rule(written)
     except InputError as error:
-        raise InputError(f"{name}: its keep is {written!r:.80}: {error}") from error
+        raise InputError(f"{name}: its keep is {shown(written)}: {error}") from error
     # A rule without parameters is spelled as it was given.
     return written if isinstance(written, str) else rule
 

@@ -22,6 +22,7 @@ from typing import (
 )
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
 # Larger integers are none that a count, a seed or a second can be, and overflow in numpy.
 LARGEST_INTEGER = 1 << 63
@@ -119,11 +120,11 @@ def check_values(values: Any, kinds: Mapping[str, Kind], where: str) -> None:
     proxysample.errors.InputError: a.json is damaged: its seconds is 'soon', not a number of at least 0
     """  # noqa: E501
     if not isinstance(values, Mapping):
-        raise InputError(f"{where} is damaged: it is {values!r:.80}, not a mapping")
+        raise InputError(f"{where} is damaged: it is {shown(values)}, not a mapping")
     for name, kind in kinds.items():
         if name in values and not kind.accepts(values[name]):
             raise InputError(
-                f"{where} is damaged: its {name} is {values[name]!r:.80}, not {kind.words}"
+                f"{where} is damaged: its {name} is {shown(values[name])}, not {kind.words}"
             )
 
 
@@ -165,7 +166,7 @@ def check_kinds(values: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
     """
     for name, kind in kinds.items():
         if not kind.accepts(values[name]):
-            raise InputError(f"{name} must be {kind.words}, not {values[name]!r:.80}")
+            raise InputError(f"{name} must be {kind.words}, not {shown(values[name])}")
 
 
 # For the fields of a record: a type and what JSON has to hold for it.
@@ -191,7 +192,7 @@ class PlainMapping(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         known = ", ".join(map(str, self))
-        raise InputError(f"a file is damaged: a mapping of {known:.200} lacks {name!r:.80}")
+        raise InputError(f"a file is damaged: a mapping of {known:.200} lacks {shown(name)}")
 
 
 def read_json(text: str | bytes, where: str, *, explain_missing: bool = False) -> Any:

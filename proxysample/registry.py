@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.printing import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -87,6 +88,8 @@ class Registry(Generic[T]):
         yield from dict.fromkeys([*self._built_in, *self._registered, *self._read_plug_ins()])
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
         return name in self._built_in or name in self._registered or name in self._read_plug_ins()
 
     def get(self, name: str) -> T:
@@ -98,13 +101,15 @@ class Registry(Generic[T]):
             If the id is unknown (the message suggests the nearest), or it is a plug-in's that
             cannot be loaded.
         """
+        if not isinstance(name, str):
+            raise unknown_name(self.noun, name, self)
         if name in self._registered:
             return self._registered[name]
         if name in self._built_in:
             entry = self._built_in[name]
             found: T = _import(entry) if isinstance(entry, str) else entry
             return found
-        if not isinstance(name, str) or name not in self._read_plug_ins():
+        if name not in self._read_plug_ins():
             raise unknown_name(self.noun, name, self)
         if name not in self._loaded:
             self._loaded[name] = self._load_plug_in(name)
@@ -112,7 +117,7 @@ class Registry(Generic[T]):
 
     def register(self, entry: T, name: str | None = None, *, replace: bool = False) -> None:
         """Give an object an id in this process; see the function `register`."""
-        self._check_entry(entry, repr(entry))
+        self._check_entry(entry, shown(entry))
         found = id_of(entry) if name is None else name
         if not isinstance(found, str) or not _ID.fullmatch(found):
             raise InputError(
@@ -260,6 +265,7 @@ SAMPLERS: Registry[type[Sampler]] = Registry(
         "learning-speed": "proxysample.samplers.recorded:LearningSpeed",
         "first-learned": "proxysample.samplers.recorded:FirstLearned",
         "cld": "proxysample.samplers.recorded:CLD",
+        "auto": "proxysample.samplers.auto:Automatic",
         "indices": "proxysample.samplers.given:GivenIndices",
         "ranking": "proxysample.samplers.given:GivenRanking",
     },
@@ -444,7 +450,7 @@ def _kind_of(entry: object) -> str:
         if registry.base is not None and registry.accepts(entry):
             return registry.kind
     raise InputError(
-        f"what {entry!r:.80} is cannot be told: pass kind=, one of {', '.join(_REGISTRIES)}"
+        f"what {shown(entry)} is cannot be told: pass kind=, one of {', '.join(_REGISTRIES)}"
     )
 
 

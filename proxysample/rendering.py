@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from proxysample.printing import cleaned, cleaned_lines, storable
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -209,13 +211,21 @@ def to_csv(columns: Iterable[Column[Row]], rows: Iterable[Row]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name for column in columns for name in column.csv_names])
     writer.writerows([v for column in columns for v in column.csv_values(row)] for row in rows)
-    return stream.getvalue()
+    return storable(stream.getvalue())
 
 
 # What would end a line of a table, or of a list.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # Characters that would be markup: links, entities and underlines only where they would be read so.
-_MARKUP = re.compile(r"([\\*|`<]|\](?=\()|&(?=#?\w+;)|(?<!\w)_|_(?!\w))")
+_MARKUP = re.compile(
+    r"([\\*|`<~$]|\](?=[(\[:])|^\[(?=[ xX]\])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)"
+    r"|^[#>](?=[#> ])|^[+=-](?=[-= ])|(?<=^\d)[.)](?= )|(?<=^\d\d)[.)](?= )"
+    r"|:(?=//)|(?<=\bwww)\.|(?<=\w)@(?=\w))"
+)
+
+
+def _on_one_line(text: str) -> str:
+    return cleaned(_CONTROL.sub(" ", text))
 
 
 def to_markdown(table: Table[Any]) -> str:
@@ -258,15 +268,17 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("RS* | a"))
     RS\* \| a
     """
-    return _MARKUP.sub(r"\\\1", _CONTROL.sub(" ", text))
+    return _MARKUP.sub(r"\\\1", _on_one_line(text))
 
 
 def _markdown_cell(column: Column[Row], row: Row) -> str:
     text = column.text(row)
-    if not column.is_code(row) or "`" in text:
+    shown = _on_one_line(text)
+    # A backslash before a bar would end the cell within backticks.
+    if not column.is_code(row) or "`" in shown or "\\" in shown:
         return escape_markdown(text)
     # Within backticks only the bar is special: it would end the cell.
-    return "`" + _CONTROL.sub(" ", text).replace("|", r"\|") + "`"
+    return "`" + shown.replace("|", r"\|") + "`"
 
 
 def _align(lines: list[list[str]]) -> str:
@@ -301,9 +313,11 @@ _LATEX = {
     "±": r"$\pm$",
     "\N{EN DASH}": "--",
     "†": r"\dag{}",
+    "`": r"\textasciigrave{}",
     "‡": r"\ddag{}",
 }
-_LATEX_SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
+# Two hyphens would be a dash.
+_LATEX_SPECIAL = re.compile("|".join([*map(re.escape, _LATEX), "-(?=-)"]))
 _NOT_IN_A_LABEL = re.compile(r"[^\w:.-]")
 
 LONGEST_HEADING = 12
@@ -368,7 +382,7 @@ def escape_latex(text: str) -> str:
     >>> print(escape_latex("50 % of a_b ± 1"))
     50 \% of a\_b $\pm$ 1
     """
-    return _LATEX_SPECIAL.sub(lambda found: _LATEX[found[0]], _CONTROL.sub(" ", text))
+    return _LATEX_SPECIAL.sub(lambda found: _LATEX.get(found[0], "-{}"), _on_one_line(text))
 
 
 def _split(table: Table[Row]) -> list[Table[Row]]:
@@ -500,6 +514,11 @@ def render_template(name: str, package: str = "proxysample", **values: Any) -> s
     return _templates(package).get_template(name).render(**values)
 
 
+def _finalized(value: Any) -> Any:
+    # What a template itself has written, as markup, is left alone.
+    return cleaned_lines(value.replace("\r\n", "\n")) if type(value) is str else value
+
+
 @cache
 def _templates(package: str) -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -507,6 +526,7 @@ def _templates(package: str) -> Environment:
     return Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("proxysample")]),
         autoescape=True,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

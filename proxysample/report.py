@@ -18,6 +18,7 @@ from proxysample.gallery.page import Gallery
 from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
 from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import cleaned
 from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
@@ -138,18 +139,20 @@ class Report:
         return "int(n * r), as the paper's code"
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  {name}: {fact}" for name, fact in self.info.items())]
+        told = (f"  {name}: {fact}" for name, fact in self.info.items())
+        lines = [cleaned(self.title), *map(cleaned, told)]
         if self.classes:
             lines += ["", *self._class_lines()]
         return "\n".join([*lines, "", *self._histogram_lines()])
 
     def _class_lines(self) -> list[str]:
-        width = max(len("class"), *(len(count.name) for count in self.classes))
+        names = [cleaned(count.name) for count in self.classes]
+        width = max(len("class"), *map(len, names))
         header = f"{'class':{width}}  {'kept':>8} {'of':>8}  share"
         return [header] + [
-            f"{count.name:{width}}  {count.n_kept:8,} {count.n_samples:8,}  "
+            f"{name:{width}}  {count.n_kept:8,} {count.n_samples:8,}  "
             f"{count.n_kept / count.n_samples:5.1%}"
-            for count in self.classes
+            for name, count in zip(names, self.classes, strict=True)
         ]
 
     def _histogram_lines(self, width: int = 40) -> list[str]:

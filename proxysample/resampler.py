@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from proxysample.data.tables import take_pair
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 from proxysample.sampler import Sampler
 from proxysample.selection import Balance
 
@@ -92,7 +93,7 @@ class Resampler(BaseEstimator):
             See `Sampler.select`.
         """
         if not isinstance(self.sampler, Sampler):
-            raise InputError(f"sampler must be a proxysample.Sampler, not {self.sampler!r:.80}")
+            raise InputError(f"sampler must be a proxysample.Sampler, not {shown(self.sampler)}")
         self.sampler_ = clone(self.sampler)
         self.sample_indices_: IntArray = self.sampler_.select(
             X,

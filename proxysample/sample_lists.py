@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxysample.errors import InputError
-from proxysample.files import read_bounded, read_npy
+from proxysample.files import as_path, read_bounded, read_npy
 
 # Of names at most some hundred bytes each, that is more samples than any dataset has.
 MOST_BYTES = 1 << 32
@@ -29,7 +29,7 @@ def read_sample_list(path: str | Path) -> list[int] | list[str]:
     InputError
         If the file is missing or damaged, or lists nothing.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix == ".npy":
         array = read_npy(path)
         if array.ndim != 1 or array.dtype.kind not in "iu":

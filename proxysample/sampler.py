@@ -19,6 +19,7 @@ from proxysample.checks import (
     POSITIVE_INTEGER,
     RANDOM_STATE,
     Constraints,
+    as_tuple,
     check_values,
     constraints_of,
     one_of,
@@ -47,6 +48,7 @@ from proxysample.keeping import (
     as_rule,
     check_needs,
 )
+from proxysample.printing import shown
 from proxysample.ranking import Ranking, as_cuts
 from proxysample.selection import Cut, SelectionRules
 
@@ -115,6 +117,10 @@ class Sampler(BaseEstimator, abc.ABC):
     def algorithm_version(self) -> int:
         """Above 1 where the same parameters gave other scores before; part of a study's keys."""
         return 1
+
+    def named_by(self) -> dict[str, Any]:
+        """Give what results are named by: parameters, and of a file what is in it."""
+        return dict(self.get_params(deep=False))
 
     @abc.abstractmethod
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
@@ -230,6 +236,15 @@ class Sampler(BaseEstimator, abc.ABC):
         self._check_availability()
         started = time.perf_counter()
         samples = self._read(dataset, y, **fields)
+        try:
+            return self._fit(samples, started)
+        except MemoryError as error:
+            raise InputError(
+                f"{len(samples):,} samples take more memory than there is ({error}); give fewer, "
+                "or smaller ones"
+            ) from error
+
+    def _fit(self, samples: Samples, started: float) -> Self:
         whole = self._whole(samples)
         with whole.named():
             codes = self._class_codes(whole.samples)
@@ -465,7 +480,7 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         rules, fields = split_options(options)
         rules = with_indices(dataset, rules)
-        ratios, counts = list(ratios), list(n)
+        ratios, counts = as_tuple("ratios", ratios), as_tuple("n", n)
         cuts = [cut for _, cut in as_cuts(ratios, counts, rules)]
         ranking = self.rank_for(cuts, dataset, y, **fields)
         return ranking.select_many(ratios, n=counts, **rules)
@@ -630,10 +645,18 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
             return os.fspath(value)
         try:
             return json.loads(json.dumps(value, default=plain_number))
-        except (TypeError, ValueError):
-            return repr(value)
+        except (TypeError, ValueError, RecursionError):
+            return _written(value)
 
     return {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
+
+
+def _written(value: Any) -> str:
+    try:
+        return repr(value)
+    # Of what nests too deeply, or a class of anyone's.
+    except Exception:
+        return shown(value)
 
 
 def clone_keeping(estimator: Estimator, *names: str) -> Estimator:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from proxysample.checks import is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, level_of_caller, unknown_name
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
+from proxysample.printing import shown
 from proxysample.quotas import ClassWeights
 from proxysample.shares import interleave_classes
 
@@ -27,7 +28,7 @@ BoolArray = npt.NDArray[np.bool_]
 N_NAMED = 10
 
 
-class LostClassesWarning(UserWarning):
+class LostClassesWarning(ProxysampleWarning):
     """A kept set has no sample of some classes of its dataset."""
 
 
@@ -76,12 +77,12 @@ class Cut:
         self._check_balance()
         if not is_integer(self.min_per_class) or self.min_per_class < 0:
             raise InputError(
-                f"min_per_class must be an integer of at least 0, not {self.min_per_class!r}"
+                f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
 
     def _check_size(self) -> None:
         if self.r is not None and self.n is not None:
-            raise InputError(f"give r={self.r!r} or n={self.n!r}, not both")
+            raise InputError(f"give r={shown(self.r)} or n={shown(self.n)}, not both")
         if self.r is not None:
             check_ratio(self.r)
         elif self.n is not None:
@@ -94,7 +95,8 @@ class Cut:
             for name, count in self.balance.items():
                 if not is_integer(count) or count < 0:
                     raise InputError(
-                        f"balance keeps {count!r} samples of class {name!r}; needed: an integer "
+                        f"balance keeps {shown(count)} samples of class {shown(name)}; "
+                        "needed: an integer "
                         "of at least 0"
                     )
             if self.min_per_class:
@@ -233,11 +235,13 @@ class Cut:
             if count > size:
                 beside = " that are not excluded" if excluded.any() else ""
                 raise InputError(
-                    f"balance keeps {count:,} of class {name!r}, which has {size:,} samples{beside}"
+                    f"balance keeps {count:,} of class {shown(name)}, which has {size:,} "
+                    f"samples{beside}"
                 )
             if count < least:
                 raise InputError(
-                    f"balance keeps {count:,} of class {name!r}, and must_keep names {least:,} of "
+                    f"balance keeps {count:,} of class {shown(name)}, and must_keep names "
+                    f"{least:,} of "
                     "it; raise the count"
                 )
         return counts
@@ -418,7 +422,7 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
     if given is None:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InputError(f"{what} must be indices of samples, such as [0, 7], not {given!r:.80}")
+        raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
     indices = np.asarray(given if hasattr(given, "__len__") else list(given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):

@@ -25,7 +25,7 @@ def check_folder(folder: str | Path, keys: Keys | None, kind: Kind) -> None:
     InputError
         If the samples have no files, or the folder holds something or cannot be made.
     """
-    if kind not in get_args(Kind):
+    if not isinstance(kind, str) or kind not in get_args(Kind):
         raise unknown_name("kind of link", kind, get_args(Kind))
     if keys is None or keys.kind != "file":
         raise InputError(

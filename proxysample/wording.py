@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
 # Users of Python write these where JSON has true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
@@ -68,7 +69,7 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            raise InputError(f"a parameter is given as name=value, not {word!r}")
+            raise InputError(f"a parameter is given as name=value, not {shown(word)}")
         parameters[name.strip().replace("-", "_")] = _parse_value(text)
     return parameters
 
@@ -90,7 +91,7 @@ def parse_words(words: str) -> dict[str, Any]:
     given = _split(words) if words else []
     parameters = parse_parameters(given)
     if len(parameters) < len(given):
-        raise InputError(f"a parameter is given twice in {words!r}")
+        raise InputError(f"a parameter is given twice in {shown(words)}")
     return parameters
 
 
@@ -112,6 +113,11 @@ def _parse_value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"the value {shown(text, 40)}... is too long a number, or nests too deeply, to be a "
+            "parameter"
+        ) from None
 
 
 PLURALS = {"class": "classes", "search": "searches"}

@@ -10,6 +10,7 @@ import typer
 
 from proxysample.cli_support import (
     VersionOption,
+    echo,
     list_entries,
     make_app,
     parse_ratio,
@@ -203,7 +204,7 @@ def study_run(
     _report(study)
     if n_failed:
         for failure in study.store.failures():
-            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+            echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
         raise InputError(
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
@@ -215,7 +216,7 @@ def study_status(output: OutputFolder) -> None:
     """Tell from a study's store alone what is done, running, failed and left."""
     from proxysample_nas.study import Study
 
-    typer.echo(Study.open(output).status())
+    echo(Study.open(output).status())
 
 
 @study_app.command("table")
@@ -244,7 +245,7 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
 
 def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
-    typer.echo(
+    echo(
         study.estimate(
             n_workers=workers, n_threads=threads, seconds_each=seconds, **wanted_progress()
         )
@@ -257,18 +258,18 @@ def _run(study: Study, **options: Any) -> int:
     try:
         return study.run(**options)
     except RunInterrupted as interruption:
-        typer.secho(
+        echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            fg="yellow",
             err=True,
+            colour="yellow",
         )
         raise typer.Exit(interruption.exit_code) from None
 
 
 def _report(study: Study, paper_column: bool = True) -> None:
     for component in study.configuration.searchers:
-        typer.echo(study.table(component.label, paper_column=paper_column))
-    typer.echo(study.verdicts())
+        echo(study.table(component.label, paper_column=paper_column))
+    echo(study.verdicts())
     for path in study.save_tables(paper_column=paper_column):
         say(f"saved {path}")
 
@@ -352,7 +353,7 @@ def search(
         title = f"{searcher} on {len(train):,} images of {dataset}"
         save_drawing(result.cell, drawing, title, result.space)
     say(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
-    typer.echo(str(result.cell))
+    echo(str(result.cell))
 
 
 def _picked_images(part: Any, file: Path) -> LabelledImages:
@@ -418,7 +419,7 @@ def evaluate(
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
-    typer.echo(
+    echo(
         f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )

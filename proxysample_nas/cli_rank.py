@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxysample.cli_support import parse_ratio
+from proxysample.cli_support import echo, parse_ratio
 from proxysample.errors import InputError
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
@@ -138,7 +138,7 @@ def rank(
         random_state=random_state,
     )
     if dry_run:
-        typer.echo(planned.outline())
+        echo(planned.outline())
         return
     n_failed = _run(
         planned,
@@ -150,7 +150,7 @@ def rank(
     _show(planned)
     if n_failed:
         for failure in planned.store.failures():
-            typer.secho(f"failed: {failure.kind}: {failure.error}", fg="red", err=True)
+            echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
         raise InputError(
             f"{n_failed} trainings failed, or need what did; the same command with "
             "--retry-failed runs them again"
@@ -163,15 +163,15 @@ def _run(planned: RankAgreement, **options: Any) -> int:
     try:
         return planned.run(**options)
     except RunInterrupted as interruption:
-        typer.secho(
+        echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            fg="yellow",
+            colour="yellow",
             err=True,
         )
         raise typer.Exit(interruption.exit_code) from None
 
 
 def _show(found: RankAgreement) -> None:
-    typer.echo(found.table())
+    echo(found.table())
     for path in found.save():
-        typer.echo(f"saved {path}")
+        echo(f"saved {path}")

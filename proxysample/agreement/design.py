@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -186,7 +186,7 @@ class Design:
                 "and at another seed to show how far they agree with themselves"
             )
         for budget in self.budgets:
-            if budget not in get_args(Budget):
+            if not isinstance(budget, str) or budget not in get_args(Budget):
                 raise unknown_name("budget", budget, get_args(Budget))
         if not self.budgets or len(set(self.budgets)) != len(self.budgets):
             raise InputError("budgets must be 'epochs', 'steps' or both, each once")
@@ -200,6 +200,10 @@ class Design:
 
     def create_sampler(self, component: Component, proxy_seed: int) -> Sampler:
         """Create a sampler, seeded where it draws and has no seed of its own."""
+        if component.resolved is not None and component.given is None and self.draws(component):
+            # What is only known by name is held against what it was described by.
+            resolved = dict(component.resolved) | {"random_state": proxy_seed}
+            component = replace(component, resolved=resolved)
         return make_sampler(component, {"random_state": proxy_seed})
 
     def sampler_specification(self, component: Component, proxy_seed: int) -> dict[str, Any]:

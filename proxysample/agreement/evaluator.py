@@ -17,6 +17,7 @@ from proxysample.agreement.data import rows_of
 from proxysample.digests import as_plain
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 
 
 class Evaluator(abc.ABC):
@@ -104,7 +105,7 @@ class FunctionEvaluator(Evaluator):
 
     def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
         if not callable(function):
-            raise InputError(f"evaluate must be a function, not {function!r:.80}")
+            raise InputError(f"evaluate must be a function, not {shown(function)}")
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.takes_passes = "passes" in inspect.signature(function).parameters
@@ -168,7 +169,7 @@ def _source_of(function: Any) -> str:
 def _compiled(code: Any, function: Any) -> str:
     if not isinstance(code, CodeType):
         raise InputError(
-            f"the source of {function!r:.80} cannot be read, and results are named by it: give "
+            f"the source of {shown(function)} cannot be read, and results are named by it: give "
             "FunctionEvaluator(function, name=...) a name, and another one after every change"
         )
     parts = [code.co_code.hex(), *code.co_names, *code.co_varnames]

@@ -131,7 +131,8 @@ def notes(results: AgreementResults) -> list[str]:
         "reference's.",
         "tau is Kendall's tau-b. Brackets hold 95 % intervals of "
         f"resampled {design.noun}s; differences are paired, and draws of a proxy are averaged "
-        "first. The interval of so many rows will exclude 0 by chance in some.",
+        "first. In one row of twenty an interval excludes 0 by chance; the first sentence "
+        "corrects for that.",
         "Regret is what is lost by training the proxy's best, in the reference's units; k is "
         f"{results.rows[0].k if results.rows else 0}.",
     ]
@@ -164,7 +165,7 @@ def verdict(results: AgreementResults) -> str:
         return (
             f"Rank on {100 * chosen.r:g} % kept by {chosen.method} ({BUDGETS[chosen.budget]}): tau "
             f"{chosen.tau:.2f}, {chosen.to_rival:.2f} [{found.low:.2f}, {found.high:.2f}] above "
-            f"class-random after correction for the samplers compared; {limit}."
+            f"class-random after correction for all {results.n_compared} comparisons; {limit}."
         )
     random = [row for row in proxies if row.sampler is not None and is_rival(row.sampler)]
     best = max(random or proxies, key=lambda row: row.tau)

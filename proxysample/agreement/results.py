@@ -84,7 +84,7 @@ class Row:
     to_rival_interval : Interval or None
         Paired by resample.
     to_rival_after_all : Interval or None
-        The same, at the level that Bonferroni's correction asks for over the samplers of this r.
+        The same, at the level that Bonferroni's correction asks for over all such rows.
     to_ceiling, to_ceiling_interval
         Tau less that of the full data at other seeds.
     seconds : float
@@ -222,6 +222,13 @@ class AgreementResults:
         """Scores that are known from elsewhere, of the compared configurations."""
         return {name: np.array(scores)[self.compared] for name, scores in self.design.known.items()}
 
+    @property
+    def n_compared(self) -> int:
+        """How many rows are compared with class-random sampling, done or not."""
+        samplers = [one for one in self.design.samplers if not is_rival(one)]
+        cuts = sum(len(self.design.ratios_of(one, self.info.n_train)) for one in samplers)
+        return max(1, cuts * len(self.design.budgets))
+
     @cached_property
     def _counts(self) -> IntArray:
         return statistics.resamples(len(self.compared), N_RESAMPLES, SEED_OF_RESAMPLES)
@@ -307,7 +314,7 @@ class _Against:
         tau, resampled = self._taus([one.scores for one in draws])
         rival = self._rival(budget, r, sampler) if sampler is not None else None
         ceiling = self.ceiling if sampler is not None else None
-        n_compared = max(1, len(self.results.design.samplers) - 1)
+        n_compared = self.results.n_compared
         seconds = _mean(one.seconds for one in draws)
         scoring = [one.scoring_seconds for one in draws if one.scoring_seconds is not None]
         to_rival = None if rival is None else resampled - rival[1]

@@ -172,8 +172,8 @@ def interval(values: FloatArray, level: float = 0.95) -> Interval | None:
 
     Examples
     --------
-    >>> interval(np.arange(101.0), level=0.9)
-    Interval(low=5.0, high=95.0)
+    >>> interval(np.arange(101.0), level=0.5)
+    Interval(low=25.0, high=75.0)
     """
     known = values[np.isfinite(values)]
     if 2 * len(known) < len(values) or not len(known):

@@ -331,7 +331,7 @@ def check_spherical(backend: Backend) -> None:
 
 def check_backend_name(backend: object) -> None:
     """Raise `InputError` where there is no such backend, installed or not."""
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from proxysample.comparison.evaluators import Evaluator, Found
     from proxysample.comparison.head import LinearHead
     from proxysample.comparison.network import NetworkFromScratch
-    from proxysample.comparison.parts import Budget, KeptSet, Part, RandomSchedule
+    from proxysample.comparison.parts import Budget, KeptSet, Part
 
 __all__ = [
     "Budget",
@@ -22,7 +22,6 @@ __all__ = [
     "LinearHead",
     "NetworkFromScratch",
     "Part",
-    "RandomSchedule",
     "compare",
 ]
 
@@ -34,6 +33,6 @@ if not TYPE_CHECKING:
             "proxysample.comparison.evaluators": ["Evaluator", "Found"],
             "proxysample.comparison.head": ["LinearHead"],
             "proxysample.comparison.network": ["NetworkFromScratch"],
-            "proxysample.comparison.parts": ["Budget", "KeptSet", "Part", "RandomSchedule"],
+            "proxysample.comparison.parts": ["Budget", "KeptSet", "Part"],
         },
     )

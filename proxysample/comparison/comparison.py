@@ -32,6 +32,7 @@ from proxysample.comparison.table import comparison_table
 from proxysample.errors import InputError
 from proxysample.experiments.executors import ExecutorName
 from proxysample.experiments.runner import run_experiments
+from proxysample.isolation import isolated
 from proxysample.rendering import markdown_document, to_html_table
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ class Comparison:
         )
 
 
+@isolated()
 def compare(
     dataset: Any,
     samplers: Iterable[SamplerLike],

@@ -18,6 +18,7 @@ from proxysample.components import Component
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import check_ratio
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
 from proxysample.registry import READY_MADE, register_again, registrations
@@ -211,7 +212,7 @@ class Configuration:
         InputError
             If a name, a parameter or a value cannot be used.
         """
-        if budget not in get_args(BudgetChoice):
+        if not isinstance(budget, str) or budget not in get_args(BudgetChoice):
             raise unknown_name("budget", budget, get_args(BudgetChoice))
         SEED.check("random_state", random_state)
         model = as_evaluator(evaluator)
@@ -314,7 +315,7 @@ class Configuration:
             raise InputError(f"{WHERE} is damaged: it has no budgets or no seeds")
         evaluator = values["evaluator"]
         if not TEXT.accepts(evaluator["name"]) or not MAPPING.accepts(evaluator["parameters"]):
-            raise InputError(f"{WHERE} is damaged: its evaluator is {evaluator!r:.80}")
+            raise InputError(f"{WHERE} is damaged: its evaluator is {shown(evaluator)}")
         for r in values["ratios"]:
             check_ratio(r)
         return cls(

@@ -26,6 +26,7 @@ from proxysample.features.identity import dataset_identity
 from proxysample.features.sources import given_features, is_network
 from proxysample.features.store import find_features, is_kept
 from proxysample.files import map_npy
+from proxysample.printing import shown
 from proxysample.records import Amount, Positive, Record
 from proxysample.shares import interleave_classes
 from proxysample.wording import pluralize
@@ -107,12 +108,12 @@ class DataSource:
         if not is_number(self.noise) or not 0 <= self.noise < 1:
             raise InputError(
                 "noise must be the part of the labels to flip, from 0 to below 1, not "
-                f"{self.noise!r:.80}"
+                f"{shown(self.noise)}"
             )
         if not is_number(self.imbalance) or self.imbalance < 1:
             raise InputError(
                 "imbalance must be how many times as large the largest class is to be as the "
-                f"smallest, at least 1, not {self.imbalance!r:.80}"
+                f"smallest, at least 1, not {shown(self.imbalance)}"
             )
         held_out = self.held_out
         if isinstance(held_out, int | float) and not 0 < held_out < 1:

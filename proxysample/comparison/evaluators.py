@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import CodeType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from proxysample.checks import Constraints, check_values, constraints_of
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
 from proxysample.digests import as_plain, digest_of
 from proxysample.errors import InputError, check_names
+from proxysample.printing import shown
 from proxysample.registry import EVALUATORS
 from proxysample.wording import parse_words
 
@@ -158,14 +160,17 @@ class OwnEvaluator(Evaluator):
             kept = vars(self.function) if hasattr(self.function, "__dict__") else {}
             return {name: as_plain(value, f"{name} of {self.name}") for name, value in kept.items()}
         try:
-            text = inspect.getsource(self.function)
-        except (OSError, TypeError) as error:
+            return {"text": digest_of([], inspect.getsource(self.function))}
+        except (OSError, TypeError):
+            code = getattr(self.function, "__code__", None)
+        if code is None:
             raise InputError(
-                f"the evaluator {self.name} has no text that could name its results ({error}): "
-                "define it in a file or a notebook's cell, or give it an attribute id that changes "
-                "whenever it does"
-            ) from error
-        return {"text": digest_of([], text)}
+                f"the evaluator {self.name} has no text that could name its results: make it a "
+                "function, or give it an attribute id, and fields for all that its results depend "
+                "on"
+            )
+        # Typed at a prompt, so that what it was compiled to is all there is.
+        return {"code": digest_of([], *_words_of(code))}
 
     def check(self) -> None:
         """Have the function name itself."""
@@ -189,6 +194,16 @@ class OwnEvaluator(Evaluator):
         return f"{self.name}, a function of the user's"
 
 
+def _words_of(code: CodeType) -> Iterator[str]:
+    yield code.co_code.hex()
+    yield repr(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _words_of(constant)
+        else:
+            yield repr(constant)
+
+
 def as_found(given: Any, held_out: Part, name: str) -> Found:
     """Read what an evaluator's function gives; `InputError` where it is neither of the two.
 
@@ -209,7 +224,7 @@ def as_found(given: Any, held_out: Part, name: str) -> Found:
     if values is not None and values.shape == (len(held_out),) and (values == values.round()).all():
         return Found.of_predictions(values.astype(np.int64), held_out.y)
     raise InputError(
-        f"the evaluator {name} gives {given!r:.80}; needed: predicted class codes for the "
+        f"the evaluator {name} gives {shown(given)}; needed: predicted class codes for the "
         f"{len(held_out):,} samples held out, or an accuracy from 0 to 1"
     )
 
@@ -253,7 +268,7 @@ def as_evaluator(given: Any) -> Evaluator:
     else:
         raise InputError(
             f"evaluator must be one of {', '.join(EVALUATORS)}, or a function (train, held_out, "
-            f"seed, budget), not {given!r:.80}"
+            f"seed, budget), not {shown(given)}"
         )
     evaluator.check()
     return evaluator

@@ -19,8 +19,8 @@ from proxysample.comparison.parts import (
     BudgetKind,
     IntArray,
     KeptSet,
-    RandomSchedule,
     Schedule,
+    size_of,
 )
 from proxysample.comparison.statistics import accuracies_by_class
 from proxysample.errors import InputError
@@ -45,10 +45,13 @@ from proxysample.records import (
     list_of,
     optional,
 )
+from proxysample.schedule import RandomSchedule
 from proxysample.selection import Cut
 
 RS2 = "rs2"
 """Another random part each epoch: a schedule, not a set, and so no sampler."""
+RS2_VERSION = 2
+"""Part of the keys: another one draws other parts."""
 
 
 class ComparisonContext(Context):
@@ -189,7 +192,8 @@ class Training(Experiment[ComparisonContext]):
         assert schedule is not None
         arm = context.data.arms[self.arm]
         prepared = context.prepared(self.arm)
-        budget = Budget(self.budget, schedule.size, len(arm.train))
+        size = size_of(schedule)
+        budget = Budget(self.budget, size, len(arm.train))
         started, spent = time.perf_counter(), time.process_time()
         found = evaluator.evaluate(prepared, schedule, self.seed, budget)
         seconds, spent = time.perf_counter() - started, time.process_time() - spent
@@ -200,7 +204,7 @@ class Training(Experiment[ComparisonContext]):
                 "by_class": None
                 if found.predicted is None
                 else accuracies_by_class(found.predicted, held_out.y, held_out.n_classes),
-                "n_kept": schedule.size,
+                "n_kept": size,
                 "seconds": round(seconds, 3),
                 "cpu_seconds": round(spent, 3),
                 "machine": context.machine(),
@@ -315,7 +319,8 @@ class Listing:
         # Equal steps on a schedule would be a training on all data.
         for r in self.configuration.all_ratios(self.info.arms[arm].n_train):
             for seed in self.configuration.seeds:
-                training = self._training(arm, {RS2: r}, seed, "epochs", f"RS2 r={r:g}")
+                kept = {RS2: r, "version": RS2_VERSION}
+                training = self._training(arm, kept, seed, "epochs", f"RS2 r={r:g}")
                 yield Place(arm, RS2.upper(), r, seed, "epochs", training, None)
 
     def _training(
@@ -377,8 +382,7 @@ class Plan(Listing):
         if place.method == ALL_DATA:
             return KeptSet(np.arange(n_train))
         if place.scoring is None:
-            size = max(1, round(place.r * n_train))
-            return RandomSchedule(n_train, size, place.seed)
+            return RandomSchedule(n_train, place.r, seed=place.seed)
         ranking = self.ranking(place.scoring, n_train)
         return None if ranking is None else KeptSet(kept_by(ranking, place.r))
 

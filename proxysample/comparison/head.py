@@ -20,7 +20,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.comparison.evaluators import Evaluator, Found
-from proxysample.comparison.parts import Budget, Part, Schedule
+from proxysample.comparison.parts import Budget, Part, Schedule, epochs_of
 
 # Rows of which principal components are taken: their directions need no more.
 ROWS_FOR_COMPONENTS = 8_000
@@ -45,7 +45,7 @@ def batches(
 ) -> Iterator[Tensor]:
     """Give the rows of each step: every epoch's samples in a new order."""
     given = 0
-    for indices in schedule.epochs():
+    for indices in epochs_of(schedule):
         rows = torch.from_numpy(indices)
         shuffled = rows[torch.randperm(len(rows), generator=generator)]
         for batch in torch.split(shuffled, batch_size):

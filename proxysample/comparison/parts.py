@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
+from proxysample.schedule import RandomSchedule
 
 IntArray = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
@@ -160,55 +162,24 @@ class KeptSet:
 
     indices: IntArray
 
-    @property
-    def size(self) -> int:
-        """Samples an epoch."""
-        return len(self.indices)
 
-    def epochs(self) -> Iterator[IntArray]:
-        """Give the samples of each epoch, without end."""
-        while True:
-            yield self.indices
+Schedule = KeptSet | RandomSchedule
+"""What a training is given: the same samples each epoch, or another part of all of them (RS2)."""
 
 
-@dataclass(frozen=True)
-class RandomSchedule:
-    """Another random part of all samples each epoch (RS2).
+def size_of(schedule: Schedule) -> int:
+    """Count the samples of an epoch."""
+    return len(schedule.indices) if isinstance(schedule, KeptSet) else schedule.n
 
-    A part is drawn from those that no epoch has had yet, until all have been used; then anew.
 
-    Attributes
-    ----------
-    n : int
-        Samples in all.
-    size : int
-        Samples an epoch.
-    seed : int
+def epochs_of(schedule: Schedule) -> Iterator[IntArray]:
+    """Give the samples of each epoch, without end.
 
     Examples
     --------
-    >>> schedule = RandomSchedule(5, 2, seed=0).epochs()
-    >>> sorted(np.concatenate([next(schedule), next(schedule)])).__len__()
+    >>> epochs = epochs_of(RandomSchedule(5, n=2, seed=0))
+    >>> len({*next(epochs).tolist(), *next(epochs).tolist()})
     4
     """
-
-    n: int
-    size: int
-    seed: int = field(default=0)
-
-    def epochs(self) -> Iterator[IntArray]:
-        """Give the samples of each epoch, without end."""
-        generator = np.random.default_rng(self.seed)
-        left = np.empty(0, dtype=np.int64)
-        while True:
-            if len(left) < self.size:
-                # The rest of a round comes first in the next one, so that none is left out.
-                fresh = generator.permutation(self.n)
-                fresh = fresh[~np.isin(fresh, left)]
-                behind = generator.permutation(left)
-                left = np.concatenate([behind, fresh]) if len(left) else fresh
-            epoch, left = left[: self.size], left[self.size :]
-            yield epoch
-
-
-Schedule = KeptSet | RandomSchedule
+    for epoch in count():
+        yield schedule.indices if isinstance(schedule, KeptSet) else schedule.indices(epoch)

@@ -21,6 +21,7 @@ from proxysample.data.tensor_files import (
 )
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, read_bounded
+from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
 Pair = tuple[BlockArray, Array | None]
@@ -178,7 +179,7 @@ def _check_codecs(folder: Path) -> None:
     for codec in _codecs(content):
         if codec not in PLAIN_CODECS:
             raise InputError(
-                f"{folder}: it is packed by {codec!r:.80}, which may do more than that; known: "
+                f"{folder}: it is packed by {shown(codec)}, which may do more than that; known: "
                 f"{', '.join(sorted(PLAIN_CODECS))}"
             )
 

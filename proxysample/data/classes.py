@@ -12,6 +12,7 @@ import numpy.typing as npt
 from proxysample.data.labels import encode_labels
 from proxysample.data.tables import has_transform, is_huggingface, label_column
 from proxysample.errors import InputError
+from proxysample.printing import storable
 
 if TYPE_CHECKING:
     from proxysample.data.reading import Samples
@@ -117,8 +118,11 @@ def name_classes(labels: npt.NDArray[np.generic], samples: Samples) -> Classes:
     names = None if whole.has_given_labels else class_names_of(whole.dataset, whole.fields.label)
     numbered = found.dtype.kind == "i" and found.min() >= 0
     if isinstance(names, list | tuple) and numbered and found.max() < len(names):
-        named = tuple(str(names[label]) for label in found.tolist())
+        named = tuple(storable(str(names[label])) for label in found.tolist())
         # Files keep no NUL at an end.
         if len({name.rstrip("\0") for name in named}) == len(named):
             return Classes(named, codes)
-    return Classes(tuple(str(label) for label in found.tolist()), codes)
+    written = tuple(storable(str(label)) for label in found.tolist())
+    if len(set(written)) < len(written):
+        raise InputError("labels are no UTF-8, and as text would merge; give them other names")
+    return Classes(written, codes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -24,6 +24,7 @@ from proxysample.data.reading import check_layout
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.registry import READERS
 
 Array = npt.NDArray[Any]
@@ -72,11 +73,11 @@ class ArrayDataset:
     ) -> None:
         # What is not in memory is checked when it is read.
         is_block = isinstance(images, BlockArray)
-        self.images: Array = images if is_block else check_layout(np.asarray(images))  # type: ignore[assignment]
+        self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
-        self.classes = None if classes is None else [str(name) for name in classes]
+        self.classes = None if classes is None else _names_of(classes)
         self.files = None if files is None else tuple(files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
@@ -101,6 +102,22 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
+
+
+def _as_array(images: Any) -> Array:
+    try:
+        return np.asarray(images)
+    # Whatever numpy, and what anyone's object gives it, raise.
+    except Exception as error:
+        raise InputError(f"{shown(images)} is no array of images: {error}") from error
+
+
+def _names_of(classes: Any) -> list[str]:
+    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+        raise InputError(f"classes must be a list of names, not {shown(classes)}")
+    if np.ndim(classes) != 1:  # type: ignore[arg-type]
+        raise InputError("classes must be a list of names, one for each number of a label")
+    return [str(name) for name in classes]
 
 
 class Splits:
@@ -237,7 +254,7 @@ def load_dataset(
     (ArrayDataset(1,437 samples of 8x8x1, 10 classes), ArrayDataset(360 samples of 8x8x1, 10 classes))
     """  # noqa: E501
     if not isinstance(spec, str):
-        raise InputError(f"a dataset is named by a string such as 'digits', not {spec!r}")
+        raise InputError(f"a dataset is named by a string such as 'digits', not {shown(spec)}")
     kind = re.split("[,:]", spec, maxsplit=1)[0]
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
@@ -248,9 +265,9 @@ def load_dataset(
     # A Path would lose a trailing slash.
     path = os.path.expanduser(named.path or "")  # noqa: PTH111
     if named.path is not None and not places:
-        raise InputError(f"dataset {spec!r}: {kind} takes no path")
+        raise InputError(f"dataset {shown(spec)}: {kind} takes no path")
     if not path and places and places[0].default is Parameter.empty:
-        raise InputError(f"dataset {spec!r}: {kind} needs a path, such as {kind}:PATH")
+        raise InputError(f"dataset {shown(spec)}: {kind} needs a path, such as {kind}:PATH")
     of_samples = {
         "image": image,
         "label": label,
@@ -261,7 +278,9 @@ def load_dataset(
     given = {name: value for name, value in of_samples.items() if value is not None} | options
     twice = given.keys() & named.options.keys()
     if twice:
-        raise InputError(f"dataset {spec!r}: {min(twice)} is given beside the name, too; give one")
+        raise InputError(
+            f"dataset {shown(spec)}: {min(twice)} is given beside the name, too; give one"
+        )
     given |= named.options
     of_reader = [one for one in taken if not places or one != places[0].name]
     known = [*of_samples, *(one for one in of_reader if one not in of_samples)]
@@ -272,7 +291,8 @@ def load_dataset(
     splits = reader(path, **given) if path else reader(**given)
     if not isinstance(splits, Splits):
         raise InputError(
-            f"dataset {spec!r}: the reader {kind!r} gives a {type(splits).__name__}; needed: "
+            f"dataset {shown(spec)}: the reader {shown(kind)} gives a "
+            f"{type(splits).__name__}; needed: "
             "proxysample.data.Splits(name, train, test)"
         )
     return splits.viewed(**views) if views else splits
@@ -281,9 +301,9 @@ def load_dataset(
 def _unknown_dataset(spec: str, kind: str) -> InputError:
     path = Path(spec)
     if path.is_dir():
-        return InputError(f"a folder of images is named 'folder:{spec}', not {spec!r}")
+        return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
     if path.suffix == ".npz":
-        return InputError(f"an .npz is named 'npz:{spec}', not {spec!r}")
+        return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")
     return unknown_name("dataset", kind, READERS)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from proxysample.data.images import (
 )
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
-from proxysample.errors import InputError, SampleError
+from proxysample.errors import InputError, ProxysampleWarning, SampleError
 from proxysample.isolation import isolate_worker
 
 Array = npt.NDArray[Any]
@@ -44,7 +45,7 @@ DEFAULT_SIZE = 64
 N_PROBES = 16
 
 
-class ImageSizeWarning(UserWarning):
+class ImageSizeWarning(ProxysampleWarning):
     """Images are of several sizes, and were brought to one that nobody chose."""
 
 
@@ -67,8 +68,21 @@ def tensor_to_array(tensor: Any) -> Array:
     >>> tensor_to_array(torch.ones(2, dtype=torch.bfloat16))
     array([1., 1.], dtype=float32)
     """
+    kind = str(tensor.dtype)
+    if tensor.device.type == "meta":
+        raise InputError("a tensor on the device 'meta' holds nothing; give it its values")
+    if tensor.is_quantized or str(tensor.layout) != "torch.strided":
+        raise InputError(
+            "a sparse or quantized tensor cannot be read as images or features; pass its "
+            "to_dense() or dequantize()"
+        )
+    if kind.startswith("torch.float8") or tensor.is_complex():
+        raise InputError(f"a tensor of type {kind} cannot be read; pass its float() or real part")
     host = tensor.detach().cpu()
-    array: Array = (host.float() if str(host.dtype) == "torch.bfloat16" else host).numpy()
+    try:
+        array: Array = (host.float() if kind == "torch.bfloat16" else host).resolve_neg().numpy()
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"a tensor of type {kind} cannot be read: {error}") from error
     return array
 
 
@@ -280,7 +294,7 @@ class Decoder:
         import torch
         from torch.utils.data import DataLoader
 
-        for batch in DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             _Told(items),  # type: ignore[arg-type]
             batch_size=batch_size,
             # Of one batch nothing can be decoded ahead, and a process takes its time to begin.
@@ -289,7 +303,8 @@ class Decoder:
             # Without one of its own, a DataLoader draws its seed from the global generator.
             generator=torch.Generator(),
             worker_init_fn=isolate_worker,
-        ):
+        )
+        for batch in from_workers(loader):
             for item in batch:
                 if isinstance(item, InputError):
                     raise item
@@ -328,6 +343,18 @@ class Decoder:
             return room.array, known
         # Features are read as any memory map of them is.
         return (room.as_map() if len(form.shape) == 1 else room), known
+
+
+def from_workers(loader: Iterable[Any]) -> Iterator[Any]:
+    """Give the batches of a DataLoader whose items raise nothing; what it raises is of its own."""
+    try:
+        yield from loader
+    except (RuntimeError, OSError, AssertionError, PicklingError, AttributeError) as error:
+        raise InputError(
+            f"the processes that decode (num_workers) have failed: {error}; one may have been "
+            "killed for want of memory, /dev/shm may be full, or the dataset cannot be sent to "
+            "another process: pass num_workers=0"
+        ) from error
 
 
 def reads_files(dataset: Any) -> bool:

@@ -11,6 +11,7 @@ from proxysample.checks import BOOLEAN
 from proxysample.data.image_files import raw_item
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
 from proxysample.errors import InputError, unknown_name
+from proxysample.printing import shown
 
 Field = str | int | Callable[[Any], Any]
 """A key, a position, a column or a function of the item."""
@@ -138,7 +139,7 @@ def _check_field(name: str, field: object) -> None:
         more = ", a list of columns or an array (n, d)" if name == "features" else ""
         raise InputError(
             f"{name}= must be a key, a position, a column or a function of the item{more}, not "
-            f"{field!r:.80}"
+            f"{shown(field)}"
         )
 
 
@@ -202,7 +203,9 @@ def _no_field(role: str, field: object, index: int, item: Any) -> InputError:
     known = item if isinstance(item, Mapping) else _names(item)
     if isinstance(field, str) and known:
         return unknown_name(f"field for {role}=", field, [str(one) for one in known])
-    return InputError(f"{role}={field!r}: sample {index} is {describe_item(item)}, and has no such")
+    return InputError(
+        f"{role}={shown(field)}: sample {index} is {describe_item(item)}, and has no such"
+    )
 
 
 def describe_item(item: Any) -> str:
@@ -403,7 +406,7 @@ class FieldView:
         words = [f"{name}={field!r:.40}" for name, field in named.items() if field is not None]
         words += ["broken='skip'"] if self.broken == "skip" else []
         words += ["distinct_labels=True"] if self.distinct_labels else []
-        return f"FieldView({', '.join([f'{self.dataset!r:.80}', *words])})"
+        return f"FieldView({', '.join([shown(self.dataset), *words])})"
 
 
 def check_broken(broken: object) -> Broken:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxysample.data.image_files import ImageFiles
-from proxysample.errors import InputError
+from proxysample.errors import InputError, ProxysampleWarning
 
 # torchvision's IMG_EXTENSIONS.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -22,7 +22,7 @@ TEST_PARTS = ("test", "val", "valid", "validation")
 CLUTTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"})
 
 
-class SkippedFilesWarning(UserWarning):
+class SkippedFilesWarning(ProxysampleWarning):
     """Files of a folder are no images by their names; the message counts them by suffix."""
 
 

@@ -23,6 +23,7 @@ from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, read_bounded
+from proxysample.printing import shown
 from proxysample.records import read_json
 
 Array = npt.NDArray[Any]
@@ -181,7 +182,7 @@ def _notes(file: Path) -> Mapping[str, Any]:
 
 def _checked_name(name: Any, file: Path) -> str:
     if not isinstance(name, str) or PLAIN_NAME.fullmatch(name) is None:
-        raise InputError(f"{file} names {str(name)[:200]!r}, which is no file of its folder")
+        raise InputError(f"{file} names {shown(name, 200)}, which is no file of its folder")
     return name
 
 

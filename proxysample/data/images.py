@@ -145,9 +145,9 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
     from PIL import Image
 
     name = name or ("an image" if isinstance(source, bytes) else str(source))
-    if not isinstance(source, bytes):
-        check_regular(source)
     try:
+        if not isinstance(source, bytes):
+            check_regular(source)
         opened = io.BytesIO(source) if isinstance(source, bytes) else source
         with _PILLOWS_WARNINGS, Image.open(opened) as image:
             # Whatever its name; Pillow would have Ghostscript run it.

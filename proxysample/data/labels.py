@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, SampleError
+from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
 
@@ -102,7 +103,7 @@ def check_labels(labels: Any, n_samples: int) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 0:
-        raise InputError(f"labels are {labels!r:.80}; {HOW_TO_GIVE}")
+        raise InputError(f"labels are {shown(labels)}; {HOW_TO_GIVE}")
     if len(array) != n_samples:
         raise InputError(f"{len(array)} labels for {n_samples} samples; give one a sample")
     if array.ndim > 1:
@@ -203,7 +204,7 @@ def _check_ends(labels: Array) -> None:
     for index, label in enumerate(labels):
         if label.endswith("\0"):
             raise InputError(
-                f"label {label!r:.80} of sample {index} ends in NUL, which no array of strings "
+                f"label {shown(label)} of sample {index} ends in NUL, which no array of strings "
                 "keeps; give it another name"
             )
 
@@ -236,7 +237,7 @@ def _describe_objects(array: Array) -> str:
     if hasattr(first, "shape"):
         return f"of several shapes, such as {tuple(first.shape)}"
     if isinstance(first, list | tuple):
-        return f"lists of several values, such as {first!r:.80} (boxes or several labels)"
+        return f"lists of several values, such as {shown(first)} (boxes or several labels)"
     return f"of type {kinds[0]} (needed: integers or strings)"
 
 
@@ -299,6 +300,8 @@ def kept_labels(targets: Any, n_samples: int) -> Any:
     try:
         return check_labels(targets, n_samples)
     except InputError:
+        if not isinstance(targets, Sized) or getattr(targets, "shape", (1,)) == ():
+            raise
         if len(targets) != n_samples:
             raise
         return targets

@@ -19,7 +19,8 @@ from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.files import check_regular
+from proxysample.files import as_path, check_regular
+from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
 
@@ -103,8 +104,8 @@ def read_csv(
     InputError
         If the file is missing or no such table, or see `read_paths`.
     """
-    file = Path(file).expanduser()
-    root = file.parent if root is None else Path(root).expanduser()
+    file = as_path(file).expanduser()
+    root = file.parent if root is None else as_path(root).expanduser()
     columns = _csv_columns(file)
     try:
         paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
@@ -138,7 +139,7 @@ def read_csv_features(
     InputError
         If a column holds no numbers, or see `read_csv`.
     """
-    file = Path(file).expanduser()
+    file = as_path(file).expanduser()
     columns = _csv_columns(file)
     try:
         named = _named(columns, label) or _class_column(columns)
@@ -397,19 +398,19 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
         return list(table), None
     for index, item in enumerate(table):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise InputError(f"sample {index} is {item!r:.80}, and others are (path, label)")
+            raise InputError(f"sample {index} is {shown(item)}, and others are (path, label)")
     return [item[0] for item in table], [item[1] for item in table]
 
 
 def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
-    base = None if root is None else Path(root).expanduser()
+    base = None if root is None else as_path(root).expanduser()
     real = None if base is None else Path(os.path.realpath(base))
     return [_file(path, index, base, real) for index, path in enumerate(paths)]
 
 
 def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
-        raise InputError(f"sample {index}: {path!r:.80} is no path of a file")
+        raise InputError(f"sample {index}: {shown(path)} is no path of a file")
     file = Path(path).expanduser() if base is None else base / path
     if _is_special(file):
         raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")

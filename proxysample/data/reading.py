@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.blocks import BlockArray
@@ -49,6 +50,7 @@ from proxysample.data.shortcuts import (
 )
 from proxysample.data.tables import is_frame, positional
 from proxysample.errors import InputError, SampleError
+from proxysample.printing import shown
 
 
 def n_samples(dataset: Any) -> int:
@@ -89,7 +91,18 @@ def n_samples(dataset: Any) -> int:
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
     if _is_pair_of_images_and_labels(dataset):
         raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
-    size = len(dataset)
+    try:
+        size = len(dataset)
+    # Whatever a dataset of anyone's raises, also of a number that is none or too large.
+    except Exception as error:
+        raise InputError(
+            f"{type(dataset).__name__} does not tell how many samples it has: {error}"
+        ) from error
+    if size > MOST_SAMPLES:
+        raise InputError(
+            f"{type(dataset).__name__} claims {size:,} samples; at most {MOST_SAMPLES:,} can be "
+            "ranked: is its length right?"
+        )
     if size == 0:
         raise InputError("the dataset is empty")
     return int(size)
@@ -111,6 +124,9 @@ def _is_pair_of_images_and_labels(dataset: Any) -> bool:
 
 
 Array = npt.NDArray[Any]
+
+# A score of eight bytes each takes half a terabyte.
+MOST_SAMPLES = 1 << 36
 
 # Rows per step of a streaming pass. Part of the arithmetic (it fixes the order of float sums),
 # so it is a constant and never follows a user's batch size.
@@ -202,6 +218,7 @@ class Samples:
             "num_workers": num_workers,
             "progress": progress,
         }
+        POSITIVE_INTEGER.or_none().check("image_size", image_size)
         self.image_size = image_size
         self.cache = cache
         self._streamed_labels: list[Any] | None = None
@@ -464,8 +481,8 @@ class Samples:
                 continue
             raise InputError(
                 f"the labels of {type(self.dataset).__name__} are not sure: {found.source} has "
-                f"{plain_label(values[index])!r:.80} for sample {index}, and the item itself "
-                f"{plain_label(label)!r:.80}; "
+                f"{shown(plain_label(values[index]))} for sample {index}, and the item itself "
+                f"{shown(plain_label(label))}; "
                 "pass the right ones by y= or label="
             )
 

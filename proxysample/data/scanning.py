@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxysample.data.decoding import decode_item
+from proxysample.data.decoding import decode_item, from_workers
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError, SampleError, reason_of
 from proxysample.isolation import isolate_worker
@@ -149,5 +149,5 @@ def _loaded(
         generator=torch.Generator(),
         worker_init_fn=isolate_worker,
     )
-    for batch in loader:
+    for batch in from_workers(loader):
         yield from batch

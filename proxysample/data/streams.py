@@ -20,7 +20,7 @@ from proxysample.data.fields import Field, Fields, Unsure
 from proxysample.data.images import Fitting, as_depth, fitted, repeated_grey
 from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
-from proxysample.files import make_folder, map_npy, refusals_explained, replace_file
+from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 
@@ -194,7 +194,7 @@ def read_stream(
     ((3, 4, 4, 1), [0, 1, 0])
     """
     check_stream(stream)
-    place = Path(folder).expanduser()
+    place = as_path(folder).expanduser()
     make_folder(place)
     for name in ("images.npy", "labels.npy", "keys.json"):
         if (place / name).exists():

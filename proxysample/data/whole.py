@@ -19,7 +19,7 @@ from proxysample.data.labels import check_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.data.scanning import find_broken
 from proxysample.data.shortcuts import sample_file
-from proxysample.errors import InputError, SampleError, level_of_caller
+from proxysample.errors import InputError, ProxysampleWarning, SampleError, level_of_caller
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ IntArray = npt.NDArray[np.int64]
 MOST_TOLD = 20
 
 
-class BrokenImageWarning(UserWarning):
+class BrokenImageWarning(ProxysampleWarning):
     """Samples that cannot be read are skipped; the message names each by index and file."""
 
 

@@ -19,6 +19,7 @@ from proxysample.dynamics.measures import (
 )
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -207,7 +208,7 @@ def _floats(name: str, given: Any) -> Tensor:
     try:
         values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be numbers, not {given!r:.80}") from error
+        raise InputError(f"{name} must be numbers, not {shown(given)}") from error
     if not values.is_floating_point() or not values.ndim:
         raise InputError(f"{name} must be floating-point numbers (rows, ...), not {values.dtype}")
     return values.detach().clone()
@@ -220,7 +221,7 @@ def _integers(name: str, given: Any, rows: int) -> Tensor:
     try:
         values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be integers, not {given!r:.80}") from error
+        raise InputError(f"{name} must be integers, not {shown(given)}") from error
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if tuple(values.shape) != (rows,):

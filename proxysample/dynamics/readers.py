@@ -20,6 +20,7 @@ from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.errors import InputError, unknown_name
 from proxysample.files import map_npy
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
 
@@ -64,7 +65,7 @@ def from_arrays(
     >>> from_arrays(outputs, labels=[0, 1], indices=[[0, 1], [1, 0]]).scores("aum").tolist()
     [3.0, 2.0]
     """
-    if kind not in OUTPUTS:
+    if not isinstance(kind, str) or kind not in OUTPUTS:
         raise unknown_name("kind of outputs", kind, OUTPUTS)
     codes = _codes(labels)
     epochs = _epochs_of("outputs", outputs)
@@ -166,7 +167,7 @@ def _epochs_of(name: str, given: Any) -> Sequence[Any]:
         if not given.ndim:
             raise InputError(f"{name} are one number; needed: epochs of them")
     if not hasattr(given, "__len__") or not hasattr(given, "__getitem__"):
-        raise InputError(f"{name} must be an array, or a sequence of arrays, not {given!r:.80}")
+        raise InputError(f"{name} must be an array, or a sequence of arrays, not {shown(given)}")
     if not len(given):
         raise InputError(f"{name} hold no epoch")
     found: Sequence[Any] = given
@@ -225,7 +226,7 @@ def from_jsonl(
             places = _integers_from_zero(names, file)
         unknown = [name for name in names if name not in places]
         if unknown:
-            raise InputError(f"{file}: no sample of the dataset has the guid {unknown[0]!r:.80}")
+            raise InputError(f"{file}: no sample of the dataset has the guid {shown(unknown[0])}")
         order = np.array([places[name] for name in names])
         if recorder is None:
             n_classes = max(logits.shape[1], 2)
@@ -324,11 +325,11 @@ def _parse(line: str) -> tuple[Any, list[float], int]:
     rows = [value for key, value in values.items() if key.startswith("logits")]
     name, label = values.get("guid"), values.get("gold")
     if not isinstance(name, int | str) or isinstance(name, bool):
-        raise TypeError(f"its guid is {name!r:.80}")
+        raise TypeError(f"its guid is {shown(name)}")
     if len(rows) != 1 or not isinstance(rows[0], list) or not rows[0]:
         raise TypeError("it holds no list of logits, or several")
     if type(label) is not int or not 0 <= label < max(len(rows[0]), 2):
-        raise TypeError(f"its gold is {label!r:.80}, no class code of {len(rows[0])}")
+        raise TypeError(f"its gold is {shown(label)}, no class code of {len(rows[0])}")
     if not all(type(one) in (int, float) and math.isfinite(one) for one in rows[0]):
         raise TypeError("a logit is no finite number")
     return name, [float(one) for one in rows[0]], label

@@ -21,7 +21,7 @@ from proxysample.dynamics.record_files import (
     state_of,
     write_record,
 )
-from proxysample.errors import InputError
+from proxysample.errors import InputError, ProxysampleWarning
 from proxysample.keeping import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ RecordProtocol = Literal["train", "eval"]
 RECORD_PROTOCOLS: tuple[RecordProtocol, ...] = ("train", "eval")
 
 
-class RepeatedSamplesWarning(UserWarning):
+class RepeatedSamplesWarning(ProxysampleWarning):
     """Samples were presented more than once in an epoch; the message names how many."""
 
 

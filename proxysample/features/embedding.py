@@ -38,7 +38,7 @@ from proxysample.features.identity import backbone_identity, dataset_identity, n
 from proxysample.features.store import FORMAT, RECORD, DType, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.features.stream_embedding import StreamEmbedder
-from proxysample.files import make_folder
+from proxysample.files import as_path, make_folder
 from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 
@@ -149,6 +149,7 @@ def embed(
     """
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
+    place = as_path(folder).expanduser()
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
     if is_stream(dataset):
@@ -158,7 +159,7 @@ def embed(
                 "leave y, executor and num_workers out, and have it give labels and decode ahead"
             )
         stream = StreamEmbedder(dataset, Fields(image, label), broken or "stop", network, where)
-        return stream.embed(Path(folder).expanduser(), backbone, dtype, progress)
+        return stream.embed(place, backbone, dtype, progress)
     samples = Samples(
         dataset,
         y,
@@ -173,7 +174,7 @@ def embed(
         **backbone_identity(network, backbone),
         "dtype": dtype,
     }
-    store = Path(folder).expanduser() / key_of(made_of)
+    store = place / key_of(made_of)
     if not (store / RECORD).is_file():
         readable, skipped = with_stand_ins(samples)
         embedder = Embedder(readable, network, where, skipped)
@@ -305,8 +306,8 @@ def _check(
         ("source of weights", weights, WEIGHTS),
         ("executor", executor, get_args(Executor)),
     ):
-        if value not in known:
-            raise unknown_name(what, str(value), known)
+        if not isinstance(value, str) or value not in known:
+            raise unknown_name(what, value, known)
     COUNT.check("num_workers", num_workers)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
         POSITIVE_INTEGER.or_none().check(what, value)

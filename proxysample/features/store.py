@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
-from proxysample.files import map_npy, read_bounded, read_npy, replace_file
+from proxysample.files import as_path, map_npy, read_bounded, read_npy, replace_file
 from proxysample.records import Positive, Record, one_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Features:
         InputError
             If there is none or several, or the files are damaged, cut, or no store of features.
         """
-        folder = Path(folder).expanduser()
+        folder = as_path(folder).expanduser()
         if not (folder / RECORD).is_file():
             folder = _only_store(folder)
         record = _read_record(folder)
@@ -301,7 +301,10 @@ def _listed(stores: list[Path]) -> str:
 
 def _read_record(folder: Path) -> StoreRecord:
     path = folder / RECORD
-    text = read_bounded(path, MOST_RECORD_BYTES)
+    try:
+        text = read_bounded(path, MOST_RECORD_BYTES)
+    except InputError as error:
+        raise InputError(f"{path} is no record of features: {error}") from None
     try:
         record = StoreRecord.from_json(text)
     except InputError as error:

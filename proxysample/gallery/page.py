@@ -29,6 +29,7 @@ from proxysample.gallery.lookalikes import (
 )
 from proxysample.gallery.sprites import COLUMNS, PER_SHEET, Sheet, Sprites
 from proxysample.gallery.stops import Stops, find_stops
+from proxysample.isolation import isolated
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut
@@ -107,6 +108,7 @@ class Gallery:
     cut: Cut
     features: Any = None
 
+    @isolated()
     def save(
         self,
         path: str | Path,

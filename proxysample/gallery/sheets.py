@@ -15,6 +15,7 @@ from proxysample.data.keys import Keys, keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.gallery.pictures import png_address, thumbnail
+from proxysample.isolation import isolated
 from proxysample.keeping import IntArray
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
@@ -66,6 +67,7 @@ class Example:
         return png_address(thumbnail(self.image))
 
 
+@isolated()
 def read_examples(
     samples: Samples, rows: IntArray, classes: Classes | None, keys: Keys | None
 ) -> list[Example]:
@@ -99,6 +101,7 @@ class _Side:
     sheets: list[_Sheet]
 
 
+@isolated()
 def side_by_side(
     rankings: Mapping[str, Ranking],
     dataset: Any,

@@ -16,6 +16,7 @@ from proxysample.errors import InputError
 from proxysample.files import read_npy
 from proxysample.isolation import isolated
 from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.registry import SAMPLERS
 from proxysample.sampler import Sampler
@@ -156,7 +157,7 @@ class GivenRanking(Sampler):
         if self.path is not None:
             return Ranking.load(self.path)
         if not isinstance(self.ranking, Ranking):
-            raise InputError(f"ranking must be a Ranking, not {self.ranking!r:.80}")
+            raise InputError(f"ranking must be a Ranking, not {shown(self.ranking)}")
         return self.ranking
 
     @property
@@ -237,8 +238,6 @@ def read_indices(path: str | Path, n_samples: int) -> IntArray:
 
 
 def _read_file(path: str | Path) -> npt.NDArray[Any]:
-    if not Path(path).exists():
-        raise InputError(f"no indices at {path}")
     return read_npy(path)
 
 
@@ -271,4 +270,4 @@ def _check_one(name: str, given: object, path: object) -> None:
         both = "not both" if given is not None else f"such as {name}:path=FILE in words"
         raise InputError(f"give {name} or a path to them, {both}")
     if path is not None and not isinstance(path, str | Path):
-        raise InputError(f"path must be a path, not {path!r:.80}")
+        raise InputError(f"path must be a path, not {shown(path)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -22,12 +23,14 @@ from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import draw_seeds, resolve_device
+from proxysample.digests import as_plain, digest_of
 from proxysample.dynamics.record import Dynamics
 from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.dynamics.scores import SCORES, confidence, dual_epochs, easy_first
 from proxysample.errors import InputError, check_names
 from proxysample.features.sources import check_features, reads_for
 from proxysample.keeping import Columns, FloatArray, IntArray, Keep
+from proxysample.printing import shown
 from proxysample.rules.draws import PROBABILITY, BetaDraw
 from proxysample.rules.strata import CCS
 from proxysample.sampler import Reads, Sampler, clone_keeping
@@ -183,6 +186,15 @@ class DynamicsSampler(Sampler):
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "record", "features", "network")
 
+    def named_by(self) -> dict[str, Any]:
+        """Give the parameters, with what is recorded in place of a file's name."""
+        named = super().named_by()
+        if self.record is not None:
+            record = self._given_record()
+            found = record.dynamics if isinstance(record, DynamicsRecorder) else record
+            named["record"] = digest_of([], json.dumps(as_plain(found, "record")))
+        return named
+
     def _check_parameters(self) -> None:
         options = dict(self.options or {})
         name = self.score_id()
@@ -191,7 +203,7 @@ class DynamicsSampler(Sampler):
             if not isinstance(self.record, str | Path | DynamicsRecorder | Dynamics):
                 raise InputError(
                     "record must be a file that DynamicsRecorder.save wrote, a DynamicsRecorder or "
-                    f"what from_arrays gave, not {self.record!r:.80}"
+                    f"what from_arrays gave, not {shown(self.record)}"
                 )
             return
         self._check_network()
@@ -208,7 +220,7 @@ class DynamicsSampler(Sampler):
         known = self.network in NETWORKS if isinstance(self.network, str) else False
         if not known and not isinstance(self.network, nn.Module):
             raise InputError(
-                f"network must be 'head', 'small' or an nn.Module, not {self.network!r:.80}"
+                f"network must be 'head', 'small' or an nn.Module, not {shown(self.network)}"
             )
         if self.features is not None and self.network != "head":
             raise InputError("features are for network='head'; other networks see the pixels")
@@ -249,8 +261,9 @@ class DynamicsSampler(Sampler):
         return int(seed) % (LARGEST_SEED + 1) if isinstance(seed, int | np.integer) else 0
 
     def _recorded(self, samples: Samples) -> DynamicsRecorder | Dynamics:
-        if self.record is None:
-            return self._record(samples)
+        return self._record(samples) if self.record is None else self._given_record()
+
+    def _given_record(self) -> DynamicsRecorder | Dynamics:
         if isinstance(self.record, str | Path):
             return DynamicsRecorder.load(self.record)
         found: DynamicsRecorder | Dynamics = self.record

@@ -14,6 +14,7 @@ from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
+from proxysample.printing import shown
 from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
 from proxysample.samplers.random import RandomState
 
@@ -353,7 +354,7 @@ def _check_features(features: object) -> None:
     if not is_kept(features) and not hasattr(features, "__array__"):
         raise InputError(
             f"features must be an array (n, d), what embed gave, or 'embed:FOLDER', not "
-            f"{features!r:.80}; a network is given as backbone"
+            f"{shown(features)}; a network is given as backbone"
         )
     check_features(features, None)
 
@@ -368,7 +369,7 @@ def _check_backbone(backbone: object, weights: object) -> None:
             f"backbone must be the name of a timm model or an nn.Module, not {backbone!r}; "
             "features (n, d) are given as the dataset"
         )
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise unknown_name("source of weights", weights, WEIGHTS)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
 from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.isolation import isolated
 from proxysample_nas.agreement.cells import draw_distinct_cells
 from proxysample_nas.agreement.scorers import (
     SMALL_BUDGET,
@@ -109,6 +110,7 @@ def plan_ranking(
     return RankAgreement(design, folder, dataset)
 
 
+@isolated()
 def rank_cells(
     dataset: Any,
     samplers: Iterable[Any],

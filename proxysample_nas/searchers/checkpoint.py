@@ -103,8 +103,8 @@ class Checkpoint(Record, title="what it says"):
         InputError
             If the file is no checkpoint of a search.
         """
-        check_regular(path)
         try:
+            check_regular(path)
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

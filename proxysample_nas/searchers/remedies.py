@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from proxysample.errors import level_of_caller
+from proxysample.errors import ProxysampleWarning, level_of_caller
 from proxysample_nas.searchers.result import EpochRecord
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
@@ -35,7 +35,7 @@ REMEDIES: dict[str, tuple[object, str]] = {
 """Parameters that hold a collapse off: the value that leaves each out, and how to set it."""
 
 
-class SearchCollapseWarning(UserWarning):
+class SearchCollapseWarning(ProxysampleWarning):
     """The search is collapsing: skip connections, or nothing at all, win on nearly every edge."""
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.initialization import INITIALIZED, build, owner_without_rule
 from proxysample_nas.space.operations import Builder, Operation, SearchSpace
 
@@ -62,7 +63,7 @@ def _build(
             f"{where}: its builder failed for {channels} channels: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"{where}: its builder must return an nn.Module, not {module!r:.80}")
+        raise InputError(f"{where}: its builder must return an nn.Module, not {shown(module)}")
     owner = owner_without_rule(module)
     if owner is not None:
         known = ", ".join(layer.__name__ for layer in INITIALIZED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
+from proxysample.files import as_path
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.experiments.known import read_configuration
@@ -137,7 +138,7 @@ class Study:
         transfers: Iterable[str | Mapping[str, Any] | Transfer] = (),
         lookup: Mapping[str, Any] | Lookup | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         self.configuration = StudyConfiguration.build(
             dataset=dataset,
             samplers=samplers,
@@ -161,7 +162,7 @@ class Study:
     def from_configuration(cls, folder: str | Path, configuration: StudyConfiguration) -> Self:
         """Create a study from a configuration, such as a preset's."""
         study = cls.__new__(cls)
-        study.folder, study.configuration = Path(folder), configuration
+        study.folder, study.configuration = as_path(folder), configuration
         return study
 
     @classmethod
@@ -181,7 +182,7 @@ class Study:
         InputError
             If there is none.
         """
-        store = StudyStore(store_path(Path(folder)), must_exist=True)
+        store = StudyStore(store_path(as_path(folder)), must_exist=True)
         return cls.from_configuration(folder, read_configuration(store)[0])
 
     @property

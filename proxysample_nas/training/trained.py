@@ -19,6 +19,7 @@ from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
 from proxysample.files import check_output, check_regular, replace_file
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample.records import (
     INTEGER,
     TEXT,
@@ -286,7 +287,10 @@ class TrainedCell(Record, title="what it says"):
             If the file is missing, damaged or something else.
         """
         target = resolve_device(device)
-        check_regular(path)
+        try:
+            check_regular(path)
+        except InputError as error:
+            raise InputError(f"{path} is no trained network that can be read: {error}") from None
         try:
             with safe_open(path, framework="pt") as file:
                 trained = cls._read(file, path)
@@ -301,7 +305,7 @@ class TrainedCell(Record, title="what it says"):
     def _read(cls, file: Any, path: str | Path) -> Self:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
-            raise InputError(f"its format is {metadata.get('format')!r:.80}, not {FORMAT!r}")
+            raise InputError(f"its format is {shown(metadata.get('format'))}, not {FORMAT!r}")
         described = read_json(metadata.get("network", ""), str(path))
         network = _Architecture.from_dict(described).build()
         trained = cls.from_dict(described, network=network)

@@ -184,7 +184,7 @@ class CellTrainer:
         InputError
             If the recipe is unknown.
         """
-        if recipe not in RECIPES:
+        if not isinstance(recipe, str) or recipe not in RECIPES:
             raise unknown_name("recipe", recipe, RECIPES)
         return cls(**(RECIPES[recipe] | overrides))
 

@@ -364,5 +364,5 @@ def test_too_many_samples_for_one_file_are_told_before_any_scoring(
 def test_what_is_for_a_page_needs_one(proxysample, more):
     words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25"]
     code, _out, err = proxysample(*words, *more)
-    assert code == 1
+    assert code == 2
     assert "are for a page: name it by -o" in err

@@ -16,8 +16,10 @@ from proxysample import (
     CCOutlierRemoval,
     InputError,
     KMeansOutlierRemoval,
+    RandomSampling,
     load_dataset,
 )
+from proxysample.gallery import side_by_side
 from proxysample.testing import small_digits
 
 
@@ -273,3 +275,20 @@ def test_a_report_says_by_what_rules_samples_are_kept(asked, words):
     report = CCOutlierRemoval().report(small_digits(200), **asked)
     assert f"  keeps: {words}\n" in str(report)
     assert ("a number was given" in str(report)) == ("r" not in asked)
+
+
+def test_reading_pictures_leaves_global_generators_alone(digits, tmp_path):
+    class Drawing:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            np.random.random()  # noqa: NPY002
+            return digits.images[index], int(digits.targets[index])
+
+    report = RandomSampling(random_state=0).report(Drawing(), 0.5)
+    before = np.random.get_state()[2]  # noqa: NPY002
+    report.save(tmp_path / "report.html")
+    assert report.examples
+    side_by_side({"rs": report.ranking}, Drawing(), 0.5)
+    assert np.random.get_state()[2] == before  # noqa: NPY002

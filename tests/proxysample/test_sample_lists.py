@@ -43,7 +43,7 @@ def test_what_lists_nothing_is_refused(name, written, message, tmp_path):
 def test_a_missing_file_a_folder_and_fractions_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_sample_list(tmp_path / "list.txt")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder"):
         read_sample_list(tmp_path)
     np.save(tmp_path / "list.npy", np.array([0.5]))
     with pytest.raises(InputError, match="one-dimensional array of integers"):

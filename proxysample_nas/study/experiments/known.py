@@ -8,6 +8,7 @@ from typing import Any
 from proxysample.components import Component
 from proxysample.errors import InputError
 from proxysample.experiments.store import Store
+from proxysample.printing import shown
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.grid.configuration import StudyConfiguration, settings_of
 from proxysample_nas.study.grid.evaluation import Transfer
@@ -107,6 +108,6 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:
     unknown = [name for name in names if name not in info.datasets]
     if unknown:
         raise InputError(
-            f"{store.path} is damaged: it knows nothing of the data {unknown[0]!r:.80}"
+            f"{store.path} is damaged: it knows nothing of the data {shown(unknown[0])}"
         )
     return configuration, info

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import open_regular
+from proxysample.files import as_path, open_regular
 from proxysample.keeping import FloatArray
 from proxysample.records import Amount, Percent, Positive, Record
 from proxysample_nas.space.cell import Cell
@@ -65,6 +65,10 @@ class RandomCell(Record, title="what the store knows of random cells"):
     std: Amount
     best: Percent
     quantiles: tuple[Percent, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.quantiles) < 2:
+            raise InputError("what the store knows of random cells is damaged: no quantiles")
 
     @classmethod
     def of(cls, accuracies: FloatArray) -> RandomCell:
@@ -152,7 +156,7 @@ class PublishedAccuracies:
             If the file is missing, damaged or no such table, a cell is there twice or has not
             four nodes, or a value is no number from 0 to 100.
         """
-        table = _read_bytes(Path(path))
+        table = _read_bytes(as_path(path))
         names, rows, words = _read_rows(table, str(path))
         values = _to_accuracies(words, names, str(path))
         columns = {

@@ -251,7 +251,8 @@ def search_trial(searcher: Searcher, data: StudyData) -> Trial[Searcher]:
 
     parts = [Part[Searcher](one.apply, one.most) for one in searcher.lengthenings()]
     probe = None
-    if batch_size > SMALL_BATCH:
+    one_step = shortest.get_params(deep=False).get("steps_per_epoch") == 1
+    if batch_size > SMALL_BATCH and one_step:
         probe = shortest._with(batch_size=SMALL_BATCH)
     return Trial(shortest, parts, run, probe, SMALL_BATCH / batch_size)
 

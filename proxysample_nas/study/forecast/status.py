@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
 from proxysample.experiments.store import Store
+from proxysample.printing import cleaned, cleaned_lines
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.experiments.base import StudyExperiment
 from proxysample_nas.study.experiments.known import read_configuration
@@ -127,7 +128,7 @@ class StudyStatus:
     now: float
 
     def __str__(self) -> str:
-        return _describe(self)
+        return cleaned_lines(_describe(self))
 
     @classmethod
     def read(cls, store: Store) -> StudyStatus:
@@ -284,7 +285,7 @@ def _failures(stages: Iterable[StageStatus]) -> Iterator[str]:
     failures = [failed for stage in stages for failed in stage.failed]
     for failed in failures[:MOST_FAILURES]:
         first_line = (failed.error.splitlines() or [""])[0]
-        yield f"failed: {failed.experiment.group}: {first_line}"
+        yield cleaned(f"failed: {failed.experiment.group}: {first_line}")
     if len(failures) > MOST_FAILURES:
         yield f"and {len(failures) - MOST_FAILURES:,} more"
     n_blocked = sum(stage.n_blocked for stage in stages)

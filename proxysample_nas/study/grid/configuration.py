@@ -111,7 +111,9 @@ GIVEN = {"dataset": TEXT} | {
 
 def _written_training(training: Mapping[str, Any] | None) -> Mapping[str, Any]:
     # What is no mapping is refused with all other settings.
-    return to_written(training) if isinstance(training, Mapping) else training or {}
+    if isinstance(training, Mapping):
+        return to_written(training)
+    return {} if training is None else training
 
 
 def _optional_seeds(name: str, seeds: Iterable[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from proxysample.data.names import split_name
 from proxysample.errors import InputError, check_names
+from proxysample.printing import shown
 from proxysample.wording import parse_words
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.written import from_written, to_written
@@ -209,8 +210,8 @@ class Lookup:
             return given
         if not isinstance(given, Mapping):
             raise InputError(
-                f"lookup must be a mapping such as {{'path': {str(given)!r:.80}, "
-                f"'dataset': 'cifar100'}}, not {given!r:.80}"
+                f"lookup must be a mapping such as {{'path': {shown(str(given))}, "
+                f"'dataset': 'cifar100'}}, not {shown(given)}"
             )
         try:
             return cls(**given)

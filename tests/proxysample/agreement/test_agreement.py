@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from proxysample import RankAgreement, Sampler, rank_agreement
+from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
@@ -419,3 +419,23 @@ def test_a_function_that_was_typed_is_named_by_its_code():
         return FunctionEvaluator(names["f"]).specification
 
     assert typed("1.5") == typed("1.5") != typed("2.5")
+
+
+def test_a_registered_sampler_is_drawn_for_each_proxy_seed(notes):
+    @register
+    class Seeded(Sampler):
+        """Keep a random part."""
+
+        id = "seeded"
+
+        def __init__(self, *, keep="easy", random_state=None):
+            self.keep = keep
+            self.random_state = random_state
+
+        def _score(self, samples, codes):
+            return np.random.default_rng(self.random_state).random(len(samples))
+
+    found = agree(planted.noted, ["seeded"], [0.5])
+    assert by_method(found)["SEEDED"].n_draws == 2
+    assert not found.store.failures()
+    assert RankAgreement.open(found.folder).rows == found.rows

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxysample import ArrayDataset, InputError, Splits
+from proxysample import ArrayDataset, InputError, RandomSchedule, Splits
 from proxysample.comparison.comparison import set_up
 from proxysample.comparison.network import NetworkFromScratch
-from proxysample.comparison.parts import Budget, KeptSet, Part, RandomSchedule
+from proxysample.comparison.parts import Budget, KeptSet, Part
 from proxysample.testing import small_digits
 
 
@@ -28,7 +28,7 @@ def test_it_learns_the_same_each_time_from_a_set_and_from_a_schedule(prepared):
     first, second, other = (evaluator.evaluate(data, chosen, seed, budget) for seed in (0, 0, 1))
     assert first.predicted.tolist() == second.predicted.tolist()
     assert first.predicted.tolist() != other.predicted.tolist()
-    schedule = RandomSchedule(len(part), 100, 0)
+    schedule = RandomSchedule(len(part), n=100, seed=0)
     found = evaluator.evaluate(data, schedule, 0, budget)
     # By far above chance, on samples that it saw.
     assert min(first.accuracy, found.accuracy) > 0.4

@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from sklearn.datasets import load_sample_image
 from torch import nn
 
@@ -14,6 +15,7 @@ from proxysample import InputError, MissingDependencyError
 from proxysample.data.decoding import ImageSizeWarning
 from proxysample.data.images import Fitting
 from proxysample.data.reading import Samples
+from proxysample.features import backbones
 from proxysample.features.backbones import (
     Backbone,
     as_backbone,
@@ -158,6 +160,24 @@ def test_weights_that_cannot_be_downloaded_are_told_with_a_way_out(monkeypatch, 
     with pytest.raises(InputError, match=r"'resnet18' cannot be downloaded.*proxysample\[pretr"):
         load_backbone("resnet18")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(backbones, "getproxies", dict)
+    asked = []
+
+    def refuse(address, timeout):
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr(backbones.socket, "create_connection", refuse)
+    with pytest.raises(InputError, match="the weights of 'resnet18' cannot be downloaded"):
+        load_backbone("resnet18")
+    assert asked == [("huggingface.co", 443)]
+    assert not constants.HF_HUB_OFFLINE
 
 
 def images_of(pixels):

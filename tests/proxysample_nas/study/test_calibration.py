@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from proxysample_nas.study import Study
+from proxysample_nas.study.experiments.base import Trial
+from proxysample_nas.study.forecast.calibration import time_trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
@@ -68,3 +71,19 @@ def test_trainings_on_more_classes_than_a_batch_has_images_are_timed(
         folder=tmp_path / "study",
     )
     assert "annot be told" not in str(study.estimate(seconds_each=0, progress=False))
+
+
+def test_a_run_that_would_take_far_too_long_is_told_from_a_smaller_one():
+    ran = []
+
+    def run(size):
+        ran.append(size)
+        return {"step": float(size)}, 0.5 * size
+
+    trial = Trial(64, [], run, probe=16, probe_share=0.25)
+    # The probe takes 8 s, so that the shortest run would take 32: there are 4.
+    assert time_trial(trial, 4.0).estimate({"step": 100.0}) == pytest.approx(50.0)
+    assert ran == [16]
+    ran.clear()
+    time_trial(trial, 100.0)
+    assert ran == [16, 64, 64]

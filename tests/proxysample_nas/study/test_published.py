@@ -102,7 +102,7 @@ def test_a_file_that_is_no_such_table_is_refused(tmp_path, table, message):
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.csv: no such file"):
         PublishedAccuracies.read(tmp_path / "nothing.csv")
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="is a folder"):
         PublishedAccuracies.read(tmp_path)
 
 

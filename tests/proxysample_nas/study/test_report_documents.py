@@ -37,6 +37,7 @@ def one_search_beside_the_paper(folder):
         lambda cell, channels: [60.0, 61.0, 65.0] if cell == CONVOLUTION else [15.0 + channels],
         info=HALF_OF_CIFAR100,
         architecture_data="test-half",
+        recipe="paper",
         searchers=["darts-v1:n_nodes=4,protocol=paper", "gdas:n_nodes=4"],
         samplers=["cc-or:protocol=paper", "km-or:protocol=paper", "ae:protocol=paper,keep=hard"],
         ratios=[0.5, 0.25],
@@ -103,7 +104,7 @@ def test_the_readmes_table_is_what_its_results_give(tmp_path):
     (table,) = re.findall(r"^\| Method .*\n(?:\|.*\n)+", README, re.MULTILINE)
     rows = [cells for cells in map(read_cells, table.splitlines()[2:]) if cells[1]]
     accuracies, found, scoring = {}, {}, {}
-    for method, r, _, accuracy, search, scored, cell in rows:
+    for method, r, _, accuracy, search, scored, *_, cell in rows:
         mean, std = map(float, accuracy.split(" ± "))
         accuracies[Cell.from_string(cell)] = [mean - std, mean, mean + std]
         found[method.rstrip("*"), float(r)] = (Cell.from_string(cell), float(search))
@@ -125,6 +126,7 @@ def test_the_readmes_table_is_what_its_results_give(tmp_path):
         ratios=demo.ratios,
         channels=demo.channels,
         seeds=demo.seeds,
+        training=demo.training,
     )
     assert table.strip() in all_documents(results)["table-darts-v1.md"]
     notes = accuracy_table(results, demo.searchers[0]).notes
@@ -178,4 +180,5 @@ def test_the_published_csv_files_are_what_their_results_give(tmp_path):
         assert documents[f"table-{name}.csv"] == text
         (note,) = re.findall("^- Cells: .*$", documents[f"table-{name}.md"], re.MULTILINE)
         assert f"\n{note}\n" in page
-    assert documents["break-even.csv"] == (folder / "break-even.csv").read_text()
+    for name in ("break-even.csv", "verdicts.csv"):
+        assert documents[name] == (folder / name).read_text()

@@ -21,7 +21,7 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import DivergenceError, cosine_learning_rate
-from proxysample_nas.training.trainer import CellTrainer
+from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 CELL = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|")
 
@@ -139,6 +139,50 @@ def record(seed: int, accuracy: float, **changes: Any) -> TrainingRun:
         "device": "cpu",
     }
     return TrainingRun(**(values | changes))
+
+
+def test_an_epoch_of_so_many_updates_is_as_long_on_any_data(digits: Any) -> None:
+    half = Subset(digits.train, range(600))
+    trainer = small_trainer(steps_per_epoch=7, batch_size=100)
+    assert trainer.samples_per_epoch(600) == 700
+    run = trainer.train_once(CELL, half, digits.test, seed=5)
+
+    train = load_images(half, device="cpu")
+    generator = torch.Generator().manual_seed(5)
+    network = CellNetwork(CELL, 4, 1, 10, 1, generator)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    loader = Loader(
+        train,
+        batch_size=100,
+        normalization=Normalization.of(train.images),
+        augmentation=Augmentation(),
+    )
+    for epoch in range(2):
+        optimizer.param_groups[0]["lr"] = cosine_learning_rate(epoch, 2, 0.1)
+        losses = []
+        # A pass of six batches, and the first of another.
+        for images, labels in loader.batches(shuffled(600, generator, 700), generator):
+            loss = F.cross_entropy(network(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert len(losses) == 7
+        assert run.train_losses[epoch] == pytest.approx(sum(losses) / 7, rel=1e-6)
+
+
+def test_what_names_a_training_leaves_out_what_was_added_later() -> None:
+    assert "steps_per_epoch" not in CellTrainer().parameters()
+    assert CellTrainer(steps_per_epoch=3).parameters()["steps_per_epoch"] == 3
+    assert CellTrainer().parameters().keys() == asdict(CellTrainer()).keys() - {
+        "steps_per_epoch", "device", "progress", "seeds",
+    }  # fmt: skip
+
+
+def test_the_default_of_every_route_is_one_recipe() -> None:
+    assert CellTrainer.from_recipe(DEFAULT_RECIPE) == CellTrainer()
 
 
 def test_the_summary_of_three_seeds_by_hand() -> None:

@@ -1,0 +1,165 @@
+"""Which sampler pays on CIFAR-100: what each keeps, against class-random parts of the same size.
+
+Two regimes. ``head``: all 50,000 training images, frozen features of the packaged backbone, and a
+linear head on them; minutes once the features are made. ``network``: 20 classes of 500 images, a
+small network from scratch on the pixels; features are known to the samplers alone. Scores by
+training dynamics come from one recorded training of the same kind on all of the data, by a seed
+that no evaluation uses. Settings are the samplers' defaults, or stand in the name; nothing was
+tuned. What has finished is kept in the folder, and the same call goes on.
+
+    python benchmarks/which_sampler.py head --dataset npz:.data/cifar100.npz
+    python benchmarks/which_sampler.py network --dataset npz:.data/cifar100.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+
+from proxysample import ArrayDataset, DynamicsRecorder, create_sampler, embed, load_dataset
+from proxysample.comparison import Comparison
+from proxysample.comparison.comparison import set_up
+from proxysample.comparison.results import Row
+from proxysample.data.datasets import Splits
+
+OF_FEATURES = (
+    "herding", "facility-location", "d2", "moderate", "prototypes:random_state=0",
+    "prototypes:keep=hard,random_state=0", "k-center:random_state=0", "semdedup:random_state=0",
+)  # fmt: skip
+OF_THE_PAPER = (
+    "cc-or", "km-or:random_state=0", "km-or:features=pixels,random_state=0", "tl:random_state=0",
+    "tl:keep=hard,random_state=0", "ae:epochs=5,random_state=0",
+)  # fmt: skip
+OF_DYNAMICS = (
+    "ccs", "ccs:per_class=true", "dual", "dual:per_class=true", "aum", "aum:per_class=true", "el2n",
+    "el2n:keep=easy,per_class=true", "forgetting", "entropy", "margin", "least-confidence",
+    "variability", "dyn-unc", "tdds", "csl", "learning-speed", "first-learned",
+)  # fmt: skip
+RECORDED = frozenset(word.partition(":")[0] for word in OF_DYNAMICS)
+SETTINGS = {
+    "head": (OF_FEATURES + OF_THE_PAPER + OF_DYNAMICS, (0.05, 0.1, 0.25, 0.5), 5),
+    "network": (("ccs", "ccs:per_class=true", "dual", "herding"), (0.1, 0.25, 0.5), 3),
+}
+N_CLASSES_OF_NETWORK = 20
+SEED_OF_RECORD = 1000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is left, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("regime", choices=sorted(SETTINGS))
+    parser.add_argument("--dataset", default="npz:.data/cifar100.npz")
+    parser.add_argument("--folder", type=Path, default=Path("results/evidence"))
+    parser.add_argument("--features", help="an .npy of features, training part first")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--show", type=Path, help="a folder that is only to be shown")
+    options = parser.parse_args(arguments)
+    if options.show:
+        print(table(Comparison.open(options.show)))
+        return
+    folder = options.folder / options.regime
+    folder.mkdir(parents=True, exist_ok=True)
+    splits, features = data(options)
+    samplers, ratios, seeds = SETTINGS[options.regime]
+    record = recorded(options.regime, splits, features, folder / "record.npz")
+    named = [
+        f"{word}{',' if ':' in word else ':'}record={record}"
+        if word.partition(":")[0] in RECORDED
+        else word
+        for word in samplers
+    ]
+    comparison = set_up(
+        splits, named, ratios, folder, evaluator=options.regime, features=features, seeds=seeds
+    )
+    comparison.run(n_workers=options.workers, progress=True)
+    print(table(comparison))
+    comparison.report(folder / "report")
+
+
+def data(options: argparse.Namespace) -> tuple[Splits, np.ndarray]:
+    """Read the parts that a regime compares on, and their features, training part first."""
+    splits = load_dataset(options.dataset)
+    parts = [splits.train, splits.require_test()]
+    if options.features is None:
+        made = [np.asarray(embed(part, folder=options.folder / "features")) for part in parts]
+    else:
+        both = np.load(options.features, mmap_mode="r")
+        made = [both[: len(parts[0])], both[len(parts[0]) :]]
+    if options.regime == "network":
+        rows = [np.flatnonzero(np.asarray(part.targets) < N_CLASSES_OF_NETWORK) for part in parts]
+        parts = [
+            ArrayDataset(part.images[kept], np.asarray(part.targets)[kept])
+            for part, kept in zip(parts, rows, strict=True)
+        ]
+        made = [one[kept] for one, kept in zip(made, rows, strict=True)]
+    return Splits(*parts), np.concatenate(made)
+
+
+def recorded(regime: str, splits: Splits, features: np.ndarray, path: Path) -> Path:
+    """Record one training on all of the training part, unless that was done before."""
+    if not path.exists():
+        own = (
+            {"network": "small"}
+            if regime == "network"
+            else {"features": np.array(features[: len(splits.train)])}
+        )
+        sampler = create_sampler("aum", random_state=SEED_OF_RECORD, progress=True, **own)
+        record = sampler.fit(splits.train).record_
+        assert isinstance(record, DynamicsRecorder)
+        record.save(path)
+    return path
+
+
+def table(comparison: Comparison) -> str:
+    """Give accuracies, and differences to class-random with 95 % intervals; * is Holm below .05."""
+    results = comparison.results()
+    methods = list(dict.fromkeys(row.method for row in results.rows))
+    ratios = sorted({row.r for row in results.rows} - {1.0})
+    lines = [
+        "| kept by | " + " | ".join(f"r = {r:g}" for r in ratios) + " | scoring, s |",
+        "|---" * (len(ratios) + 2) + "|",
+    ]
+    for method in methods:
+        found = [results.find(method, r) for r in ratios]
+        if all(row is None for row in found):
+            continue
+        seconds = next(
+            (row.scoring_seconds for row in found if row and row.scoring_seconds is not None), None
+        )
+        words = ["" if row is None else cell(row) for row in found]
+        lines.append(
+            f"| {short(method)} | "
+            + " | ".join(words)
+            + f" | {'' if seconds is None else f'{seconds:.1f}'} |"
+        )
+    whole = next((row for row in results.rows if row.r == 1), None)
+    told = "" if whole is None else f"All data: {cell(whole)}.\n\n"
+    ran = "; ".join(results.machines)
+    return (
+        f"{told}" + "\n".join(lines) + f"\n\n{ran}; {results.n_missing} trainings missing.\n"
+        f"{comparison.verdict}"
+    )
+
+
+def cell(row: Row) -> str:
+    """Say what one method came to at one ratio."""
+    found = row.cells["epochs"]
+    words = f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
+    if found.difference is None:
+        return words
+    half = found.difference.half or float("nan")
+    marked = "*" if found.is_better or found.is_worse else ""
+    return f"{words} ({found.difference.mean:+.1f} ± {half:.1f}){marked}"
+
+
+def short(method: str) -> str:
+    """Leave out what says only where a record lies, or which seed drew."""
+    words = re.sub(r"(, )?(record=[^,)]*|random_state=0)", "", method)
+    return words.replace("(, ", "(").replace(" ()", "").lower()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The sampler that takes what comparisons on real data support, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self, Unpack
+
+from proxysample.data.classes import read_classes
+from proxysample.data.fields import FieldArguments
+from proxysample.data.reading import Samples
+from proxysample.features.sources import check_features
+from proxysample.keeping import FloatArray, IntArray
+from proxysample.registry import create_sampler
+from proxysample.sampler import Reads, Sampler, plain_parameters
+from proxysample.samplers.random import RandomState
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a comparison has shown to be worth taking.
+
+    Attributes
+    ----------
+    sampler : str
+        Its id.
+    sees : {"features", "labels"}
+        What has to be there for it: features that were given, or labels alone.
+    why : str
+        What was shown, in words, with the figures and where they stand.
+    parameters : mapping
+        Those that were compared, where not the defaults.
+    """
+
+    sampler: str
+    sees: Literal["features", "labels"]
+    why: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+FINDINGS: tuple[Finding, ...] = ()
+"""Best first. Only what docs/comparing.md's command has shown on real data, with intervals, goes
+in here."""
+
+NOTHING_SHOWN = "no sampler is shown to be better than a random part for such data"
+
+
+class Automatic(Sampler):
+    """Keep by the sampler that comparisons support for the data at hand (auto).
+
+    Where none is shown to be better, that is a random part of each class, or of all samples where
+    there are no classes. `compare` tells which sampler pays on your own data.
+
+    Parameters
+    ----------
+    features : str, ndarray, nn.Module, callable or object with ``transform``, optional
+        Passed on to a sampler that compares features; see `KMeansOutlierRemoval`.
+    random_state : int, Generator or None
+        Seed, where the sampler draws.
+
+    Attributes
+    ----------
+    chosen_ : Sampler
+        What was taken, set by `fit`; the ranking's details say why.
+
+    Examples
+    --------
+    >>> from proxysample import create_sampler
+    >>> sampler = create_sampler("auto", random_state=0)
+    >>> kept = sampler.select(np.zeros((8, 4)), r=0.5, y=[0, 0, 0, 0, 1, 1, 1, 1])
+    >>> kept.tolist(), sampler.chosen_.id
+    ([2, 3, 6, 7], 'cc-rs')
+    """
+
+    id: ClassVar[str] = "auto"
+    reads: ClassVar[Reads] = "labels"
+    per_class = None
+
+    def __init__(self, *, features: Any = None, random_state: RandomState = None) -> None:
+        self.features = features
+        self.random_state = random_state
+
+    def _check_parameters(self) -> None:
+        if self.features is not None:
+            check_features(self.features, None)
+
+    def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
+        """Choose, and score by what was chosen; see `Sampler.fit`."""
+        self.check_parameters()
+        has_classes = read_classes(self._read(dataset, y, **fields)) is not None
+        chosen, why = self._choose(has_classes)
+        ranking = chosen.fit(dataset, y, **fields).ranking_
+        details = {**ranking.provenance.get("details", {}), "chosen": f"{chosen.id}: {why}"}
+        told = {"sampler": self.id, "parameters": plain_parameters(self), "details": details}
+        self.chosen_ = chosen
+        self.ranking_ = replace(ranking, provenance={**ranking.provenance, **told})
+        self.scores_ = self.ranking_.scores
+        self.n_samples_ = len(self.ranking_)
+        return self
+
+    def _choose(self, has_classes: bool) -> tuple[Sampler, str]:
+        """Take the first finding that fits; a random part where there is none."""
+        found = next(
+            (
+                one
+                for one in FINDINGS
+                if has_classes and (one.sees == "labels" or self.features is not None)
+            ),
+            None,
+        )
+        name = ("cc-rs" if has_classes else "rs") if found is None else found.sampler
+        parameters = {} if found is None else dict(found.parameters)
+        sampler = create_sampler(name, **parameters)
+        own = {"features": self.features, "random_state": self.random_state}
+        names = sampler.get_params(deep=False).keys() - parameters.keys()
+        sampler.set_params(**{one: own[one] for one in own.keys() & names if own[one] is not None})
+        return sampler, NOTHING_SHOWN if found is None else found.why
+
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
+        return self._choose(codes is not None)[0].fit(samples).scores_

@@ -1,0 +1,48 @@
+"""The automatic sampler takes what its table of findings says, and a random part without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from proxysample import CCRandomSampling, InputError, RandomSampling, create_sampler
+from proxysample.samplers import auto
+from proxysample.samplers.auto import Finding
+from proxysample.testing import check_sampler, small_digits
+
+DIGITS = small_digits(120)
+
+
+def test_without_a_finding_it_is_a_random_part_of_each_class_and_says_so():
+    sampler = create_sampler("auto", random_state=3)
+    ranking = sampler.rank(DIGITS)
+    assert (ranking.select(0.25) == CCRandomSampling(random_state=3).select(DIGITS, r=0.25)).all()
+    assert ranking.provenance["sampler"] == "auto"
+    assert ranking.provenance["details"]["chosen"] == (
+        "cc-rs: no sampler is shown to be better than a random part for such data"
+    )
+    assert "chosen" in str(sampler.report(DIGITS, r=0.25))
+
+
+def test_without_classes_it_is_a_random_part():
+    images = np.random.default_rng(0).random((20, 4))
+    kept = create_sampler("auto", random_state=1).select(images, r=0.5)
+    assert (kept == RandomSampling(random_state=1).select(images, r=0.5)).all()
+
+
+def test_a_finding_is_taken_where_what_it_needs_is_there(monkeypatch):
+    finding = Finding("herding", "features", "+5.0 ± 0.4 points at r = 0.1 (somewhere)")
+    monkeypatch.setattr(auto, "FINDINGS", (finding,))
+    features = np.random.default_rng(0).random((len(DIGITS), 5))
+    sampler = create_sampler("auto", features=features)
+    ranking = sampler.rank(DIGITS)
+    expected = create_sampler("herding", features=features).rank(DIGITS)
+    assert (ranking.select(0.3) == expected.select(0.3)).all()
+    assert ranking.provenance["details"]["chosen"] == f"herding: {finding.why}"
+    assert create_sampler("auto").fit(DIGITS).chosen_.id == "cc-rs"
+
+
+def test_it_passes_the_checks_of_every_sampler():
+    check_sampler(create_sampler("auto", random_state=0))
+    with pytest.raises(InputError, match="features must be"):
+        create_sampler("auto", features=3).check_parameters()

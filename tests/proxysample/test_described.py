@@ -1,0 +1,59 @@
+"""What names a sampler's results: its parameters, and of files what is in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from proxysample import DynamicsRecorder, InputError, compare, create_sampler
+from proxysample.comparison import Comparison
+from proxysample.described import sampler_key
+
+
+def record_of(labels, seed: int) -> DynamicsRecorder:
+    rng = np.random.default_rng(seed)
+    recorder = DynamicsRecorder(len(labels), 2)
+    for _ in range(3):
+        recorder.record(np.arange(len(labels)), rng.normal(size=(len(labels), 2)), labels)
+        recorder.end_epoch()
+    return recorder
+
+
+def test_a_record_names_results_by_what_is_in_it_wherever_it_lies(tmp_path):
+    labels = np.arange(10) % 2
+    first, second = (record_of(labels, seed) for seed in (0, 1))
+    first.save(tmp_path / "record.npz")
+    first.save(tmp_path / "copy.npz")
+    named, copied, given = (
+        sampler_key(create_sampler("aum", record=one))["record"]
+        for one in (str(tmp_path / "record.npz"), tmp_path / "copy.npz", first)
+    )
+    assert named == copied == given
+    second.save(tmp_path / "record.npz")
+    assert sampler_key(create_sampler("aum", record=tmp_path / "record.npz"))["record"] != named
+
+
+def test_a_comparison_is_shown_when_its_record_is_gone(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    data = rng.normal(size=(40, 3)) + labels[:, None]
+    np.savez(
+        tmp_path / "data.npz",
+        train_images=data,
+        train_labels=labels,
+        test_images=data,
+        test_labels=labels,
+    )
+    path = tmp_path / "record.npz"
+    record_of(labels, 0).save(path)
+    words = [f"npz:{tmp_path / 'data.npz'}", [f"aum:record={path}"], [0.5], "head:epochs=1"]
+    options = {"seeds": 2, "draws": 2, "features": "pixels", "folder": tmp_path / "out"}
+    found = compare(*words, **options)
+    n_before = len(found.store.states())
+    path.unlink()
+    opened = Comparison.open(tmp_path / "out")
+    assert opened.table() == found.table()
+    with pytest.raises(InputError, match=r"record\.npz"):
+        compare(*words, **options)
+    record_of(labels, 1).save(path)
+    assert len(compare(*words, **options).store.states()) > n_before

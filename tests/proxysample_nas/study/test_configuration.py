@@ -1,0 +1,128 @@
+"""What a configuration is written as, and what follows from its seeds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxysample_nas import Augmentation, Normalization
+from proxysample_nas.searchers import DARTS, create_searcher
+from proxysample_nas.study import Study, StudyConfiguration, Transfer, preset
+from proxysample_nas.study.experiments.data import StudyInfo
+from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.scoring import Scoring
+from proxysample_nas.study.experiments.search import Search
+from proxysample_nas.study.grid.configuration import settings_of
+from proxysample_nas.training.trainer import CellTrainer
+
+from .written_store import DIGITS
+
+HALF = Normalization(mean=(0.5,), std=(0.25,))
+UNFLIPPED = Augmentation(flip=False)
+
+
+def build(**settings: Any) -> StudyConfiguration:
+    return StudyConfiguration.build(
+        **(
+            {"dataset": "digits", "samplers": ["rs"], "searchers": ["gdas"], "ratios": [0.5]}
+            | settings
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"training": {"normalization": HALF}},
+        {"augmentation": UNFLIPPED},
+        {"searchers": [DARTS(normalization=HALF, augmentation=UNFLIPPED)]},
+        {"searchers": [DARTS(augmentation=None)]},
+        {"transfers": [Transfer(dataset="other", training={"normalization": HALF})]},
+        {"transfers": [{"dataset": "other", "augmentation": UNFLIPPED}]},
+    ],
+)
+def test_settings_that_hold_objects_read_back(settings: dict[str, Any]) -> None:
+    configuration = build(**settings)
+    written = configuration.to_json()
+    again = StudyConfiguration.from_json(written)
+    assert again.to_json() == written
+    # It runs from the store alone, and its experiments have the same names.
+    again.check_runnable()
+    assert again.create_trainer(16) == configuration.create_trainer(16)
+    for one, other in zip(configuration.searchers, again.searchers, strict=True):
+        assert again.searcher_parameters(other, 3) == configuration.searcher_parameters(one, 3)
+    assert [one.create_trainer((1,)) for one in again.transfers] == [
+        one.create_trainer((1,)) for one in configuration.transfers
+    ]
+
+
+def test_what_is_read_back_is_what_was_given() -> None:
+    again = StudyConfiguration.from_json(build(training={"normalization": HALF}).to_json())
+    assert again.create_trainer(16).normalization == HALF
+    assert (
+        StudyConfiguration.from_json(build(augmentation=UNFLIPPED).to_json())
+        .create_trainer(16)
+        .augmentation
+        == UNFLIPPED
+    )
+    words = 'darts-v1:normalization={"mean":[0.5],"std":[0.25]}'
+    (searcher,) = build(searchers=[words]).searchers
+    assert build().create_searcher(searcher).normalization == HALF
+    assert create_searcher("gdas", augmentation={"flip": False}).augmentation == UNFLIPPED
+
+
+def test_every_route_trains_by_the_same_recipe() -> None:
+    rates = {
+        CellTrainer().learning_rate,
+        build().create_trainer(16).learning_rate,
+        Transfer(dataset="other").create_trainer((1,)).learning_rate,
+        Study(
+            dataset="digits", samplers=["rs"], searchers=["gdas"], ratios=[0.5]
+        ).configuration.create_trainer(16).learning_rate,
+    }  # fmt: skip
+    assert rates == {0.1}
+    assert preset("paper").create_trainer(16).learning_rate == 0.01
+
+
+def known(configuration: StudyConfiguration) -> KnownStudy:
+    return KnownStudy(configuration, StudyInfo({"digits": DIGITS}))
+
+
+def test_draws_are_an_axis_of_samplers_that_draw() -> None:
+    configuration = build(
+        samplers=["rs", "rs:random_state=7", "cc-or", list(range(0, 1437, 3))],
+        proxy_seeds=[0, 5],
+        search_seeds=[1, 2, 3],
+    )
+    draws = [configuration.proxy_seeds_of(one) for one in configuration.samplers]
+    assert draws == [(0, 5), (None,), (None,), (None,)]
+    assert [configuration.n_searches_of(one) for one in configuration.samplers] == [6, 3, 3, 3]
+    assert configuration.n_searches_of(None) == 3
+    assert StudyConfiguration.from_json(configuration.to_json()).proxy_seeds == (0, 5)
+
+
+def test_a_draw_is_named_by_its_seed_alone() -> None:
+    several, one = known(build(proxy_seeds=[0, 5])), known(build(random_state=5))
+    (sampler,) = several.configuration.samplers
+    assert Scoring.of(several, sampler, 5).key == Scoring.of(one, sampler).key
+    # What was drawn from the study's own seed before is not drawn again.
+    assert Scoring.of(several, sampler, 0).key == Scoring.of(known(build()), sampler).key
+    setting = settings_of(several.configuration, 1437)[-1]
+    keys = {Search.of(several, setting, 0, draw).key for draw in (0, 5)}
+    assert len(keys) == 2
+    assert Search.of(known(build()), setting, 0).key in keys
+
+
+def test_a_sampler_is_seeded_by_its_draw() -> None:
+    configuration = build(proxy_seeds=[0, 5])
+    (sampler,) = configuration.samplers
+    assert configuration.create_sampler(sampler, 5).random_state == 5
+    assert configuration.create_sampler(sampler).random_state == 0
+
+
+def test_configurations_of_before_have_one_draw() -> None:
+    written = json.loads(build().to_json())
+    del written["proxy_seeds"]
+    assert StudyConfiguration.from_json(json.dumps(written)).proxy_seeds == ()

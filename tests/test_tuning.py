@@ -1,0 +1,65 @@
+"""The recipe of tuning on parts of the data, by Optuna."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from proxysample import create_sampler
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "tune_on_a_part.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    name = "tune_on_a_part"
+    spec = importlib.util.spec_from_file_location(name, EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclass looks itself up there.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
+
+
+@pytest.fixture
+def problem(example):
+    """Each configuration's accuracy is its own number, from a model that trains on nothing."""
+    labels = np.arange(320) % 4
+    features = labels[:, None].astype(float)
+
+    def train(configuration, rows):
+        wrong = configuration["wrong"]
+
+        def predict(given):
+            found = given[:, 0].copy()
+            found[:wrong] += 1
+            return found
+
+        return predict
+
+    ranking = create_sampler("cc-rs", random_state=0).rank(features, y=labels)
+    held_out = (features[:40], labels[:40])
+    configurations = [{"wrong": wrong} for wrong in (9, 1, 7, 30, 5, 20, 3, 12)]
+    return example.Problem(configurations, train, ranking, features, labels, held_out, held_out)
+
+
+def test_optuna_finds_the_best_for_less(example, problem):
+    pytest.importorskip("optuna", reason="optuna is not installed (extra dev)")
+    for seed in range(3):
+        assert example.by_optuna(problem, seed) == {"wrong": 1}
+        assert problem.samples < 0.8 * 8 * len(problem.labels)
+        assert "full trainings" in problem.cost()
+        assert problem.samples == 0
+
+
+def test_the_digits_are_tuned_to_what_all_samples_say(example, capsys):
+    pytest.importorskip("optuna", reason="optuna is not installed (extra dev)")
+    example.main(["--seeds", "1"])
+    told = capsys.readouterr().out
+    assert "32.00 full trainings" in told
+    assert "number 1 of 32 on all samples" in told
