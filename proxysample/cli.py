@@ -11,6 +11,8 @@ import typer
 
 from proxysample.cli_compare import compare
 from proxysample.cli_support import (
+    QuietOption,
+    VerboseOption,
     VersionOption,
     echo,
     list_entries,
@@ -29,7 +31,6 @@ from proxysample.registry import (
 from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
-    from proxysample.data.fields import FieldArguments
     from proxysample.ranking import Ranking
     from proxysample.sampler import Sampler
 
@@ -40,7 +41,7 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         help=f"digits, or one of {', '.join(name for name in READERS if name != 'digits')} with "
-        ":PATH; its training part.",
+        ":PATH; its training part. Options go before the colon: csv,root=photos:train.csv.",
     ),
 ]
 SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
@@ -64,10 +65,10 @@ FeaturesOption = Annotated[
     ),
 ]
 BrokenOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--broken",
-        help="stop, or skip: samples that cannot be read are told and never kept.",
+        help="stop, as by default, or skip: samples that cannot be read are told and never kept.",
     ),
 ]
 DistinctLabelsOption = Annotated[
@@ -120,12 +121,6 @@ MustKeepOption = Annotated[
 ]
 ExcludeOption = Annotated[
     Path | None, typer.Option("--exclude", help="A list of samples never to keep.")
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show progress, seconds and kept samples by class.")
 ]
 
 
@@ -190,7 +185,7 @@ def select(
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
-    broken: BrokenOption = "stop",
+    broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write which samples to keep: indices, a table, a list of files, or a folder.
@@ -205,7 +200,6 @@ def select(
         score_or_load,
         tell_kept,
     )
-    from proxysample.data.fields import FieldArguments
     from proxysample.data.keys import keys_of
     from proxysample.outputs import SelectionWriter
     from proxysample.sampler import with_indices
@@ -220,8 +214,8 @@ def select(
     chosen = (
         None if sampler is None else _sampler(sampler, param, keep, random_state, quiet, verbose)
     )
-    train, reading = (
-        (None, FieldArguments())
+    train = (
+        None
         if dataset is None
         else _training_part(dataset, image, label, features, broken, distinct_labels)
     )
@@ -229,7 +223,7 @@ def select(
     places.check_against(keys)
     rules = with_indices(train, rules)
     cuts = cuts_of(ratios, counts, rules)
-    made = score_or_load(chosen, saved, train, cuts, reading)
+    made = score_or_load(chosen, saved, train, cuts)
     teller.explain(f"{made!r} in {made.provenance.get('seconds', 0.0):.1f} s")
     writer = SelectionWriter(made, keys, dataset)
     of = "samples" if dataset is None else f"training samples of {dataset}"
@@ -276,7 +270,7 @@ def score(
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
-    broken: BrokenOption = "stop",
+    broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
@@ -288,8 +282,8 @@ def score(
 
     chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
-    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
-    ranking = chosen.rank(train, **reading)
+    train = _training_part(dataset, image, label, features, broken, distinct_labels)
+    ranking = chosen.rank(train)
     ranking.save(output)
     if not quiet:
         seconds = ranking.provenance["seconds"]
@@ -317,6 +311,7 @@ def embed(
     ] = 0,
     image: ImageOption = None,
     label: LabelOption = None,
+    broken: BrokenOption = None,
     executor: Annotated[
         str, typer.Option("--executor", help="in-process, or ray: spread by Ray Data.")
     ] = "in-process",
@@ -332,6 +327,8 @@ def embed(
     address: Annotated[
         str | None, typer.Option("--address", help="Of a running Ray cluster, such as auto.")
     ] = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Compute features by a frozen network, once, and keep them for every sampler.
 
@@ -340,16 +337,12 @@ def embed(
     """
     from typing import cast
 
-    from proxysample.data.datasets import load_dataset
     from proxysample.features.backbones import Weights
-    from proxysample.features.embedding import DType, Executor
+    from proxysample.features.embedding import Executor
     from proxysample.features.embedding import embed as embed_dataset
+    from proxysample.features.store import DType
 
-    train = load_dataset(
-        dataset,
-        image=None if image is None else as_field(image),
-        label=None if label is None else as_field(label),
-    ).train
+    train = _training_part(dataset, image, label, broken=broken)
     features = embed_dataset(
         train,
         folder=output,
@@ -360,14 +353,18 @@ def embed(
         dtype=cast(DType, dtype),
         device=device,
         num_workers=num_workers,
-        progress=sys.stderr.isatty(),
+        progress=_shows_progress(quiet, verbose),
         executor=cast(Executor, executor),
         n_workers=n_workers,
         n_threads=n_threads,
         n_gpus=n_gpus,
         address=address,
     )
-    echo(f"{features!r}: {features.folder}")
+    if not quiet:
+        echo(f"{features!r}: {features.folder}")
+    if verbose:
+        for name, value in features.provenance.items():
+            typer.echo(f"  {name}: {value}", err=True)
 
 
 app.command()(compare)
@@ -418,7 +415,7 @@ def report(
     image: ImageOption = None,
     label: LabelOption = None,
     features: FeaturesOption = None,
-    broken: BrokenOption = "stop",
+    broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: as text, or as a page of pictures to look through."""
@@ -435,10 +432,10 @@ def report(
         check_page(output)
     elif len(ratios) > 1 or neighbours is not None:
         raise InputError("more than one -r, and --neighbours-by, are for a page: name it by -o")
-    train, reading = _training_part(dataset, image, label, features, broken, distinct_labels)
+    train = _training_part(dataset, image, label, features, broken, distinct_labels)
     if output is not None:
         check_page(output, len(train))
-    built = chosen.report(train, ratio, n=n, **rules, **reading)
+    built = chosen.report(train, ratio, n=n, **rules)
     if output is None:
         echo(str(built))
         return
@@ -455,26 +452,28 @@ def samplers() -> None:
 
 def _training_part(
     dataset: str,
-    image: str | None,
-    label: str | None,
-    features: list[str] | None,
-    broken: str,
-    distinct_labels: bool,
-) -> tuple[Any, FieldArguments]:
-    """Load what is selected from, and give what samplers are to be told of it."""
-    from proxysample.data.datasets import load_dataset
-    from proxysample.data.fields import check_broken
+    image: str | None = None,
+    label: str | None = None,
+    features: list[str] | None = None,
+    broken: str | None = None,
+    distinct_labels: bool = False,
+) -> Any:
+    """Load what is selected from, as a view that says what it does not tell of itself."""
+    from typing import cast
 
-    checked = check_broken(broken)
+    from proxysample.data.datasets import load_dataset
+    from proxysample.data.fields import Broken
+
     columns = None if not features else as_field(features[0]) if len(features) == 1 else features
-    train = load_dataset(
+    return load_dataset(
         dataset,
         image=None if image is None else as_field(image),
         label=None if label is None else as_field(label),
         features=columns,
-        broken=checked,
+        # Whatever else it is is refused there.
+        broken=cast("Broken | None", broken),
+        distinct_labels=distinct_labels or None,
     ).train
-    return train, {"broken": checked, "distinct_labels": distinct_labels}
 
 
 def as_field(word: str) -> str | int:
@@ -493,6 +492,11 @@ def _skipped_words(ranking: Ranking) -> str:
     return f", {n_skipped:,} more cannot be read and are skipped" if n_skipped else ""
 
 
+def _shows_progress(quiet: bool, verbose: bool) -> bool:
+    # Some work takes an hour, and a person who waits should see how far it is.
+    return verbose or (sys.stderr.isatty() and not quiet)
+
+
 def _sampler(
     name: str,
     words: list[str] | None,
@@ -504,8 +508,7 @@ def _sampler(
     parameters = parse_parameters(words or ())
     if keep is not None:
         parameters["keep"] = _checked_keep(name, parameters, keep)
-    # Some samplers work for an hour, and a person who waits should see how far they are.
-    shown = verbose or (sys.stderr.isatty() and not quiet)
+    shown = _shows_progress(quiet, verbose)
     for parameter, value in {"random_state": random_state, "progress": shown}.items():
         if takes_parameter(name, parameter):
             parameters.setdefault(parameter, value)

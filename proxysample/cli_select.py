@@ -26,7 +26,6 @@ from proxysample.selection import BALANCES, Cut, SelectionRules
 from proxysample.subset_folder import Kind, check_empty, check_folder, make_subset_folder
 
 if TYPE_CHECKING:
-    from proxysample.data.fields import FieldArguments
     from proxysample.data.keys import Keys
     from proxysample.keeping import IntArray
     from proxysample.ranking import Ranking
@@ -201,7 +200,6 @@ def score_or_load(
     ranking: Ranking | None,
     train: Any,
     cuts: Sequence[Cut],
-    reading: FieldArguments,
 ) -> Ranking:
     """Give the ranking of a dataset: one that was saved, after checking that it fits, or a new."""
     from dataclasses import replace
@@ -211,7 +209,7 @@ def score_or_load(
 
     if ranking is None:
         assert sampler is not None  # the command has seen to it
-        return sampler.rank_for(cuts, train, **reading)
+        return sampler.rank_for(cuts, train)
     if train is not None:
         ranking.check_dataset(train)
         if ranking.classes is None:

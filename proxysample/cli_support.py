@@ -7,8 +7,12 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from contextvars import ContextVar
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
@@ -17,10 +21,76 @@ from proxysample.keeping import check_ratio
 from proxysample.printing import cleaned, cleaned_lines, shown
 from proxysample.registry import Registry
 
+QUIET_HELP = "Print what was asked for, warnings and errors, and nothing else."
+VERBOSE_HELP = "Show progress, and more of what is done."
+
+
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)]
+
+_ASKED: ContextVar[frozenset[str]] = ContextVar("asked", default=frozenset())
+
+
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command take ``-q`` and ``-v``, whether its function does or not."""
+    hints = get_type_hints(function, include_extras=True)
+    added: dict[str, Any] = {"quiet": QuietOption, "verbose": VerboseOption}
+    own = signature(function).parameters
+    added = {name: hint for name, hint in added.items() if name not in own}
+
+    @wraps(function)
+    def command(**given: Any) -> Any:
+        token = _ASKED.set(frozenset(name for name in ("quiet", "verbose") if given.get(name)))
+        try:
+            return function(**{name: given[name] for name in own})
+        finally:
+            _ASKED.reset(token)
+
+    command.__annotations__ = hints | added
+    known = [one.replace(annotation=hints.get(name, one.annotation)) for name, one in own.items()]
+    flags = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+        for name, hint in added.items()
+    ]
+    command.__signature__ = Signature([*known, *flags])  # type: ignore[attr-defined]
+    return command
+
+
+def is_asked(name: str) -> bool:
+    """Tell whether the command that runs was given ``--quiet`` or ``--verbose``."""
+    return name in _ASKED.get()
+
+
+def say(words: object) -> None:
+    """Print what a person should know, unless they want to know nothing beside the result."""
+    if not is_asked("quiet"):
+        echo(words)
+
+
+def wanted_progress() -> dict[str, bool]:
+    """Give ``progress`` as ``-q`` or ``-v`` has it; nothing where neither was given."""
+    if is_asked("quiet"):
+        return {"progress": False}
+    return {"progress": True} if is_asked("verbose") else {}
+
+
+class App(typer.Typer):
+    """A command line whose commands all take ``-q`` and ``-v``."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[..., Any]:
+        """Add a command; see `typer.Typer.command`."""
+        decorate = super().command(name, **options)
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            decorate(_telling(function))
+            return function
+
+        return add
+
 
 def make_app(help_text: str) -> typer.Typer:
     """Make a command line: ``-h`` helps, and ``--install-completion`` teaches a shell its words."""
-    return typer.Typer(
+    return App(
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -147,12 +217,30 @@ def parse_ratio(text: str) -> float:
 def list_entries(registry: Registry[Any]) -> None:
     """Print what a registry holds: id, class, the first line of its help, and whose it is.
 
-    A plug-in that cannot be loaded is listed with the reason.
+    A plug-in that cannot be loaded is listed with the reason. ``-q`` prints ids alone, and ``-v``
+    parameters, too.
     """
     names = list(registry)
+    if is_asked("quiet"):
+        typer.echo("\n".join(names))
+        return
     width = max(map(len, names))
     for name in names:
         echo(cleaned(f"{name:{width}}  {_describe(registry, name)}"))
+        if is_asked("verbose"):
+            echo(cleaned(f"{'':{width}}  {_parameters(registry, name)}"))
+
+
+def _parameters(registry: Registry[Any], name: str) -> str:
+    try:
+        known = signature(registry.get(name)).parameters.values()
+    except (InputError, TypeError, ValueError):
+        return "parameters unknown"
+    words = [
+        one.name if one.default is Parameter.empty else f"{one.name}={one.default!r}"
+        for one in known
+    ]
+    return f"({', '.join(words)})"
 
 
 def _describe(registry: Registry[Any], name: str) -> str:

@@ -27,6 +27,51 @@ class InputError(ProxysampleError, ValueError):
     """A value, file or dataset that a user gave cannot be used; the message names the fix."""
 
 
+class SampleError(InputError):
+    """Something is wrong with one sample, which is named by its index where the error is met.
+
+    Who gave only some samples of a dataset, or knows the files of all, names it anew.
+
+    Examples
+    --------
+    >>> error = SampleError(36, " holds NaN")
+    >>> str(error), str(error.at(37, "photos/37.png"))
+    ('sample 36 holds NaN', 'sample 37 (photos/37.png) holds NaN')
+    """
+
+    def __init__(self, index: int, words: str, before: str = "") -> None:
+        # All of it, so that what comes from another process is the same.
+        super().__init__(index, words, before)
+        self.index = index
+        self._words = words
+        self._before = before
+
+    def __str__(self) -> str:
+        return f"{self._before}sample {self.index}{self._words}"
+
+    def at(self, index: int, file: str | None = None) -> SampleError:
+        """Give the error with another index, and with the file of the sample."""
+        named = "" if file is None or file in self._words else f" ({file})"
+        return SampleError(index, named + self._words, self._before)
+
+
+def reason_of(error: InputError) -> str:
+    """Say why a sample cannot be read, to who names the sample and skips it.
+
+    Examples
+    --------
+    >>> reason_of(SampleError(3, " holds NaN; repair it")), reason_of(InputError("no such file"))
+    ('it holds NaN', 'no such file')
+    """
+    # Who wrapped it said no more than which sample it is of.
+    while not isinstance(error, SampleError) and isinstance(error.__cause__, InputError):
+        error = error.__cause__
+    words = str(error)
+    if isinstance(error, SampleError):
+        words = str(error).replace(f"sample {error.index}", "it", 1)
+    return words.partition("; repair")[0]
+
+
 class MissingDependencyError(ProxysampleError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
 

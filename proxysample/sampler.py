@@ -6,10 +6,8 @@ import abc
 import json
 import os
 import time
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 import numpy as np
@@ -33,10 +31,11 @@ from proxysample.data.fingerprint import fingerprint
 from proxysample.data.keys import indices_of, keys_of
 from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import CACHE
-from proxysample.data.reading import Samples, WholeSamples
-from proxysample.data.shortcuts import sample_file
+from proxysample.data.reading import Samples
 from proxysample.data.tables import take_pair, take_rows
-from proxysample.errors import InputError, level_of_caller
+from proxysample.data.whole import WholeSamples, find_whole
+from proxysample.errors import InputError
+from proxysample.features.sources import given_rows, reads_for
 from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
@@ -65,10 +64,6 @@ Reads = Literal["nothing", "labels", "pixels", "features", "dynamics"]
 
 class SelectOptions(SelectionRules, FieldArguments, total=False):
     """What `Sampler.select` and its like take beside `r` and `n`."""
-
-
-# Skipped samples that a warning lists; a ranking tells all.
-MOST_TOLD = 20
 
 
 class Sampler(BaseEstimator, abc.ABC):
@@ -251,8 +246,9 @@ class Sampler(BaseEstimator, abc.ABC):
 
     def _fit(self, samples: Samples, started: float) -> Self:
         whole = self._whole(samples)
-        codes = self._class_codes(whole.samples)
-        scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
+        with whole.named():
+            codes = self._class_codes(whole.samples)
+            scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
         if scores.shape != (len(whole.samples),):
             raise InputError(
                 f"{type(self).__name__}._score gives scores of shape {scores.shape} for "
@@ -313,14 +309,18 @@ class Sampler(BaseEstimator, abc.ABC):
     def _whole(self, samples: Samples) -> WholeSamples:
         """Leave out what cannot be read, where that was asked for and it is to be read."""
         reads_labels = self.needs_labels or self.per_class
-        if not self._decodes and not reads_labels:
-            return WholeSamples(samples, np.arange(len(samples)), {})
+        if not self._decodes and not reads_labels and not hasattr(self, "features"):
+            return WholeSamples.all_of(samples)
         if self._decodes and may_use_labels(self):
             samples.confirm_labels()
-        whole = samples.whole(pixels=self._decodes)
-        if whole.broken:
-            tell_of_broken(samples.dataset, whole.broken)
-        return whole
+        return find_whole(samples, pixels=self._decodes, rows=self._given_rows(samples))
+
+    def _given_rows(self, samples: Samples) -> Any:
+        """Give features that come with the sampler, where some of them may be skipped."""
+        features = getattr(self, "features", None)
+        if samples.broken == "stop" or features is None or reads_for(features) != "nothing":
+            return None
+        return given_rows(samples, features)
 
     def _keep(self) -> Keep:
         keep: Keep | None = getattr(self, "keep", None)
@@ -620,24 +620,6 @@ def split_options(options: SelectOptions) -> tuple[SelectionRules, FieldArgument
     for name, value in options.items():
         (rules if name in SelectionRules.__annotations__ else fields)[name] = value
     return cast(SelectionRules, rules), cast(FieldArguments, fields)
-
-
-def tell_of_broken(dataset: Any, broken: Mapping[int, str]) -> None:
-    """Warn of the samples that were skipped, each by its index, and its file where it has one."""
-    from proxysample.data.image_folder import BrokenImageWarning
-
-    told = [
-        f"sample {index}{'' if file is None else f' ({file})'}: {words}"
-        for index, words in islice(sorted(broken.items()), MOST_TOLD)
-        for file in [sample_file(dataset, index)]
-    ]
-    more = f"; and {len(broken) - len(told)} more" if len(broken) > len(told) else ""
-    warnings.warn(
-        f"{len(broken)} of {len(dataset)} samples cannot be read and are skipped, so that none of "
-        f"them is kept: {'; '.join(told)}{more}",
-        BrokenImageWarning,
-        stacklevel=level_of_caller(),
-    )
 
 
 def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:

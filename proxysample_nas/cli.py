@@ -15,6 +15,8 @@ from proxysample.cli_support import (
     make_app,
     parse_ratio,
     run_app,
+    say,
+    wanted_progress,
 )
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
@@ -23,6 +25,7 @@ from proxysample_nas.cli_rank import rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
+    from proxysample_nas.data.images import LabelledImages
     from proxysample_nas.study import Study, StudyConfiguration
 
 
@@ -46,10 +49,10 @@ def study_report(
     from proxysample_nas.study import Study
 
     for path in Study.open(output).report(page, paper_column=paper_column):
-        echo(f"saved {path}")
+        say(f"saved {path}")
 
 
-study_app = typer.Typer(help="Run a study and report it.", no_args_is_help=True)
+study_app = make_app("Run a study and report it.")
 
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")]
 
@@ -196,6 +199,7 @@ def study_run(
         n_gpus=gpus,
         address=address,
         retry_failed=retry_failed,
+        **wanted_progress(),
     )
     _report(study)
     if n_failed:
@@ -241,7 +245,11 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
 
 def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -> None:
-    echo(study.estimate(n_workers=workers, n_threads=threads, seconds_each=seconds))
+    echo(
+        study.estimate(
+            n_workers=workers, n_threads=threads, seconds_each=seconds, **wanted_progress()
+        )
+    )
 
 
 def _run(study: Study, **options: Any) -> int:
@@ -263,7 +271,7 @@ def _report(study: Study, paper_column: bool = True) -> None:
         echo(study.table(component.label, paper_column=paper_column))
     echo(study.verdicts())
     for path in study.save_tables(paper_column=paper_column):
-        echo(f"saved {path}")
+        say(f"saved {path}")
 
 
 app = make_app("Search cells on proxy datasets, and evaluate what was found.")
@@ -323,6 +331,8 @@ def search(
     from proxysample_nas.searchers import create_searcher
 
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
+    if "progress" in create_searcher(searcher).get_params(deep=False):
+        parameters = {**wanted_progress(), **parameters}
     chosen = create_searcher(searcher, **parameters)
     if parameters.get("protocol") == "paper":
         raise InputError(
@@ -334,21 +344,33 @@ def search(
             check_writable(path)
     if drawing is not None:
         check_drawing_path(drawing)
-    train = load_images(load_dataset(dataset).train)
-    if indices is not None:
-        import torch
-
-        from proxysample.samplers import read_indices
-
-        train = train.take(torch.from_numpy(read_indices(indices, len(train))))
+    part = load_dataset(dataset).train
+    train = load_images(part) if indices is None else _picked_images(part, indices)
     result = chosen.search(train, checkpoint=checkpoint)
     if output is not None:
         result.save(output)
     if drawing is not None:
         title = f"{searcher} on {len(train):,} images of {dataset}"
         save_drawing(result.cell, drawing, title, result.space)
-    echo(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
+    say(f"{searcher} on {len(train):,} images of {dataset}, {result.seconds:.1f} s:")
     echo(str(result.cell))
+
+
+def _picked_images(part: Any, file: Path) -> LabelledImages:
+    """Read the images that are named by their indices in a dataset, of which some are skipped."""
+    import numpy as np
+    import torch
+
+    from proxysample.data.whole import read_whole
+    from proxysample.samplers import read_indices
+    from proxysample_nas.data.images import load_images
+
+    images, rows = read_whole(part)
+    picked = read_indices(file, len(part))
+    missing = np.setdiff1d(picked, rows)
+    if len(missing):
+        raise InputError(f"{file} names sample {missing[0]}, which cannot be read and is skipped")
+    return load_images(images).take(torch.from_numpy(np.searchsorted(rows, picked)))
 
 
 @app.command()
@@ -383,7 +405,8 @@ def evaluate(
     parameters = parse_parameters(param or ())
     check_names("parameter of CellTrainer", parameters, [one.name for one in fields(CellTrainer)])
     try:
-        trainer = CellTrainer.from_recipe(recipe or DEFAULT_RECIPE, **parameters)
+        settings = {**wanted_progress(), **parameters}
+        trainer = CellTrainer.from_recipe(recipe or DEFAULT_RECIPE, **settings)
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)
@@ -402,4 +425,4 @@ def evaluate(
     )
     for trained, path in zip(result.trained, paths, strict=True):
         trained.save(path)
-        echo(f"network: {path}")
+        say(f"network: {path}")

@@ -310,7 +310,7 @@ def flip_labels(
     Examples
     --------
     >>> flipped = flip_labels(np.zeros(10, dtype=np.int64), 3, 0.3, random_state=0)
-    >>> int((flipped != 0).sum()), flipped.max() <= 2
+    >>> int((flipped != 0).sum()), int(flipped.max()) <= 2
     (3, True)
     """
     if n_classes < 2:

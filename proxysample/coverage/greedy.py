@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.coverage.groups import (
     TIE,
@@ -22,7 +23,9 @@ from proxysample.keeping import FloatArray, IntArray
 ROWS_PER_TILE = 256
 
 
-def herding_order(group: Group, n_picks: int | None = None) -> IntArray:
+def herding_order(
+    group: Group, n_picks: int | None = None, *, last: npt.NDArray[np.bool_] | None = None
+) -> IntArray:
     """Order rows so that the mean of each prefix is near the mean of all.
 
     Parameters
@@ -31,6 +34,8 @@ def herding_order(group: Group, n_picks: int | None = None) -> IntArray:
         Its features are changed.
     n_picks : int, optional
         Stop after so many; by default all.
+    last : ndarray of shape (n,), bool, optional
+        Rows that come after all others, though the mean is theirs, too.
 
     Returns
     -------
@@ -48,6 +53,9 @@ def herding_order(group: Group, n_picks: int | None = None) -> IntArray:
     --------
     >>> herding_order(Group(np.array([[0.0], [1.0], [4.0], [5.0]]))).tolist()
     [1, 2, 0, 3]
+    >>> rows = np.array([[0.0], [1.0], [4.0], [5.0]])
+    >>> herding_order(Group(rows), last=np.array([False, True, False, False])).tolist()
+    [2, 0, 3, 1]
     """
     features = group.features
     features -= features.mean(axis=0)
@@ -55,9 +63,13 @@ def herding_order(group: Group, n_picks: int | None = None) -> IntArray:
     lengths = squared_lengths(features)
     tolerance = TIE * float(np.median(lengths))
     worth = -lengths
+    barred = np.zeros(len(features)) if last is None else np.where(last, -np.inf, 0.0)
+    n_first = int((barred == 0).sum())
     order = np.empty(len(features) if n_picks is None else n_picks, dtype=np.int64)
     for place in range(len(order)):
-        chosen = order[place] = first_largest(worth, tolerance)
+        if place == n_first:
+            barred[:] = 0
+        chosen = order[place] = first_largest(worth + barred, tolerance)
         worth -= 2 * products.column(chosen)
         worth[chosen] = -np.inf
     return order

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from proxysample.data.fields import FieldView
     from proxysample.data.folders import SkippedFilesWarning
     from proxysample.data.image_files import ImageFiles
-    from proxysample.data.image_folder import BrokenImageWarning
     from proxysample.data.path_tables import read_csv, read_paths
     from proxysample.data.reading import Samples
     from proxysample.data.streams import read_stream
+    from proxysample.data.whole import BrokenImageWarning
 
 __all__ = [
     "ArrayDataset",
@@ -41,7 +41,7 @@ if not TYPE_CHECKING:
             "proxysample.data.fields": ["FieldView"],
             "proxysample.data.folders": ["SkippedFilesWarning"],
             "proxysample.data.image_files": ["ImageFiles"],
-            "proxysample.data.image_folder": ["BrokenImageWarning"],
+            "proxysample.data.whole": ["BrokenImageWarning"],
             "proxysample.data.path_tables": ["read_csv", "read_paths"],
             "proxysample.data.reading": ["Samples"],
             "proxysample.data.streams": ["read_stream"],

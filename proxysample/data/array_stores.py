@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from proxysample.data.blocks import BlockArray
 from proxysample.data.tensor_files import (
-    IMAGE_KEYS,
-    LABEL_KEYS,
     TEST_IMAGE_KEYS,
     TEST_LABEL_KEYS,
+    only_name,
+    train_names,
 )
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, read_bounded
@@ -42,13 +42,17 @@ PLAIN_TYPE = re.compile(
 MOST_METADATA_BYTES = 1 << 24
 
 
-def read_hdf5(path: str) -> tuple[Pair, Pair | None]:
+def read_hdf5(
+    path: str, *, image: str | None = None, label: str | None = None
+) -> tuple[Pair, Pair | None]:
     """Open the images, or features, and labels of an HDF5 file.
 
     Parameters
     ----------
     path : str
         Holds datasets ``images`` and ``labels``, or of such names, or a single one.
+    image, label : str, optional
+        The names of others that are meant; then there is no test part.
 
     Returns
     -------
@@ -85,16 +89,20 @@ def read_hdf5(path: str) -> tuple[Pair, Pair | None]:
             raise InputError(f"{name} leads to other files; copy it into one")
         return found
 
-    return _opened_parts(str(file), names, find)
+    return _opened_parts(str(file), names, find, image, label)
 
 
-def read_zarr(path: str) -> tuple[Pair, Pair | None]:
+def read_zarr(
+    path: str, *, image: str | None = None, label: str | None = None
+) -> tuple[Pair, Pair | None]:
     """Open the images, or features, and labels of a zarr store.
 
     Parameters
     ----------
     path : str
         A folder: a group with arrays ``images`` and ``labels``, or of such names, or one array.
+    image, label : str, optional
+        See `read_hdf5`.
 
     Returns
     -------
@@ -126,7 +134,7 @@ def read_zarr(path: str) -> tuple[Pair, Pair | None]:
         _check_files(folder / name, Path(os.path.realpath(folder)))
         return zarr.open_array(str(folder / name), mode="r")
 
-    return _opened_parts(str(folder), names, find)
+    return _opened_parts(str(folder), names, find, image, label)
 
 
 def _imported(package: str, extra: str) -> Any:
@@ -208,16 +216,23 @@ def _codecs(content: Any) -> Iterator[str]:
 
 
 def _opened_parts(
-    path: str, names: list[str], find: Callable[[str], Any]
+    path: str,
+    names: list[str],
+    find: Callable[[str], Any],
+    image: str | None,
+    label: str | None,
 ) -> tuple[Pair, Pair | None]:
     try:
-        train = _opened_pair(path, names, find, IMAGE_KEYS, LABEL_KEYS)
-        if train is None:
-            if len(names) != 1:
-                listed = ", ".join(names[:9]) or "no arrays"
-                raise InputError(f"it holds {listed}; needed: images and labels, or one array")
-            train = _block(path, names[0], find), None
-        return train, _opened_pair(path, names, find, TEST_IMAGE_KEYS, TEST_LABEL_KEYS)
+        images, labels = train_names(names, image, label, takes_any=True)
+        train = _opened_pair(path, images, labels, find)
+        if image is not None or label is not None:
+            # Others than these would be another dataset's.
+            return train, None
+        of_test = only_name(names, TEST_IMAGE_KEYS, "image")
+        if of_test is None:
+            return train, None
+        test_labels = only_name(names, TEST_LABEL_KEYS, "label")
+        return train, _opened_pair(path, of_test, test_labels, find)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # Whatever a library raises on a file that is damaged.
@@ -225,23 +240,8 @@ def _opened_parts(
         raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}"[:500]) from error
 
 
-def _opened_pair(
-    path: str,
-    names: list[str],
-    find: Callable[[str], Any],
-    images: tuple[str, ...],
-    labels: tuple[str, ...],
-) -> Pair | None:
-    found = [name for name in images if name in names]
-    of_labels = [name for name in labels if name in names]
-    if not found:
-        return None
-    for several in (found, of_labels):
-        if len(several) > 1:
-            raise InputError(
-                f"it holds {' and '.join(several)}, which may each be meant; save one of them"
-            )
-    return _block(path, found[0], find), _labels(of_labels[0], find) if of_labels else None
+def _opened_pair(path: str, images: str, labels: str | None, find: Callable[[str], Any]) -> Pair:
+    return _block(path, images, find), None if labels is None else _labels(labels, find)
 
 
 def _block(path: str, name: str, find: Callable[[str], Any]) -> BlockArray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.labels import encode_labels
+from proxysample.data.tables import has_transform, is_huggingface, label_column
 from proxysample.errors import InputError
 from proxysample.printing import storable
 
@@ -88,10 +89,33 @@ def required_classes(samples: Samples) -> Classes:
     return read_classes(samples) or name_classes(samples.required_labels, samples)
 
 
+def class_names_of(dataset: Any, label: Any = None) -> Any:
+    """Find what a dataset, or the one that it is a part of, calls its classes; None if nothing."""
+    if callable(label):
+        return None
+    names = getattr(dataset, "classes", None)
+    if names is not None:
+        return names if label in (None, 1, -1) else None
+    if is_huggingface(dataset):
+        if has_transform(dataset):
+            return None
+        column = label_column(dataset, label)
+        return None if column is None else getattr(dataset.features[column], "names", None)
+    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        return class_names_of(dataset.dataset, label)
+    if hasattr(dataset, "datasets") and hasattr(dataset, "cumulative_sizes"):
+        found = [class_names_of(part, label) for part in dataset.datasets]
+        alike = all(one is not None and list(one) == list(found[0]) for one in found)
+        return found[0] if alike else None
+    return None
+
+
 def name_classes(labels: npt.NDArray[np.generic], samples: Samples) -> Classes:
     """Give labels as classes, by the names that the dataset has for them."""
     found, codes = encode_labels(labels)
-    names: object = getattr(samples.dataset, "classes", None)
+    whole = samples.every
+    # What somebody else counts is not called as the dataset calls its own.
+    names = None if whole.has_given_labels else class_names_of(whole.dataset, whole.fields.label)
     numbered = found.dtype.kind == "i" and found.min() >= 0
     if isinstance(names, list | tuple) and numbered and found.max() < len(names):
         named = tuple(storable(str(names[label])) for label in found.tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from inspect import Parameter, signature
@@ -14,12 +15,13 @@ import numpy.typing as npt
 
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
-from proxysample.data.fields import Broken, Field, FieldView, check_broken
+from proxysample.data.fields import Broken, Field, FieldView
 from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
 from proxysample.isolation import isolated
 from proxysample.printing import shown
@@ -194,7 +196,9 @@ def load_dataset(
     image: Field | None = None,
     label: Field | None = None,
     features: Any = None,
-    broken: Broken = "stop",
+    broken: Broken | None = None,
+    distinct_labels: bool | None = None,
+    **options: Any,
 ) -> Splits:
     """Load a dataset by name.
 
@@ -207,12 +211,10 @@ def load_dataset(
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
         images a class, images without classes, or ``train/`` and ``test/`` (or ``val/``) with
         these in them; files and order are those of torchvision's ImageFolder, and an image that
-        does not decode stops who asks for it. ``folder-skip-broken:PATH``: the same, but such
-        images are left out with a warning that names them, and indices count the others
-        (``train.files`` tells the file of each). ``csv:PATH``: paths, relative to its folder, and
-        labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``, ``hdf5:PATH`` and
-        ``zarr:PATH``: arrays; the two last are read in blocks. ``webdataset:PATTERN``: shards such
-        as ``train-{000..099}.tar``. ``cifar10:PATH`` and
+        does not decode stops who asks for it. ``csv:PATH``: paths, relative to its folder or to
+        ``root``, and labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``,
+        ``hdf5:PATH`` and ``zarr:PATH``: arrays; the two last are read in blocks.
+        ``webdataset:PATTERN``: shards such as ``train-{000..099}.tar``. ``cifar10:PATH`` and
         ``cifar100:PATH``: the official files for Python or the binary ones, as their folder,
         the folder above it or the official ``.tar.gz``; CIFAR-100 with its fine labels.
         ``imagenet16-120:PATH``: the folder with the official batches of ImageNet16.
@@ -220,13 +222,19 @@ def load_dataset(
         Other names are those of readers that were registered (`proxysample.register`) or come
         with a plug-in: a reader takes the text after the colon and gives `Splits`; one whose
         parameter has a default can do without, and one without parameters takes none.
+        What follows may be written before the colon instead, as in
+        ``csv,root=photos,label=species:train.csv`` or ``folder,broken=skip:photos``.
     image, label, features : optional
-        Where these are in a sample: a key, a column or a position; see `Samples`. In an ``.npz``,
-        the name of an array. A reader with parameters of these names gets them, and otherwise
-        the parts are views that say so.
-    broken : {"stop", "skip"}
-        What to do about images that do not decode, where the reader decodes them itself; samplers
-        are told by the parameter of the same name.
+        Where these are in a sample: a key, a column or a position; see `Samples`. In files of
+        several arrays, the name of one. A reader with parameters of these names gets them, and
+        otherwise the parts are views that say so.
+    broken : {"stop", "skip"}, optional
+        What is to be done about samples that cannot be read, by whoever reads them: the parts are
+        views that say so. Nothing is decoded here, and indices stay those of all samples.
+    distinct_labels : bool, optional
+        Confirms that labels which are all different are classes; the parts are views that say so.
+    **options
+        Parameters of the reader, such as ``root`` of ``csv``.
 
     Returns
     -------
@@ -247,31 +255,47 @@ def load_dataset(
     """  # noqa: E501
     if not isinstance(spec, str):
         raise InputError(f"a dataset is named by a string such as 'digits', not {shown(spec)}")
-    kind, colon, path = spec.partition(":")
-    path = os.path.expanduser(path)  # noqa: PTH111  # a Path would lose a trailing slash
+    kind = re.split("[,:]", spec, maxsplit=1)[0]
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
+    named = DatasetName.parse(spec)
     reader = READERS.get(kind)
     taken = signature(reader).parameters
     places = [one for one in taken.values() if one.kind is not Parameter.KEYWORD_ONLY]
-    if colon and not places:
+    # A Path would lose a trailing slash.
+    path = os.path.expanduser(named.path or "")  # noqa: PTH111
+    if named.path is not None and not places:
         raise InputError(f"dataset {shown(spec)}: {kind} takes no path")
     if not path and places and places[0].default is Parameter.empty:
         raise InputError(f"dataset {shown(spec)}: {kind} needs a path, such as {kind}:PATH")
-    check_broken(broken)
-    fields = {"image": image, "label": label, "features": features}
-    given = {name: field for name, field in fields.items() if field is not None}
-    taken_fields = {name: given.pop(name) for name in list(given) if name in taken}
-    if "broken" in taken:
-        taken_fields["broken"] = broken
-    splits = reader(path, **taken_fields) if path else reader(**taken_fields)
+    of_samples = {
+        "image": image,
+        "label": label,
+        "features": features,
+        "broken": broken,
+        "distinct_labels": distinct_labels,
+    }
+    given = {name: value for name, value in of_samples.items() if value is not None} | options
+    twice = given.keys() & named.options.keys()
+    if twice:
+        raise InputError(
+            f"dataset {shown(spec)}: {min(twice)} is given beside the name, too; give one"
+        )
+    given |= named.options
+    of_reader = [one for one in taken if not places or one != places[0].name]
+    known = [*of_samples, *(one for one in of_reader if one not in of_samples)]
+    check_names(f"option of {kind}", given, known)
+    views = {name: given.pop(name) for name in list(given) if name not in of_reader}
+    # Whatever they are, it is told before anything is read.
+    FieldView((), **views)
+    splits = reader(path, **given) if path else reader(**given)
     if not isinstance(splits, Splits):
         raise InputError(
             f"dataset {shown(spec)}: the reader {shown(kind)} gives a "
             f"{type(splits).__name__}; needed: "
             "proxysample.data.Splits(name, train, test)"
         )
-    return splits.viewed(**given) if given else splits
+    return splits.viewed(**views) if views else splits
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:

@@ -16,10 +16,17 @@ import numpy.typing as npt
 
 from proxysample.data.fields import Pairs
 from proxysample.data.image_files import holds_files, on_threads, progress_bar, raw_item
-from proxysample.data.images import Fitting, fitted, named_pixels_of, repeated_grey
+from proxysample.data.images import (
+    Fitting,
+    as_depth,
+    common_depth,
+    fitted,
+    pixels_of_sample,
+    repeated_grey,
+)
 from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS
-from proxysample.errors import InputError, ProxysampleWarning
+from proxysample.errors import InputError, ProxysampleWarning, SampleError
 from proxysample.isolation import isolate_worker
 
 Array = npt.NDArray[Any]
@@ -352,7 +359,9 @@ def from_workers(loader: Iterable[Any]) -> Iterator[Any]:
 
 def reads_files(dataset: Any) -> bool:
     """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
-    return holds_files(dataset.dataset if isinstance(dataset, Pairs) else dataset)
+    while isinstance(dataset, Pairs):
+        dataset = dataset.dataset
+    return holds_files(dataset)
 
 
 class _Told(Sequence[Any]):
@@ -390,6 +399,7 @@ class _FormedItems(Sequence[Any]):
 
 
 def _formed(image: Array, form: Form) -> Array:
+    image = as_depth(image, form.dtype)
     if image.ndim != 3 or len(form.shape) != 3:
         return image
     if image.shape[-1] in COLOUR_CHANNELS and form.shape[-1] in COLOUR_CHANNELS:
@@ -399,9 +409,12 @@ def _formed(image: Array, form: Form) -> Array:
 
 def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
     if sample.dtype != form.dtype and not (form.fitting and form.dtype == np.bool_):
-        raise InputError(
-            f"sample {index} has type {sample.dtype}, sample 0 has {form.dtype}; convert all "
-            "images to one type in the dataset's transform"
+        if sample.dtype == common_depth(sample.dtype, form.dtype):
+            raise FormChangedError(replace(form, dtype=sample.dtype))
+        raise SampleError(
+            index,
+            f" has type {sample.dtype}, and those before it {form.dtype}; convert all images to "
+            "one type in the dataset's transform",
         )
     if sample.shape == form.shape:
         return
@@ -413,10 +426,11 @@ def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
             height, width, _ = form.shape
             told = f"sample 0 is {width}x{height}, sample {index} {sample.shape[1]}x{len(sample)}"
             raise FormChangedError(form.of_any_size(told))
-    raise InputError(
-        f"sample {index} has shape {original.shape if original.size else sample.shape}, sample 0 "
-        f"has {form.shape}; give all images as many channels, such as by image.convert('RGB'), "
-        "and all features one length, in the dataset's transform"
+    raise SampleError(
+        index,
+        f" has shape {original.shape if original.size else sample.shape}, and those before it "
+        f"{form.shape}; give all images as many channels, such as by image.convert('RGB'), and "
+        "all features one length, in the dataset's transform",
     )
 
 
@@ -426,9 +440,8 @@ def _check_finite(samples: Array, indices: Sequence[int]) -> None:
     finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
     if not finite.all():
         index = indices[int(np.argmin(finite))]
-        raise InputError(
-            f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
-            "broken='skip'"
+        raise SampleError(
+            index, " holds NaN or infinite pixels; repair it, or leave it out with broken='skip'"
         )
 
 
@@ -439,9 +452,10 @@ def _read_item(dataset: Any, index: int) -> tuple[Array, Any]:
         raise
     # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
     except Exception as error:
-        raise InputError(
-            f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with broken='skip'"
+        raise SampleError(
+            index,
+            f" cannot be read: {type(error).__name__}: {error}; repair it, or leave it out with "
+            "broken='skip'",
         ) from error
 
 
@@ -478,9 +492,10 @@ def decode_item(item: Any, index: int) -> tuple[Array, Any]:
     if isinstance(item, dict):
         image = _first_of(item, IMAGE_COLUMNS)
         if image is None:
-            raise InputError(
-                f"sample {index} is a mapping with {', '.join(map(str, item))}; "
-                f"its image is looked for under {', '.join(IMAGE_COLUMNS)}: rename it"
+            raise SampleError(
+                index,
+                f" is a mapping with {', '.join(map(str, item))}; its image is looked for under "
+                f"{', '.join(IMAGE_COLUMNS)}: rename it",
             )
         label = _first_of(item, LABEL_COLUMNS)
     elif isinstance(item, tuple | list):
@@ -502,19 +517,21 @@ def _image_array(image: Any, index: int) -> Array:
         pixels = tensor_to_array(image)
         pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
     elif hasattr(image, "mode") and hasattr(image, "getexif"):
-        return named_pixels_of(image, f"sample {index}")
+        return pixels_of_sample(image, index)
     else:
         pixels = np.asarray(image)
     if pixels.dtype.kind not in "fiub" or pixels.ndim == 0:
-        raise InputError(
-            f"sample {index} is a {type(image).__name__}, not an image: "
-            "a PIL image, an array or a tensor is needed"
-            + (": open the file in the dataset" if isinstance(image, str | PathLike) else "")
+        raise SampleError(
+            index,
+            f" is a {type(image).__name__}, not an image: a PIL image, an array or a tensor is "
+            "needed"
+            + (": open the file in the dataset" if isinstance(image, str | PathLike) else ""),
         )
     if pixels.ndim > 3 or 0 in pixels.shape:
-        raise InputError(
-            f"sample {index} has shape {pixels.shape}; needed: (height, width), (height, width, "
-            "channels) or features (d,), with something in them"
+        raise SampleError(
+            index,
+            f" has shape {pixels.shape}; needed: (height, width), (height, width, channels) or "
+            "features (d,), with something in them",
         )
     return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
@@ -528,9 +545,10 @@ def _read_twice(dataset: Any, n_probed: int = 4, n_repeats: int = 3) -> dict[int
         for _ in range(0 if reads_files(dataset) else n_repeats - 1):
             again = _read_item(dataset, index)[0]
             if first.shape != again.shape or not np.array_equal(first, again, equal_nan=True):
-                raise InputError(
-                    f"sample {index} has other pixels each time it is read: the dataset's "
-                    "transform is random. Select from the dataset without augmentation, and "
-                    "use the indices with the augmented one"
+                raise SampleError(
+                    index,
+                    " has other pixels each time it is read: the dataset's transform is random. "
+                    "Select from the dataset without augmentation, and use the indices with the "
+                    "augmented one",
                 )
     return images

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
+from proxysample.checks import BOOLEAN
 from proxysample.data.image_files import raw_item
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
 from proxysample.errors import InputError, unknown_name
@@ -246,8 +247,10 @@ def _image_key(item: Mapping[Any, Any], index: int) -> str:
         return named[0]
     is_image = named or [key for key, value in item.items() if rank_as_image(value)]
     looked = "" if named else f"its image is looked for under {', '.join(IMAGE_COLUMNS)}: "
+    is_vector = bool(is_image) and all(rank_as_image(item[key]) == 1 for key in is_image)
+    role = "features" if is_vector else "image"
     raise InputError(
-        f"sample {index} is {describe_item(item)}; {looked}pass {_choices('image', is_image)}"
+        f"sample {index} is {describe_item(item)}; {looked}pass {_choices(role, is_image)}"
     )
 
 
@@ -330,9 +333,10 @@ class Pairs:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.fields.pair(self._item(index), index)
+        return self.fields.pair(self.item(index), index)
 
-    def _item(self, index: int) -> Any:
+    def item(self, index: int) -> Any:
+        """Give a sample as its dataset does; `InputError` where that is None."""
         item = raw_item(self.dataset, index)
         if item is None:
             # The way of many datasets to say so.
@@ -344,17 +348,17 @@ class Pairs:
 
     def label(self, index: int) -> Any:
         """Give the label of a sample, whatever its image is; see `Fields.label_of`."""
-        return self.fields.label_of(self._item(index), index)
+        return self.fields.label_of(self.item(index), index)
 
 
 class FieldView:
-    """A dataset with its fields named once, for whoever reads it: samplers, rankings, searches.
+    """A dataset with what it does not tell of itself, for whoever reads it: samplers, searches.
 
     Parameters
     ----------
     dataset : object
         See `Samples`.
-    image, label, features : optional
+    image, label, features, broken, distinct_labels : optional
         See `Samples`.
 
     Examples
@@ -376,9 +380,14 @@ class FieldView:
         image: Field | None = None,
         label: Field | None = None,
         features: Any = None,
+        broken: Broken = "stop",
+        distinct_labels: bool = False,
     ) -> None:
         self.dataset = dataset
         self.fields = Fields(image, label, features)
+        self.broken = check_broken(broken)
+        BOOLEAN.check("distinct_labels", distinct_labels)
+        self.distinct_labels = distinct_labels
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -393,9 +402,11 @@ class FieldView:
         return Pairs(positional(self.dataset), self.fields)
 
     def __repr__(self) -> str:
-        named = ((name, getattr(self.fields, name)) for name in ("image", "label", "features"))
-        words = ", ".join(f"{name}={field!r:.40}" for name, field in named if field is not None)
-        return f"FieldView({shown(self.dataset)}, {words})"
+        named = {name: getattr(self.fields, name) for name in ("image", "label", "features")}
+        words = [f"{name}={field!r:.40}" for name, field in named.items() if field is not None]
+        words += ["broken='skip'"] if self.broken == "skip" else []
+        words += ["distinct_labels=True"] if self.distinct_labels else []
+        return f"FieldView({', '.join([shown(self.dataset), *words])})"
 
 
 def check_broken(broken: object) -> Broken:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -218,9 +218,14 @@ def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceIm
             raise InputError("the dataset is empty")
         labels = _label_column(split, named.label)
         image = None if named.features is not None else _image_column(split, named.image)
+        if image is None and named.features is None and _columns_of_images(split):
+            # Which of them is meant only who reads images has to know.
+            return HuggingFaceImages(split, None, labels, spec, home)
         if image is not None:
             return HuggingFaceImages(split, image, labels, spec, home)
         features = _feature_columns(split, labels, named.features)
+        if features is None:
+            return HuggingFaceImages(split, None, labels, spec, home)
         targets = None if labels is None else _values(split, labels)
         return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
@@ -235,12 +240,12 @@ def _image_column(split: Any, named: Any) -> str | None:
     by_name = [name for name in IMAGE_COLUMNS if name in split.column_names]
     if by_name:
         return by_name[0]
-    by_type = [name for name, kind in split.features.items() if type(kind).__name__ == "Image"]
-    if len(by_type) > 1:
-        raise InputError(
-            f"the columns {' and '.join(by_type)} all hold images: pass image={by_type[0]!r}"
-        )
-    return by_type[0] if by_type else None
+    by_type = _columns_of_images(split)
+    return by_type[0] if len(by_type) == 1 else None
+
+
+def _columns_of_images(split: Any) -> list[str]:
+    return [name for name, kind in split.features.items() if type(kind).__name__ == "Image"]
 
 
 def _label_column(split: Any, named: Any) -> str | None:
@@ -251,8 +256,8 @@ def _label_column(split: Any, named: Any) -> str | None:
     return known[0] if len(known) == 1 else None
 
 
-def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str]:
-    """Name the one column of vectors, or all columns of numbers."""
+def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str] | None:
+    """Name the one column of vectors, or all columns of numbers; None where that is not sure."""
     if named is not None:
         several = named if isinstance(named, list | tuple) else [named]
         return [named_column(split, one) for one in several]
@@ -264,15 +269,8 @@ def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str]:
         elif _is_number(kind) and name != labels and name not in LABEL_COLUMNS:
             numbers.append(name)
     if len(vectors) > 1:
-        raise InputError(
-            f"the columns {' and '.join(vectors)} all hold vectors: pass features={vectors[0]!r}"
-        )
-    if not vectors and not numbers:
-        raise InputError(
-            f"its columns are {', '.join(split.column_names)}, and none holds images (looked for "
-            f"as {', '.join(IMAGE_COLUMNS)}), vectors or numbers"
-        )
-    return vectors or numbers
+        return None
+    return vectors or numbers or None
 
 
 def _is_number(kind: Any) -> bool:
@@ -308,8 +306,28 @@ def _plain(column: Any) -> Array:
     return np.asarray(column.to_numpy())
 
 
+class _Row(Mapping[str, Any]):
+    """A row whose images are decoded when they are asked for."""
+
+    def __init__(self, row: dict[str, Any], decode: Callable[[Any], Any]) -> None:
+        self._row = row
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._decode(self._row[name])
+
+
 class HuggingFaceImages:
     """The images of a split, each decoded when it is asked for, in its own size and mode.
+
+    Where it is not sure which column holds them, items are whole rows, of which who reads images
+    has to name a column.
 
     Attributes
     ----------
@@ -319,7 +337,9 @@ class HuggingFaceImages:
         Names of the integer labels, in order; some may have no samples.
     """
 
-    def __init__(self, split: Any, column: str, labels: str | None, spec: str, home: Path) -> None:
+    def __init__(
+        self, split: Any, column: str | None, labels: str | None, spec: str, home: Path
+    ) -> None:
         self._column = column
         self._spec = spec
         self._home = home
@@ -337,18 +357,21 @@ class HuggingFaceImages:
     def __getitem__(self, index: int) -> Any:
         """Give an image as an array, channels last, and its label.
 
-        Where it is not sure which column holds the labels, the whole row as a mapping.
+        Where it is not sure which columns hold these, the whole row as a mapping.
         """
         place = range(len(self))[int(index)]
         (row,) = self._split[place : place + 1].to_pylist()
-        image = row[self._column]
-        if isinstance(image, Mapping) and image.keys() <= {"bytes", "path"}:
-            image = read_image(self._content(image, index), f"{self._spec}: image {index}")
-        elif isinstance(image, list):
-            image = np.asarray(image)
+        if self._column is None:
+            return _Row(row, partial(self._decoded, index=index))
+        image = self._decoded(row[self._column], index)
         if self._labels is not None:
             return image, row[self._labels]
         return {**row, IMAGE_COLUMNS[0]: image}
+
+    def _decoded(self, image: Any, index: int) -> Any:
+        if isinstance(image, Mapping) and image.keys() <= {"bytes", "path"}:
+            return read_image(self._content(image, index), f"{self._spec}: image {index}")
+        return np.asarray(image) if isinstance(image, list) else image
 
     def _content(self, image: Mapping[str, Any], index: int) -> bytes | Path:
         if image.get("bytes") is not None:

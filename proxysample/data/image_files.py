@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.images import read_image, repeated_grey
+from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
 from proxysample.terminal import hides_progress
@@ -143,6 +143,11 @@ class ImageFiles:
             ):
                 if index == 0:
                     images = self._room(pixels, pixels.shape[-1])
+                pixels = as_depth(pixels, images.dtype)
+                if images.dtype != pixels.dtype == common_depth(images.dtype, pixels.dtype):
+                    deeper = self._room(pixels, images.shape[-1])
+                    deeper[:index] = as_depth(images[:index], pixels.dtype)
+                    images = deeper
                 if pixels.shape[:2] != images.shape[1:3] or pixels.dtype != images.dtype:
                     raise self._unlike(index, pixels, images)
                 if pixels.shape[-1] > images.shape[-1]:

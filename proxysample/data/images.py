@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.files import check_regular
 
 if TYPE_CHECKING:
@@ -376,11 +376,45 @@ def repeated_grey(pixels: Array, n_channels: int) -> Array:
     return np.repeat(pixels, n_channels, axis=-1)
 
 
-def named_pixels_of(image: Image, name: str) -> Array:
-    """Turn an image of Pillow into an array; what is wrong is an `InputError` with its name."""
+def common_depth(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Tell the type that holds images of two types; None where there is none that is sure.
+
+    Black and white of 8 and of 16 bits mean the same, so that one scale holds both; the larger
+    of two floating-point types holds the smaller. What floating-point images have beside
+    integers, 1 or 255, is not known.
+
+    Examples
+    --------
+    >>> common_depth(np.dtype("uint8"), np.dtype("uint16"))
+    dtype('uint16')
+    >>> common_depth(np.dtype("uint8"), np.dtype("float32"))
+    """
+    if one == other:
+        return one
+    if {one, other} == {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        return np.dtype(np.uint16)
+    return np.promote_types(one, other) if one.kind == other.kind == "f" else None
+
+
+def as_depth(pixels: Array, dtype: np.dtype[Any]) -> Array:
+    """Give pixels a deeper type that `common_depth` allows; others come back as they are.
+
+    Examples
+    --------
+    >>> as_depth(np.array([0, 1, 255], dtype=np.uint8), np.dtype(np.uint16)).tolist()
+    [0, 257, 65535]
+    """
+    if pixels.dtype == dtype or common_depth(pixels.dtype, dtype) != dtype:
+        return pixels
+    return pixels.astype(dtype) * 257 if dtype == np.uint16 else pixels.astype(dtype)
+
+
+def pixels_of_sample(image: Image, index: int) -> Array:
+    """Turn an image of Pillow into an array; what is wrong is an error with its sample's index."""
     try:
         with _PILLOWS_WARNINGS:
             return pixels_of(image)
     except DAMAGE as error:
         file = getattr(image, "filename", "")
-        raise InputError(f"{name}{f' ({file})' if file else ''} cannot be read: {error}") from error
+        words = f"{f' ({file})' if file else ''} cannot be read: {error}"
+        raise SampleError(index, words) from error

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from proxysample.data.fields import FieldView
+from proxysample.data.shards import TarImages
 from proxysample.data.tables import is_frame, is_huggingface
 from proxysample.errors import InputError
 
@@ -95,6 +96,8 @@ def _keys_of_parts(parts: Sequence[Any]) -> Keys | None:
 
 def _own_keys(dataset: Any) -> Keys | None:
     size = len(dataset)
+    if isinstance(dataset, TarImages):
+        return Keys(_keys_in_shards(dataset), "key")
     files = _list_of(getattr(dataset, "files", None), size)
     if files is None:
         for name in ("samples", "imgs"):
@@ -107,6 +110,15 @@ def _own_keys(dataset: Any) -> Keys | None:
         return Keys(paths, "file", _root_of(dataset, paths))
     keys = _list_of(getattr(dataset, "keys", None), size)
     return None if keys is None else Keys(tuple(str(key) for key in keys), "key")
+
+
+def _keys_in_shards(dataset: TarImages) -> tuple[str, ...]:
+    keys = dataset.keys
+    if len(set(keys)) == len(keys):
+        return keys
+    # Many a writer counts anew in each shard.
+    shards = [place.shard.name for place in dataset.places]
+    return tuple(f"{shard}/{key}" for shard, key in zip(shards, keys, strict=True))
 
 
 def _root_of(dataset: Any, files: Sequence[str]) -> str | None:

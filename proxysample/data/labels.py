@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
@@ -38,14 +38,19 @@ def as_label_array(labels: Any) -> Array:
     """
     try:
         if not isinstance(labels, list | tuple) or type(np.ma.masked) not in set(map(type, labels)):
-            array = np.asarray(_on_host(labels) if hasattr(labels, "cpu") else labels)
+            array = np.asarray(_on_host(labels) if hasattr(labels, "detach") else labels)
             if array.ndim > 1 or not _has_changed(labels, array):
                 return array
-    except (ValueError, TypeError, RuntimeError):
+    # Whatever anyone's object gives numpy to raise.
+    except Exception:
         pass
-    array = np.empty(len(labels), dtype=object)
-    for index, label in enumerate(labels):
-        array[index] = None if label is np.ma.masked else label
+    try:
+        array = np.empty(len(labels), dtype=object)
+        for index, label in enumerate(labels):
+            array[index] = None if label is np.ma.masked else label
+    # Whatever an object of anyone's raises that is no list.
+    except Exception as error:
+        raise InputError(f"labels are {shown(labels)}, which is no list: {error}") from error
     return array
 
 
@@ -159,9 +164,10 @@ def _labels_from_floats(array: Array, largest: float) -> Array:
     if whole.all():
         return array.astype(np.int64)
     index = int(np.argmin(whole))
-    raise InputError(
-        f"labels are floating point numbers, such as {array[index]:g} for sample {index} (targets "
-        f"of a regression?); needed: integers or strings, no NaN; {HOW_TO_GIVE}"
+    raise SampleError(
+        index,
+        f" (targets of a regression?); needed: integers or strings, no NaN; {HOW_TO_GIVE}",
+        before=f"labels are floating point numbers, such as {array[index]:g} for ",
     )
 
 
@@ -189,6 +195,13 @@ def _labels_from_objects(array: Array) -> Array:
         return _as_int64(np.asarray(array.tolist()))
     if all(isinstance(label, int | float | np.number) for label in array):
         return check_labels(array.astype(np.float64), len(array))
+    missing = [index for index, label in enumerate(array) if _is_missing(label)]
+    if missing:
+        raise SampleError(
+            missing[0],
+            f"; {HOW_TO_GIVE}",
+            before=f"labels are missing for {len(missing)} of {len(array)} samples, first for ",
+        )
     raise InputError(f"labels are {_describe_objects(array)}; {HOW_TO_GIVE}")
 
 
@@ -220,9 +233,6 @@ def _is_missing(label: Any) -> bool:
 
 
 def _describe_objects(array: Array) -> str:
-    missing = [index for index, label in enumerate(array) if _is_missing(label)]
-    if missing:
-        return f"missing for {len(missing)} of {len(array)} samples, first for sample {missing[0]}"
     first = array[0]
     kinds = sorted({type(label).__name__ for label in array})
     if len(kinds) > 1:

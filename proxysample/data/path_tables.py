@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 import stat
@@ -11,12 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.files import as_path, check_regular
 from proxysample.printing import shown
+
+Array = npt.NDArray[Any]
 
 PATH_COLUMNS = (
     "path", "file", "filename", "file_name", "filepath", "file_path",
@@ -74,8 +80,8 @@ def read_csv(
     file: str | Path,
     root: str | Path | None = None,
     *,
-    path: str | None = None,
-    label: str | None = None,
+    path: str | int | None = None,
+    label: str | int | None = None,
 ) -> ImageFiles:
     """Read a CSV file of paths and labels, with a header or of these two columns alone.
 
@@ -86,8 +92,8 @@ def read_csv(
     root : path, optional
         What paths are relative to, and must not leave; by default the folder of the file. ``"/"``
         lets them lead anywhere.
-    path, label : str, optional
-        The columns; by default those whose names leave no doubt.
+    path, label : str or int, optional
+        The columns, or their positions; by default those whose names leave no doubt.
 
     Returns
     -------
@@ -100,6 +106,82 @@ def read_csv(
     """
     file = as_path(file).expanduser()
     root = file.parent if root is None else as_path(root).expanduser()
+    columns = _csv_columns(file)
+    try:
+        paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
+        return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def read_csv_features(
+    file: str | Path, features: Any = None, label: str | int | None = None
+) -> tuple[Array, Any] | None:
+    """Read a CSV file of numbers, one row a sample.
+
+    Parameters
+    ----------
+    file : path
+        See `read_csv`.
+    features : str, int or list of these, optional
+        The columns; by default all but the one of labels, where none of these is of images.
+    label : str or int, optional
+        The column of labels; by default the one whose name leaves no doubt.
+
+    Returns
+    -------
+    features : ndarray of shape (n, d), float64
+    labels : list or None
+        Or None alone, where there is a column of images.
+
+    Raises
+    ------
+    InputError
+        If a column holds no numbers, or see `read_csv`.
+    """
+    file = as_path(file).expanduser()
+    columns = _csv_columns(file)
+    try:
+        named = _named(columns, label) or _class_column(columns)
+        several = features if isinstance(features, list | tuple) else [features]
+        if features is None:
+            if path_column({name: columns[name] for name in columns if name != named}) is not None:
+                return None
+            chosen = [name for name in columns if name != named]
+        else:
+            chosen = [str(_named(columns, one)) for one in several]
+        if not chosen:
+            raise InputError("it has no column of features or of paths")
+        rows = np.column_stack([_numbers(columns[name], name, columns) for name in chosen])
+        return rows, None if named is None else as_numbers(columns[named])
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def _named(columns: Mapping[str, Any], field: str | int | None) -> str | None:
+    if field is None:
+        return None
+    names = list(columns)
+    if str(field) in names:
+        return str(field)
+    if isinstance(field, int) and -len(names) <= field < len(names):
+        return names[field]
+    raise unknown_name("column", field, names)
+
+
+def _numbers(values: list[str], name: str, columns: Mapping[str, Any]) -> Array:
+    try:
+        # What is empty is missing.
+        return np.array([float(value) if value.strip() else math.nan for value in values])
+    except ValueError:
+        raise InputError(
+            f"none of the columns {', '.join(columns)} holds paths of images, and {name!r} no "
+            "numbers: pass image= (the column of paths), or features= and label="
+        ) from None
+
+
+def _csv_columns(file: Path) -> dict[str, list[str]]:
+    """Read a table, each column by its name in the header."""
     rows = _csv_rows(file)
     if not rows:
         raise InputError(f"{file} is empty")
@@ -121,24 +203,20 @@ def read_csv(
         raise InputError(f"{file} is empty but for its header")
     if len(columns) < len(header):
         raise InputError(f"{file} names a column twice: {', '.join(header)}")
-    try:
-        paths, labels = _chosen_columns(columns, path, label)
-        return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+    return columns
 
 
-def as_numbers(labels: list[str]) -> list[int] | list[str]:
-    """Turn texts into integers, where all are such as these are written.
+def as_numbers(labels: list[str]) -> list[Any]:
+    """Turn texts into integers, where all are such as these are written; empty ones are missing.
 
     Examples
     --------
-    >>> as_numbers(["0", "10"]), as_numbers(["0", "007"])
-    ([0, 10], ['0', '007'])
+    >>> as_numbers(["0", "10"]), as_numbers(["0", "007"]), as_numbers(["cat", ""])
+    ([0, 10], ['0', '007'], ['cat', None])
     """
-    if all(_INTEGER.fullmatch(label) for label in labels):
-        return [int(label) for label in labels]
-    return labels
+    known = [label for label in labels if label.strip()]
+    is_numbers = all(_INTEGER.fullmatch(label) for label in known)
+    return [(int(label) if is_numbers else label) if label.strip() else None for label in labels]
 
 
 def _csv_rows(file: Path) -> list[list[str]]:
@@ -227,7 +305,7 @@ def path_column(columns: Mapping[str, Any]) -> str | None:
     InputError
         If several may be it.
     """
-    known = {name.lower(): name for name in columns}
+    known = _known(columns)
     found = [known[name] for name in PATH_COLUMNS if name in known]
     found = [name for name in found if _holds_paths(columns[name])]
     if not found:
@@ -250,8 +328,13 @@ def _holds_image_names(values: Iterable[Any]) -> bool:
     return bool(head) and all(_is_image_name(value) for value in head)
 
 
+# What Pillow reads beside: torchvision's folders pass it over, and who lists it means it.
+MORE_SUFFIXES = (".gif", ".jfif", ".jpe", ".jp2", ".avif", ".tga", ".dib", ".ico", ".pnm", ".pbm")
+
+
 def _is_image_name(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and os.fspath(value).lower().endswith(SUFFIXES)
+    is_path = isinstance(value, str | os.PathLike)
+    return is_path and os.fspath(value).lower().endswith((*SUFFIXES, *MORE_SUFFIXES))
 
 
 def _chosen_columns(
@@ -266,15 +349,24 @@ def _chosen_columns(
             f"none of the columns {', '.join(columns)} holds paths of images; name it path"
         )
     if label is None:
-        known = {name.lower(): name for name in columns}
-        found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] != path]
-        if len(found) > 1:
-            raise InputError(
-                f"the columns {' and '.join(found)} may each be the labels: pass "
-                f"label={found[0]!r}, or leave one out"
-            )
-        label = found[0] if found else None
+        label = _class_column(columns, path)
     return list(columns[path]), None if label is None else list(columns[label])
+
+
+def _known(columns: Iterable[str]) -> dict[str, str]:
+    """Give columns by their names in small letters and without spaces."""
+    return {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in columns}
+
+
+def _class_column(columns: Iterable[str], other: str | None = None) -> str | None:
+    known = _known(columns)
+    found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] != other]
+    if len(found) > 1:
+        raise InputError(
+            f"the columns {' and '.join(found)} may each be the labels: pass "
+            f"label={found[0]!r}, or leave one out"
+        )
+    return found[0] if found else None
 
 
 def is_list_of_paths(value: Any) -> bool:
@@ -326,8 +418,8 @@ def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
     if real is not None and not Path(os.path.realpath(file)).is_relative_to(real):
         raise InputError(
             f"sample {index}: {os.fspath(path)!r:.200} leads out of {base}; move the file there, "
-            "or name a folder that holds all files: proxysample.data.read_csv(FILE, root=FOLDER) "
-            "or read_paths(TABLE, root=FOLDER)"
+            "or name a folder that holds all files by root=, as in csv,root=FOLDER:FILE or "
+            "proxysample.data.read_csv(FILE, root=FOLDER)"
         )
     return file
 

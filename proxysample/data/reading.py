@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from proxysample.data.fields import (
     Pairs,
     Unsure,
     check_broken,
+    describe_item,
 )
 from proxysample.data.images import Fitting
 from proxysample.data.labels import (
@@ -40,7 +41,7 @@ from proxysample.data.labels import (
     plain_label,
 )
 from proxysample.data.pixel_cache import Cache
-from proxysample.data.scanning import find_broken, read_labels_of
+from proxysample.data.scanning import read_labels_of
 from proxysample.data.shortcuts import (
     FoundLabels,
     find_array,
@@ -48,7 +49,7 @@ from proxysample.data.shortcuts import (
     is_tensor,
 )
 from proxysample.data.tables import is_frame, positional
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.printing import shown
 
 
@@ -151,10 +152,11 @@ class Samples:
         them under their usual names, and where that leaves a doubt an error names the candidates.
     features : str, int, callable, list of str or ndarray of shape (n, d), optional
         A field of vectors to read in place of images, several columns of numbers, or the vectors.
-    broken : {"stop", "skip"}
-        What to do about a sample that cannot be read or holds NaN, where it is read at all.
-    distinct_labels : bool
-        Confirms that labels which are all different are classes.
+    broken : {"stop", "skip"}, optional
+        What to do about a sample that cannot be read or holds NaN, where it is read at all; by
+        default what a `FieldView` says, and else "stop".
+    distinct_labels : bool, optional
+        Confirms that labels which are all different are classes; by default as a `FieldView` says.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
@@ -188,8 +190,8 @@ class Samples:
         image: Field | None = None,
         label: Field | None = None,
         features: Any = None,
-        broken: Broken = "stop",
-        distinct_labels: bool = False,
+        broken: Broken | None = None,
+        distinct_labels: bool | None = None,
         batch_size: int = 256,
         num_workers: int = 0,
         progress: bool = False,
@@ -207,20 +209,32 @@ class Samples:
         # A frame is looked into by who reads it.
         self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
-        self.broken = check_broken(broken)
-        self.distinct_labels = distinct_labels
-        self._options: dict[str, Any] = {
+        self.broken = check_broken(_first(broken, dataset.broken if self._view else None, "stop"))
+        self.distinct_labels = bool(
+            _first(distinct_labels, dataset.distinct_labels if self._view else None, False)
+        )
+        self.options: dict[str, Any] = {
             "batch_size": batch_size,
             "num_workers": num_workers,
             "progress": progress,
         }
         POSITIVE_INTEGER.or_none().check("image_size", image_size)
         self.image_size = image_size
-        self._cache = cache
+        self.cache = cache
         self._streamed_labels: list[Any] | None = None
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def every(self) -> Samples:
+        """The samples of the whole dataset, of which these may be some."""
+        return self
+
+    @property
+    def taken(self) -> npt.NDArray[np.int64] | None:
+        """Which of `every` these are; None where they are all."""
+        return None
 
     @cached_property
     def _adapted(self) -> tuple[Any, Fields]:
@@ -251,7 +265,7 @@ class Samples:
         if self.array is not None:
             images, labels = self._of_image_size(check_images(self.array)), None
         else:
-            images, labels, _ = self._decoder.kept(self.form(), self._cache)
+            images, labels, _ = self._decoder.kept(self.form(), self.cache)
         if len(images) != len(self):
             raise InputError(f"features= has {len(images)} rows for {len(self)} samples")
         if self.fields.features is not None and images.ndim != 2:
@@ -263,7 +277,7 @@ class Samples:
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self.pairs, **self._options)
+        return Decoder(self.pairs, **self.options)
 
     @property
     def _fitting(self) -> Fitting | None:
@@ -274,8 +288,8 @@ class Samples:
         if images.ndim != 4 or fitting is None or fitting.leaves(*images.shape[1:3]):
             return images
         check_channels_last(images)
-        decoder = Decoder(images, **self._options)
-        kept: Array = decoder.kept(decoder.form(fitting), self._cache)[0]
+        decoder = Decoder(images, **self.options)
+        kept: Array = decoder.kept(decoder.form(fitting), self.cache)[0]
         return kept
 
     @property
@@ -412,7 +426,7 @@ class Samples:
             given = self._pixels_and_labels[1]
         if given is None and self._has_no_label():
             return None
-        labels = read_labels_of(self.pairs, **self._options) if given is None else given
+        labels = read_labels_of(self.pairs, **self.options) if given is None else given
         if all(label is None for label in labels):
             return None
         unsure = next((label for label in labels if isinstance(label, Unsure)), None)
@@ -432,6 +446,16 @@ class Samples:
         if label is not None:
             check_labels([label], 1)
         return label is None
+
+    @property
+    def has_given_labels(self) -> bool:
+        """Whether labels are none of the dataset's own."""
+        return self._y is not None
+
+    @property
+    def tells_labels_without_items(self) -> bool:
+        """Whether labels, or that there are none, are known without a single item."""
+        return self._found_labels is not None
 
     @property
     def tells_labels_early(self) -> bool:
@@ -480,13 +504,24 @@ class Samples:
         """The labels, or an `InputError` that says how to give them."""
         if self.labels is None:
             raise InputError(
-                f"{type(self.dataset).__name__} has no labels, and they are needed here: pass "
-                "them as y= (one label a sample; in an .npz file, an array 'labels'), name their "
-                "field by label=, or use a sampler without classes, such as 'rs' or 'km-or'"
+                f"{type(self.dataset).__name__} has no labels{self._candidates()}, and they are "
+                "needed here: pass them as y= (one label a sample; in an .npz file, an array "
+                "'labels'), name their field by label=, or use a sampler without classes, such as "
+                "'rs' or 'km-or'"
             )
         if not self.distinct_labels:
             check_not_all_different(self.labels)
         return self.labels
+
+    def _candidates(self) -> str:
+        """Name what labels may be under, where items tell it."""
+        try:
+            item = self.pairs.item(0)
+        # That an item cannot be read is no news here.
+        except Exception:
+            return ""
+        named = isinstance(item, Mapping) and not isinstance(item, str)
+        return f" (sample 0 is {describe_item(item)})" if named else ""
 
     def feature_chunks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
         """Stream the samples as flat float64 features, uint8 pixels scaled to [0, 1].
@@ -505,90 +540,15 @@ class Samples:
                 flat /= 255
             yield rows, flat
 
-    def whole(self, *, pixels: bool) -> WholeSamples:
-        """Find the samples that can be read, where those that cannot are to be skipped.
-
-        Parameters
-        ----------
-        pixels : bool
-            Whether images are read; else only labels are, as far as items are read for them.
-
-        Returns
-        -------
-        WholeSamples
-        """
-        if self.broken == "stop" or (not pixels and self._found_labels is not None):
-            return WholeSamples(self, np.arange(len(self)), {})
-        if pixels and self.array is not None:
-            broken, labels = _broken_rows(self.array), None
-        else:
-            broken, labels = find_broken(self.pairs, pixels=pixels, **self._options)
-        if len(broken) == len(self):
-            raise InputError(f"none of {len(self)} samples can be read; the first: {broken[0]}")
-        if not broken:
-            return WholeSamples(self, np.arange(len(self)), {})
-        indices = np.setdiff1d(np.arange(len(self)), list(broken))
-        return WholeSamples(_Taken(self, indices, labels), indices, broken)
-
-
-class WholeSamples(NamedTuple):
-    """Samples that can be read, which they are, and what is wrong with the others."""
-
-    samples: Samples
-    indices: npt.NDArray[np.int64]
-    broken: dict[int, str]
-
-
-class _Taken(Samples):
-    """Some samples of others, whose labels are theirs."""
-
-    def __init__(
-        self, samples: Samples, indices: npt.NDArray[np.int64], labels: list[Any] | None
-    ) -> None:
-        rows = _Rows(samples.pairs, indices) if samples.array is None else samples.array[indices]
-        super().__init__(
-            rows,
-            distinct_labels=samples.distinct_labels,
-            image_size=samples.image_size,
-            cache=samples._cache,
-            **samples._options,
-        )
-        self._all = samples
-        self._taken = indices
-        self._labels_read = labels
-
-    @cached_property
-    def labels(self) -> Array | None:
-        found = self._all._found_labels is not None
-        if found or self._labels_read is None:
-            labels = self._all.labels
-            return None if labels is None else labels[self._taken]
-        if all(label is None for label in self._labels_read):
-            return None
-        unsure = next((one for one in self._labels_read if isinstance(one, Unsure)), None)
-        if unsure is not None:
-            raise InputError(unsure.reason)
-        return check_labels(self._labels_read, len(self))
-
-
-class _Rows:
-    """Some pairs of a dataset."""
-
-    def __init__(self, pairs: Pairs, indices: npt.NDArray[np.int64]) -> None:
-        self._pairs = pairs
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self._pairs[int(self._indices[index])]
-
 
 def _only_one(first: str, one: Any, second: str, other: Any) -> Any:
     if other is not None:
         raise InputError(f"give {first}= or {second}=, not both: each says where labels are")
     return one
+
+
+def _first(*given: Any) -> Any:
+    return next(value for value in given if value is not None)
 
 
 def _merged(of_view: Fields, given: Fields) -> Fields:
@@ -626,19 +586,6 @@ def read_labels(dataset: Any, y: Any = None) -> Array | None:
     """
     samples = Samples(dataset, y)
     return None if samples._found_labels is None else samples.labels
-
-
-def _broken_rows(images: Array) -> dict[int, str]:
-    """Tell the rows of an array that hold what is not finite."""
-    broken: dict[int, str] = {}
-    if images.dtype.kind != "f":
-        return broken
-    for start in range(0, len(images), ROWS_PER_CHUNK):
-        chunk = np.asarray(images[start : start + ROWS_PER_CHUNK])
-        finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
-        for index in np.flatnonzero(~finite):
-            broken[start + int(index)] = "it holds NaN or infinite pixels"
-    return broken
 
 
 def check_images(images: Array) -> Array:
@@ -701,7 +648,7 @@ def _check_finite(images: Array) -> None:
         finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
         if not finite.all():
             index = start + int(np.argmin(finite))
-            raise InputError(
-                f"sample {index} holds NaN or infinite pixels; repair it, or leave it out with "
-                "broken='skip'"
+            raise SampleError(
+                index,
+                " holds NaN or infinite pixels; repair it, or leave it out with broken='skip'",
             )

@@ -10,7 +10,7 @@ import numpy as np
 
 from proxysample.data.decoding import decode_item, from_workers
 from proxysample.data.image_files import holds_files, on_threads
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError, reason_of
 from proxysample.isolation import isolate_worker
 from proxysample.terminal import hides_progress
 
@@ -40,9 +40,10 @@ def read_labels_of(pairs: Pairs, **options: Any) -> list[Any]:
     labels = []
     for index, (error, label) in enumerate(_scan(pairs, _read_label, "reading labels", **options)):
         if error is not None:
-            raise InputError(
-                f"sample {index} cannot be read for its label: {error}; repair it, leave it out "
-                "with broken='skip', or pass the labels as y="
+            raise SampleError(
+                index,
+                f" cannot be read for its label: {error}; repair it, leave it out with "
+                "broken='skip', or pass the labels as y=",
             )
         labels.append(label)
     return labels
@@ -103,7 +104,7 @@ class _Scanned:
             return None, self.read(self.pairs, index)
         except InputError as error:
             # What to do about it was said by `broken`.
-            return str(error).partition("; repair")[0], None
+            return reason_of(error), None
         # Whatever a dataset of anyone's raises, for want of a whole file or of anything else.
         except Exception as error:
             return f"{type(error).__name__}: {error}", None

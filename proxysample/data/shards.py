@@ -41,6 +41,18 @@ class Place:
     size: int
 
 
+@dataclass(frozen=True)
+class _Suffixes:
+    """Which members of a key are meant; None takes all that are images by name."""
+
+    image: str | None
+    label: str
+
+
+def _dotted(suffix: str | None) -> str | None:
+    return None if suffix is None else f".{suffix.lower().removeprefix('.')}"
+
+
 @dataclass
 class _Sample:
     """What the members of one key are."""
@@ -97,13 +109,16 @@ class TarImages(ImageFiles):
         return pixels, label.item() if isinstance(label, np.generic) else label
 
 
-def read_shards(pattern: str) -> TarImages:
+def read_shards(pattern: str, *, image: str | None = None, label: str | None = None) -> TarImages:
     """Find the images of shards, in one pass over the headers of their members.
 
     Parameters
     ----------
     pattern : str
         Such as ``shards/train-{000000..000099}.tar``, ``shards/*.tar``, or a folder of ``.tar``.
+    image, label : str, optional
+        Suffixes of the members, such as ``"left.png"`` and ``"txt"``; by default the one that is
+        of an image, and ``"cls"``.
 
     Returns
     -------
@@ -117,23 +132,31 @@ def read_shards(pattern: str) -> TarImages:
         If a shard is missing, damaged or compressed, a sample has several images, only some have
         labels, or there are none.
     """
+    for role, suffix in {"image": image, "label": label}.items():
+        if suffix is not None and not isinstance(suffix, str):
+            raise InputError(f"{role}= of shards is a suffix of members, not {suffix!r:.80}")
+    wanted = _Suffixes(_dotted(image), _dotted(label) or LABEL_SUFFIX)
     samples = [
-        (shard, sample) for shard in expand(pattern) for sample in _samples(shard) if sample.images
+        (shard, sample)
+        for shard in expand(pattern)
+        for sample in _samples(shard, wanted)
+        if sample.images
     ]
     if not samples:
-        raise InputError(f"the shards hold no images ({', '.join(SUFFIXES)})")
+        raise InputError(f"the shards hold no images ({wanted.image or ', '.join(SUFFIXES)})")
     for shard, sample in samples:
         if len(sample.images) > 1:
             names = " and ".join(name for name, _ in sample.images)
             raise InputError(
-                f"{shard}: sample {sample.key!r} has the images {names}; read the shards with the "
-                "package webdataset, choose one there, and pass that to "
-                "proxysample.data.read_stream"
+                f"{shard}: sample {sample.key!r} has the images {names}: pass the suffix of one, "
+                "such as image='left.png'"
             )
     labels = [sample.label for _, sample in samples]
     if None in labels and any(label is not None for label in labels):
         shard, sample = samples[labels.index(None)]
-        raise InputError(f"{shard}: sample {sample.key!r} has no {LABEL_SUFFIX}, and others have")
+        raise InputError(f"{shard}: sample {sample.key!r} has no {wanted.label}, and others have")
+    if label is not None and None in labels:
+        raise InputError(f"no sample of the shards has a {wanted.label}")
     return TarImages(
         [sample.images[0][1] for _, sample in samples],
         [shard / sample.images[0][0] for shard, sample in samples],
@@ -213,7 +236,7 @@ def _choices(text: str) -> list[str]:
     return [f"{number:0{len(numbers[1])}}" for number in range(first, last + 1)]
 
 
-def _samples(shard: Path) -> Iterator[_Sample]:
+def _samples(shard: Path, wanted: _Suffixes) -> Iterator[_Sample]:
     """Give the samples of a shard: members that follow one another and have one key."""
     current: _Sample | None = None
     n_bytes = shard.stat().st_size
@@ -232,7 +255,7 @@ def _samples(shard: Path) -> Iterator[_Sample]:
                     current = _Sample(key)
                 if member.offset_data + member.size > n_bytes:
                     raise InputError(f"{shard} is cut at {member.name}")
-                _take(current, f"{dot}{suffix}".lower(), member, archive, shard)
+                _take(current, f"{dot}{suffix}".lower(), member, archive, shard, wanted)
     except (tarfile.TarError, OSError, ValueError, EOFError, RecursionError) as error:
         raise InputError(
             f"{shard} is no tar file, is damaged or compressed (then unpack it by gunzip or the "
@@ -243,14 +266,19 @@ def _samples(shard: Path) -> Iterator[_Sample]:
 
 
 def _take(
-    sample: _Sample, suffix: str, member: tarfile.TarInfo, archive: tarfile.TarFile, shard: Path
+    sample: _Sample,
+    suffix: str,
+    member: tarfile.TarInfo,
+    archive: tarfile.TarFile,
+    shard: Path,
+    wanted: _Suffixes,
 ) -> None:
-    if suffix == LABEL_SUFFIX:
+    if suffix == wanted.label:
         stream = archive.extractfile(member)
         if stream is None or member.size > MOST_BYTES_PER_LABEL or sample.label is not None:
             raise InputError(f"{shard}: {member.name} holds no label")
         sample.label = stream.read().decode().strip("\r\n")
-    elif suffix.endswith(SUFFIXES):
+    elif suffix == wanted.image or (wanted.image is None and suffix.endswith(SUFFIXES)):
         if member.size > MOST_BYTES_PER_IMAGE:
             raise InputError(f"{shard}: {member.name} is far larger than an image for training")
         place = Place(shard, member.offset_data, member.size)

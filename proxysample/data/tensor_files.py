@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.decoding import tensor_to_array
-from proxysample.errors import InputError
+from proxysample.errors import InputError, unknown_name
 from proxysample.files import check_regular, map_npy, read_npy
 
 Array = npt.NDArray[Any]
@@ -85,7 +85,71 @@ def read_npy_pair(path: str) -> Pair:
     return map_npy(Path(f"{images}.npy").expanduser()), read_npy(Path(labels).expanduser())
 
 
-def read_tensors(path: str) -> tuple[Pair, Pair | None]:
+def only_name(names: Sequence[str], known: Sequence[str], role: str) -> str | None:
+    """Find the array that a usual name is of; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If several may be meant.
+
+    Examples
+    --------
+    >>> only_name(["x", "weights"], IMAGE_KEYS, "image")
+    'x'
+    """
+    found = [name for name in known if name in names]
+    if len(found) > 1:
+        choices = " or ".join(f"{role}={name!r}" for name in found)
+        raise InputError(f"it holds {' and '.join(found)}, which may each be meant: pass {choices}")
+    return found[0] if found else None
+
+
+def train_names(
+    names: Sequence[str], image: Any, label: Any, *, takes_any: bool = False
+) -> tuple[str, str | None]:
+    """Tell which arrays are images, or features, and labels: those named, or of usual names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all arrays.
+    image, label : str, int or None
+        As they were named.
+    takes_any : bool
+        Whether an array without others is taken whatever its name is.
+
+    Raises
+    ------
+    InputError
+        If there is no such array, or several may be meant.
+
+    Examples
+    --------
+    >>> train_names(["photos", "species", "weights"], "photos", "species")
+    ('photos', 'species')
+    >>> train_names(["anything"], None, None, takes_any=True)
+    ('anything', None)
+    """
+    for role, name in {"image": image, "label": label}.items():
+        if name is not None and str(name) not in names:
+            raise unknown_name(f"array for {role}=", name, names)
+    labels = only_name(names, LABEL_KEYS, "label") if label is None else str(label)
+    if image is not None:
+        return str(image), labels
+    others = [name for name in names if name != labels]
+    images = only_name(others, IMAGE_KEYS, "image")
+    if images is None and len(others) == 1 and takes_any:
+        images = others[0]
+    if images is None:
+        listed = ", ".join(names[:9]) or "nothing"
+        raise InputError(f"it holds {listed}; needed: images and labels, or pass image= and label=")
+    return images, labels
+
+
+def read_tensors(
+    path: str, *, image: str | int | None = None, label: str | int | None = None
+) -> tuple[Pair, Pair | None]:
     """Read the tensors of a file that ``torch.save`` or safetensors wrote.
 
     Nothing in the file is run: what ``torch.load(weights_only=True)`` does not read is refused.
@@ -95,6 +159,8 @@ def read_tensors(path: str) -> tuple[Pair, Pair | None]:
     path : str
         ``.pt`` or ``.pth``: a tensor, a pair of tensors (images, labels), or a mapping with such
         names as ``images`` and ``labels``. ``.safetensors``: such a mapping.
+    image, label : str or int, optional
+        The names, or positions, of others that are meant; then there is no test part.
 
     Returns
     -------
@@ -120,21 +186,22 @@ def read_tensors(path: str) -> tuple[Pair, Pair | None]:
     check_regular(file)
     is_safetensors = file.suffix == ".safetensors"
     try:
-        content = _load_safetensors(file) if is_safetensors else _load_torch(file)
-        return _parts(content, file.stat().st_size)
+        named = {str(name) for name in (image, label) if name is not None}
+        content = _load_safetensors(file, named) if is_safetensors else _load_torch(file)
+        return _parts(content, file.stat().st_size, image, label)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except DAMAGE as error:
         raise InputError(f"{file} cannot be read, or is damaged: {str(error)[:300]}") from error
 
 
-def _load_safetensors(file: Path) -> dict[str, Any]:
+def _load_safetensors(file: Path, named: set[str]) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
             names = set(opened.keys())
-            known = {*IMAGE_KEYS, *LABEL_KEYS, *TEST_IMAGE_KEYS, *TEST_LABEL_KEYS}
+            known = {*IMAGE_KEYS, *LABEL_KEYS, *TEST_IMAGE_KEYS, *TEST_LABEL_KEYS, *named}
             # A network's weights may be large, and are no dataset.
             wanted = names & known or names
             if len(wanted) > len(known):
@@ -172,38 +239,41 @@ def _check_archive(file: Path) -> None:
                 raise InputError("its members are compressed, as torch never writes them")
 
 
-def _parts(content: Any, n_bytes: int) -> tuple[Pair, Pair | None]:
+def _parts(content: Any, n_bytes: int, image: Any, label: Any) -> tuple[Pair, Pair | None]:
     if isinstance(content, Mapping):
-        train = _pair_of(content, IMAGE_KEYS, LABEL_KEYS, n_bytes)
-        if train is None:
-            names = ", ".join(map(str, list(content)[:9])) or "nothing"
-            raise InputError(f"it holds {names}; needed: images and labels, or x and y")
-        return train, _pair_of(content, TEST_IMAGE_KEYS, TEST_LABEL_KEYS, n_bytes)
+        return _named_parts(
+            {str(name): one for name, one in content.items()}, n_bytes, image, label
+        )
     if _is_tensor(content):
-        return (_images(content, n_bytes), None), None
-    if isinstance(content, tuple | list) and 1 <= len(content) <= 2:
-        labels = _labels(content[1], n_bytes) if len(content) == 2 else None
-        return (_images(content[0], n_bytes), labels), None
-    raise InputError(
-        f"it holds a {type(content).__name__}; needed: a tensor, a pair of images and labels, or "
-        "a mapping with images and labels"
-    )
+        content = (content,)
+    if not isinstance(content, tuple | list) or not content:
+        raise InputError(
+            f"it holds a {type(content).__name__}; needed: a tensor, a pair of images and labels, "
+            "or a mapping with images and labels"
+        )
+    if label is None and len(content) == 2 and image in (None, 0):
+        label = 1
+    if label is None and len(content) > 2:
+        raise InputError(f"it holds {len(content)} things: pass label=, such as label=1")
+    for role, place in {"image": image, "label": label}.items():
+        if place is not None and not (isinstance(place, int) and 0 <= place < len(content)):
+            raise InputError(f"{role}={place!r}: it holds {len(content)}, counted from 0")
+    labels = None if label is None else _labels(content[label], n_bytes)
+    return (_images(content[image or 0], n_bytes), labels), None
 
 
-def _pair_of(
-    content: Mapping[Any, Any], images: tuple[str, ...], labels: tuple[str, ...], n_bytes: int
-) -> Pair | None:
-    found = [name for name in images if name in content]
-    if not found:
-        return None
-    of_labels = [name for name in labels if name in content]
-    for names in (found, of_labels):
-        if len(names) > 1:
-            raise InputError(
-                f"it holds {' and '.join(names)}, which may each be meant; save one of them"
-            )
-    given = _labels(content[of_labels[0]], n_bytes) if of_labels else None
-    return _images(content[found[0]], n_bytes), given
+def _named_parts(
+    content: Mapping[str, Any], n_bytes: int, image: Any, label: Any
+) -> tuple[Pair, Pair | None]:
+    def pair(images: str, labels: str | None) -> Pair:
+        given = None if labels is None else _labels(content[labels], n_bytes)
+        return _images(content[images], n_bytes), given
+
+    train = pair(*train_names(list(content), image, label))
+    of_test = only_name(list(content), TEST_IMAGE_KEYS, "image")
+    if of_test is None or image is not None or label is not None:
+        return train, None
+    return train, pair(of_test, only_name(list(content), TEST_LABEL_KEYS, "label"))
 
 
 def _is_tensor(value: Any) -> bool:

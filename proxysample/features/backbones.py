@@ -370,6 +370,10 @@ def as_backbone(
     >>> as_backbone(nn.Flatten()).weights
     'given'
     """
+    if not isinstance(backbone, str | nn.Module):
+        raise InputError(
+            f"backbone must be the name of a model or a module of torch, not {shown(backbone)}"
+        )
     if not isinstance(backbone, str):
         return Backbone(backbone, input_size=input_size)
     if backbone in BACKBONES:

@@ -16,7 +16,7 @@ from proxysample.data.decoding import Form, FormChangedError, check_channels_las
 from proxysample.data.images import Fitting
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.keeping import IntArray
 from proxysample.terminal import hides_progress
 
@@ -154,6 +154,10 @@ def _joined(parts: Iterable[Tensor]) -> Iterator[Tensor]:
 # batch size. Small enough for a large network and large images.
 ROWS_PER_FORWARD = 64
 
+# Samples whose features are kept together. A multiple of those that a network gets at a time, so
+# that these are the same whichever blocks are computed, and wherever.
+ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
+
 # Images whose values are looked at together.
 ROWS_PER_CHECK = 64
 
@@ -212,15 +216,15 @@ class ImageTensors:
         else:
             # Their size is for who uses them to say.
             (first,) = samples.rows(np.zeros(1, dtype=np.int64))
-            _check_kind((len(samples), *first.shape), first.dtype)
+            check_kind((len(samples), *first.shape), first.dtype)
 
     @cached_property
     def _rows(self) -> DeviceRows:
         images = self._samples.images
-        _check_kind(images.shape, images.dtype)
+        check_kind(images.shape, images.dtype)
         check_channels_last(images)
         for start in range(0, len(images) if self._has_range(images.dtype) else 0, ROWS_PER_CHECK):
-            _check_unit_range(np.asarray(images[start : start + ROWS_PER_CHECK]), start)
+            check_unit_range(np.asarray(images[start : start + ROWS_PER_CHECK]), start)
         # Few operations on tensors know the type.
         stays = self._read_often and images.dtype != np.uint16
         return DeviceRows(images, self.device, read_often=stays)
@@ -231,7 +235,7 @@ class ImageTensors:
     @cached_property
     def _form(self) -> Form:
         form = self._samples.form()
-        _check_kind((len(self), *form.shape), form.dtype)
+        check_kind((len(self), *form.shape), form.dtype)
         return form
 
     @property
@@ -256,7 +260,7 @@ class ImageTensors:
         -------
         Tensor of shape (rows, channels, height, width), float32
         """
-        return _as_fractions(self._rows[rows])
+        return as_fractions(self._rows[rows])
 
     def in_order(self, progress: bool = False, description: str = "scoring") -> Iterator[Tensor]:
         """Read all images, a batch of constant size at a time.
@@ -360,9 +364,9 @@ class ImageTensors:
         for images in _of_length(decoded, ROWS_PER_FORWARD):
             if self._has_range(images.dtype):
                 first = start if indices is None else indices[start]
-                _check_unit_range(images, first)
+                check_unit_range(images, first)
             start += len(images)
-            yield _as_fractions(copy_to_device(torch.from_numpy(images), self.device))
+            yield as_fractions(copy_to_device(torch.from_numpy(images), self.device))
 
 
 def _of_length(parts: Iterable[npt.NDArray[Any]], n_rows: int) -> Iterator[npt.NDArray[Any]]:
@@ -382,13 +386,15 @@ def _of_length(parts: Iterable[npt.NDArray[Any]], n_rows: int) -> Iterator[npt.N
         yield np.concatenate(waiting)
 
 
-def _as_fractions(pixels: Tensor) -> Tensor:
+def as_fractions(pixels: Tensor) -> Tensor:
+    """Turn images (n, h, w, c) into float32 (n, c, h, w), integers scaled to [0, 1]."""
     batch = pixels.permute(0, 3, 1, 2).float()
     largest = {torch.uint8: 255, torch.uint16: 65_535}.get(pixels.dtype)
     return batch if largest is None else batch / largest
 
 
-def _check_kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what is no images (n, h, w, c), or of a type whose white is not known."""
     if len(shape) != 4:
         raise InputError(
             f"images (n, height, width) or (n, height, width, channels) are needed here, "
@@ -401,14 +407,15 @@ def _check_kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         )
 
 
-def _check_unit_range(images: npt.NDArray[Any], start: int) -> None:
+def check_unit_range(images: npt.NDArray[Any], start: int) -> None:
+    """Refuse values outside [0, 1], by the index of the sample; the first image's is `start`."""
     flat = images.reshape(len(images), -1)
     low, high = flat.min(axis=1), flat.max(axis=1)
     outside = (low < 0) | (high > 1)
     if outside.any():
         row = int(np.argmax(outside))
-        raise InputError(
-            f"sample {start + row} has pixels from {low[row]:.3g} to {high[row]:.3g}; "
-            "floating-point images must lie in [0, 1] here: leave Normalize out of the dataset's "
-            "transform, or divide by 255"
+        raise SampleError(
+            start + row,
+            f" has pixels from {low[row]:.3g} to {high[row]:.3g}; floating-point images must lie "
+            "in [0, 1] here: leave Normalize out of the dataset's transform, or divide by 255",
         )

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -18,9 +19,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from proxysample.checks import COUNT, POSITIVE_INTEGER
+from proxysample.data.adapters import is_stream
 from proxysample.data.decoding import Form, FormChangedError, reads_files
-from proxysample.data.fields import Field
+from proxysample.data.fields import Broken, Field, Fields
 from proxysample.data.reading import Samples
+from proxysample.data.whole import with_stand_ins
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.features.backbones import (
@@ -30,23 +33,19 @@ from proxysample.features.backbones import (
     Weights,
     as_backbone,
 )
-from proxysample.features.batches import ROWS_PER_FORWARD, ImageTensors
+from proxysample.features.batches import ROWS_PER_BLOCK, ROWS_PER_FORWARD, ImageTensors
 from proxysample.features.identity import backbone_identity, dataset_identity, names_of
-from proxysample.features.store import FORMAT, RECORD, Features, key_of, write_beside
+from proxysample.features.store import FORMAT, RECORD, DType, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
+from proxysample.features.stream_embedding import StreamEmbedder
 from proxysample.files import as_path, make_folder
 from proxysample.isolation import isolated
 from proxysample.terminal import hides_progress
 
 Array = npt.NDArray[Any]
-DType = Literal["float32", "float16"]
 Executor = Literal["in-process", "ray"]
 Item = TypeVar("Item")
 Compute: TypeAlias = Callable[[list[tuple[int, slice]]], Iterable[tuple[int, Array]]]
-
-# Samples whose features are kept together. A multiple of those that a network gets at a time, so
-# that these are the same whichever blocks are computed, and wherever.
-ROWS_PER_BLOCK = 4 * ROWS_PER_FORWARD
 
 BATCHES_AHEAD = 4
 
@@ -58,6 +57,7 @@ def embed(
     *,
     image: Field | None = None,
     label: Field | None = None,
+    broken: Broken | None = None,
     folder: str | os.PathLike[str],
     backbone: str | nn.Module = PACKAGED_BACKBONE,
     weights: Weights = "auto",
@@ -82,13 +82,19 @@ def embed(
 
     Parameters
     ----------
-    dataset : array, tensor or map-style dataset
-        Images; see `proxysample.data.reading.Samples`. Labels do not change the features.
+    dataset : array, tensor or map-style dataset, or iterable
+        Images; see `proxysample.data.reading.Samples`. Labels do not change the features. What can
+        only be read from its beginning (a pipeline of webdataset, a torch ``IterableDataset``, a
+        generator) is read once, with its labels and keys, and begun anew after a kill; see
+        `proxysample.data.read_stream` for the items that it may give.
     y : array-like of shape (n,), optional
         Labels to be kept beside the features; those of the dataset by default, where they can be
         had without decoding an image.
     image, label : str, int or callable, optional
         Where they are in an item; see `proxysample.data.reading.Samples`.
+    broken : {"stop", "skip"}, optional
+        What to do about a sample that cannot be read: skipped ones are told and have NaN for
+        features, so that samplers skip them too, with ``broken="skip"``, and refuse them without.
     folder : str or path
         Made where it is missing; it holds as many stores as there are keys.
     backbone : str or nn.Module
@@ -146,11 +152,20 @@ def embed(
     place = as_path(folder).expanduser()
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
+    if is_stream(dataset):
+        if y is not None or executor != "in-process" or num_workers:
+            raise InputError(
+                f"a {type(dataset).__name__} can only be read from its beginning, here and once: "
+                "leave y, executor and num_workers out, and have it give labels and decode ahead"
+            )
+        stream = StreamEmbedder(dataset, Fields(image, label), broken or "stop", network, where)
+        return stream.embed(place, backbone, dtype, progress)
     samples = Samples(
         dataset,
         y,
         image=image,
         label=label,
+        broken=broken,
         batch_size=ROWS_PER_FORWARD,
         num_workers=num_workers,
     )
@@ -161,14 +176,15 @@ def embed(
     }
     store = place / key_of(made_of)
     if not (store / RECORD).is_file():
-        embedder = Embedder(samples, network, where)
+        readable, skipped = with_stand_ins(samples)
+        embedder = Embedder(readable, network, where, skipped)
         # Whatever the network cannot take is told before a folder is made.
         n_features = embedder.n_features()
         make_folder(store)
         with claimed(store, is_told=progress):
             # Another process may have made it meanwhile.
             if not (store / RECORD).is_file():
-                task = _Task(embedder, store, made_of, n_features, dtype, progress)
+                task = _Task(embedder, samples, store, made_of, n_features, dtype, progress)
                 if executor == "in-process":
                     return task.run(embedder.blocks)
                 from proxysample.features.ray_embedding import RayBlocks
@@ -182,7 +198,14 @@ def embed(
                         address=address,
                     )
                 )
-    return _with_labels(Features.open(store), samples)
+    features = Features.open(store)
+    n_skipped = features.provenance.get("samples_skipped", 0)
+    if n_skipped and samples.broken == "stop":
+        raise InputError(
+            f"{store} lacks the features of {n_skipped:,} samples, which could not be read when it "
+            "was made; repair them, or pass broken='skip'"
+        )
+    return _with_labels(features, samples)
 
 
 @dataclass(frozen=True)
@@ -190,6 +213,7 @@ class _Task:
     """A store to be made, or made whole."""
 
     embedder: Embedder
+    samples: Samples
     store: Path
     made_of: dict[str, Any]
     n_features: int
@@ -205,7 +229,10 @@ class _Task:
 
     def _run(self, compute: Compute) -> Features:
         started = time.perf_counter()
-        samples = self.embedder.samples
+        samples, skipped = self.samples, self.embedder.skipped
+        made_by = {"device": self.embedder.device.type, "form": repr(self.embedder.form)}
+        if len(skipped):
+            made_by["skipped"] = sha256(skipped.tobytes()).hexdigest()[:16]
         plan = StorePlan(
             FORMAT,
             self.store.name,
@@ -213,9 +240,9 @@ class _Task:
             self.n_features,
             self.dtype,
             ROWS_PER_BLOCK,
-            made_by={"device": self.embedder.device.type, "form": repr(self.embedder.form)},
+            made_by=made_by,
         )
-        with StoreWriter(self.store, plan) as writer:
+        with StoreWriter(self.store, plan, skipped.tolist()) as writer:
             missing = [(block, plan.rows_of(block)) for block in writer.missing]
             n_done = len(samples) - sum(_length(span) for _, span in missing)
             with tqdm(
@@ -233,6 +260,7 @@ class _Task:
                 "seconds": round(time.perf_counter() - started, 3),
                 "samples_taken_over": n_done,
                 "weights_from": self.embedder.backbone.weights,
+                **({"samples_skipped": len(skipped)} if len(skipped) else {}),
             }
             return writer.finish(
                 self.made_of, provenance, _known_labels(samples), names_of(samples.dataset)
@@ -312,10 +340,19 @@ class Embedder:
     backbone : Backbone
     device : torch.device
         Where the backbone goes.
+    skipped : ndarray of int64
+        Samples that have no features, ascending, in whose place others are read.
     """
 
-    def __init__(self, samples: Samples, backbone: Backbone, device: torch.device) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        backbone: Backbone,
+        device: torch.device,
+        skipped: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         self.samples = samples
+        self.skipped = np.zeros(0, dtype=np.int64) if skipped is None else skipped
         self.backbone = backbone
         self.device = device
         self.form: Form | None = None
@@ -352,7 +389,7 @@ class Embedder:
         is_fitted = self.form is not None and self.form.fitting is not None
         # A GPU computes a block while the one before is on its way here.
         n_ahead = 1 if self.device.type == "cuda" else 0
-        waiting: deque[tuple[int, Tensor]] = deque()
+        waiting: deque[tuple[int, slice, Tensor]] = deque()
         batches = self._batches([span for _, span in spans])
         for block, span in spans:
             parts = []
@@ -361,11 +398,19 @@ class Embedder:
                 # Entered for each: whoever takes a block is not to compute in these modes.
                 with torch.inference_mode(), deterministic_kernels():
                     parts.append(self.backbone(images, is_fitted).float())
-            waiting.append((block, torch.cat(parts)))
+            waiting.append((block, span, torch.cat(parts)))
             if len(waiting) > n_ahead:
-                yield _on_host(*waiting.popleft())
+                yield self._on_host(*waiting.popleft())
         while waiting:
-            yield _on_host(*waiting.popleft())
+            yield self._on_host(*waiting.popleft())
+
+    def _on_host(self, block: int, span: slice, features: Tensor) -> tuple[int, Array]:
+        rows = features.cpu().numpy()
+        first, last = np.searchsorted(self.skipped, [span.start, span.stop])
+        if first < last:
+            rows = rows.copy()
+            rows[self.skipped[first:last] - span.start] = np.nan
+        return block, rows
 
     def _batches(self, spans: Sequence[slice]) -> Iterator[Tensor]:
         images = self._images()
@@ -396,10 +441,6 @@ def ahead(items: Iterator[Item], n_ahead: int) -> Iterator[Item]:
 
 
 _END: Any = object()
-
-
-def _on_host(block: int, features: Tensor) -> tuple[int, Array]:
-    return block, features.cpu().numpy()
 
 
 def _length(span: slice) -> int:

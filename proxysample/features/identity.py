@@ -16,7 +16,7 @@ from proxysample.data.image_files import holds_files
 from proxysample.data.keys import keys_of
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.digests import as_plain
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 
 if TYPE_CHECKING:
     from proxysample.features.backbones import Backbone
@@ -61,7 +61,7 @@ def dataset_identity(samples: Samples) -> dict[str, Any]:
     array = samples.array
     if array is not None:
         for start in range(0, len(array), ROWS_PER_CHUNK):
-            _add(digest, np.asarray(array[start : start + ROWS_PER_CHUNK]))
+            add_to_digest(digest, np.asarray(array[start : start + ROWS_PER_CHUNK]))
     else:
         files = files_of(samples.dataset)
         if files is not None:
@@ -69,25 +69,37 @@ def dataset_identity(samples: Samples) -> dict[str, Any]:
         # Only of our own datasets it is known that the files are what the samples come from.
         most = SAMPLES_READ_OF_FILES if holds_files(samples.dataset) else MOST_SAMPLES_READ
         for image in _read_spread(samples, most):
-            _add(digest, image)
+            add_to_digest(digest, image)
     return {"n_samples": len(samples), "pixels": digest.hexdigest()[:16]}
 
 
-def _add(digest: Any, array: Array) -> None:
+def add_to_digest(digest: Any, array: Array) -> None:
+    """Have a digest tell an array by its type, shape and content."""
     digest.update(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+
+
+# What stands for a sample that is skipped.
+BROKEN = np.zeros(0)
 
 
 def _read_spread(samples: Samples, most: int) -> Iterator[Array]:
     n_read = min(most, len(samples))
     for place, index in enumerate(np.linspace(0, len(samples) - 1, n_read).round().astype(int)):
-        image = read_one(samples, int(index))
+        try:
+            image = read_one(samples, int(index))
+        except InputError:
+            if samples.broken == "stop":
+                raise
+            yield BROKEN
+            continue
         if place < SAMPLES_READ_TWICE:
             again = read_one(samples, int(index))
             if image.shape != again.shape or not np.array_equal(image, again, equal_nan=True):
-                raise InputError(
-                    f"sample {index} has other pixels each time it is read: the dataset's "
-                    "transform is random. Embed the dataset without augmentation"
+                raise SampleError(
+                    int(index),
+                    " has other pixels each time it is read: the dataset's transform is random. "
+                    "Embed the dataset without augmentation",
                 )
         yield image
 
@@ -100,9 +112,10 @@ def read_one(samples: Samples, index: int) -> Array:
         raise
     # Whatever a dataset of anyone's raises.
     except Exception as error:
-        raise InputError(
-            f"sample {index} cannot be read: {type(error).__name__}: {error}; repair it, or leave "
-            "it out with torch.utils.data.Subset"
+        raise SampleError(
+            index,
+            f" cannot be read: {type(error).__name__}: {error}; repair it, or leave it out with "
+            "broken='skip'",
         ) from error
 
 

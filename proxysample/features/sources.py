@@ -15,7 +15,7 @@ from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples
 from proxysample.data.shortcuts import is_tensor
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.features.gram import gram_matrix, gram_pays
 from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
@@ -369,9 +369,10 @@ def directions(rows: Rows, workers: Workers) -> Rows:
 
     for index in workers.map(find_zero, rows.blocks()):
         if index is not None:
-            raise InputError(
-                f"the features of sample {index} are all zero and have no direction; drop it, or "
-                "take metric='euclidean'"
+            raise SampleError(
+                index,
+                " are all zero and have no direction; drop it, or take metric='euclidean'",
+                before="the features of ",
             )
     return Rows(Mapped(rows, _unit))
 
@@ -381,10 +382,8 @@ def _unit(features: FloatArray) -> FloatArray:
 
 
 def _computed(samples: Samples, features: Any, device: Any, progress: bool) -> Any:
-    if hasattr(features, "__array__"):
-        return features
-    if is_kept(features):
-        return find_features(features, samples)
+    if hasattr(features, "__array__") or is_kept(features):
+        return given_rows(samples, features)
     if is_network(features):
         return _embedded(samples, features, device, progress)
     if hasattr(features, "transform"):
@@ -403,11 +402,27 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
     return extract_features(network.to(images.device), images, progress)
 
 
+def given_rows(samples: Samples, features: Any) -> Array | Features:
+    """Give features that are an array or kept on disk, unchecked: a row a sample."""
+    found = find_features(features, samples.every) if is_kept(features) else features
+    if samples.taken is None:
+        return found if isinstance(found, Features) else _as_array(found)
+    rows = _as_array(found)
+    return rows[samples.taken] if len(rows) == len(samples.every) else rows
+
+
 def given_features(samples: Samples, features: Any) -> Array | Features:
     """Give features that are an array, or kept on disk, checked: a row a sample."""
-    found = find_features(features, samples) if is_kept(features) else features
-    array = _checked(found, len(samples))
-    return found if isinstance(found, Features) else array
+    rows = given_rows(samples, features)
+    array = _checked(rows, len(samples))
+    return rows if isinstance(rows, Features) else array
+
+
+def labels_beside(samples: Samples, features: Any) -> Array | None:
+    """Give the labels that are kept beside features on disk; None where there are none."""
+    kept = find_features(features, samples.every) if is_kept(features) else features
+    labels = kept.labels if isinstance(kept, Features) else None
+    return labels if labels is None or samples.taken is None else labels[samples.taken]
 
 
 def _transformed(samples: Samples, fitted: Any) -> Any:
@@ -448,7 +463,11 @@ def _checked(features: Any, n_samples: int) -> Array:
         finite = np.isfinite(array[block]).all(axis=1)
         if not finite.all():
             index = block.start + int(np.argmin(finite))
-            raise InputError(f"the features of sample {index} hold NaN or infinite values")
+            raise SampleError(
+                index,
+                " hold NaN or infinite values; repair them, or leave it out with broken='skip'",
+                before="the features of ",
+            )
     check_digits(array)
     return array
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,12 @@ from proxysample.errors import InputError
 from proxysample.files import as_path, map_npy, read_bounded, read_npy, replace_file
 from proxysample.records import Positive, Record, one_of
 
+if TYPE_CHECKING:
+    from proxysample.data.datasets import Splits
+
 Array = npt.NDArray[Any]
+
+DType = Literal["float32", "float16"]
 
 FORMAT = "proxysample-features-1"
 
@@ -342,6 +347,13 @@ def _mapped_or_read(path: Path) -> Array:
 
 
 PREFIX = "embed:"
+
+
+def read_kept(path: str) -> Splits:
+    """Open features that embed has kept, with their labels and keys, as a dataset."""
+    from proxysample.data.datasets import Splits
+
+    return Splits(f"{PREFIX}{path}", Features.open(path))
 
 
 def find_features(given: str | os.PathLike[str], dataset: Any) -> Features:

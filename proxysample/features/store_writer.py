@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, SampleError
 from proxysample.features.store import (
     CHECKSUMS,
     FEATURES,
@@ -147,6 +147,8 @@ class StoreWriter:
         Of the store; it is there.
     plan : StorePlan
         Blocks of another plan are forgotten.
+    skipped : collection of int
+        Samples without features, whose rows are NaN.
 
     Raises
     ------
@@ -154,7 +156,8 @@ class StoreWriter:
         If the disk has no room for the features.
     """
 
-    def __init__(self, folder: Path, plan: StorePlan) -> None:
+    def __init__(self, folder: Path, plan: StorePlan, skipped: Collection[int] = ()) -> None:
+        self._skipped = frozenset(skipped)
         self.folder = folder
         self.plan = plan
         self._row_bytes = plan.n_features * np.dtype(plan.dtype).itemsize
@@ -255,7 +258,7 @@ class StoreWriter:
             If a value is not finite, or the disk is full.
         """
         rows = self.plan.rows_of(block)
-        kept = _as_type(features, self.plan.dtype, rows.start)
+        kept = as_type(features, self.plan.dtype, rows.start, self._skipped)
         if kept.shape != (rows.stop - rows.start, self.plan.n_features):
             raise InputError(
                 f"the backbone gives features of shape {kept.shape} for samples {rows.start} to "
@@ -302,20 +305,38 @@ class StoreWriter:
         return Features.open(self.folder)
 
 
-def _as_type(features: Array, dtype: str, start: int) -> Array:
+def as_type(features: Array, dtype: str, start: int, skipped: Collection[int] = ()) -> Array:
+    """Give features the type in which they are kept, if it can hold them.
+
+    Parameters
+    ----------
+    features : ndarray of shape (rows, d)
+    dtype : str
+    start : int
+        Index of the first row's sample.
+    skipped : collection of int
+        Samples whose rows may be NaN.
+
+    Raises
+    ------
+    InputError
+        If another value is not finite.
+    """
     with np.errstate(over="ignore"):
         kept = np.ascontiguousarray(features, dtype=dtype)
     finite = np.isfinite(kept).all(axis=1)
+    if skipped:
+        finite |= [start + row in skipped for row in range(len(kept))]
     if finite.all():
         return kept
     row = int(np.argmin(finite))
     if np.isfinite(features[row]).all():
         largest = float(np.abs(features[row]).max())
-        raise InputError(
-            f"sample {start + row} has a feature of {largest:.3g}, which float16 cannot hold; take "
-            "dtype='float32'"
+        raise SampleError(
+            start + row,
+            f" has a feature of {largest:.3g}, which float16 cannot hold; take dtype='float32'",
         )
-    raise InputError(f"the features of sample {start + row} hold NaN or infinite values")
+    raise SampleError(start + row, " hold NaN or infinite values", before="the features of ")
 
 
 def _write_all(file: int, content: bytes, place: int) -> None:

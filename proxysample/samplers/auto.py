@@ -65,6 +65,7 @@ class Automatic(Sampler):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from proxysample import create_sampler
     >>> sampler = create_sampler("auto", random_state=0)
     >>> kept = sampler.select(np.zeros((8, 4)), r=0.5, y=[0, 0, 0, 0, 1, 1, 1, 1])

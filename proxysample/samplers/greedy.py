@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.checks import DECAY_RATE, NOT_NEGATIVE, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.coverage.density import d2_order
 from proxysample.coverage.greedy import facility_location_order, herding_order, k_center_order
 from proxysample.coverage.groups import (
@@ -16,6 +17,7 @@ from proxysample.coverage.groups import (
     members_of,
     places,
     squared_lengths,
+    to_unit_length,
 )
 from proxysample.coverage.neighbours import cosines, nearest_neighbours
 from proxysample.data.pixel_cache import Cache
@@ -23,8 +25,10 @@ from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.ranking import Ranking
+from proxysample.sampler import clone_keeping
 from proxysample.samplers.coverage import FeatureSampler
 from proxysample.samplers.random import RandomState
+from proxysample.samplers.recorded import ProbabilityAUM
 
 
 class Herding(FeatureSampler):
@@ -37,14 +41,25 @@ class Herding(FeatureSampler):
     Parameters
     ----------
     features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Distances are Euclidean.
+        What is compared; see `KMeansOutlierRemoval`.
     n_components : int, optional
         Project the features on so many principal components first.
+    metric : {"euclidean", "cosine"}
+        Means of the features, or of their directions: rows of unit length.
+    cut : float
+        Share of each class, from 0 to below 1, that comes last: the samples that are hardest to
+        learn, where wrong and odd labels are. The mean to be met is still that of all. How hard a
+        sample is tells `aum-p` of `proxysample.dynamics.scores`, of a linear head that is trained
+        on the features here.
+    record : str, Path, DynamicsRecorder or Dynamics, optional
+        With `cut`, a record of a training of one's own in place of the head's; see `AUM`.
     per_class : bool, optional
         Whether each class is ordered by itself and keeps its share; by default where there are
         labels.
     device : str or torch.device
         Where a network runs.
+    random_state : int, Generator or None
+        Seed of the head's training.
     batch_size, num_workers : int
         How a map-style dataset is decoded. They do not change the result.
     progress : bool
@@ -55,10 +70,16 @@ class Herding(FeatureSampler):
     cache : bool or path
         Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
+    Attributes
+    ----------
+    record_ : DynamicsRecorder or Dynamics
+        With `cut`, the record that was used.
+
     Notes
     -----
     Time grows with the square of a class's size, memory with the size. A full order of a single
-    group of 50,000 is hours on 1,280 features and minutes on ``n_components=64``.
+    group of 50,000 is hours on 1,280 features and minutes on ``n_components=64``. Directions and
+    the cut are this library's; docs/which-sampler.md tells what they are worth.
 
     Examples
     --------
@@ -70,9 +91,105 @@ class Herding(FeatureSampler):
     """
 
     id: ClassVar[str] = "herding"
+    _constraints: ClassVar[Constraints] = {
+        "metric": one_of("metric", METRICS),
+        "cut": DECAY_RATE,
+    }
+
+    def __init__(
+        self,
+        *,
+        features: Any = "pixels",
+        n_components: int | None = None,
+        metric: Metric = "euclidean",
+        cut: float = 0.0,
+        record: Any = None,
+        per_class: bool | None = None,
+        device: Any = "auto",
+        random_state: RandomState = None,
+        batch_size: int = 256,
+        num_workers: int = 0,
+        progress: bool = False,
+        image_size: int | None = None,
+        cache: Cache = True,
+    ) -> None:
+        super().__init__(
+            features=features,
+            n_components=n_components,
+            per_class=per_class,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+            image_size=image_size,
+            cache=cache,
+        )
+        self.metric = metric
+        self.cut = cut
+        self.record = record
+        self.random_state = random_state
+
+    def __sklearn_clone__(self) -> Self:
+        return clone_keeping(self, "features", "record")
+
+    @property
+    def needs_labels(self) -> bool:  # type: ignore[override]  # follows parameters
+        """Whether a head has to be trained to tell what is hard."""
+        return bool(self.cut) and self.record is None
+
+    def named_by(self) -> dict[str, Any]:
+        """Give the parameters, with what is recorded in place of a file's name."""
+        named = super().named_by()
+        if self.record is not None:
+            named["record"] = self._hardness_sampler().named_by()["record"]
+        return named
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.cut:
+            self._hardness_sampler().check_parameters()
+        elif self.record is not None:
+            raise InputError("a record tells what is hard, for cut=; give cut, such as cut=0.3")
+
+    def _hardness_sampler(self) -> ProbabilityAUM:
+        return ProbabilityAUM(
+            record=self.record,
+            features=None if self.record is not None else self.features,
+            random_state=self.random_state,
+            device=self.device,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            progress=self.progress,
+            image_size=self.image_size,
+            cache=self.cache,
+        )
+
+    def _cut(self, samples: Samples, codes: IntArray | None) -> list[npt.NDArray[np.bool_] | None]:
+        """Tell for each group which of its rows come last."""
+        members = members_of(codes, len(samples))
+        if not self.cut:
+            return [None] * len(members)
+        sampler = self._hardness_sampler()
+        hardness = sampler._score(samples, None)
+        self.record_ = sampler.record_
+        found: list[npt.NDArray[np.bool_] | None] = []
+        for rows in members:
+            is_last = np.zeros(len(rows), dtype=bool)
+            # At least one is left to begin with.
+            n_last = min(int(self.cut * len(rows)), len(rows) - 1)
+            is_last[np.argsort(hardness[rows], kind="stable")[len(rows) - n_last :]] = True
+            found.append(is_last)
+        return found
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
-        return self._for_each_class(samples, codes, lambda group: places(herding_order(group)))
+        last = self._cut(samples, codes)
+
+        def order(group: Group) -> FloatArray:
+            if self.metric == "cosine":
+                to_unit_length(group.features)
+            return places(herding_order(group, last=last[group.number]))
+
+        return self._for_each_class(samples, codes, order)
 
 
 Start = Literal["mean", "random"]

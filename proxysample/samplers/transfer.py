@@ -219,11 +219,13 @@ class TransferLoss(Sampler):
 
     def _score_given(self, samples: Samples) -> FloatArray:
         from proxysample.features.batches import DeviceRows
-        from proxysample.features.sources import given_features
+        from proxysample.features.sources import given_features, labels_beside
 
         given = given_features(samples, self.features)
-        known = getattr(given, "labels", None) if samples.cheap_labels is None else None
-        labels = self._labels(samples, known)
+        beside = None
+        if samples.cheap_labels is None:
+            beside = labels_beside(samples, self.features)
+        labels = self._labels(samples, beside)
         self.backbone_ = self.weights_ = None
         targets = DeviceRows(labels, resolve_device(self.device), read_often=True)
         with deterministic_kernels():

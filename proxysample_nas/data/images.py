@@ -14,6 +14,7 @@ from torch import Tensor
 from proxysample.checks import FRACTION
 from proxysample.data.labels import check_labels
 from proxysample.data.reading import Samples
+from proxysample.data.whole import find_whole
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.isolation import isolated
@@ -158,7 +159,8 @@ def load_images(
     Parameters
     ----------
     dataset : object
-        Anything that `proxysample.data.reading.Samples` reads, or `LabelledImages`.
+        Anything that `proxysample.data.reading.Samples` reads, or `LabelledImages`. What a
+        `proxysample.data.FieldView` skips is not among the images.
     y : array-like of shape (n,), optional
         Labels, where the dataset has none of its own.
     classes : iterable of int or str, optional
@@ -192,8 +194,10 @@ def load_images(
         known = dataset.classes if classes is None else _class_names(classes)
     else:
         samples = Samples(dataset, y, distinct_labels=True, cache=None)
-        images = _pixels(samples)
-        labels = samples.required_labels
+        whole = find_whole(samples, pixels=True)
+        with whole.named():
+            images = _pixels(whole.samples)
+            labels = whole.samples.required_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
     codes = torch.from_numpy(_encode(labels, known))
     return LabelledImages(images.to(target), codes.to(target), known)

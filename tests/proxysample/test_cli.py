@@ -295,12 +295,12 @@ def test_a_warning_is_one_line(proxysample, tmp_path):
         (tmp_path / "photos" / "cat").mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "cat" / name)
     (tmp_path / "photos" / "cat" / "2.png").write_text("no image")
-    words = f"select --dataset folder-skip-broken:{tmp_path}/photos --sampler rs -r 0.5 -o"
+    words = f"select --dataset folder,broken=skip:{tmp_path}/photos --sampler cc-or -r 0.5 -o"
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         code, _out, err = proxysample(*words.split(), f"{tmp_path}/indices.npy")
     assert code == 0
-    assert err.startswith("warning: 1 of 3 images in ")
+    assert err.startswith("warning: 1 of 3 samples cannot be read and are skipped")
     assert err.count("\n") == 1
     assert ".py" not in err
 
@@ -330,6 +330,13 @@ def test_listing_samplers_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_list_is_of_ids_alone_or_of_parameters_too(proxysample):
+    code, out, err = proxysample("samplers", "-q")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == ["rs", "cc-rs", "km-or"]
+    assert "(ranking=None, path=None)" in proxysample("samplers", "-v")[1]
 
 
 def test_a_report_is_a_page_or_a_folder(proxysample, tmp_path):

@@ -58,6 +58,7 @@ class StudyContext(Context):
             self.configuration.n_train,
             self.configuration.random_state,
             self.configuration.architecture_data,
+            picked_by_index=any(one.name == "indices" for one in self.configuration.samplers),
         )
 
     def transfer_data(self, transfer: Transfer) -> StudyData:

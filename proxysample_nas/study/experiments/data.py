@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+from proxysample.data.fields import FieldView
 from proxysample.data.labels import check_labels, encode_labels
+from proxysample.data.whole import read_whole
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.records import REQUIRED, Positive, Record, one_of
@@ -96,6 +98,8 @@ def load_study_data(
     random_state: int = 0,
     architecture_data: Literal["held-out", "test-half"] = "held-out",
     device: str = "auto",
+    *,
+    picked_by_index: bool = False,
 ) -> StudyData:
     """Load a dataset for a study.
 
@@ -111,6 +115,8 @@ def load_study_data(
         See `proxysample_nas.study.StudyConfiguration`.
     device : str
         See `proxysample.device.resolve_device`.
+    picked_by_index : bool
+        Whether training images were picked by index elsewhere, so that none may be skipped here.
 
     Raises
     ------
@@ -123,7 +129,7 @@ def load_study_data(
     >>> len(data.train), len(data.architecture_images), len(data.test_images)
     (100, 180, 180)
     """
-    train, test = _parts(load_dataset(dataset))
+    train, test = _parts(load_dataset(dataset), picked_by_index)
     if n_train is not None:
         train = _draw(train, n_train, random_state)
     train_images = load_images(train, device=device)
@@ -151,8 +157,18 @@ def load_study_data(
     )
 
 
-def _parts(splits: Splits) -> tuple[ArrayDataset, ArrayDataset]:
+def _parts(splits: Splits, picked_by_index: bool) -> tuple[ArrayDataset, ArrayDataset]:
     train, test = splits.train, splits.require_test()
+    if isinstance(train, FieldView):
+        n_samples = len(train)
+        train, _ = read_whole(train)
+        test, _ = read_whole(test)
+        if picked_by_index and len(train) < n_samples:
+            raise InputError(
+                f"{splits.name}: {n_samples - len(train):,} training samples are skipped, and "
+                "indices that were picked before would be those of others; repair or remove the "
+                "samples, and pick anew"
+            )
     for part in (train, test):
         if part.targets is None:
             raise InputError(f"{splits.name} has no labels, and a study needs them")

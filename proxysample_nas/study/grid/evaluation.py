@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from proxysample.data.names import split_name
 from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.wording import parse_words
@@ -71,7 +72,7 @@ class Transfer:
                 augmentation=written_augmentation(given.augmentation),
             )
         if isinstance(given, str):
-            dataset, _, words = given.partition(",")
+            dataset, words = split_name(given)
             values = parse_words(words)
             own = {name: values.pop(name) for name in _WORDS & values.keys()}
             augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from proxysample import CCOutlierRemoval, InputError, KMeansOutlierRemoval
 from proxysample.clustering import BACKENDS, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import refine_by_scikit_learn
+from proxysample.clustering.engines import NumpyEngine
 from proxysample.features.rows import Rows, Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -295,3 +296,23 @@ def test_the_share_of_the_tolerance_is_that_of_the_features_that_are_left(monkey
         cluster_from_random_starts(Rows(np.eye(30, 3000)), 3, n_init=1, workers=workers)
     assert shares == [(shares[0][1] / 3000, shares[0][1])]
     assert shares[0][1] <= 30
+
+
+def test_a_cluster_of_many_rows_is_added_up_in_double_precision():
+    """Rows about zero of which single precision, adding one by one, would lose the last digits."""
+    n_rows = 1 << 17
+    rows = np.full((n_rows, 2), 0.1, dtype=np.float32)
+    rows[:, 1] = 1e-3
+    with Workers() as workers:
+        engine = NumpyEngine(Rows(rows, precision=np.float32), 1, workers)
+        step = engine.step(np.zeros((1, 2)))
+    expected = rows.astype(np.float64).sum(axis=0)
+    assert step.sums.dtype == np.float64
+    assert np.allclose(step.sums[0], expected, rtol=1e-12, atol=0)
+    # What rows gain and lose as they move stays exact, too.
+    with Workers() as workers:
+        engine = NumpyEngine(Rows(rows, precision=np.float32), 2, workers)
+        engine.step(np.array([[0.0, 0.0], [9.0, 9.0]]))
+        step = engine.step(np.array([[9.0, 9.0], [0.0, 0.0]]))
+    assert np.abs(step.sums[0]).max() < 1e-9 * expected.max()
+    assert np.allclose(step.sums[1], expected, rtol=1e-12, atol=0)

@@ -19,8 +19,8 @@ from proxysample import ArrayDataset, InputError, Ranking, Sampler, create_sampl
 from proxysample.data import BrokenImageWarning
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.scanning import find_broken
+from proxysample.data.whole import MOST_TOLD
 from proxysample.registry import takes_parameter
-from proxysample.sampler import MOST_TOLD
 
 N = 24
 BROKEN = [0, 7, 8, 23]
@@ -276,3 +276,61 @@ def test_a_score_that_is_not_a_number_is_no_skipped_sample():
 
     with pytest.raises(InputError, match="the score of sample 0 is nan"):
         NotANumber().fit(torch.zeros(3, 4), broken="skip")
+
+
+class OddTypes(Items):
+    """One readable item is unlike the others, behind some that cannot be read."""
+
+    def __getitem__(self, index):
+        pixels, label = super().__getitem__(index)
+        return (pixels.astype(np.int32) if index == 20 else pixels), label
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_is_wrong_later_is_named_by_the_datasets_own_index_and_file(tmp_path, num_workers):
+    sampler = create_sampler("km-or", n_clusters=2, num_workers=num_workers)
+    with (
+        pytest.warns(BrokenImageWarning),
+        pytest.raises(InputError, match=r"^sample 20 has type int32, and those before it uint8"),
+    ):
+        sampler.rank(OddTypes(), broken="skip")
+    dataset = OddTypes()
+    dataset.files = [f"photos/{index}.png" for index in range(N)]
+    with (
+        pytest.warns(BrokenImageWarning),
+        pytest.raises(InputError, match=r"^sample 20 \(photos/20\.png\) has type int32"),
+    ):
+        sampler.rank(dataset, broken="skip")
+    # Features of a sample without a direction, and labels that are none.
+    rows = np.eye(4)[np.arange(N) % 4]
+    rows[[2, 5]], rows[9] = np.nan, 0
+    with (
+        pytest.warns(BrokenImageWarning),
+        pytest.raises(InputError, match="the features of sample 9 are all zero"),
+    ):
+        quick("km-or", metric="cosine", features=rows).rank(PIXELS, broken="skip")
+    labelled = [(PIXELS[i], 0.5 if i == 20 else 1.0) if i not in BROKEN else None for i in range(N)]
+    with (
+        pytest.warns(BrokenImageWarning),
+        pytest.raises(InputError, match=r"such as 0\.5 for sample 20"),
+    ):
+        create_sampler("cc-or").rank(labelled, broken="skip")
+
+
+@pytest.mark.parametrize("name", ["km-or", "herding", "tl"])
+def test_given_features_that_are_not_finite_are_skipped(name):
+    features = np.random.default_rng(0).normal(size=(N, 3))
+    holed = features.copy()
+    holed[BROKEN] = np.nan
+    with pytest.raises(InputError, match=r"features of sample 0 hold NaN .*broken='skip'"):
+        quick(name, features=holed).rank(PIXELS, LABELS)
+    with pytest.warns(BrokenImageWarning, match="sample 7: its features hold NaN"):
+        ranking = quick(name, features=holed).rank(PIXELS, LABELS, broken="skip")
+    assert ranking.skipped.tolist() == BROKEN
+    alone = quick(name, features=features[WHOLE]).rank(PIXELS[WHOLE], LABELS[WHOLE])
+    assert np.array_equal(ranking.scores[WHOLE], alone.scores)
+    # Where the labels of some cannot be read either, these are skipped, too.
+    with pytest.warns(BrokenImageWarning):
+        both = quick(name, features=holed).rank(Items(broken=[3]), broken="skip")
+    if name != "km-or":  # which reads no labels
+        assert both.skipped.tolist() == [0, 3, 7, 8, 23]

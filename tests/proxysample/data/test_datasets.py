@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import InputError, RandomSampling, load_dataset
-from proxysample.data.image_folder import BrokenImageWarning
+from proxysample import CCOutlierRemoval, InputError, RandomSampling, load_dataset
 from proxysample.data.reading import Samples
+from proxysample.data.whole import BrokenImageWarning, read_whole
 
 
 def write_folder(root, sizes=((4, 4), (4, 4)), mode="RGB"):
@@ -135,30 +135,37 @@ def test_a_broken_image_ends_the_reading_by_its_index_and_name(tmp_path):
     assert Samples(train).labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_broken_images_are_skipped_on_request_and_indices_lead_to_files(tmp_path):
+def skipping(root):
+    """Read what can be read of a folder, and tell which images these are."""
+    return read_whole(load_dataset(f"folder,broken=skip:{root}").train)
+
+
+def test_broken_images_are_skipped_on_request_and_indices_stay_those_of_all(tmp_path):
     root = write_folder(tmp_path / "photos")
     before = load_dataset(f"folder:{root}").train
     images = before.images
     before.files[1].write_text("no image")
-    with pytest.warns(BrokenImageWarning, match=rf"image 1: {before.files[1]}") as told:
-        after = load_dataset(f"folder-skip-broken:{root}").train
+    with pytest.warns(BrokenImageWarning, match=rf"sample 1 \({before.files[1]}\): ") as told:
+        after, indices = skipping(root)
     assert len(told) == 1
-    assert after.files == before.files[:1] + before.files[2:]
-    assert np.array_equal(after.images, np.delete(images, 1, axis=0))
-    assert list(after.targets) == list(np.delete(before.targets, 1))
-    for index in RandomSampling(random_state=0).select(after, 0.5):
-        with Image.open(after.files[index]) as image:
-            assert np.array_equal(np.asarray(image.convert("RGB")), after.images[index])
+    assert indices.tolist() == [0, 2, 3, 4, 5]
+    assert np.array_equal(after.images, images[indices])
+    assert list(after.targets) == list(before.targets[indices])
+    assert after.classes == ["cat", "dog"]
+    view = load_dataset(f"folder:{root}", broken="skip").train
+    with pytest.warns(BrokenImageWarning):
+        ranking = CCOutlierRemoval().rank(view)
+    assert ranking.skipped.tolist() == [1]
+    # What is said anew counts.
+    with pytest.raises(InputError, match="image 1 of 6"):
+        CCOutlierRemoval().rank(view, broken="stop")
 
 
 def test_a_folder_of_which_no_image_decodes_is_refused(tmp_path):
     (tmp_path / "emu").mkdir()
     (tmp_path / "emu" / "0.png").write_text("no image")
-    with (
-        pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match=r"no image in .* decodes"),
-    ):
-        load_dataset(f"folder-skip-broken:{tmp_path}")
+    with pytest.raises(InputError, match=r"none of 1 samples can be read; the first: "):
+        skipping(tmp_path)
 
 
 def cut(file):
@@ -180,25 +187,19 @@ def test_the_size_of_a_skipped_image_does_not_count(tmp_path, broken, index):
     images = before.images
     Image.new("RGB", (40, 50), "red").save(root / broken)
     cut(root / broken)
-    with pytest.warns(BrokenImageWarning, match=rf": image {index}: {root / broken} does not") as t:
-        after = load_dataset(f"folder-skip-broken:{root}").train
+    with pytest.warns(BrokenImageWarning, match=rf"sample {index} .*{root / broken} does not") as t:
+        after, kept = skipping(root)
     assert len(t) == 1
     assert np.array_equal(after.images, np.delete(images, index, axis=0))
-    assert after.files == tuple(np.delete(before.files, index))
-    Image.new("RGB", (40, 50), "red").save(root / "dog" / "1.png")
-    with (
-        pytest.warns(BrokenImageWarning),
-        pytest.raises(InputError, match=r"1\.png is 40x50.*is 4x4|is 4x4.*1\.png is 40x50"),
-    ):
-        load_dataset(f"folder-skip-broken:{root}").train.images  # noqa: B018
+    assert kept.tolist() == np.delete(np.arange(6), index).tolist()
 
 
 def test_broken_images_are_told_in_order_whatever_is_wrong_with_them(tmp_path):
     root = write_folder(tmp_path)
     cut(root / "cat" / "1.png")
     (root / "dog" / "0.png").write_text("no image")
-    with pytest.warns(BrokenImageWarning, match="2 of 6 images .*: image 1: .*; image 3: "):
-        assert len(load_dataset(f"folder-skip-broken:{root}").train) == 4
+    with pytest.warns(BrokenImageWarning, match="2 of 6 samples .*: sample 1 .*; sample 3 "):
+        assert len(skipping(root)[0]) == 4
 
 
 def test_the_colours_of_a_skipped_image_do_not_count(tmp_path):
@@ -207,7 +208,7 @@ def test_the_colours_of_a_skipped_image_do_not_count(tmp_path):
     Image.effect_noise((4, 4), 50).convert("RGB").save(root / "cat" / "2.png")
     cut(root / "cat" / "2.png")
     with pytest.warns(BrokenImageWarning):
-        after = load_dataset(f"folder-skip-broken:{root}").train.images
+        after = skipping(root)[0].images
     assert np.array_equal(after, np.delete(before, 2, axis=0))
 
 
@@ -246,6 +247,6 @@ def test_who_waits_for_a_folder_at_a_terminal_sees_progress(
 
 def test_skipping_and_stopping_agree_on_whole_folders(tmp_path):
     root = write_folder(tmp_path / "photos")
-    stop, skip = (load_dataset(f"{kind}:{root}").train for kind in ("folder", "folder-skip-broken"))
+    stop, (skip, indices) = load_dataset(f"folder:{root}").train, skipping(root)
     assert np.array_equal(stop.images, skip.images)
-    assert stop.files == skip.files
+    assert indices.tolist() == list(range(len(stop)))

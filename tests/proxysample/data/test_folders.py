@@ -9,7 +9,7 @@ from PIL import Image
 
 from proxysample import CCRandomSampling, InputError, RandomSampling, load_dataset
 from proxysample.data.folders import SUFFIXES, SkippedFilesWarning, list_folder, parts_of
-from proxysample.data.image_folder import BrokenImageWarning
+from proxysample.data.whole import BrokenImageWarning, read_whole
 
 
 def put(root: Path, *names: str, content: bytes = b"") -> Path:
@@ -119,7 +119,7 @@ def test_no_file_is_opened_before_its_sample_is_asked_for(tmp_path):
         train[1]
 
 
-@pytest.mark.parametrize("kind", ["folder", "folder-skip-broken"])
+@pytest.mark.parametrize("kind", ["folder", "folder,broken=skip"])
 def test_folders_that_are_no_datasets_are_refused(tmp_path, kind):
     for name, message in (
         ("missing", "no such folder"),
@@ -157,7 +157,7 @@ def test_a_pipe_is_no_image(tmp_path):
 def test_broken_images_are_left_out_with_their_classes_named(tmp_path):
     put(tmp_path, "cat/1.png", "dog/1.png", "dog/2.png", content=b"no image")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "dog" / "1.png")
-    with pytest.warns(BrokenImageWarning, match="2 of 3 images"):
-        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
+    with pytest.warns(BrokenImageWarning, match="2 of 3 samples"):
+        train, _ = read_whole(load_dataset(f"folder,broken=skip:{tmp_path}").train)
     assert train.targets.tolist() == [1]
     assert train.classes == ["cat", "dog"]

@@ -19,7 +19,7 @@ from torch.utils.data import Subset
 from proxysample import InputError, create_sampler, load_dataset
 from proxysample.cli import main
 from proxysample.data.folders import SUFFIXES
-from proxysample.data.image_folder import BrokenImageWarning
+from proxysample.data.whole import BrokenImageWarning, read_whole
 
 from ...mutations import mutations
 
@@ -79,13 +79,14 @@ def test_mutated_images_are_left_out_on_request(tmp_path):
     put(tmp_path / "emu" / "0.png", whole)
     for number, mutated in enumerate(mutations(whole, 200, head=len(whole))):
         put(tmp_path / "emu" / f"1{number:03}.png", mutated)
-    with pytest.warns(BrokenImageWarning, match="of 201 images") as told:
-        train = load_dataset(f"folder-skip-broken:{tmp_path}").train
-    (message,) = [str(one.message) for one in told]
-    assert message.count("; image ") + 1 == 201 - len(train)
-    for index, file in enumerate(train.files):
-        with Image.open(file) as image:
-            assert np.array_equal(np.asarray(image.convert("RGB")), train.images[index])
+    files = load_dataset(f"folder:{tmp_path}").train.files
+    with pytest.warns(BrokenImageWarning, match="of 201 samples") as told:
+        train, indices = read_whole(load_dataset(f"folder,broken=skip:{tmp_path}").train)
+    assert len(told) == 1
+    assert len(train) == len(indices) < 201
+    for place, index in enumerate(indices):
+        with Image.open(files[index]) as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), train.images[place])
 
 
 class Photos:
@@ -116,7 +117,8 @@ def photos(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_sample_of_any_dataset_that_cannot_be_read_is_named(photos, num_workers):
     sampler = create_sampler("km-or", n_clusters=2, num_workers=num_workers)
-    with pytest.raises(InputError, match=r"^sample 7 cannot be read: .*truncated.*broken='skip'$"):
+    told = r"^sample 7 \(.*07\.png\) cannot be read: .*truncated.*broken='skip'$"
+    with pytest.raises(InputError, match=told):
         sampler.select(Photos(photos), 0.5)
     whole = Subset(Photos(photos), [index for index in range(20) if index != 7])
     assert len(sampler.select(whole, 0.5)) == round(0.5 * 19)
@@ -140,14 +142,15 @@ def test_the_command_line_stops_at_a_broken_image(photos, command_line, tmp_path
 def test_the_command_line_leaves_a_broken_image_out_on_request(photos, forked, tmp_path):
     """A process of its own: what becomes of a warning is up to the program that it ends in."""
     indices = tmp_path / "indices.npy"
-    words = ["select", "--dataset", f"folder-skip-broken:{photos[0].parents[1]}"]
-    words += ["--sampler", "rs", "-r", "0.5", "-o", str(indices)]
+    words = ["select", "--dataset", f"folder,broken=skip:{photos[0].parents[1]}"]
+    words += ["--sampler", "cc-or", "-r", "0.5", "-o", str(indices)]
     code = "from proxysample.cli import main; main()"
     done = forked(code, *words)
     assert done.wait() == 0, done.stderr
-    assert f"image 7: {photos[7]} does not decode" in done.stderr
-    assert "keeps 10 of the 19 training samples" in done.stdout
-    assert np.load(indices).max() < 19
+    assert f"sample 7 ({photos[7]}): " in done.stderr
+    assert "of the 19 training samples" in done.stdout
+    assert "1 more cannot be read" in done.stdout
+    assert 7 not in np.load(indices)
 
 
 def claiming(width: int, height: int, n_bytes: int) -> bytes:
@@ -184,6 +187,7 @@ MEASURED = """
 import resource, sys, warnings
 import PIL.Image
 from proxysample import InputError, load_dataset
+from proxysample.data.whole import read_whole
 PIL.Image.init()
 warnings.simplefilter("ignore")
 def peak():
@@ -194,7 +198,7 @@ if len(sys.argv) > 2:
         taken = int(sizes.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]),) * 2)
 try:
-    images = load_dataset("folder-skip-broken:" + sys.argv[1]).train.images
+    images = read_whole(load_dataset("folder,broken=skip:" + sys.argv[1]).train)[0].images
     print((peak() - before) // 1024, len(images))
 except InputError as error:
     print(error)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow
 import pytest
 from PIL import Image
+from torch.utils.data import ConcatDataset, Subset
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -109,11 +110,11 @@ def test_classes_without_samples_keep_their_names(tmp_path):
 
 
 def without_images() -> DatasetDict:
-    return DatasetDict({"train": Dataset.from_dict({"text": ["a"], "label": [0]})})
+    return DatasetDict({"train": Dataset.from_dict({"text": ["a", "b"], "label": [0, 0]})})
 
 
 def of_several_vectors() -> Dataset:
-    return Dataset.from_dict({"left": [[0.5]], "right": [[0.5]], "label": [0]})
+    return Dataset.from_dict({"left": [[0.5]] * 2, "right": [[0.5]] * 2, "label": [0, 0]})
 
 
 def test_images_of_any_size_and_mode_are_read_one_by_one(tmp_path):
@@ -185,13 +186,25 @@ def test_an_image_that_is_a_path_is_opened_in_the_folder_only(tmp_path):
             lambda: DatasetDict({"test": table([0, 1])}),
             "has the splits test; needed: train, and test",
         ),
-        (without_images, "columns are text, label, and none holds images .looked for as image"),
-        (of_several_vectors, "columns left and right all hold vectors"),
     ],
 )
 def test_datasets_that_do_not_fit_are_refused(tmp_path, create, message):
     with pytest.raises(InputError, match=f"huggingface:.*{message}"):
         load_dataset(saved(tmp_path / "d", create()))
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (without_images, "a mapping with text, label; its image is looked for under image"),
+        (of_several_vectors, "pass features='left' or features='right'"),
+    ],
+)
+def test_what_has_no_sure_images_stops_only_who_reads_them(tmp_path, create, message):
+    train = load_dataset(saved(tmp_path / "d", create())).train
+    assert len(RandomSampling(random_state=0).select(train, 0.5)) > 0
+    with pytest.raises(InputError, match=message):
+        CCOutlierRemoval().select(train, 0.5)
 
 
 def test_images_of_two_sizes_come_to_one(tmp_path):
@@ -212,8 +225,15 @@ def test_columns_are_named_and_labels_cost_no_image(tmp_path):
         "right": np.arange(6.0).reshape(6, 1).tolist(),
     }
     spec = saved(tmp_path / "d", Dataset.from_dict(columns))
-    with pytest.raises(InputError, match=r"columns photo and mask .*image='photo'"):
-        load_dataset(spec)
+    # Which of several images is meant stops only who reads them.
+    both = load_dataset(spec).train
+    assert len(RandomSampling(random_state=0).select(both, 0.5)) == 3
+    assert len(CCRandomSampling(random_state=0).select(both, 0.5)) == 3
+    with pytest.raises(InputError, match=r"pass image='photo' or image='mask'"):
+        CCOutlierRemoval().select(both, 0.5)
+    kept = CCOutlierRemoval().select(both, 0.5, image="mask").tolist()
+    assert kept == CCOutlierRemoval().select(255 - PIXELS, 0.5, y=[0, 1, 2] * 2).tolist()
+    assert np.array_equal(both[3]["photo"], PIXELS[3])
     train = load_dataset(spec, image="mask", label="coarse_label").train
     assert np.array_equal(train.images, 255 - PIXELS)
     assert train.targets.tolist() == [0, 1] * 3
@@ -286,3 +306,14 @@ def test_mutated_folders_are_read_or_refused(tmp_path):
         path.write_bytes(content)
         assert refused > 300
     assert json.loads((tmp_path / "d" / "state.json").read_text())["_data_files"]
+
+
+def test_classes_are_called_as_their_column_calls_them():
+    kinds = Features({"image": ImageFeature(), "label": ClassLabel(names=["ant", "bee", "cat"])})
+    images = [Image.fromarray(one) for one in PIXELS]
+    dataset = Dataset.from_dict({"image": images, "label": [0, 1, 2] * 2}, features=kinds)
+    for given in (dataset, Subset(dataset, range(6)), ConcatDataset([dataset, dataset])):
+        assert CCOutlierRemoval().rank(given).classes.names == ("ant", "bee", "cat")
+    # Labels of somebody else's are none of these classes.
+    ranking = CCOutlierRemoval().rank(dataset, y=[0, 1] * 3)
+    assert ranking.classes.names == ("0", "1")

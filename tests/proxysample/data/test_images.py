@@ -136,15 +136,36 @@ def test_every_reader_gives_the_same_pixels(tmp_path):
     assert np.array_equal(Samples(column).images, folder)
 
 
-def test_depths_are_not_mixed(tmp_path):
+@pytest.mark.parametrize("deep", [0, 1, 39])
+def test_eight_and_sixteen_bits_go_together_on_one_scale(tmp_path, deep):
     (tmp_path / "emu").mkdir()
-    Image.fromarray(DEEP).save(tmp_path / "emu" / "0.png")
-    RGB.convert("L").save(tmp_path / "emu" / "1.png")
+    grey = RGB.convert("L")
+    for number in range(40):
+        image = Image.fromarray(DEEP) if number == deep else grey
+        image.save(tmp_path / "emu" / f"{number:02}.png")
     dataset = load_dataset(f"folder:{tmp_path}").train
-    with pytest.raises(InputError, match="sample 1 has type uint8, sample 0 has uint16"):
+    for images in (Samples(dataset).images, dataset.images):
+        assert images.dtype == np.uint16
+        assert np.array_equal(images[deep][..., 0], DEEP)
+        for number in {0, 1, 39} - {deep}:
+            assert np.array_equal(images[number][..., 0], np.asarray(grey) * np.uint16(257))
+        # Each comes to what it comes to alone.
+        assert np.allclose(images[20] / 65_535, np.asarray(grey)[..., np.newaxis] / 255)
+
+
+def test_floating_point_images_do_not_mix_with_integers(tmp_path):
+    (tmp_path / "emu").mkdir()
+    Image.fromarray(np.full((4, 5), 0.5, np.float32)).save(tmp_path / "emu" / "0.tif")
+    Image.new("L", (5, 4)).save(tmp_path / "emu" / "1.png")
+    dataset = load_dataset(f"folder:{tmp_path}").train
+    with pytest.raises(InputError, match="sample 1 has type uint8, and those before it float32"):
         Samples(dataset).images  # noqa: B018
-    with pytest.raises(InputError, match=r"1\.png is of type uint8, .*0\.png of uint16"):
+    with pytest.raises(InputError, match=r"1\.png is of type uint8, .*0\.tif of float32"):
         dataset.images  # noqa: B018
+    double = [np.full((4, 4), value, kind) for value, kind in ((1, "f4"), (2, "f2"), (0.1, "f8"))]
+    images = Samples(double).images
+    assert images.dtype == np.float64
+    assert images[:, 0, 0, 0].tolist() == [1, 2, 0.1]
 
 
 def test_a_file_as_a_tensor_is_a_fraction_of_its_depth(tmp_path):

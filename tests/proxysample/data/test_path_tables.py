@@ -209,3 +209,39 @@ def test_odd_labels_stop_only_who_needs_classes(folder):
     assert len(RandomSampling(random_state=0).select(frame, 0.5)) == 3
     with pytest.raises(InputError, match="label"):
         CCRandomSampling(random_state=0).select(frame, 0.5)
+
+
+def test_a_csv_of_numbers_holds_features(tmp_path):
+    rows = ["a,b,label", "0.5,2,cat", "1,3,dog", "2,,cat", "3,1,dog"]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    train = load_dataset(f"csv:{tmp_path}/a.csv").train
+    assert train.targets.tolist() == ["cat", "dog"] * 2
+    assert np.array_equal(train.images[:2], [[0.5, 2], [1, 3]])
+    # What is empty is missing, and stops who reads it.
+    with pytest.raises(InputError, match="sample 2 holds NaN"):
+        CCOutlierRemoval().select(train, 0.5)
+    for options in ("features=a,label=b", "features=0,label=1"):
+        spec = f"csv,{options}:{tmp_path}/a.csv"
+        assert load_dataset(spec).train.images.tolist() == [[0.5], [1], [2], [3]]
+    with pytest.raises(InputError, match=r"none of the columns a, b, label .*'label' no numbers"):
+        load_dataset(f"csv:{tmp_path}/a.csv", label="b")
+
+
+def test_an_empty_label_of_a_csv_is_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("Image Path,Class Name\n0.png,1\n1.png,\n2.png,0\n3.png,1\n")
+    train = load_dataset(f"csv:{tmp_path}/a.csv").train
+    assert list(train.targets) == [1, None, 0, 1]
+    assert len(RandomSampling(random_state=0).select(train, 0.5)) == 2
+    with pytest.raises(
+        InputError, match=r"missing for 1 of 4 samples, first for sample 1 \(.*1\.png\)"
+    ):
+        CCRandomSampling(random_state=0).select(train, 0.5)
+
+
+def test_a_file_of_another_kind_in_a_list_is_read_by_its_content(tmp_path):
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    files = []
+    for number in range(4):
+        files.append(str(tmp_path / f"{number}.gif"))
+        Image.fromarray(pixels + number).save(files[-1])
+    assert len(CCOutlierRemoval().select(files, 0.5, y=[0, 1] * 2)) == 2

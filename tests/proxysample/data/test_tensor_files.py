@@ -76,7 +76,7 @@ class Runs:
         ({"images": FIRST, "x": FIRST}, "images and x, which may each be meant"),
         ({"images": "a"}, "holds a str where a tensor is needed"),
         (7, "it holds a int; needed"),
-        ((FIRST, CODES, CODES), "it holds a tuple; needed"),
+        ((FIRST, CODES, CODES), "it holds 3 things: pass label="),
         ({}, "holds nothing"),
         (torch.zeros(2, 2).to_sparse(), "sparse"),
         (torch.zeros(1, 1, 1, 1).expand(10**6, 3, 100, 100), "more than it holds"),

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from proxysample import (
     D2,
+    DynamicsRecorder,
     FacilityLocation,
     Herding,
     InputError,
@@ -45,6 +46,7 @@ def sampler_of(name: str, **parameters):
     "sampler",
     [
         Herding(per_class=False, n_components=8),
+        Herding(metric="cosine", cut=0.3, random_state=0),
         KCenter(start="random", random_state=0),
         FacilityLocation(metric="euclidean"),
         D2(n_neighbours=3, metric="euclidean", gamma=0.1),
@@ -215,3 +217,56 @@ def test_too_many_clusters_are_refused():
     for kind in (SemDeDup, Prototypes):
         with pytest.raises(InputError, match="n_clusters=9 for 4 samples"):
             kind(n_clusters=9).select(np.eye(4), 0.5)
+
+
+def recorded(labels, hard) -> DynamicsRecorder:
+    """A training in which some samples went wrong throughout."""
+    recorder = DynamicsRecorder(len(labels), 2)
+    logits = np.where(np.eye(2)[labels] > 0, 4.0, 0.0) + np.arange(len(labels))[:, None] * 1e-3
+    logits[hard] = logits[hard][:, ::-1]
+    for _ in range(2):
+        recorder.record(np.arange(len(labels)), logits, labels)
+        recorder.end_epoch()
+    return recorder
+
+
+def test_what_is_hard_comes_last_and_the_mean_is_still_that_of_all():
+    # Class 0 is the rows of the example by hand, class 1 the same farther out.
+    features = np.array([[0.0], [1.0], [4.0], [5.0], [100.0], [101.0], [104.0], [105.0]])
+    labels = np.repeat([0, 1], 4)
+    whole = Herding(features=features).rank(features, y=labels)
+    assert whole.scores.tolist() == [2, 0, 1, 3] * 2
+    cut = Herding(features=features, cut=0.25, record=recorded(labels, [1, 5]))
+    # Of 0, 4 and 5, with the mean 2.5 of all: 4, then 0 (2.0), then 5; at last 1.
+    assert cut.rank(features, y=labels).scores.tolist() == [1, 3, 0, 2] * 2
+    assert cut.record_ is cut.record
+    assert cut.ranking_.nested
+
+
+def test_a_head_that_is_trained_here_tells_what_is_hard():
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    features = rng.normal(size=(80, 3)) + 3 * labels[:, None]
+    wrong = np.array([3, 10, 41, 66])
+    given_labels = labels.copy()
+    given_labels[wrong] = 1 - labels[wrong]
+    sampler = Herding(features=features, cut=0.1, random_state=0)
+    kept = sampler.select(features, r=0.85, y=given_labels)
+    assert not np.isin(wrong, kept).any()
+    assert np.isin(wrong, Herding(features=features).select(features, r=0.85, y=given_labels)).any()
+    assert sampler.needs_labels
+    with pytest.raises(InputError, match="no labels"):
+        sampler.select(features, r=0.5)
+
+
+def test_directions_are_herded_as_rows_of_unit_length_are():
+    features = np.random.default_rng(0).normal(size=(30, 4)) + 1
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    directed = Herding(features=features, metric="cosine").rank(features)
+    assert np.array_equal(directed.order, Herding(features=unit).rank(features).order)
+    assert not np.array_equal(directed.order, Herding(features=features).rank(features).order)
+
+
+def test_a_record_without_a_cut_is_questioned():
+    with pytest.raises(InputError, match="a record tells what is hard, for cut="):
+        Herding(record=recorded(np.arange(4) % 2, [])).check_parameters()

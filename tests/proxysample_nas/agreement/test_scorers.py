@@ -86,7 +86,7 @@ def test_held_out_images_in_the_order_of_their_classes_are_mixed(parts):
     scores = by_batches.score(CELLS, (train, ordered), kept, seed=0, passes=1)
     whole = at_once.score(CELLS, (train, ordered), kept, seed=0, passes=1)
     # Batches of one class or two, normalised by themselves, would be told apart hardly at all.
-    assert np.mean(scores) > np.mean(whole) - 12
+    assert np.mean(scores) > np.mean(whole) - 6
 
 
 def test_a_supernet_makes_as_many_updates_as_on_the_full_data(parts, monkeypatch):
