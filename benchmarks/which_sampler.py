@@ -26,7 +26,8 @@ from proxysample.comparison.results import Row
 from proxysample.data.datasets import Splits
 
 OF_FEATURES = (
-    "herding", "facility-location", "d2", "moderate", "prototypes:random_state=0",
+    "herding:random_state=0", "herding:metric=cosine,random_state=0",
+    "herding:metric=cosine,cut=0.3,random_state=0", "facility-location", "d2", "moderate", "prototypes:random_state=0",
     "prototypes:keep=hard,random_state=0", "k-center:random_state=0", "semdedup:random_state=0",
 )  # fmt: skip
 OF_THE_PAPER = (
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = recorded(options.regime, splits, features, folder / "record.npz")
     named = [
         f"{word}{',' if ':' in word else ':'}record={record}"
-        if word.partition(":")[0] in RECORDED
+        if word.partition(":")[0] in RECORDED or "cut=" in word
         else word
         for word in samplers
     ]
