@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     comparison = set_up(splits, samplers, ratios, folder, seeds=seeds, **more)
     comparison.run(n_workers=options.workers, progress=True)
     print(table(comparison))
-    comparison.report(folder / "report")
+    comparison.report()
 
 
 def with_record(word: str, record: Path) -> str:
