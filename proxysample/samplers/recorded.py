@@ -12,7 +12,7 @@ import numpy as np
 from proxysample.checks import (
     BOOLEAN,
     DEVICE,
-    LARGEST_SEED,
+    LARGEST_INTEGER,
     POSITIVE,
     POSITIVE_INTEGER,
     Constraint,
@@ -260,7 +260,7 @@ class DynamicsSampler(Sampler):
     def _seed_of_rule(self) -> int:
         """Seed a default rule that draws: as the sampler, where that has a number."""
         seed = self.random_state
-        return int(seed) % (LARGEST_SEED + 1) if isinstance(seed, int | np.integer) else 0
+        return int(seed) % (LARGEST_INTEGER + 1) if isinstance(seed, int | np.integer) else 0
 
     def _recorded(self, samples: Samples) -> DynamicsRecorder | Dynamics:
         return self._record(samples) if self.record is None else self._given_record()
