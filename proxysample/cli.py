@@ -249,9 +249,7 @@ def _check_source(
     dataset: str | None, sampler: str | None, ranking: Path | None, param: list[str] | None
 ) -> None:
     if sampler is not None and ranking is not None:
-        raise InputError(
-            "give --sampler, or --ranking FILE to cut what was scored before"
-        )
+        raise InputError("give --sampler, or --ranking FILE to cut what was scored before")
     if dataset is None and ranking is None:
         raise InputError("give --dataset")
     if ranking is not None and param:
