@@ -21,8 +21,8 @@ from proxysample.device import DEVICE_TYPES
 from proxysample.errors import InputError, unknown_name
 from proxysample.printing import shown
 
-LARGEST_SEED = 2**63 - 1
-"""What SQLite and PyTorch hold."""
+LARGEST_INTEGER = 2**63 - 1
+"""What SQLite, NumPy and PyTorch hold."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,10 @@ class Constraint:
         """Build the error for a value that is something else."""
         *others, last = self.words
         must = f"{', '.join(others)} or {last}" if others else last
-        hint = f"; {self.hint}" if self.hint else ""
+        given: Any = value
+        is_large = is_integer(value) and given > LARGEST_INTEGER
+        hint = self.hint or ("larger integers are held by nothing" if is_large else "")
+        hint = f"; {hint}" if hint else ""
         return InputError(f"{name} must be {must}, not {shown(value)}{hint}")
 
     def or_none(self) -> Constraint:
@@ -138,7 +141,9 @@ def is_number(value: object) -> bool:
 def integer_from(least: int) -> Constraint:
     """Give the constraint of an integer of at least so much."""
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    return Constraint((words,), lambda value: is_integer(value) and value >= least)
+    return Constraint(
+        (words,), lambda value: is_integer(value) and least <= value <= LARGEST_INTEGER
+    )
 
 
 def instance_of(kind: type) -> Constraint:
@@ -206,7 +211,7 @@ BOOLEAN = Constraint(("True", "False"), lambda value: isinstance(value, bool))
 """Any text would count as true, "no" included."""
 SEED = Constraint(
     ("an integer from 0 to below 2**63",),
-    lambda value: is_integer(value) and 0 <= value <= LARGEST_SEED,
+    lambda value: is_integer(value) and 0 <= value <= LARGEST_INTEGER,
 )
 RANDOM_STATE = Constraint(
     ("an integer of at least 0", "a numpy Generator", "None"), _is_random_state

@@ -423,7 +423,13 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
-    indices = np.asarray(given if hasattr(given, "__len__") else list(given))
+    try:
+        indices = np.asarray(given if hasattr(given, "__len__") else list(given))
+    # Of rows of several lengths, of tensors that are not here, or what anyone's generator raises.
+    except Exception as error:
+        raise InputError(
+            f"{what} must be indices of samples, such as [0, 7], not {shown(given)}: {error}"
+        ) from error
     if indices.dtype == bool:
         if indices.shape != (n_samples,):
             raise InputError(f"{what} is a mask of shape {indices.shape}; needed: ({n_samples},)")

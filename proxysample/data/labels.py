@@ -132,7 +132,7 @@ def _as_int64(array: Array) -> Array:
     # Python's integers of any size come as objects.
     is_large = array.dtype.kind == "O" or (array.dtype.kind == "u" and array.max(initial=0) >> 63)
     if is_large:
-        raise InputError(f"labels run to {array.max()}, which is no class; {HOW_TO_GIVE}")
+        raise InputError(f"labels run to {shown(array.max())}, which is no class; {HOW_TO_GIVE}")
     return array.astype(np.int64)
 
 
@@ -181,7 +181,11 @@ def _describe_arrays(shape: tuple[int, ...]) -> str:
 
 
 def _labels_from_objects(array: Array) -> Array:
-    array = np.array([plain_label(label) for label in array], dtype=object)
+    try:
+        array = np.array([plain_label(label) for label in array], dtype=object)
+    # Such as of rows of a sparse tensor, or whatever an object of anyone's raises.
+    except Exception as error:
+        raise InputError(f"labels are {shown(array[0])} and others; {HOW_TO_GIVE}") from error
     if array.ndim > 1:
         return check_labels(array, len(array))
     kinds = {type(label) for label in array}

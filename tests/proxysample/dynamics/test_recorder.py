@@ -396,3 +396,13 @@ def test_files_of_python_objects_are_refused(saved):
     with pytest.raises(InputError, match="no such file"):
         DynamicsRecorder.load(path.parent / "other.npz")
     assert json.loads(str(arrays["header"]))["format"] == "proxysample-dynamics-1"
+
+
+def test_gradients_are_recorded_after_an_error():
+    recorder = DynamicsRecorder(4, 2)
+    for labels in ([0, 1, 0, 1], [1, 1, 0, 1]):
+        recorder.record(torch.arange(4), torch.zeros(4, 2), torch.tensor(labels))
+    with pytest.raises(InputError, match="the label of sample 0 was 0 and is 1") as told:
+        recorder.end_epoch()
+    # As long as the error is held, and with it all that it came through.
+    assert torch.is_grad_enabled(), told
