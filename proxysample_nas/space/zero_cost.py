@@ -205,14 +205,15 @@ def zero_cost_score(
     """
     if score not in SCORES:
         raise unknown_name("zero-cost score", score, SCORES)
-    shape: tuple[int, int, int] = tuple(images.shape[1:])
+    _, in_channels, height, width = images.shape
+    shape = in_channels, height, width
     sizes = {"channels": channels, "cells_per_stage": cells_per_stage}
     if score in ("parameters", "flops"):
         size = network_size(cell, n_classes, shape, **sizes)
         return float(size.n_parameters if score == "parameters" else size.n_flops)
     generator = torch.Generator().manual_seed(seed)
     network = CellNetwork(
-        cell, channels, cells_per_stage, n_classes, shape[0], generator=generator
+        cell, channels, cells_per_stage, n_classes, in_channels, generator=generator
     ).to(images.device)
     if score == "synflow":
         return synflow(network, shape)
