@@ -229,7 +229,7 @@ class DynamicsSampler(Sampler):
         if self.record is None:
             resolve_device(self.device)
 
-    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         self.record_ = self._recorded(samples)
         dynamics = self._dynamics
         if dynamics.n_samples != len(samples):
