@@ -286,6 +286,30 @@ def study_status(output: OutputFolder) -> None:
     echo(Study.open(output).status())
 
 
+@study_app.command("watch")
+def study_watch(
+    output: OutputFolder,
+    every: Annotated[
+        float, typer.Option("--every", min=0.1, help="Seconds between two looks.")
+    ] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and leave.")] = False,
+) -> None:
+    """Tell again and again how far a study is, with the epochs of the searches that run.
+
+    It ends when nothing is left, or on Ctrl-C; the study does not notice.
+    """
+    from proxysample_nas.study import Study
+
+    study = Study.open(output)
+    while True:
+        status = study.status()
+        echo("\n".join([str(status), *map(str, study.running_searches())]))
+        if once or not any(stage.running or stage.left for stage in status.stages):
+            return
+        echo("")
+        time.sleep(every)
+
+
 @study_app.command("table")
 def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) -> None:
     """Print and save the tables of a study that was run before, from its store alone."""

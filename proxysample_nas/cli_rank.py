@@ -76,6 +76,14 @@ def rank(
         str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
     ] = "cifar100",
     lookup_epochs: LookupEpochsOption = 200,
+    zero_cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--zero-cost",
+            help="A score of untrained networks as a row: synflow, jacov, naswot, parameters or "
+            "flops. Repeat.",
+        ),
+    ] = None,
     proxy_seed: Annotated[
         list[int] | None,
         typer.Option("--proxy-seed", min=0, help="Of samplers that draw; by default 0, 1. Repeat."),
@@ -146,6 +154,7 @@ def rank(
         training=parse_parameters(train or ()),
         augmentation=parse_parameters(augment or ()),
         lookup=lookup_settings(lookup, lookup_dataset, lookup_epochs),
+        zero_cost=zero_cost or (),  # type: ignore[arg-type]  # checked there
         proxy_seeds=proxy_seed or (0, 1),
         seeds=seed or (0, 1),
         budgets=budget or ("epochs",),  # type: ignore[arg-type]  # checked there

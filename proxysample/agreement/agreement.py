@@ -53,6 +53,7 @@ def rank_agreement(
     seeds: Iterable[int] = (0, 1),
     budgets: Iterable[Budget] = ("epochs",),
     known: Mapping[str, Sequence[float]] | None = None,
+    estimates: Mapping[str, Sequence[float]] | None = None,
     held_out: float = 0.2,
     random_state: int = 0,
     n_train: int | None = None,
@@ -103,6 +104,9 @@ def rank_agreement(
     known : mapping of str to sequence of float, optional
         Scores from elsewhere, in the order of `configurations`. The first are a second reference,
         with which the others are compared as the proxies are.
+    estimates : mapping of str to sequence of float, optional
+        What was said of the configurations without training them: a row each, against every
+        reference.
     held_out : float
         Share of the training part that is held out.
     random_state : int
@@ -154,6 +158,7 @@ def rank_agreement(
         seeds=seeds,
         budgets=budgets,
         known=known,
+        estimates=estimates,
         held_out=held_out,
         random_state=random_state,
         n_train=n_train,

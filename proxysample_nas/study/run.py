@@ -77,7 +77,7 @@ def _open_store(folder: Path, context: StudyContext, drop: bool) -> Store:
     store = StudyStore(store_path(folder))
     refuse_changed_data(store, context.configuration, context.info())
     if not drop:
-        refuse_fewer(store, context.configuration)
+        refuse_fewer(store, context.configuration, context.info())
     return store
 
 
@@ -92,12 +92,17 @@ def _begin(context: StudyContext, store: Store) -> Plan:
     return Plan(context.configuration, info, store)
 
 
-def refuse_fewer(store: Store, configuration: StudyConfiguration) -> None:
+def refuse_fewer(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:
     """Refuse to run less than a store's study compares: its tables would shrink unsaid."""
     began = store.info("configuration") is not None and store.info("facts") is not None
     if not began or not any(status == "done" for status, _ in store.states().values()):
         return
-    lost = left_out(read_configuration(store)[0], configuration)
+    earlier, known = read_configuration(store)
+    lost = left_out(earlier, configuration)
+    before, now = known.datasets[earlier.dataset], info.datasets[configuration.dataset]
+    # The same data may lie elsewhere by now.
+    if before.fingerprint != now.fingerprint and earlier.dataset != configuration.dataset:
+        lost.insert(0, f"dataset={earlier.dataset!r} (now {configuration.dataset!r})")
     if lost:
         raise InputError(
             f"the study in {store.path.parent} also has {', '.join(lost)}, which this run leaves "

@@ -19,6 +19,7 @@ from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
+from proxysample_nas.study.forecast.watching import RunningSearch, running_searches
 from proxysample_nas.study.grid.changes import extended
 from proxysample_nas.study.grid.configuration import (
     ArchitectureData,
@@ -373,6 +374,21 @@ class Study:
             If the study has not been run yet.
         """
         return StudyStatus.read(StudyStore(store_path(self.folder), must_exist=True))
+
+    def running_searches(self) -> list[RunningSearch]:
+        """Read how far the searches are that run now, in whatever process.
+
+        Returns
+        -------
+        list of RunningSearch
+            Those that have finished an epoch, with the records of all their epochs.
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        """
+        return list(running_searches(self.folder, self.status()))
 
     def rows(self, searcher: str) -> list[Row]:
         """Read the lines of one searcher's table; see `proxysample_nas.study.results.Row`."""

@@ -29,7 +29,7 @@ _NOUNS = {
     "search_seeds": "the search seed",
     "proxy_seeds": "the proxy seed",
 }
-_SINGLE = ("dataset", "architecture_data", "n_train", "random_state")
+_SINGLE = ("architecture_data", "n_train", "random_state")
 
 
 def extended(
@@ -73,7 +73,7 @@ def _as_given(one: Any) -> Any:
 
 
 def left_out(earlier: StudyConfiguration, now: StudyConfiguration) -> list[str]:
-    """Say what an earlier configuration compares and a later one does not.
+    """Say what an earlier configuration compares and a later one of the same data does not.
 
     Examples
     --------

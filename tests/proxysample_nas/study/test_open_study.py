@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample_nas.cli import main
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import load_study_data
+from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.grid.changes import left_out
 
 SETTINGS: dict[str, Any] = {
@@ -186,10 +188,28 @@ def test_what_is_no_class_of_the_kind_is_refused(own_module, proxysample_nas, sa
 
 
 def test_time_that_is_over_ends_a_run_without_an_error(tmp_path, monkeypatch):
-    settings = SETTINGS | {"searchers": ["darts-v1:n_nodes=3,epochs=5000,channels=4"]}
-    study = Study(dataset="digits", **settings, folder=tmp_path)
-    assert study.run(progress=False, max_hours=3 / 3600) == 0
-    search = next(one for one in study.status().stages if one.name == "search")
-    assert search.n_left == 2
+    timers = []
+
+    class Clock:
+        def __init__(self, seconds, function):
+            timers.append((seconds, function))
+
+        def start(self):
+            pass
+
+        cancel = start
+
+    def search(*_):
+        # The time is over in the middle of it.
+        timers[0][1]()
+        time.sleep(10)
+
+    monkeypatch.setattr("proxysample.experiments.runner.threading.Timer", Clock)
+    monkeypatch.setattr(Search, "run", search)
+    study = Study(dataset="digits", **SETTINGS, folder=tmp_path)
+    assert study.run(progress=False, max_hours=2) == 0
+    assert timers[0][0] == 2 * 3600
+    (searches,) = [one for one in study.status().stages if one.name == "search"]
+    assert (searches.n_left, searches.n_done, searches.running) == (2, 0, ())
     with pytest.raises(InputError, match="max_hours must be a positive number"):
         study.run(max_hours=0)
