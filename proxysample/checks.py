@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.device import DEVICE_TYPES
 from proxysample.errors import InputError, unknown_name
@@ -59,10 +60,7 @@ class Constraint:
         """Build the error for a value that is something else."""
         *others, last = self.words
         must = f"{', '.join(others)} or {last}" if others else last
-        given: Any = value
-        is_large = is_integer(value) and given > LARGEST_INTEGER
-        hint = self.hint or ("larger integers are held by nothing" if is_large else "")
-        hint = f"; {hint}" if hint else ""
+        hint = f"; {self.hint}" if self.hint else ""
         return InputError(f"{name} must be {must}, not {shown(value)}{hint}")
 
     def or_none(self) -> Constraint:
@@ -141,9 +139,7 @@ def is_number(value: object) -> bool:
 def integer_from(least: int) -> Constraint:
     """Give the constraint of an integer of at least so much."""
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    return Constraint(
-        (words,), lambda value: is_integer(value) and least <= value <= LARGEST_INTEGER
-    )
+    return Constraint((words,), lambda value: is_integer(value) and value >= least)
 
 
 def instance_of(kind: type) -> Constraint:
@@ -255,6 +251,25 @@ def check_values(values: Mapping[str, object], constraints: Constraints) -> None
 def plain_number(value: Any) -> Any:
     """Turn a number of NumPy into Python's, as JSON needs it; give anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[Any]:
+    """Turn what a user gives into an array; whatever stands against that is an `InputError`.
+
+    Examples
+    --------
+    >>> as_array("scores", [1, 2], float)
+    array([1., 2.])
+    >>> as_array("scores", [[1], [1, 2]])
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: scores cannot be read as an array: [[1], [1, 2]] (...)
+    """
+    try:
+        return np.asarray(given, dtype)
+    # Of rows of several lengths, of tensors that are not here, or of an object of anyone's.
+    except Exception as error:
+        raise InputError(f"{what} cannot be read as an array: {shown(given)} ({error})") from error
 
 
 def as_tuple(name: str, given: Any) -> tuple[Any, ...]:

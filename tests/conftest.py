@@ -34,7 +34,8 @@ def command_line(capsys, monkeypatch):
 @pytest.fixture
 def at_a_terminal(capsys, monkeypatch):
     """Have what is printed to stderr, as ``capsys`` captures it, count as shown to somebody."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    # Of the class: what captures is another object in a test than in its fixtures.
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: stream is sys.stderr)
     return capsys
 
 

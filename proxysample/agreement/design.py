@@ -11,11 +11,12 @@ import numpy as np
 
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
-from proxysample.checks import FRACTION, as_seeds, as_tuple
+from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
 from proxysample.components import Component
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import check_ratio
+from proxysample.printing import shown
 from proxysample.records import (
     COUNT,
     MAPPING,
@@ -342,10 +343,10 @@ def _checked_known(
 ) -> dict[str, tuple[float, ...]]:
     checked = {}
     for name, values in known.items():
-        scores = np.asarray(values, np.float64)
+        scores = as_array(f"{what}[{shown(name)}]", values, np.float64)
         if scores.shape != (n,) or not np.isfinite(scores).all():
             raise InputError(
-                f"{what}[{name!r}] has to be {n} finite numbers, one for each configuration"
+                f"{what}[{shown(name)}] has to be {n} finite numbers, one for each configuration"
             )
         checked[str(name)] = tuple(scores.tolist())
     return checked

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from proxysample.data.datasets import load_dataset
 from proxysample_nas.cli import main
-from proxysample_nas.searchers import SearchResult
+from proxysample_nas.data.images import LabelledImages
+from proxysample_nas.searchers import RandomSearch, SearchResult
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training import TrainedCell
 
@@ -33,6 +35,70 @@ def test_a_cell_is_searched_on_selected_indices(proxysample_nas, tmp_path):
     assert result.cell == Cell.from_string(out.strip().splitlines()[-1])
     assert (tmp_path / "cell.png").exists()
     assert result.info.n_weight_samples + result.info.n_architecture_samples == 120
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """Collect the images that cells are searched on."""
+    original, found = RandomSearch.search, []
+
+    def search(self, train: LabelledImages, **arguments: Any) -> SearchResult:
+        found.append(train)
+        return original(self, train, **arguments)
+
+    monkeypatch.setattr(RandomSearch, "search", search)
+    return found
+
+
+ONE_CELL = "random --param n_nodes=2 --param n_samples=1 --param epochs=1 --param channels=4"
+ONE_CELL += " --param cells_per_stage=1 --param batch_size=2"
+
+
+@pytest.mark.filterwarnings("always:.* samples cannot be read")
+def test_indices_name_the_samples_of_the_whole_part_where_some_are_skipped(
+    proxysample_nas, searched, tmp_path
+):
+    generator = np.random.default_rng(0)
+    pixels = generator.random((12, 8, 8, 3))
+    labels = np.arange(12) % 2
+    np.savez(tmp_path / "whole.npz", images=pixels, labels=labels)
+    broken = pixels.copy()
+    broken[[2, 7]] = np.nan
+    np.savez(tmp_path / "broken.npz", images=broken, labels=labels)
+    # In the order in which somebody picked them; both sides of what is skipped.
+    np.save(tmp_path / "indices.npy", np.array([11, 1, 3, 8, 6, 0]))
+    words = f"search --searcher {ONE_CELL} --indices {tmp_path}/indices.npy --dataset".split()
+
+    code, _, err = proxysample_nas(*words, f"npz:{tmp_path}/whole.npz")
+    assert code == 0, err
+    code, out, err = proxysample_nas(*words, f"npz,broken=skip:{tmp_path}/broken.npz")
+    assert code == 0, err
+    assert "sample 2: " in err
+    assert "random on 6 images" in out
+    of_whole, of_broken = searched
+    assert of_broken.images.equal(of_whole.images)
+    assert of_broken.labels.tolist() == of_whole.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+    np.save(tmp_path / "indices.npy", np.array([0, 1, 3, 7]))
+    code, _, err = proxysample_nas(*words, f"npz,broken=skip:{tmp_path}/broken.npz")
+    assert code == 2
+    assert "names sample 7, which cannot be read and is skipped" in err
+    assert len(searched) == 2
+
+
+@pytest.mark.filterwarnings("always:.* samples cannot be read")
+def test_a_search_on_all_images_leaves_out_what_is_to_be_skipped(
+    proxysample_nas, searched, tmp_path
+):
+    pixels = np.random.default_rng(0).random((12, 8, 8, 3))
+    pixels[5] = np.nan
+    np.savez(tmp_path / "broken.npz", images=pixels, labels=np.arange(12) % 2)
+    words = f"search --searcher {ONE_CELL} --dataset".split()
+    code, out, err = proxysample_nas(*words, f"npz,broken=skip:{tmp_path}/broken.npz")
+    assert code == 0, err
+    assert "sample 5: " in err
+    assert "random on 11 images" in out
+    assert len(searched[0]) == 11
 
 
 def test_a_cell_is_evaluated(proxysample_nas):
@@ -78,7 +144,10 @@ def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
     ("words", "message"),
     [
         ("search --dataset digits --searcher darts-v9", "did you mean"),
-        ("search --dataset digits --searcher darts-v1 --indices missing.npy", "no indices at"),
+        (
+            "search --dataset digits --searcher darts-v1 --indices missing.npy",
+            "missing.npy: no such file",
+        ),
         ("search --dataset digits --searcher darts-v1 --param epoch=3", "did you mean 'epochs'"),
         ("evaluate --dataset digits --cell |nor_conv~0|", "nor_conv"),
         ("evaluate --dataset digits --cell |none~0| --recipe papers", "did you mean 'paper'"),

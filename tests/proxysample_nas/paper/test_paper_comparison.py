@@ -20,6 +20,7 @@ def compared(info=HALF_OF_CIFAR100, **changed):
         "searchers": ["gdas:protocol=paper"],
         "ratios": [0.5],
         "architecture_data": "test-half",
+        "recipe": "paper",
     }
     configuration = StudyConfiguration.build(**(settings | changed))
     study = StudyInfo({configuration.dataset: info})
@@ -65,13 +66,18 @@ def test_every_difference_is_named(changed, differences):
     assert list(compared(**changed).common) == differences
 
 
-def test_the_default_protocol_differs_in_search_and_data():
+def test_the_default_protocol_differs_in_search_data_and_recipe():
     comparison = compared(
-        info=CIFAR100, searchers=["gdas"], samplers=["ae"], architecture_data="held-out"
+        info=CIFAR100,
+        searchers=["gdas"],
+        samplers=["ae"],
+        architecture_data="held-out",
+        recipe="nas-bench-201",
     )
     assert comparison.common == (
         "architecture data held out of the training images instead of half of the test part",
         "search protocol default instead of paper",
+        "evaluation learning_rate 0.1 instead of 0.01",
     )
     assert comparison.of_samplers == {"AE": ("protocol default instead of paper",)}
 

@@ -155,7 +155,7 @@ def test_a_failed_save_leaves_the_last_one(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match=r"search\.safetensors cannot be written: no space left"):
         replace(saved, seed=99).save(path)
     assert Checkpoint.load(path).seed == 0
     assert [file.name for file in tmp_path.iterdir()] == ["search.safetensors"]

@@ -142,19 +142,19 @@ class Hidden(Guess):
 
 
 class Seeding(Guess):
-    """Seeds torch's global generator."""
+    """Seeds torch's global generator, where the base does not put it back."""
 
-    def _create_state(self, data: SearchData, seed: int) -> Generator:
-        torch.manual_seed(seed)
-        return super()._create_state(data, seed)
+    def search(self, *given: Any, **named: Any) -> SearchResult:
+        torch.manual_seed(7)
+        return super().search(*given, **named)
 
 
 class NumpySeeding(Guess):
-    """Draws from numpy's global generator."""
+    """Draws from numpy's global generator, where the base does not put it back."""
 
-    def _create_state(self, data: SearchData, seed: int) -> Generator:
+    def search(self, *given: Any, **named: Any) -> SearchResult:
         np.random.rand()  # noqa: NPY002
-        return super()._create_state(data, seed)
+        return super().search(*given, **named)
 
 
 class Meddling(Guess):
