@@ -1,8 +1,9 @@
 """Time the training of cells side by side, their convolutions grouped, against one after another.
 
 Networks of several cells are one network here: the channels of all stand side by side, and each
-convolution is a grouped one. In double precision its logits and gradients are those of the cells
-alone, which is checked first. Printed are seconds a step and cells an hour, both ways.
+convolution is a grouped one. In double precision its logits and the gradients of its first layer
+are those of the cells alone, which is checked first. Printed are seconds a step and cells an hour,
+both ways.
 
     python benchmarks/cells_side_by_side.py --side 32 --channels 8
 """
@@ -172,7 +173,7 @@ def build(cells: list[Cell], channels: int, n_classes: int) -> list[CellNetwork]
 
 
 def check(cells: list[Cell]) -> None:
-    """Hold logits and gradients in double precision against those of each cell alone."""
+    """Hold logits and first gradients in double precision against those of each cell alone."""
     networks = [network.double() for network in build(cells, 4, 10)]
     grouped = Grouped(networks).double()
     images = torch.randn(6, 3, 9, 9, dtype=torch.float64)
@@ -184,7 +185,7 @@ def check(cells: list[Cell]) -> None:
     sum(F.cross_entropy(one, labels) for one in together).backward()
     stems = torch.cat([network.stem[0].weight.grad for network in networks])
     torch.testing.assert_close(grouped.stem.weight.grad, stems, rtol=0, atol=1e-11)
-    print(f"equal to {len(cells)} cells alone in double precision, logits and gradients")
+    print(f"equal to {len(cells)} cells alone in double precision, logits and first gradients")
 
 
 def seconds(step: Callable[[], None], repeats: int) -> float:

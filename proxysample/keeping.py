@@ -85,7 +85,7 @@ def check_count(n: object) -> int:
         raise InputError(
             f"n is the number of samples to keep, an integer of at least 1, not {shown(n)}{hint}"
         )
-    if n > LARGEST_INTEGER:
+    if int(n) > LARGEST_INTEGER:
         raise InputError(f"n={shown(n)} is more samples than any dataset has")
     return int(n)
 

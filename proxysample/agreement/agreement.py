@@ -63,6 +63,7 @@ def rank_agreement(
     address: str | None = None,
     progress: bool = True,
     retry_failed: bool = False,
+    max_hours: float | None = None,
 ) -> RankAgreement:
     """Tell whether a proxy dataset ranks configurations as the full data do.
 
@@ -114,6 +115,8 @@ def rank_agreement(
         Whether to show a progress bar.
     retry_failed : bool
         Run trainings again that failed before.
+    max_hours : float, optional
+        End after so long without an error: what had finished is kept, and the same call goes on.
 
     Returns
     -------
@@ -164,6 +167,7 @@ def rank_agreement(
         address=address,
         progress=progress,
         retry_failed=retry_failed,
+        max_hours=max_hours,
     )
     return found
 

@@ -80,9 +80,7 @@ class Method:
         free = parameter_names(made) - component.parameters.keys()
         # A record of another training, or a network on the pixels, takes no features.
         parameters = made.get_params(deep=False)
-        is_served = (
-            parameters.get("record") is not None or parameters.get("network", "head") != "head"
-        )
+        is_served = made.reads == "dynamics" or parameters.get("network", "head") != "head"
         shares = has_features and "features" in free and not is_served
         return cls(component, "random_state" in free, shares)
 

@@ -7,6 +7,7 @@ import pytest
 
 from proxysample import DynamicsRecorder, InputError, compare, create_sampler
 from proxysample.comparison import Comparison
+from proxysample.comparison.configuration import Method
 from proxysample.described import sampler_key
 
 
@@ -57,3 +58,13 @@ def test_a_comparison_is_shown_when_its_record_is_gone(tmp_path):
         compare(*words, **options)
     record_of(labels, 1).save(path)
     assert len(compare(*words, **options).store.states()) > n_before
+
+
+def test_a_record_beside_features_leaves_the_comparisons_features_to_a_sampler(tmp_path):
+    path = tmp_path / "record.npz"
+    record_of(np.arange(6) % 2, 0).save(path)
+    shares = {
+        word: Method.describe(f"{word}record={path}", has_features=True).shares_features
+        for word in ("aum:", "herding:cut=0.3,")
+    }
+    assert shares == {"aum:": False, "herding:cut=0.3,": True}

@@ -27,7 +27,7 @@ HARDLY_LONGER = 1.5
 STANDS_OUT = 5
 """How many times as long as the shortest run the longest one of each part should be."""
 
-TOO_LONG = 2
+TOO_LONG = 4
 """A shortest run that would take so many times what there is time for is not made."""
 
 T = TypeVar("T")

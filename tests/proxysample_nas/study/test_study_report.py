@@ -144,7 +144,7 @@ def test_failed_and_missing_experiments_are_named_with_their_errors(page):
 def test_every_line_of_a_table_is_as_wide_as_its_head(written):
     text = written[0].read_text()
     tables = [part.partition("</table>")[0] for part in text.split("<table>")[1:]]
-    assert len(tables) == 3  # two searchers, break-even
+    assert len(tables) == 4  # two searchers, verdicts, break-even
     for table in tables:
         assert len(set(Page(f"<table>{table}</table>").rows)) == 1
 

@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
         ({"searchers": ["gdas:device=gpu"]}, "device must be"),
         ({"training": {"device": "gpu"}}, "device must be"),
         # Names of other things.
-        ({"samplers": [3]}, "by their ids, .* or takes classes and instances of them, not 3"),
+        ({"samplers": [3]}, "by their ids, .* or as classes and instances of them, not 3"),
         ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"training": {"channels": 4}}, "channels has a setting of its own"),
         ({"training": {"seeds": [1]}}, "seeds has a setting of its own"),
