@@ -290,8 +290,8 @@ def refuse_pickled(path: Path) -> None:
 
     Raises
     ------
-    InputError
-        With the program, where the file or folder is one of these.
+    PickledTableError
+        Where the file or folder is one of these.
     """
     if path.is_dir():
         is_pickled = any(True for _ in path.glob("*.pickle.pbz2"))
@@ -299,13 +299,29 @@ def refuse_pickled(path: Path) -> None:
         try:
             with open_regular(path) as stream:
                 is_pickled = stream.read(4).startswith(_PICKLED)
-        except OSError:
+        except (OSError, InputError):
             return  # told by who reads the table
     if is_pickled:
-        raise InputError(
-            f"{path} is no table but pickled, as the files of NAS-Bench-201 (.pth) and NATS-Bench "
-            "are; reading them runs code that is in them. Where you trust yours, this writes the "
-            f"table published.csv, once:\n\n{CONVERSION.format(path=repr(str(path)))}"
+        raise PickledTableError(str(path))
+
+
+class PickledTableError(InputError):
+    """The benchmark's own files in place of a table; the message ends with what makes the table.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.program = CONVERSION.format(path=repr(path))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.args[0]} is no table but pickled, as the files of NAS-Bench-201 (.pth) and "
+            "NATS-Bench are; reading them runs code that is in them. Where you trust yours, this "
+            f"writes the table published.csv, once:\n\n{self.program}"
         )
 
 

@@ -89,13 +89,14 @@ def left_out(earlier: StudyConfiguration, now: StudyConfiguration) -> list[str]:
 
 
 def _missing(earlier: StudyConfiguration, now: StudyConfiguration) -> Iterator[str]:
-    kept = [now.sampler_parameters(one) for one in now.samplers]
+    # Samplers of two names may well have the same parameters.
+    kept = [(one.name, now.sampler_parameters(one)) for one in now.samplers]
     for one in earlier.samplers:
-        if earlier.sampler_parameters(one) not in kept:
+        if (one.name, earlier.sampler_parameters(one)) not in kept:
             yield f"the sampler {one.label}"
-    kept = [now.searcher_parameters(one) for one in now.searchers]
+    kept = [(one.name, now.searcher_parameters(one)) for one in now.searchers]
     for one in earlier.searchers:
-        if earlier.searcher_parameters(one) not in kept:
+        if (one.name, earlier.searcher_parameters(one)) not in kept:
             yield f"the searcher {one.label}"
     for name, noun in _NOUNS.items():
         values = _values(now, name)

@@ -163,6 +163,7 @@ def test_the_benchmarks_own_files_are_answered_with_what_makes_the_table(tmp_pat
     with pytest.raises(InputError, match="pickled") as caught:
         PublishedAccuracies.read(path)
     program = str(caught.value).partition("once:\n\n")[2]
+    assert program == caught.value.program
     compile(program, "snippet", "exec")
     assert repr(str(path)) in program
 

@@ -41,7 +41,7 @@ def test_running_searches_tell_of_their_epochs(tiny_settings, tmp_path, command_
 
 def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "search.safetensors"
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_progress(path)
     path.write_bytes(b"0" * 64)
     with pytest.raises(InputError, match="not a checkpoint"):

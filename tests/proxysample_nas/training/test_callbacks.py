@@ -9,6 +9,9 @@ from proxysample_nas.searchers import create_searcher
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.training.trainer import CellTrainer
 
+# So small a search may well end with a useless cell; that is not the subject here.
+pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
+
 SMALL = {"channels": 2, "cells_per_stage": 1, "epochs": 2, "progress": False}
 
 
