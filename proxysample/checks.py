@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from proxysample.device import DEVICE_TYPES
 from proxysample.errors import InputError, unknown_name
 from proxysample.printing import shown
 
-LARGEST_SEED = 2**63 - 1
-"""What SQLite and PyTorch hold."""
+LARGEST_INTEGER = 2**63 - 1
+"""What SQLite, NumPy and PyTorch hold."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ BOOLEAN = Constraint(("True", "False"), lambda value: isinstance(value, bool))
 """Any text would count as true, "no" included."""
 SEED = Constraint(
     ("an integer from 0 to below 2**63",),
-    lambda value: is_integer(value) and 0 <= value <= LARGEST_SEED,
+    lambda value: is_integer(value) and 0 <= value <= LARGEST_INTEGER,
 )
 RANDOM_STATE = Constraint(
     ("an integer of at least 0", "a numpy Generator", "None"), _is_random_state
@@ -250,6 +251,25 @@ def check_values(values: Mapping[str, object], constraints: Constraints) -> None
 def plain_number(value: Any) -> Any:
     """Turn a number of NumPy into Python's, as JSON needs it; give anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[Any]:
+    """Turn what a user gives into an array; whatever stands against that is an `InputError`.
+
+    Examples
+    --------
+    >>> as_array("scores", [1, 2], float)
+    array([1., 2.])
+    >>> as_array("scores", [[1], [1, 2]])
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: scores cannot be read as an array: [[1], [1, 2]] (...)
+    """
+    try:
+        return np.asarray(given, dtype)
+    # Of rows of several lengths, of tensors that are not here, or of an object of anyone's.
+    except Exception as error:
+        raise InputError(f"{what} cannot be read as an array: {shown(given)} ({error})") from error
 
 
 def as_tuple(name: str, given: Any) -> tuple[Any, ...]:

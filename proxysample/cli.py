@@ -44,6 +44,7 @@ DatasetOption = Annotated[
         ":PATH; its training part. Options go before the colon: csv,root=photos:train.csv.",
     ),
 ]
+AUTO = "auto"
 SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
 ParameterOption = Annotated[
     list[str] | None,
@@ -98,7 +99,8 @@ OptionalDatasetOption = Annotated[
     ),
 ]
 OptionalSamplerOption = Annotated[
-    str | None, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}; or --ranking.")
+    str | None,
+    typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}; auto, unless --ranking."),
 ]
 BalanceOption = Annotated[
     list[str] | None,
@@ -205,6 +207,8 @@ def select(
     from proxysample.sampler import with_indices
 
     _check_source(dataset, sampler, ranking, param)
+    if ranking is None:
+        sampler = sampler or AUTO
     ratios, counts = [parse_ratio(word) for word in r or ()], list(n or ())
     rules = rules_of(balance, min_per_class, must_keep, exclude)
     cuts = cuts_of(ratios, counts, rules)
@@ -235,6 +239,8 @@ def select(
         n_whole, skipped = len(made.whole_indices), _skipped_words(made)
         teller.say(f"{name} keeps {len(indices):,} of the {n_whole:,} {of}{size}{skipped}: {where}")
         tell_kept(teller, made, indices)
+    if sampler == AUTO:
+        teller.say(f"auto took {made.provenance['details']['chosen']}")
     if len(cuts) > 1:
         teller.say_unless_nested(made)
 
@@ -242,7 +248,7 @@ def select(
 def _check_source(
     dataset: str | None, sampler: str | None, ranking: Path | None, param: list[str] | None
 ) -> None:
-    if (sampler is None) == (ranking is None):
+    if sampler is not None and ranking is not None:
         raise InputError("give --sampler, or --ranking FILE to cut what was scored before")
     if dataset is None and ranking is None:
         raise InputError("give --dataset")
@@ -260,8 +266,8 @@ def _load_ranking(path: Path, keep: str | None) -> Ranking:
 @app.command()
 def score(
     dataset: DatasetOption,
-    sampler: SamplerOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Ranking, as .npz.")],
+    sampler: SamplerOption = AUTO,
     param: ParameterOption = None,
     keep: KeepOption = None,
     random_state: RandomStateOption = 0,
@@ -373,7 +379,7 @@ app.command()(compare)
 @app.command()
 def report(
     dataset: DatasetOption,
-    sampler: SamplerOption,
+    sampler: SamplerOption = AUTO,
     r: Annotated[
         list[str] | None,
         typer.Option(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxysample.cli_support import echo, parse_ratio
+from proxysample.cli_support import (
+    MaxHoursOption,
+    echo,
+    find_modules_here,
+    parse_ratio,
+    tell_if_over,
+)
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
 
@@ -104,12 +111,14 @@ def compare(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
     ] = False,
+    max_hours: MaxHoursOption = None,
 ) -> None:
     """Tell which sampler pays: train the same model on what each keeps, and compare.
 
     A comparison that was killed goes on where it stopped. Without --dataset, one that was run
     before is shown again.
     """
+    find_modules_here(sampler)
     comparison = _comparison(
         output,
         dataset,
@@ -139,6 +148,7 @@ def compare(
             address=address,
             progress=sys.stderr.isatty(),
             retry_failed=retry_failed,
+            max_hours=max_hours,
         )
     echo(comparison.table())
     echo(comparison.verdict)
@@ -183,8 +193,9 @@ def _comparison(
 def _run(comparison: Comparison, **options: Any) -> int:
     from proxysample.experiments.runner import RunInterrupted
 
+    began = time.monotonic()
     try:
-        return comparison.run(**options)
+        n_failed = comparison.run(**options)
     except RunInterrupted as interruption:
         echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
@@ -192,3 +203,5 @@ def _run(comparison: Comparison, **options: Any) -> int:
             err=True,
         )
         raise typer.Exit(interruption.exit_code) from None
+    tell_if_over(options["max_hours"], began)
+    return n_failed

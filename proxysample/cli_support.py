@@ -6,12 +6,14 @@ import errno
 import io
 import os
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
@@ -112,6 +114,37 @@ VersionOption = Annotated[
         "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
     ),
 ]
+
+
+def find_modules_here(words: Iterable[str] | None) -> None:
+    """Let Python import the modules in this folder that words such as ``module:Class`` name."""
+    here = Path.cwd()
+    for word in words or ():
+        module, colon, _ = word.partition(":")
+        top = module.partition(".")[0]
+        is_here = top.isidentifier() and ((here / f"{top}.py").is_file() or (here / top).is_dir())
+        # Last, so that nothing here stands in for what is installed.
+        if colon and is_here and str(here) not in sys.path:
+            sys.path.append(str(here))
+
+
+MaxHoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours", help="End after so long; what had finished is kept, for the next run."
+    ),
+]
+
+
+def tell_if_over(max_hours: float | None, began: float) -> None:
+    """Say so where a run that began then (see `time.monotonic`) has ended for want of time."""
+    if max_hours is not None and time.monotonic() - began >= 3600 * max_hours:
+        echo(
+            f"{max_hours:g} hours are over: what had finished is kept, and the same command goes "
+            "on",
+            err=True,
+            colour="yellow",
+        )
 
 
 def run_app(app: typer.Typer) -> NoReturn:

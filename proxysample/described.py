@@ -18,7 +18,15 @@ from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule, as_rule, rule_id
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
-from proxysample.registry import READY_MADE, RULES, SAMPLERS, Registry, create_sampler, id_of
+from proxysample.registry import (
+    READY_MADE,
+    RULES,
+    SAMPLERS,
+    Registry,
+    create_sampler,
+    id_of,
+    imported,
+)
 from proxysample.sampler import Sampler, may_use_labels
 from proxysample.samplers.given import GivenIndices, GivenRanking
 
@@ -92,6 +100,8 @@ class Family(Generic[T]):
         made : object or None
             None where the id says all, or only results are to be read.
         """
+        if isinstance(given, str):
+            given = imported(given, self.registry) or given
         component = self._component(given)
         if isinstance(given, Mapping) and component.resolved is not None:
             return component, None
@@ -261,6 +271,8 @@ def describe_sampler(given: object, common: Mapping[str, Any]) -> Component:
     InputError
         If it is none of these, or a parameter cannot be used or named.
     """
+    if isinstance(given, str):
+        given = imported(given, SAMPLERS) or given
     ready = _ready_made(given)
     if ready is not None:
         return ready

@@ -98,10 +98,15 @@ def as_plain(value: Any, what: str) -> Any:
         return _number(value, what)
     if isinstance(value, np.ndarray):
         return _named_array(value, what)
-    if isinstance(value, list | tuple):
-        return [as_plain(item, f"{what}[{place}]") for place, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {str(name): as_plain(item, f"{what}[{name!r}]") for name, item in value.items()}
+    try:
+        if isinstance(value, list | tuple):
+            return [as_plain(item, f"{what}[{place}]") for place, item in enumerate(value)]
+        if isinstance(value, Mapping):
+            return {
+                str(name): as_plain(item, f"{what}[{shown(name)}]") for name, item in value.items()
+            }
+    except RecursionError:
+        raise InputError("a parameter nests too deeply, or holds itself") from None
     return _object(value, what)
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import LARGEST_INTEGER
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 from proxysample.registry import RULES
@@ -55,7 +56,12 @@ def check_ratio(r: object) -> float:
     """
     if isinstance(r, bool) or not isinstance(r, numbers.Real):
         raise InputError(f"r must be a number in (0, 1], such as 0.25, not {shown(r)}")
-    ratio = float(r)
+    try:
+        ratio = float(r)
+    except OverflowError:
+        raise InputError(
+            f"r is the fraction to keep and must be in (0, 1], not {shown(r)}"
+        ) from None
     if not 0 < ratio <= 1:
         hint = f"; did you mean {ratio / 100:g}?" if 2 <= ratio <= 100 else ""
         raise InputError(f"r is the fraction to keep and must be in (0, 1], not {ratio:g}{hint}")
@@ -79,6 +85,8 @@ def check_count(n: object) -> int:
         raise InputError(
             f"n is the number of samples to keep, an integer of at least 1, not {shown(n)}{hint}"
         )
+    if int(n) > LARGEST_INTEGER:
+        raise InputError(f"n={shown(n)} is more samples than any dataset has")
     return int(n)
 
 

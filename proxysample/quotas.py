@@ -51,7 +51,7 @@ class ClassWeights:
         for name, weight in self.weights.items():
             if not is_number(weight) or weight < 0:
                 raise InputError(
-                    f"the weight of class {name!r} must be a finite number of at least 0, not "
+                    f"the weight of class {shown(name)} must be a finite number of at least 0, not "
                     f"{shown(weight)}"
                 )
         if not any(self.weights.values()):
@@ -85,7 +85,7 @@ class ClassWeights:
         for name, value in recall.items():
             if not is_number(value) or not 0 <= value <= 1:
                 raise InputError(
-                    f"the recall of class {name!r} must be in [0, 1], not {shown(value)}"
+                    f"the recall of class {shown(name)} must be in [0, 1], not {shown(value)}"
                 )
         needs = {name: 1 - float(value) for name, value in recall.items()}
         return cls(needs if any(needs.values()) else dict.fromkeys(recall, 1.0))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
+from proxysample.wording import parse_words
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 # Words such as km-or:n_clusters=50,protocol=paper have to be told apart from the id.
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+_IMPORTED = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)(,(?P<words>.*))?")
 
 
 class Registry(Generic[T]):
@@ -348,6 +352,56 @@ def registry_of(kind: str) -> Registry[Any]:
     found = _REGISTRIES[kind]
     registry: Registry[Any] = _import(found) if isinstance(found, str) else found
     return registry
+
+
+def imported(given: str, registry: Registry[Any]) -> Any:
+    """Import what ``"module:Class"`` names, or create it where parameters follow.
+
+    Only for what a user types: a store and other files are never read by it.
+
+    Parameters
+    ----------
+    given : str
+        Such as ``"my_package.samplers:Mine,alpha=3"``.
+    registry : Registry
+        Of the kind that is asked for.
+
+    Returns
+    -------
+    object or None
+        None where the words are those of an id, such as ``"cc-or:keep=hard"``.
+
+    Raises
+    ------
+    InputError
+        If the module or the class cannot be imported, is of another kind, or takes no such
+        parameters.
+
+    Examples
+    --------
+    >>> imported("proxysample.samplers.random:RandomSampling,random_state=3", SAMPLERS)
+    RandomSampling(random_state=3)
+    >>> imported("rs:random_state=3", SAMPLERS) is None
+    True
+    """
+    found = _IMPORTED.fullmatch(given)
+    if found is None or found["module"] in registry:
+        return None
+    module, name, words = found["module"], found["name"], found["words"]
+    try:
+        entry = getattr(import_module(module), name)
+    except Exception as error:  # whatever the module does on import
+        raise InputError(
+            f"{module}:{name} cannot be imported ({type(error).__name__}: {error}); needed: "
+            f"{registry._a_noun} by its id, or module:Class of a module that Python finds"
+        ) from error
+    registry._check_entry(entry, f"{module}:{name}")
+    if not words:
+        return entry
+    try:
+        return entry(**parse_words(words))
+    except TypeError as error:
+        raise InputError(f"{module}:{name}: {error}") from error
 
 
 def registrations() -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import is_integer
+from proxysample.checks import as_array, as_tuple, is_integer
 from proxysample.data.classes import Classes
 from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
@@ -423,7 +423,7 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
-    indices = np.asarray(given if hasattr(given, "__len__") else list(given))
+    indices = as_array(what, given if hasattr(given, "__len__") else as_tuple(what, given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):
             raise InputError(f"{what} is a mask of shape {indices.shape}; needed: ({n_samples},)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -9,19 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from proxysample.cli_support import (
+    MaxHoursOption,
     VersionOption,
     echo,
+    find_modules_here,
     list_entries,
     make_app,
     parse_ratio,
     run_app,
     say,
+    tell_if_over,
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
-from proxysample_nas.cli_rank import rank
+from proxysample_nas.cli_rank import LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -57,44 +61,75 @@ study_app = make_app("Run a study and report it.")
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study.")]
 
 
+SamplerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sampler",
+        help=f"One of {', '.join(SAMPLERS)}, with parameters as in km-or:n_clusters=50 or "
+        "indices:path=FILE.npy. Repeat.",
+    ),
+]
+RatioOption = Annotated[
+    list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
+]
+SearcherOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--searcher",
+        help=f"One of {', '.join(list_searchers())}, with parameters as in "
+        "darts-v1:epochs=10. Repeat.",
+    ),
+]
+SearchSeedOption = Annotated[
+    list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
+]
+ProxySeedOption = Annotated[
+    list[int] | None,
+    typer.Option("--proxy-seed", help="One draw of each sampler that draws. Repeat."),
+]
+ChannelsOption = Annotated[
+    list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
+]
+SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Processes; by default one a core.")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", help="Of each experiment.")]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        help="in-process, processes or ray; by default in-process for one worker.",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
+]
+
+
 @study_app.command("run")
 def study_run(
     output: OutputFolder,
     preset: Annotated[str | None, typer.Option("--preset", help="A study by name.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
-    sampler: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sampler",
-            help=f"One of {', '.join(SAMPLERS)}, with parameters as in km-or:n_clusters=50 or "
-            "indices:path=FILE.npy. Repeat.",
-        ),
-    ] = None,
-    r: Annotated[
-        list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
-    ] = None,
-    searcher: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--searcher",
-            help=f"One of {', '.join(list_searchers())}, with parameters as in "
-            "darts-v1:epochs=10. Repeat.",
-        ),
-    ] = None,
-    search_seed: Annotated[
-        list[int] | None, typer.Option("--search-seed", help="One search for each. Repeat.")
-    ] = None,
-    proxy_seed: Annotated[
-        list[int] | None,
-        typer.Option("--proxy-seed", help="One draw of each sampler that draws. Repeat."),
-    ] = None,
+    sampler: SamplerOption = None,
+    r: RatioOption = None,
+    searcher: SearcherOption = None,
+    search_seed: SearchSeedOption = None,
+    proxy_seed: ProxySeedOption = None,
     architecture_data: Annotated[
         str | None, typer.Option("--architecture-data", help="held-out, or test-half as the paper.")
     ] = None,
-    channels: Annotated[
-        list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")] = None,
+    channels: ChannelsOption = None,
+    seed: SeedOption = None,
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="Of evaluation: nas-bench-201 (the default) or paper."),
@@ -124,25 +159,12 @@ def study_run(
     lookup_dataset: Annotated[
         str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
     ] = "cifar100",
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; by default one a core.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            "--executor",
-            help="in-process, processes or ray; by default in-process for one worker.",
-        ),
-    ] = None,
-    gpus: Annotated[
-        float | None,
-        typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
-    ] = None,
+    lookup_epochs: LookupEpochsOption = 200,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 1,
+    executor: ExecutorOption = None,
+    gpus: GpusOption = None,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -158,17 +180,24 @@ def study_run(
             help="For each sampler, searcher and width in a dry run, where there is a choice.",
         ),
     ] = 4.0,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
+    retry_failed: RetryFailedOption = False,
+    max_hours: MaxHoursOption = None,
+    drop: Annotated[
+        bool,
+        typer.Option(
+            "--drop", help="Leave out of the tables what the folder's study has and this has not."
+        ),
     ] = False,
 ) -> None:
     """Run what the study in a folder lacks, print its tables and save them there.
 
-    A study that was killed goes on where it stopped, and several commands may run the same
-    study at a time.
+    With --output alone the study that is there goes on. One that was killed goes on where it
+    stopped, and several commands may run the same study at a time.
     """
     from proxysample_nas.study import Study
+    from proxysample_nas.study.run import store_path
 
+    find_modules_here([*(sampler or ()), *(searcher or ())])
     given = {
         "dataset": dataset,
         "samplers": sampler,
@@ -184,14 +213,17 @@ def study_run(
         "augmentation": parse_parameters(augment) if augment else None,
         "n_train": n_train,
         "transfers": [] if transfer == ["none"] else transfer,
-        "lookup": {"path": str(lookup), "dataset": lookup_dataset} if lookup else None,
+        "lookup": lookup_settings(lookup, lookup_dataset, lookup_epochs),
     }
     settings = {name: value for name, value in given.items() if value is not None}
-    study = Study.from_configuration(output, _configuration(preset, settings))
+    if preset is None and not settings and store_path(output).exists():
+        study = Study.open(output)
+    else:
+        study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
         return
-    n_failed = _run(
+    _finish(
         study,
         executor=executor,
         n_workers=workers,
@@ -199,16 +231,51 @@ def study_run(
         n_gpus=gpus,
         address=address,
         retry_failed=retry_failed,
-        **wanted_progress(),
+        max_hours=max_hours,
+        drop=drop,
     )
-    _report(study)
-    if n_failed:
-        for failure in study.store.failures():
-            echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
-        raise InputError(
-            f"{n_failed} experiments failed, or need one that did; the same command with "
-            "--retry-failed runs them again"
-        )
+
+
+@study_app.command("add")
+def study_add(
+    output: OutputFolder,
+    sampler: SamplerOption = None,
+    r: RatioOption = None,
+    searcher: SearcherOption = None,
+    channels: ChannelsOption = None,
+    seed: SeedOption = None,
+    search_seed: SearchSeedOption = None,
+    proxy_seed: ProxySeedOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 1,
+    executor: ExecutorOption = None,
+    retry_failed: RetryFailedOption = False,
+    max_hours: MaxHoursOption = None,
+) -> None:
+    """Add to what the study in a folder compares, and run what is new.
+
+    All that has finished stays in the tables.
+    """
+    from proxysample_nas.study import Study
+
+    find_modules_here([*(sampler or ()), *(searcher or ())])
+    study = Study.open(output).add(
+        samplers=sampler or (),
+        ratios=[parse_ratio(word) for word in r or ()],
+        searchers=searcher or (),
+        channels=channels or (),
+        seeds=seed or (),
+        search_seeds=search_seed or (),
+        proxy_seeds=proxy_seed or (),
+    )
+    _finish(
+        study,
+        executor=executor,
+        n_workers=workers,
+        n_threads=threads,
+        retry_failed=retry_failed,
+        max_hours=max_hours,
+    )
 
 
 @study_app.command("status")
@@ -217,6 +284,30 @@ def study_status(output: OutputFolder) -> None:
     from proxysample_nas.study import Study
 
     echo(Study.open(output).status())
+
+
+@study_app.command("watch")
+def study_watch(
+    output: OutputFolder,
+    every: Annotated[
+        float, typer.Option("--every", min=0.1, help="Seconds between two looks.")
+    ] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and leave.")] = False,
+) -> None:
+    """Tell again and again how far a study is, with the epochs of the searches that run.
+
+    It ends when nothing is left, or on Ctrl-C; the study does not notice.
+    """
+    from proxysample_nas.study import Study
+
+    study = Study.open(output)
+    while True:
+        status = study.status()
+        echo("\n".join([str(status), *map(str, study.running_searches())]))
+        if once or not any(stage.running or stage.left for stage in status.stages):
+            return
+        echo("")
+        time.sleep(every)
 
 
 @study_app.command("table")
@@ -252,11 +343,25 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
     )
 
 
+def _finish(study: Study, **options: Any) -> None:
+    """Run a study, show it, and tell of what failed."""
+    n_failed = _run(study, **options, **wanted_progress())
+    _report(study)
+    if n_failed:
+        for failure in study.store.failures():
+            echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
+        raise InputError(
+            f"{n_failed} experiments failed, or need one that did; the same command with "
+            "--retry-failed runs them again"
+        )
+
+
 def _run(study: Study, **options: Any) -> int:
     from proxysample.experiments.runner import RunInterrupted
 
+    began = time.monotonic()
     try:
-        return study.run(**options)
+        n_failed = study.run(**options)
     except RunInterrupted as interruption:
         echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
@@ -264,6 +369,8 @@ def _run(study: Study, **options: Any) -> int:
             colour="yellow",
         )
         raise typer.Exit(interruption.exit_code) from None
+    tell_if_over(options["max_hours"], began)
+    return n_failed
 
 
 def _report(study: Study, paper_column: bool = True) -> None:

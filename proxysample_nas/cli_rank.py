@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxysample.cli_support import echo, parse_ratio
+from proxysample.cli_support import (
+    MaxHoursOption,
+    echo,
+    find_modules_here,
+    parse_ratio,
+    tell_if_over,
+)
 from proxysample.errors import InputError
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
 if TYPE_CHECKING:
     from proxysample.agreement import RankAgreement
+
+
+LookupEpochsOption = Annotated[
+    int,
+    typer.Option("--lookup-epochs", min=1, help="Of the published trainings, such as 12 or 200."),
+]
 
 
 def rank(
@@ -62,6 +75,15 @@ def rank(
     lookup_dataset: Annotated[
         str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
     ] = "cifar100",
+    lookup_epochs: LookupEpochsOption = 200,
+    zero_cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--zero-cost",
+            help="A score of untrained networks as a row: synflow, jacov, naswot, parameters or "
+            "flops. Repeat.",
+        ),
+    ] = None,
     proxy_seed: Annotated[
         list[int] | None,
         typer.Option("--proxy-seed", min=0, help="Of samplers that draw; by default 0, 1. Repeat."),
@@ -105,6 +127,7 @@ def rank(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trainings again that failed.")
     ] = False,
+    max_hours: MaxHoursOption = None,
 ) -> None:
     """Rank cells by training them on proxies, and say how far the full data agree.
 
@@ -118,6 +141,7 @@ def rank(
         return
     from proxysample_nas.agreement import plan_ranking
 
+    find_modules_here(sampler)
     planned = plan_ranking(
         dataset,
         sampler or (),
@@ -129,7 +153,8 @@ def rank(
         scored=scored,  # type: ignore[arg-type]  # checked there
         training=parse_parameters(train or ()),
         augmentation=parse_parameters(augment or ()),
-        lookup={"path": str(lookup), "dataset": lookup_dataset} if lookup else None,
+        lookup=lookup_settings(lookup, lookup_dataset, lookup_epochs),
+        zero_cost=zero_cost or (),  # type: ignore[arg-type]  # checked there
         proxy_seeds=proxy_seed or (0, 1),
         seeds=seed or (0, 1),
         budgets=budget or ("epochs",),  # type: ignore[arg-type]  # checked there
@@ -146,6 +171,7 @@ def rank(
         n_workers=workers,
         n_threads=threads,
         retry_failed=retry_failed,
+        max_hours=max_hours,
     )
     _show(planned)
     if n_failed:
@@ -157,11 +183,17 @@ def rank(
         )
 
 
+def lookup_settings(path: Path | None, dataset: str, epochs: int) -> dict[str, Any] | None:
+    """Give what stands for published accuracies in Python, from what the command line has."""
+    return None if path is None else {"path": str(path), "dataset": dataset, "epochs": epochs}
+
+
 def _run(planned: RankAgreement, **options: Any) -> int:
     from proxysample.experiments.runner import RunInterrupted
 
+    began = time.monotonic()
     try:
-        return planned.run(**options)
+        n_failed = planned.run(**options)
     except RunInterrupted as interruption:
         echo(
             f"ended by {interruption}: what had finished is kept, and the same command goes on",
@@ -169,6 +201,8 @@ def _run(planned: RankAgreement, **options: Any) -> int:
             err=True,
         )
         raise typer.Exit(interruption.exit_code) from None
+    tell_if_over(options["max_hours"], began)
+    return n_failed
 
 
 def _show(found: RankAgreement) -> None:

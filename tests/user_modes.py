@@ -7,7 +7,7 @@ import os
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,16 @@ def user_modes() -> dict[str, AbstractContextManager[Any]]:
         ),
         "numpy": np.errstate(all="raise"),
     }
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Set all of them that leave results the same to the last bit."""
+    with ExitStack() as stack:
+        for name, mode in user_modes().items():
+            if name != "threads":
+                stack.enter_context(mode)
+        yield
 
 
 def state() -> dict[str, Any]:

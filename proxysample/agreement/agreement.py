@@ -53,6 +53,7 @@ def rank_agreement(
     seeds: Iterable[int] = (0, 1),
     budgets: Iterable[Budget] = ("epochs",),
     known: Mapping[str, Sequence[float]] | None = None,
+    estimates: Mapping[str, Sequence[float]] | None = None,
     held_out: float = 0.2,
     random_state: int = 0,
     n_train: int | None = None,
@@ -63,6 +64,7 @@ def rank_agreement(
     address: str | None = None,
     progress: bool = True,
     retry_failed: bool = False,
+    max_hours: float | None = None,
 ) -> RankAgreement:
     """Tell whether a proxy dataset ranks configurations as the full data do.
 
@@ -102,6 +104,9 @@ def rank_agreement(
     known : mapping of str to sequence of float, optional
         Scores from elsewhere, in the order of `configurations`. The first are a second reference,
         with which the others are compared as the proxies are.
+    estimates : mapping of str to sequence of float, optional
+        What was said of the configurations without training them: a row each, against every
+        reference.
     held_out : float
         Share of the training part that is held out.
     random_state : int
@@ -114,6 +119,8 @@ def rank_agreement(
         Whether to show a progress bar.
     retry_failed : bool
         Run trainings again that failed before.
+    max_hours : float, optional
+        End after so long without an error: what had finished is kept, and the same call goes on.
 
     Returns
     -------
@@ -151,6 +158,7 @@ def rank_agreement(
         seeds=seeds,
         budgets=budgets,
         known=known,
+        estimates=estimates,
         held_out=held_out,
         random_state=random_state,
         n_train=n_train,
@@ -164,6 +172,7 @@ def rank_agreement(
         address=address,
         progress=progress,
         retry_failed=retry_failed,
+        max_hours=max_hours,
     )
     return found
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
-from proxysample.checks import FRACTION, as_seeds, as_tuple
+from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
 from proxysample.components import Component
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import check_ratio
+from proxysample.printing import shown
 from proxysample.records import (
     COUNT,
     MAPPING,
@@ -99,6 +100,8 @@ class Design:
         The names again, those in one tuple that are scored in one experiment.
     known : mapping of str to tuple of float
         What is known of the configurations from elsewhere, higher being better.
+    estimates : mapping of str to tuple of float
+        What was said of them without training: rows, and never a reference.
     evaluation : mapping
         What decides a score besides data, configuration and seed.
     noun, described : str
@@ -126,6 +129,7 @@ class Design:
     described: str
     configurations: tuple[Any, ...] = field(default=(), compare=False)
     evaluator: Evaluator | None = field(default=None, compare=False)
+    estimates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -143,6 +147,7 @@ class Design:
         held_out: float,
         random_state: int,
         n_train: int | None,
+        estimates: Mapping[str, Sequence[float]] | None = None,
     ) -> Self:
         """Check and describe what a user gives; `InputError` where it cannot be used."""
         evaluator = as_evaluator(evaluate)
@@ -167,6 +172,7 @@ class Design:
             described=evaluator.describe(),
             configurations=tuple(named.values()),
             evaluator=evaluator,
+            estimates=_checked_known(estimates or {}, len(named), "estimates"),
         )
         design.check()
         if "steps" in design.budgets:
@@ -256,6 +262,8 @@ class Design:
         written["known"] = [
             {"name": name, "scores": list(scores)} for name, scores in self.known.items()
         ]
+        if self.estimates:
+            written["estimates"] = {name: list(one) for name, one in self.estimates.items()}
         return json.dumps(written, sort_keys=True)
 
     @classmethod
@@ -263,7 +271,7 @@ class Design:
         """Read what `to_json` wrote; `InputError` where it is damaged."""
         values = read_json(text, WHERE)
         require_values(values, WRITTEN, WHERE)
-        check_values(values, WRITTEN, WHERE)
+        check_values(values, WRITTEN | {"estimates": MAPPING}, WHERE)
         tuples = ("ratios", "proxy_seeds", "seeds", "budgets", "names")
         try:
             design = cls(
@@ -275,6 +283,9 @@ class Design:
                     "known": _checked_known(
                         {one["name"]: one["scores"] for one in values["known"]},
                         len(values["names"]),
+                    ),
+                    "estimates": _checked_known(
+                        values.get("estimates", {}), len(values["names"]), "estimates"
                     ),
                 }
             )
@@ -327,13 +338,15 @@ def _with_rival(
     return tuple(described)
 
 
-def _checked_known(known: Mapping[str, Sequence[float]], n: int) -> dict[str, tuple[float, ...]]:
+def _checked_known(
+    known: Mapping[str, Sequence[float]], n: int, what: str = "known"
+) -> dict[str, tuple[float, ...]]:
     checked = {}
     for name, values in known.items():
-        scores = np.asarray(values, np.float64)
+        scores = as_array(f"{what}[{shown(name)}]", values, np.float64)
         if scores.shape != (n,) or not np.isfinite(scores).all():
             raise InputError(
-                f"known[{name!r}] has to be {n} finite numbers, one for each configuration"
+                f"{what}[{shown(name)}] has to be {n} finite numbers, one for each configuration"
             )
         checked[str(name)] = tuple(scores.tolist())
     return checked

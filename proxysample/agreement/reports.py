@@ -195,7 +195,10 @@ def scores_frame(results: AgreementResults) -> DataFrame:
     from pandas import DataFrame, Index
 
     columns = {_name(one): one.scores for one in results.trained}
-    return DataFrame(columns | results.known, index=Index(results.names, name=results.design.noun))
+    return DataFrame(
+        columns | results.known | results.estimates,
+        index=Index(results.names, name=results.design.noun),
+    )
 
 
 def _name(one: Trained) -> str:

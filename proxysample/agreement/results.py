@@ -220,7 +220,15 @@ class AgreementResults:
     @cached_property
     def known(self) -> dict[str, FloatArray]:
         """Scores that are known from elsewhere, of the compared configurations."""
-        return {name: np.array(scores)[self.compared] for name, scores in self.design.known.items()}
+        return self._of_compared(self.design.known)
+
+    @cached_property
+    def estimates(self) -> dict[str, FloatArray]:
+        """What was said of the compared configurations without training."""
+        return self._of_compared(self.design.estimates)
+
+    def _of_compared(self, scores: Mapping[str, Sequence[float]]) -> dict[str, FloatArray]:
+        return {name: np.array(one)[self.compared] for name, one in scores.items()}
 
     @property
     def n_compared(self) -> int:
@@ -253,9 +261,9 @@ class AgreementResults:
         rows = []
         if reference is not None:
             others = [one for one in full if one is not reference]
-            rows += self._rows_against(FULL, reference.scores, others, {})
+            rows += self._rows_against(FULL, reference.scores, others, self.estimates)
         for name, scores in list(self.known.items())[:1]:
-            rows += self._rows_against(name, scores, full, self.known)
+            rows += self._rows_against(name, scores, full, self.known | self.estimates)
         return rows
 
     def _rows_against(

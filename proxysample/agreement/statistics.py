@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_array
 from proxysample.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -252,7 +253,7 @@ def largest_k(n: int) -> int:
 
 
 def _pair(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    one, other = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    one, other = as_array("scores", x, np.float64), as_array("scores", y, np.float64)
     if one.ndim != 1 or one.shape != other.shape or not len(one):
         raise InputError(
             f"scores have the shapes {one.shape} and {other.shape}; needed: twice (n,), n at "

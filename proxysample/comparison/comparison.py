@@ -100,12 +100,14 @@ class Comparison:
         address: str | None = None,
         progress: bool = True,
         retry_failed: bool = False,
+        max_hours: float | None = None,
     ) -> int:
         """Run what the store lacks, beside others that may be running the same comparison.
 
         Parameters
         ----------
-        executor, n_workers, n_threads, n_gpus, address, progress, retry_failed
+        executor, n_workers, n_threads, n_gpus, address, progress, retry_failed,
+        max_hours
             See `compare`.
 
         Returns
@@ -139,6 +141,7 @@ class Comparison:
             address=address,
             progress=progress,
             retry_failed=retry_failed,
+            max_hours=max_hours,
         )
 
     def remaining(self) -> str:
@@ -265,6 +268,7 @@ def compare(
     address: str | None = None,
     progress: bool = False,
     retry_failed: bool = False,
+    max_hours: float | None = None,
 ) -> Comparison:
     """Tell which sampler pays on a dataset: train the same model on what each keeps.
 
@@ -326,6 +330,8 @@ def compare(
         Show a progress bar.
     retry_failed : bool
         Run experiments again that failed before.
+    max_hours : float, optional
+        End after so long without an error: what had finished is kept, and the same call goes on.
 
     Returns
     -------
@@ -369,6 +375,7 @@ def compare(
         address=address,
         progress=progress,
         retry_failed=retry_failed,
+        max_hours=max_hours,
     )
     return comparison
 

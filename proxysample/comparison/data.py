@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from proxysample.checks import is_number
+from proxysample.checks import as_array, is_number
 from proxysample.comparison.parts import Array, IntArray, Part, take_samples
 from proxysample.data.datasets import Splits, load_dataset
 from proxysample.data.labels import encode_labels, plain_label
@@ -436,7 +436,7 @@ def _pair(given: Any, samples: Samples, tests: Samples | None) -> _Features:
 
 def _given(given: Any, samples: Samples, tests: Samples | None, words: str) -> _Features:
     """Take rows of the training part, and behind them those of the test part if there is one."""
-    array = np.asarray(given)
+    array = as_array(words, given)
     n_train, n_test = len(samples), 0 if tests is None else len(tests)
     if array.ndim != 2 or len(array) != n_train + n_test:
         behind = f" and then of the {n_test:,} held out" if n_test else ""

@@ -230,9 +230,11 @@ def as_found(given: Any, held_out: Part, name: str) -> Found:
 
 
 def _as_numbers(given: Any) -> npt.NDArray[Any] | None:
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-    values = np.asarray(given)
+    try:
+        values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    # Whatever a function of the user's gives.
+    except Exception:
+        return None
     is_number = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
     return values if is_number else None
 

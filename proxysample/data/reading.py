@@ -87,6 +87,8 @@ def n_samples(dataset: Any) -> int:
             f"{type(dataset).__name__} is not a map-style dataset: it needs a length and indices; "
             f"{_way_to_items(dataset)}"
         )
+    if getattr(dataset, "is_nested", False) is True:
+        raise InputError("a nested tensor has samples of several shapes: pass a list, its unbind()")
     if not getattr(dataset, "shape", True):
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
     if _is_pair_of_images_and_labels(dataset):

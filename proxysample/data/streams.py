@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from inspect import isgenerator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -80,25 +82,30 @@ class Stream:
     source: Iterable[Any]
     fields: Fields = field(default_factory=Fields)
 
-    def items(self, progress: bool = False, description: str = "reading") -> Iterator[_Read]:
+    def items(
+        self, progress: bool = False, description: str = "reading"
+    ) -> Generator[_Read, None, None]:
         """Read the stream once; what is wrong with a sample comes when it is asked for."""
         from tqdm import tqdm
 
         items = iter(self.source)
-        with tqdm(desc=description, unit="image", disable=hides_progress(progress)) as bar:
-            for index in count():
-                try:
-                    item = next(items)
-                except StopIteration:
-                    return
-                # Whatever the pipeline of anyone raises.
-                except Exception as error:
-                    raise InputError(
-                        f"sample {index} of the stream cannot be read: {type(error).__name__}: "
-                        f"{error}; nothing was kept"
-                    ) from error
-                yield _Read(item, index, self.fields)
-                bar.update()
+        try:
+            with tqdm(desc=description, unit="image", disable=hides_progress(progress)) as bar:
+                for index in count():
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                    # Whatever the pipeline of anyone raises.
+                    except Exception as error:
+                        raise InputError(
+                            f"sample {index} of the stream cannot be read: "
+                            f"{type(error).__name__}: {error}; nothing was kept"
+                        ) from error
+                    yield _Read(item, index, self.fields)
+                    bar.update()
+        finally:
+            _end(items)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,14 @@ class _Read:
             raise InputError(label.reason)
         pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
         return StreamItem(pixels, label, self.key)
+
+
+def _end(items: Iterator[Any]) -> None:
+    """Have a generator leave its contexts now, and not in those of whoever lets go of it."""
+    if isgenerator(items):
+        # What stopped the reading is told.
+        with suppress(Exception):
+            items.close()
 
 
 def check_stream(stream: object) -> None:
@@ -205,8 +220,9 @@ def read_stream(
     kept = _Kept(None if image_size is None else Fitting(image_size))
     with replace_file(place / "images.npy") as file:
         file.write(bytes(HEADER_BYTES))
-        for read in Stream(stream, Fields(image, label)).items(progress):
-            file.write(np.ascontiguousarray(kept.add(read.decoded())).data)
+        with closing(Stream(stream, Fields(image, label)).items(progress)) as items:
+            for read in items:
+                file.write(np.ascontiguousarray(kept.add(read.decoded())).data)
         file.seek(0)
         file.write(kept.header())
     with refusals_explained(place):

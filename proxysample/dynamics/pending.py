@@ -95,9 +95,11 @@ class Batches:
         import torch
 
         waiting, self._waiting, self._n_bytes = self._waiting, [], 0
-        with torch.no_grad():
-            for _, batches in groupby(waiting, key=lambda batch: batch.kind):
-                yield self._measured(list(batches))
+        for _, batches in groupby(waiting, key=lambda batch: batch.kind):
+            # Entered for each: whoever takes one is to compute in modes of their own.
+            with torch.no_grad():
+                measured = self._measured(list(batches))
+            yield measured
 
     def _measured(self, batches: list[_Batch]) -> Measured:
         import torch

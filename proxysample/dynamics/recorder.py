@@ -21,7 +21,8 @@ from proxysample.dynamics.record_files import (
     state_of,
     write_record,
 )
-from proxysample.errors import InputError, ProxysampleWarning
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
+from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ class DynamicsRecorder:
         """Number of epochs that have ended."""
         return len(self.repeats)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether outputs were recorded since the last epoch ended."""
+        return bool(self._batches.n_waiting or self._counts.any())
+
     def __repr__(self) -> str:
         return f"DynamicsRecorder({self.n_samples}, {self.n_classes}; {self.n_epochs} epochs)"
 
@@ -164,6 +170,7 @@ class DynamicsRecorder:
         if self._batches.are_many:
             self._flush()
 
+    @isolated()
     def record_held_out(self, outputs: Any, labels: Any) -> None:
         """Take down outputs of samples that are not trained on, once an epoch; `cld` needs them.
 
@@ -175,6 +182,11 @@ class DynamicsRecorder:
         self._held_out_sums += losses_of_classes(self.n_classes, self.kind, outputs, labels)
 
     def _flush(self) -> None:
+        if self._batches.n_waiting:
+            self._measure()
+
+    @isolated()
+    def _measure(self) -> None:
         for part in self._batches.take():
             self._add(part)
 
@@ -201,6 +213,7 @@ class DynamicsRecorder:
                 self._now = np.zeros((self.n_samples, self.n_classes), dtype=np.float32)
             _add_at(self._now, indices, part.probabilities, are_first)
 
+    @isolated()
     def end_epoch(self) -> None:
         """Close an epoch; every sample has to have been recorded since the last.
 
@@ -223,7 +236,7 @@ class DynamicsRecorder:
                 f"epoch {self.n_epochs} presented {len(repeated)} of {self.n_samples} samples more "
                 f"than once ({told(repeated)}): the means of their measures count",
                 RepeatedSamplesWarning,
-                stacklevel=2,
+                stacklevel=level_of_caller(),
             )
         with_features = "gradient" in self._sums
         if self.n_epochs and seen.any() and with_features != ("gradient" in self._epochs):
@@ -237,6 +250,11 @@ class DynamicsRecorder:
             self._end_changes(divisor)
         self._held_out.append(self._held_out_sums)
         self.repeats.append(len(repeated))
+        self._begin()
+
+    def discard_epoch(self) -> None:
+        """Forget what was recorded since the last epoch ended, as of one that was cut short."""
+        self._batches = Batches(self.n_samples, self.n_classes, self.kind, self.changes)
         self._begin()
 
     def _end_changes(self, divisor: FloatArray) -> None:
@@ -286,7 +304,7 @@ class DynamicsRecorder:
         )
 
     def _refuse_open_epoch(self) -> None:
-        if self._batches.n_waiting or self._counts.any():
+        if self.is_open:
             raise InputError("outputs were recorded since the last epoch ended: call end_epoch()")
 
     def _held_out_losses(self) -> FloatArray | None:
@@ -299,6 +317,7 @@ class DynamicsRecorder:
     def _held_out_array(self) -> FloatArray:
         return np.array(self._held_out).reshape(-1, 2, self.n_classes)
 
+    @isolated()
     def scores(self, name: str, **options: Any) -> FloatArray:
         """Score each sample.
 

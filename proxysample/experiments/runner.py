@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import secrets
 import signal
 import threading
@@ -14,6 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from proxysample.checks import POSITIVE
+from proxysample.errors import InputError
 from proxysample.experiments.claims import Claims, LiveRunner
 from proxysample.experiments.executors import Executor, ExecutorName, create_executor
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
@@ -38,6 +41,7 @@ def run_experiments(
     address: str | None = None,
     progress: bool = True,
     retry_failed: bool = False,
+    max_hours: float | None = None,
 ) -> int:
     """Run what a folder's store lacks: everything is opened in order, and closed come what may.
 
@@ -57,6 +61,8 @@ def run_experiments(
         See `proxysample.experiments.executors.create_executor`.
     progress, retry_failed : bool
         See `Runner`.
+    max_hours : float, optional
+        After so long the run ends as Ctrl-C would end it, but without an error.
 
     Returns
     -------
@@ -72,34 +78,40 @@ def run_experiments(
     WorkerDiedError
         If worker processes cannot begin.
     """
+    if max_hours is not None:
+        POSITIVE.check("max_hours", max_hours)
     make_folder(folder)
     # Workers may have another working directory.
     checkpoints = Checkpoints(folder.absolute(), secrets.token_hex(8))
     context.checkpoints = checkpoints
-    with interruptible():
-        context.info()
-        store = open_store()
-        with (
-            create_executor(
-                context,
-                executor,
-                n_workers=n_workers,
-                n_threads=n_threads,
-                n_gpus=n_gpus,
-                address=address,
-            ) as chosen,
-            LiveRunner(Claims(store.database), checkpoints.runner, chosen.n_workers) as live,
-        ):
-            return Runner(
-                begin(store),
-                store,
-                chosen,
-                live,
-                checkpoints,
-                noun=context.noun,
-                progress=progress,
-                retry_failed=retry_failed,
-            ).run()
+    store: Store | None = None
+    try:
+        with interruptible(max_hours):
+            context.info()
+            store = open_store()
+            with (
+                create_executor(
+                    context,
+                    executor,
+                    n_workers=n_workers,
+                    n_threads=n_threads,
+                    n_gpus=n_gpus,
+                    address=address,
+                ) as chosen,
+                LiveRunner(Claims(store.database), checkpoints.runner, chosen.n_workers) as live,
+            ):
+                return Runner(
+                    begin(store),
+                    store,
+                    chosen,
+                    live,
+                    checkpoints,
+                    noun=context.noun,
+                    progress=progress,
+                    retry_failed=retry_failed,
+                ).run()
+    except TimeIsUp:
+        return 0 if store is None else len(store.failures())
 
 
 class Runner:
@@ -284,41 +296,77 @@ class RunInterrupted(KeyboardInterrupt):
         return 128 + self.signal_number
 
 
+class TimeIsUp(RunInterrupted):
+    """A run has lasted as long as it may; what had finished is kept.
+
+    Examples
+    --------
+    >>> TimeIsUp(signal.SIGTERM).exit_code
+    143
+    """
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(max_hours: float | None = None) -> Iterator[None]:
     """Raise `RunInterrupted` on the first Ctrl-C or SIGTERM, and ignore those that follow.
 
-    Ending in order takes seconds, and a second signal in the middle would spoil it. SIGKILL
-    ends a run at once, and does its store no harm either. Outside the main thread, where
-    Python knows no signals, nothing changes.
+    After `max_hours` it is `TimeIsUp`. Ending in order takes seconds, and a second signal in the
+    middle would spoil it. SIGKILL ends a run at once, and does its store no harm either. Outside
+    the main thread, where Python knows no signals, nothing changes.
 
     Raises
     ------
     RunInterrupted
+    InputError
+        If the time is limited outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
+        if max_hours is not None:
+            raise InputError("max_hours needs Python's main thread: leave it out, or run there")
         yield
         return
 
-    received: list[int] = []
+    received: list[RunInterrupted] = []
+    is_over = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        received.append(number)
+        received.append((TimeIsUp if is_over.is_set() else RunInterrupted)(number))
         for one in before:
             signal.signal(one, signal.SIG_IGN)
-        raise RunInterrupted(number)
+        raise received[0]
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number in before:
             signal.signal(number, end)
-        yield
+        with _ended_after(max_hours, is_over):
+            yield
     except KeyboardInterrupt as interruption:
         # Ray raises one of its own in place of what it was interrupted by.
         if received and not isinstance(interruption, RunInterrupted):
-            raise RunInterrupted(received[0]) from interruption
+            raise received[0] from interruption
         raise
     finally:
         for number, handler in before.items():
             # None stands for a handler that was not set by Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def _ended_after(max_hours: float | None, is_over: threading.Event) -> Iterator[None]:
+    """Set an event and have the main thread's handler of SIGTERM called after so long."""
+    if max_hours is None:
+        yield
+        return
+
+    def end() -> None:
+        is_over.set()
+        _thread.interrupt_main(signal.SIGTERM)
+
+    timer = threading.Timer(min(3600 * max_hours, threading.TIMEOUT_MAX), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from proxysample.checks import POSITIVE_INTEGER
+from proxysample.checks import POSITIVE_INTEGER, as_array
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.reading import Samples
 from proxysample.data.shortcuts import is_tensor
@@ -473,7 +473,7 @@ def _checked(features: Any, n_samples: int) -> Array:
 
 
 def _as_array(features: Any) -> Array:
-    return tensor_to_array(features) if is_tensor(features) else np.asarray(features)
+    return tensor_to_array(features) if is_tensor(features) else as_array("features", features)
 
 
 def reads_for(features: object) -> Literal["nothing", "pixels", "features"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -113,8 +114,9 @@ class StreamEmbedder:
                 return self._finished(file, store, made_of, dtype, started)
 
     def _write_features(self, file: IO[bytes], dtype: DType, progress: bool) -> None:
-        for start, features in self._batches(progress):
-            file.write(as_type(features, dtype, start, self._skipped).tobytes())
+        with closing(self._stream.items(progress, "embedding")) as items:
+            for start, features in self._batches(items):
+                file.write(as_type(features, dtype, start, self._skipped).tobytes())
         if not self._names.labels:
             raise InputError("the stream is empty")
         if self._skipped:
@@ -154,8 +156,7 @@ class StreamEmbedder:
             # Masks, boxes or several labels a sample, which features can do without.
             return None
 
-    def _batches(self, progress: bool) -> Iterator[tuple[int, Array]]:
-        items = self._stream.items(progress, "embedding")
+    def _batches(self, items: Iterable[Any]) -> Iterator[tuple[int, Array]]:
         start = 0
         while batch := list(islice(self._decoded(items), ROWS_PER_FORWARD)):
             yield start, self._features(batch, start)

@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_array
 from proxysample.data.classes import read_classes
 from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
@@ -76,11 +77,7 @@ class GivenIndices(Sampler):
         _check_one("indices", self.indices, self.path)
         if self.path is not None:
             return _checked_indices(_read_file(self.path), str(self.path))
-        try:
-            given = np.asarray(self.indices)
-        except ValueError as error:
-            raise InputError(f"indices cannot be read: {error}") from error
-        return _checked_indices(given, "indices")
+        return _checked_indices(as_array("indices", self.indices), "indices")
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         indices = self.read()

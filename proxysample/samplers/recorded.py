@@ -12,7 +12,7 @@ import numpy as np
 from proxysample.checks import (
     BOOLEAN,
     DEVICE,
-    LARGEST_SEED,
+    LARGEST_INTEGER,
     POSITIVE,
     POSITIVE_INTEGER,
     Constraint,
@@ -229,7 +229,7 @@ class DynamicsSampler(Sampler):
         if self.record is None:
             resolve_device(self.device)
 
-    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
+    def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         self.record_ = self._recorded(samples)
         dynamics = self._dynamics
         if dynamics.n_samples != len(samples):
@@ -237,6 +237,8 @@ class DynamicsSampler(Sampler):
                 f"the record is of {dynamics.n_samples} samples, and the dataset has "
                 f"{len(samples)}: it has to be of a training on this very dataset"
             )
+        if self.record is not None and (codes is not None or samples.tells_labels_early):
+            _refuse_other_labels(dynamics.labels, samples.labels)
         return easy_first(self.score_id(), dynamics, **dict(self.options or {}))
 
     @property
@@ -258,7 +260,7 @@ class DynamicsSampler(Sampler):
     def _seed_of_rule(self) -> int:
         """Seed a default rule that draws: as the sampler, where that has a number."""
         seed = self.random_state
-        return int(seed) % (LARGEST_SEED + 1) if isinstance(seed, int | np.integer) else 0
+        return int(seed) % (LARGEST_INTEGER + 1) if isinstance(seed, int | np.integer) else 0
 
     def _recorded(self, samples: Samples) -> DynamicsRecorder | Dynamics:
         return self._record(samples) if self.record is None else self._given_record()
@@ -313,6 +315,25 @@ class DynamicsSampler(Sampler):
                 "without labels, such as 'ae' or 'km-or'"
             )
         return len(classes), codes
+
+
+def _refuse_other_labels(codes: IntArray, labels: Any) -> None:
+    """Refuse a record whose classes are not those of the dataset, however it numbers them."""
+    if labels is None:
+        return
+    _, known = np.unique(labels, return_inverse=True)
+    for ours, theirs in ((known, codes), (codes, known)):
+        first = np.full(int(ours.max()) + 1, -1)
+        # Backwards, so that the first sample of a class is what stays.
+        first[ours[::-1]] = np.arange(len(ours))[::-1]
+        other = np.flatnonzero(theirs != theirs[first[ours]])
+        if len(other):
+            sample, before = other[0], first[ours][other[0]]
+            raise InputError(
+                f"the record is not of this dataset, or not in its order: samples {before} and "
+                f"{sample} have labels {shown(labels[before])} and {shown(labels[sample])}, and "
+                f"classes {codes[before]} and {codes[sample]} in the record"
+            )
 
 
 class EL2N(DynamicsSampler):

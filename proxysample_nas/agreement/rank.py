@@ -7,8 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
+
 from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
+from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
 from proxysample_nas.agreement.cells import draw_distinct_cells
@@ -18,8 +21,11 @@ from proxysample_nas.agreement.scorers import (
     OneSupernet,
     TrainedAlone,
 )
+from proxysample_nas.data.images import load_images
+from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.space.zero_cost import SCORES, ZeroCost, zero_cost_score
 from proxysample_nas.study.experiments.published import N_NODES, PublishedAccuracies
 from proxysample_nas.study.grid.evaluation import Lookup, create_augmentation
 from proxysample_nas.training.trainer import CellTrainer
@@ -48,6 +54,7 @@ def plan_ranking(
     held_out: float = 0.2,
     random_state: int = 0,
     n_train: int | None = None,
+    zero_cost: Iterable[ZeroCost] = (),
 ) -> RankAgreement:
     """Set up a ranking of cells, which its ``run`` carries out and `rank_cells` runs at once.
 
@@ -72,6 +79,8 @@ def plan_ranking(
     lookup : Lookup or mapping, optional
         Published accuracies of all the cells: those after the named number of epochs are a second
         reference, with which those after other numbers are compared too.
+    zero_cost : iterable of {"synflow", "jacov", "naswot", "parameters", "flops"}
+        Scores of the untrained networks, a row each; see `zero_cost_scores`.
 
     Returns
     -------
@@ -93,6 +102,8 @@ def plan_ranking(
         if len({one.n_nodes for one in ranked}) > 1:
             raise InputError("the cells to be ranked have different numbers of nodes")
         n_nodes = ranked[0].n_nodes if ranked else n_nodes
+    scores = tuple(zero_cost)
+    estimates = {} if not scores else zero_cost_scores(ranked, dataset, scores, training or {})
     design = Design.build(
         dataset=dataset,
         samplers=samplers,
@@ -106,6 +117,7 @@ def plan_ranking(
         held_out=held_out,
         random_state=random_state,
         n_train=n_train,
+        estimates=estimates,
     )
     return RankAgreement(design, folder, dataset)
 
@@ -179,6 +191,59 @@ def published_scores(cells: Iterable[Cell], lookup: Lookup) -> dict[str, list[fl
             table.accuracy(cell, lookup.dataset, epochs) for cell in listed
         ]
         for epochs in lengths
+    }
+
+
+def zero_cost_scores(
+    cells: Iterable[Cell],
+    dataset: Any,
+    scores: Iterable[ZeroCost] = SCORES,
+    training: Mapping[str, Any] | None = None,
+    *,
+    n_images: int = 64,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Score cells by their untrained networks.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+    dataset : str or object
+        See `plan_ranking`.
+    scores : iterable of {"synflow", "jacov", "naswot", "parameters", "flops"}
+        See `proxysample_nas.space.zero_cost.zero_cost_score`.
+    training : mapping, optional
+        ``channels`` and ``cells_per_stage`` of the networks, by default those of a small budget.
+    n_images : int
+        So many images are looked at, drawn once.
+    seed : int
+        Of that draw, and of the weights.
+
+    Returns
+    -------
+    dict of str to list of float
+
+    Raises
+    ------
+    InputError
+        If there is no such score, or the data cannot be read.
+    """
+    part = load_dataset(dataset).train if isinstance(dataset, str) else dataset
+    if isinstance(part, tuple) and len(part) == 2:
+        part = ArrayDataset(*part)
+    images = load_images(part)
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    pixels = images.take(drawn[:n_images]).images
+    normalize = Normalize(Normalization.of(images.images)).to(pixels.device)
+    settings = SMALL_BUDGET | dict(training or {})
+    sizes = {name: settings[name] for name in ("channels", "cells_per_stage")}
+    listed = list(cells)
+    return {
+        f"zero-cost: {score}": [
+            zero_cost_score(cell, score, normalize(pixels), images.n_classes, seed=seed, **sizes)
+            for cell in listed
+        ]
+        for score in scores
     }
 
 

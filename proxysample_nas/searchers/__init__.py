@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from proxysample_nas.searchers.seeds import stream
     from proxysample_nas.searchers.weight_sharing import GradientSearcher, WeightSharingSearcher
+    from proxysample_nas.searchers.zero_cost import ZeroCostSearch
 
 __all__ = [
     "DARTS",
@@ -52,6 +53,7 @@ __all__ = [
     "Searcher",
     "TrainingSearcher",
     "WeightSharingSearcher",
+    "ZeroCostSearch",
     "best_of",
     "create_searcher",
     "draw_cells",
@@ -86,5 +88,6 @@ if not TYPE_CHECKING:
                 "GradientSearcher",
                 "WeightSharingSearcher",
             ],
+            "proxysample_nas.searchers.zero_cost": ["ZeroCostSearch"],
         },
     )

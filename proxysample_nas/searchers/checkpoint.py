@@ -156,6 +156,27 @@ class Checkpoint(Record, title="what it says"):
             )
 
 
+def read_progress(path: Path) -> tuple[dict[str, Any], tuple[EpochRecord, ...]]:
+    """Read from a search's file what is searched and which epochs are done, and no tensors.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or no checkpoint of a search.
+    """
+    try:
+        check_regular(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{path} is not a checkpoint that can be read ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path} is not a checkpoint of a search")
+    told = Checkpoint.from_dict(read_json(metadata.get("search", ""), str(path)), tensors={})
+    check_operations(told.parameters, told.history, told.final_choice)
+    return told.parameters, told.history
+
+
 class Resumable(Protocol):
     """All that changes while a search runs."""
 

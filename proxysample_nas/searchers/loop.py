@@ -42,7 +42,7 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.network import PRECISION, Precision
 from proxysample_nas.space.operations import SearchSpace
-from proxysample_nas.training.optimization import check_momentum
+from proxysample_nas.training.optimization import EpochCallback, check_callback, check_momentum
 
 
 class Batches(Protocol):
@@ -181,6 +181,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         *,
         classes: Iterable[int | str] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        callback: EpochCallback | None = None,
     ) -> SearchResult:
         """Find a cell.
 
@@ -201,6 +202,9 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             File that keeps the state after every epoch. Where it exists, the search goes on
             from it, and ends with the bits of a search that was never interrupted, provided
             that the device is the same.
+        callback : callable, optional
+            Called after every epoch with a mapping of numbers (see `EpochRecord.numbers`), for
+            TensorBoard and the like. Epochs that a checkpoint has are not told again.
 
         Returns
         -------
@@ -222,8 +226,15 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         plain = self._with_plain_numbers()
         if plain is not self:
             return EpochSearcher.search(
-                plain, train, validation, y, classes=classes, checkpoint=checkpoint
+                plain,
+                train,
+                validation,
+                y,
+                classes=classes,
+                checkpoint=checkpoint,
+                callback=callback,
             )
+        check_callback(callback)
         self.check_parameters()
         self._check_validation(validation)
         identity = {"searcher": self.id} | self.parameters_as_json()
@@ -246,6 +257,8 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
             news = self._shows_collapse(record.cell, history)
             history.append(record)
             resumption.keep(state, history)
+            if callback is not None:
+                callback(record.numbers())
             if news:
                 warn_of_collapse(record.cell, record.epoch, self._remedies())
         choice = resumption.final_choice

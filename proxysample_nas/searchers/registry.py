@@ -19,6 +19,7 @@ SEARCHERS: Registry[type[Searcher]] = Registry(
         "gdas": "proxysample_nas.searchers.gdas:GDAS",
         "enas": "proxysample_nas.searchers.enas:ENAS",
         "random": "proxysample_nas.searchers.random_search:RandomSearch",
+        "zero-cost": "proxysample_nas.searchers.zero_cost:ZeroCostSearch",
     },
     base="proxysample_nas.searchers.base:Searcher",
 )
@@ -42,7 +43,7 @@ def list_searchers() -> list[str]:
     Examples
     --------
     >>> list_searchers()
-    ['darts-v1', 'darts-v2', 'gdas', 'enas', 'random']
+    ['darts-v1', 'darts-v2', 'gdas', 'enas', 'random', 'zero-cost']
     """
     return list(SEARCHERS)
 
@@ -75,7 +76,7 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     Traceback (most recent call last):
     ...
     proxysample.errors.InputError: unknown searcher 'darts2'; did you mean 'darts-v2'? Known:
-    darts-v1, darts-v2, gdas, enas, random
+    darts-v1, darts-v2, gdas, enas, random, zero-cost
     """
     searcher, implied = SEARCHERS.get(name), implied_parameters(name)
     known = [known for known in searcher._get_param_names() if known not in implied]

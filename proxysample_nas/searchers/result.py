@@ -155,6 +155,29 @@ class EpochRecord(Record, title="the record of an epoch"):
     seconds: Amount
     details: dict[str, Measure] = field(default_factory=dict)
 
+    def numbers(self) -> dict[str, float]:
+        """Give every number of the epoch under its name, those of `details` among them.
+
+        Returns
+        -------
+        dict of str to float
+            ``epoch``, ``learning_rate``, ``train_loss``, ``train_accuracy``,
+            ``architecture_accuracy``, ``seconds`` and ``n_skip_connections``; and
+            ``architecture_loss`` where it is measured.
+        """
+        named = {
+            "epoch": float(self.epoch),
+            "learning_rate": self.learning_rate,
+            "train_loss": self.train_loss,
+            "train_accuracy": self.train_accuracy,
+            "architecture_accuracy": self.architecture_accuracy,
+            "seconds": self.seconds,
+            "n_skip_connections": float(self.n_skip_connections),
+        }
+        if self.architecture_loss is not None:
+            named["architecture_loss"] = self.architecture_loss
+        return {**self.details, **named}
+
     def __repr__(self) -> str:
         return (
             f"EpochRecord({self.epoch}: {self.cell}, {self.train_accuracy:.1f} % of the weight "

@@ -16,6 +16,7 @@ from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.published import RANDOM_CELL
+from proxysample_nas.study.grid.changes import left_out
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 
@@ -47,7 +48,12 @@ def store_path(folder: Path) -> Path:
 
 @isolated()
 def run_study(
-    configuration: StudyConfiguration, folder: Path, *, progress: bool = True, **options: Any
+    configuration: StudyConfiguration,
+    folder: Path,
+    *,
+    progress: bool = True,
+    drop: bool = False,
+    **options: Any,
 ) -> int:
     """Run what a study's folder lacks; see `proxysample_nas.study.Study.run`.
 
@@ -59,17 +65,19 @@ def run_study(
     return run_experiments(
         context,
         folder,
-        partial(_open_store, folder, context),
+        partial(_open_store, folder, context, drop),
         partial(_begin, context),
         progress=progress,
         **options,
     )
 
 
-def _open_store(folder: Path, context: StudyContext) -> Store:
+def _open_store(folder: Path, context: StudyContext, drop: bool) -> Store:
     context.configuration.check_data(context.data.train)
     store = StudyStore(store_path(folder))
     refuse_changed_data(store, context.configuration, context.info())
+    if not drop:
+        refuse_fewer(store, context.configuration, context.info())
     return store
 
 
@@ -82,6 +90,26 @@ def _begin(context: StudyContext, store: Store) -> Plan:
         known = context.published.random_cell(lookup.dataset, lookup.epochs)
         store.set_info(RANDOM_CELL, known.to_json())
     return Plan(context.configuration, info, store)
+
+
+def refuse_fewer(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:
+    """Refuse to run less than a store's study compares: its tables would shrink unsaid."""
+    began = store.info("configuration") is not None and store.info("facts") is not None
+    if not began or not any(status == "done" for status, _ in store.states().values()):
+        return
+    earlier, known = read_configuration(store)
+    lost = left_out(earlier, configuration)
+    before, now = known.datasets[earlier.dataset], info.datasets[configuration.dataset]
+    # The same data may lie elsewhere by now.
+    if before.fingerprint != now.fingerprint and earlier.dataset != configuration.dataset:
+        lost.insert(0, f"dataset={earlier.dataset!r} (now {configuration.dataset!r})")
+    if lost:
+        raise InputError(
+            f"the study in {store.path.parent} also has {', '.join(lost)}, which this run leaves "
+            "out, and which its tables would no longer show; Study.open(folder).run() (study run "
+            "with --output alone) goes on with all of it, Study.add (study add) adds to it, "
+            "another folder begins another study, and drop=True (--drop) drops it"
+        )
 
 
 def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,12 +12,15 @@ from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.executors import ExecutorName
 from proxysample.files import as_path
+from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.forecast.status import StudyStatus
+from proxysample_nas.study.forecast.watching import RunningSearch, running_searches
+from proxysample_nas.study.grid.changes import extended
 from proxysample_nas.study.grid.configuration import (
     ArchitectureData,
     SamplerLike,
@@ -24,6 +28,7 @@ from proxysample_nas.study.grid.configuration import (
     StudyConfiguration,
 )
 from proxysample_nas.study.grid.evaluation import Lookup, Transfer
+from proxysample_nas.study.grid.given_data import DatasetLike, name_and_parts
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import (
@@ -53,8 +58,10 @@ class Study:
 
     Parameters
     ----------
-    dataset : str
-        See `proxysample.load_dataset`; it needs a test part.
+    dataset : str, Splits or (train, test)
+        A name, see `proxysample.load_dataset`, or the data themselves: two datasets that
+        samplers read, such as torchvision's or pairs of images and labels, also as a mapping
+        with ``"train"`` and ``"test"``. A test part is needed.
     samplers : iterable
         Each is an id such as ``"cc-or"`` or ``"km-or:n_clusters=50"``, a `Sampler` or a class of
         them, or what was picked elsewhere: an array of indices or ``"indices:path=FILE.npy"``,
@@ -120,7 +127,7 @@ class Study:
     def __init__(
         self,
         *,
-        dataset: str,
+        dataset: DatasetLike,
         samplers: Iterable[SamplerLike],
         searchers: Iterable[SearcherLike],
         ratios: Iterable[float] = (),
@@ -166,12 +173,14 @@ class Study:
         return study
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """Open a study that was run before, for its tables.
+    def open(cls, folder: str | Path, *, dataset: DatasetLike | None = None) -> Self:
+        """Open a study that was run before, for its tables or to go on with it.
 
         Parameters
         ----------
         folder : str or Path
+        dataset : Splits or (train, test), optional
+            The data again, where they were given as objects and the study is to go on.
 
         Returns
         -------
@@ -183,7 +192,62 @@ class Study:
             If there is none.
         """
         store = StudyStore(store_path(as_path(folder)), must_exist=True)
-        return cls.from_configuration(folder, read_configuration(store)[0])
+        configuration = read_configuration(store)[0]
+        if dataset is not None:
+            name, splits = name_and_parts(dataset)
+            if name != configuration.dataset:
+                raise InputError(
+                    f"the study in {folder} is of {shown(configuration.dataset)}, not of "
+                    f"{shown(name)}"
+                )
+            configuration = replace(configuration, splits=splits)
+        return cls.from_configuration(folder, configuration)
+
+    def add(
+        self,
+        *,
+        samplers: Iterable[SamplerLike] = (),
+        ratios: Iterable[float] = (),
+        searchers: Iterable[SearcherLike] = (),
+        channels: Iterable[int] = (),
+        seeds: Iterable[int] = (),
+        search_seeds: Iterable[int] = (),
+        proxy_seeds: Iterable[int] = (),
+    ) -> Self:
+        """Give the same study with more to compare; what has finished stays in its tables.
+
+        Parameters
+        ----------
+        samplers, ratios, searchers, channels, seeds, search_seeds, proxy_seeds : iterable
+            What is added to each; see `Study`. The first proxy seeds stand beside the
+            `random_state` that samplers drew from before.
+
+        Returns
+        -------
+        Study
+            In the same folder. Its `run` runs what is new.
+
+        Raises
+        ------
+        InputError
+            If nothing is added, an addition is there already, or it cannot be used.
+
+        Examples
+        --------
+        >>> study = Study(dataset="digits", samplers=["rs"], ratios=[0.5], searchers=["random"])
+        >>> study.add(samplers=["cc-or"], ratios=[0.25]).configuration.ratios
+        (0.5, 0.25)
+        """
+        additions = {
+            "samplers": samplers,
+            "ratios": ratios,
+            "searchers": searchers,
+            "channels": channels,
+            "seeds": seeds,
+            "search_seeds": search_seeds,
+            "proxy_seeds": proxy_seeds,
+        }
+        return self.from_configuration(self.folder, extended(self.configuration, additions))
 
     @property
     def store(self) -> StudyStore:
@@ -200,6 +264,8 @@ class Study:
         address: str | None = None,
         progress: bool = True,
         retry_failed: bool = False,
+        max_hours: float | None = None,
+        drop: bool = False,
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
@@ -222,6 +288,12 @@ class Study:
             Show progress bars, at a terminal or in a notebook.
         retry_failed : bool
             Run experiments again that failed before.
+        max_hours : float, optional
+            End after so long, as Ctrl-C would, but without an error: what had finished is kept,
+            and a search goes on from its last epoch at the next run. `status` tells what is left.
+        drop : bool
+            Allow to compare less than the folder's study does, which is an error otherwise: the
+            store keeps the results, and the tables no longer show them.
 
         Returns
         -------
@@ -231,7 +303,8 @@ class Study:
         Raises
         ------
         InputError
-            If the data cannot be read, or an option cannot be used.
+            If the data cannot be read, an option cannot be used, or the folder's study compares
+            what this one leaves out.
         RunInterrupted
             On Ctrl-C or SIGTERM; it is a `KeyboardInterrupt`. What had finished is kept, and
             the next run goes on from there.
@@ -246,6 +319,8 @@ class Study:
             address=address,
             progress=progress,
             retry_failed=retry_failed,
+            max_hours=max_hours,
+            drop=drop,
         )
 
     def estimate(
@@ -299,6 +374,21 @@ class Study:
             If the study has not been run yet.
         """
         return StudyStatus.read(StudyStore(store_path(self.folder), must_exist=True))
+
+    def running_searches(self) -> list[RunningSearch]:
+        """Read how far the searches are that run now, in whatever process.
+
+        Returns
+        -------
+        list of RunningSearch
+            Those that have finished an epoch, with the records of all their epochs.
+
+        Raises
+        ------
+        InputError
+            If the study has not been run yet.
+        """
+        return list(running_searches(self.folder, self.status()))
 
     def rows(self, searcher: str) -> list[Row]:
         """Read the lines of one searcher's table; see `proxysample_nas.study.results.Row`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -12,9 +12,20 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from proxysample.errors import InputError, ProxysampleError
+from proxysample.printing import shown
 from proxysample_nas.data.loader import Batch, Loader
 
 T = TypeVar("T")
+
+
+EpochCallback = Callable[[Mapping[str, float]], object]
+"""What is called after every epoch with its numbers by name, such as ``train_loss``."""
+
+
+def check_callback(callback: object) -> None:
+    """Raise `InputError` for what cannot be called."""
+    if callback is not None and not callable(callback):
+        raise InputError(f"callback must take a mapping of numbers, and {shown(callback)} cannot")
 
 
 def counted(items: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:

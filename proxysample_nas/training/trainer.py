@@ -34,6 +34,8 @@ from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import PRECISION, CellNetwork, Precision, autocast_dtype
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import (
+    EpochCallback,
+    check_callback,
     check_loss,
     check_momentum,
     cosine_learning_rate,
@@ -210,7 +212,14 @@ class CellTrainer:
         return written
 
     @isolated()
-    def fit(self, cell: Cell, train: Any, *, seed: int | None = None) -> TrainedCell:
+    def fit(
+        self,
+        cell: Cell,
+        train: Any,
+        *,
+        seed: int | None = None,
+        callback: EpochCallback | None = None,
+    ) -> TrainedCell:
         """Train one network, to be used.
 
         Parameters
@@ -221,6 +230,8 @@ class CellTrainer:
             A dataset that `load_images` reads, or `LabelledImages`.
         seed : int, optional
             See `train_once`; by default the first of `seeds`.
+        callback : callable, optional
+            See `train_once`.
 
         Returns
         -------
@@ -234,7 +245,10 @@ class CellTrainer:
         """
         seed = self.seeds[0] if seed is None else seed
         SEED.check("seed", seed)
-        return self._fit(cell, load_images(train, device=resolve_device(self.device)), seed)
+        check_callback(callback)
+        return self._fit(
+            cell, load_images(train, device=resolve_device(self.device)), seed, callback
+        )
 
     @isolated()
     def evaluate(
@@ -245,6 +259,7 @@ class CellTrainer:
         *,
         split: str = "test",
         keep_network: bool = False,
+        callback: EpochCallback | None = None,
     ) -> Evaluation:
         """Train once per seed and summarise.
 
@@ -258,6 +273,8 @@ class CellTrainer:
         keep_network : bool
             Whether to keep the network of every seed, as `Evaluation.trained`. The accuracies
             are the same bits either way.
+        callback : callable, optional
+            See `train_once`.
 
         Returns
         -------
@@ -269,11 +286,12 @@ class CellTrainer:
             See `train_once`.
         """
         BOOLEAN.check("keep_network", keep_network)
+        check_callback(callback)
         train, test = self._load(train, test)
         runs = []
         kept = []
         for seed in self.seeds:
-            run, trained = self._evaluate_seed(cell, train, test, seed, split)
+            run, trained = self._evaluate_seed(cell, train, test, seed, split, callback)
             runs.append(run)
             if keep_network:
                 kept.append(trained)
@@ -281,7 +299,14 @@ class CellTrainer:
 
     @isolated()
     def train_once(
-        self, cell: Cell, train: Any, test: Any, seed: int, *, split: str = "test"
+        self,
+        cell: Cell,
+        train: Any,
+        test: Any,
+        seed: int,
+        *,
+        split: str = "test",
+        callback: EpochCallback | None = None,
     ) -> TrainingRun:
         """Train one network and measure its accuracy.
 
@@ -297,6 +322,10 @@ class CellTrainer:
             random state is left alone.
         split : str
             What to call the samples in `test`.
+        callback : callable, optional
+            Called after every epoch with a mapping of numbers: ``epoch`` (from 0), ``seed``,
+            ``learning_rate``, ``train_loss`` and ``train_accuracy``, in percent, both on
+            augmented batches.
 
         Returns
         -------
@@ -310,15 +339,22 @@ class CellTrainer:
             If the loss becomes NaN or infinite.
         """
         SEED.check("seed", seed)
+        check_callback(callback)
         seed = int(seed)
         train, test = self._load(train, test)
-        return self._evaluate_seed(cell, train, test, seed, split)[0]
+        return self._evaluate_seed(cell, train, test, seed, split, callback)[0]
 
     def _evaluate_seed(
-        self, cell: Cell, train: LabelledImages, test: LabelledImages, seed: int, split: str
+        self,
+        cell: Cell,
+        train: LabelledImages,
+        test: LabelledImages,
+        seed: int,
+        split: str,
+        callback: EpochCallback | None,
     ) -> tuple[TrainingRun, TrainedCell]:
         start = time.perf_counter()
-        trained = self._fit(cell, train, seed)
+        trained = self._fit(cell, train, seed, callback)
         loader = Loader(test, batch_size=self.batch_size, normalization=trained.normalization)
         with deterministic_kernels():
             accuracy = measure_accuracy(trained.network, loader)
@@ -337,7 +373,9 @@ class CellTrainer:
         )
         return run, trained
 
-    def _fit(self, cell: Cell, train: LabelledImages, seed: int) -> TrainedCell:
+    def _fit(
+        self, cell: Cell, train: LabelledImages, seed: int, callback: EpochCallback | None
+    ) -> TrainedCell:
         generator = torch.Generator().manual_seed(int(seed))
         network = CellNetwork(
             cell,
@@ -356,7 +394,7 @@ class CellTrainer:
             augmentation=self.augmentation,
         )
         with deterministic_kernels():
-            losses, train_accuracy = self._train(network, loader, generator, f"seed {seed}")
+            losses, train_accuracy = self._train(network, loader, generator, seed, callback)
         network.zero_grad()
         return TrainedCell(
             network=network.eval(),
@@ -380,7 +418,12 @@ class CellTrainer:
         return train, test
 
     def _train(
-        self, network: nn.Module, loader: Loader, generator: torch.Generator, name: str
+        self,
+        network: nn.Module,
+        loader: Loader,
+        generator: torch.Generator,
+        seed: int,
+        callback: EpochCallback | None,
     ) -> tuple[tuple[float, ...], float]:
         """Return the mean loss of each epoch, and the accuracy during the last in percent."""
         optimizer = torch.optim.SGD(
@@ -395,7 +438,7 @@ class CellTrainer:
         n_right = 0
         with tqdm(
             total=self.epochs * loader.n_batches(n_seen),
-            desc=f"training, {name}",
+            desc=f"training, seed {seed}",
             unit="step",
             disable=hides_progress(self.progress),
         ) as bar:
@@ -408,4 +451,8 @@ class CellTrainer:
                 check_loss(losses[-1], epoch, rate)
                 n_right = int(right)
                 bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+                if callback is not None:
+                    numbers = {"epoch": epoch, "seed": seed, "learning_rate": rate}
+                    accuracy = 100 * n_right / n_seen
+                    callback(numbers | {"train_loss": losses[-1], "train_accuracy": accuracy})
         return tuple(losses), 100 * n_right / n_seen

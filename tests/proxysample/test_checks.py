@@ -29,8 +29,12 @@ from proxysample.checks import (
     integer_from,
     one_of,
 )
+from proxysample.data.labels import check_labels
+from proxysample.digests import as_plain
 from proxysample.errors import InputError
+from proxysample.keeping import check_count, check_ratio
 from proxysample.sampler import plain_parameters
+from proxysample.selection import as_mask
 
 NO_NUMBERS = [True, np.True_, "3", None, [3], (), 1j, math.nan, math.inf, -math.inf, np.nan]
 
@@ -126,3 +130,45 @@ def test_numbers_of_numpy_are_plain_in_what_a_sampler_tells():
     sampler.check_parameters()
     told = json.loads(json.dumps(plain_parameters(sampler)))
     assert (told["n_clusters"], told["random_state"]) == (7, 3)
+
+
+def within_itself():
+    found = []
+    found.append(found)
+    return found
+
+
+class Untold:
+    def __repr__(self):
+        raise RuntimeError
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise RuntimeError
+
+
+def failing():
+    yield 1
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (lambda: COUNT.check("epoch", -(10**5000)), "of at least 0, not a value of type int$"),
+        (lambda: check_ratio(10**400), r"must be in \(0, 1\], not 1000"),
+        (lambda: check_count(10**5000), "more samples than any dataset has"),
+        (lambda: as_mask([[1], [1, 2]], 4, "exclude"), "exclude cannot be read as an array"),
+        (lambda: as_mask(within_itself(), 4, "exclude"), "exclude cannot be read as an array"),
+        (lambda: as_mask(failing(), 4, "exclude"), "exclude must be a list"),
+        (lambda: check_labels([10**5000] * 3, 3), "run to a value of type int, which is no class"),
+        (lambda: check_labels(Untold(), 3), "labels are a value of type Untold, which is no list"),
+        (lambda: as_plain(within_itself(), "weights"), "nests too deeply, or holds itself"),
+        (lambda: as_plain({"a": Untold()}, "weights"), r"weights\['a'\] is a value of type Untold"),
+    ],
+)
+def test_what_numpy_and_python_cannot_read_or_write_is_refused(refused, message):
+    with pytest.raises(InputError, match=message):
+        refused()

@@ -339,6 +339,15 @@ def test_a_list_is_of_ids_alone_or_of_parameters_too(proxysample):
     assert "(ranking=None, path=None)" in proxysample("samplers", "-v")[1]
 
 
+def test_the_default_sampler_says_what_it_took_and_why(proxysample, tmp_path):
+    output = tmp_path / "kept.npy"
+    code, out, err = proxysample("select", "--dataset", "digits", "-r", "0.25", "-o", str(output))
+    assert code == 0, err
+    assert "auto keeps 359 of the 1,437" in out
+    assert "auto took cc-rs: no sampler is shown to be better" in out
+    assert np.load(output).shape == (359,)
+
+
 def test_a_report_is_a_page_or_a_folder(proxysample, tmp_path):
     words = ["report", "--dataset", "digits", "--sampler", "cc-or", "-r", "0.25", "-r", "0.5", "-o"]
     for output in ("page.html", "page"):

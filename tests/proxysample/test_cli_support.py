@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,34 +12,49 @@ from proxysample import InputError
 from proxysample.files import check_name, check_writable, make_folder, replace_file
 from proxysample.wording import parse_parameters, parse_words
 
-SELECT = (
-    "import sys; from proxysample.cli import main; sys.argv = ['proxysample', *{words!r}]; main()"
-)
 WORDS = ["select", "--dataset", "digits", "--sampler", "rs", "-r", "0.5"]
 
+COMMAND = """
+import os, sys
+from proxysample.cli import main
 
-@pytest.mark.parametrize("words", [[*WORDS, "-o", "-"], ["samplers"], ["--version"]])
-def test_a_full_device_is_told(words):
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", SELECT.format(words=words)],
-            stdout=full, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.strip() == "error: standard output: no space left on device"
-
-
-def test_a_closed_pipe_ends_in_silence():
-    reading, writing = os.pipe()
+if sys.argv[1] == "full":
+    written = os.open("/dev/full", os.O_WRONLY)
+else:
+    reading, written = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-c", SELECT.format(words=[*WORDS, "-o", "-"])],
-        stdout=writing, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    os.close(writing)
-    assert done.returncode in (0, 1)
-    assert "Traceback" not in done.stderr
-    assert "Error" not in done.stderr
+os.dup2(written, 1)
+sys.argv[:] = ["proxysample", *sys.argv[2:]]
+main()
+"""
+TOLD = "error: standard output: no space left on device"
+
+
+@pytest.mark.parametrize("words", [[*WORDS, "-o", "-"], ["samplers"]])
+def test_a_full_device_is_told(words, forked):
+    process = forked(COMMAND, "full", *words)
+    assert process.wait() == 2, process.stderr
+    assert process.stderr.strip() == TOLD
+
+
+def assert_is_silent(code, stderr):
+    assert code in (0, 1)
+    assert "Traceback" not in stderr
+    assert "Error" not in stderr
+
+
+@pytest.mark.parametrize("words", [[*WORDS, "-o", "-"], ["samplers"]])
+def test_a_closed_pipe_ends_in_silence(words, forked):
+    process = forked(COMMAND, "pipe", *words)
+    assert_is_silent(process.wait(), process.stderr)
+
+
+def test_what_python_writes_as_it_ends_is_told_and_silent_too():
+    command = [sys.executable, "-c", COMMAND]
+    full = subprocess.run([*command, "full", "--version"], capture_output=True, text=True)
+    assert (full.returncode, full.stderr.strip()) == (2, TOLD)
+    pipe = subprocess.run([*command, "pipe", "--version"], capture_output=True, text=True)
+    assert_is_silent(pipe.returncode, pipe.stderr)
 
 
 def test_a_write_that_the_system_cuts_is_told(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from proxysample.data.datasets import ArrayDataset
+from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.device import resolve_device
 from proxysample.experiments.experiment import Checkpoints, Context
 from proxysample_nas.data.images import LabelledImages
@@ -20,6 +20,7 @@ from proxysample_nas.study.experiments.data import (
     StudyData,
     StudyInfo,
     load_study_data,
+    read_parts,
 )
 from proxysample_nas.study.experiments.published import PublishedAccuracies
 from proxysample_nas.study.grid.configuration import StudyConfiguration
@@ -54,12 +55,16 @@ class StudyContext(Context):
     def data(self) -> StudyData:
         """The dataset, read when first needed."""
         return load_study_data(
-            self.configuration.dataset,
+            self.configuration.splits or self.configuration.dataset,
             self.configuration.n_train,
             self.configuration.random_state,
             self.configuration.architecture_data,
-            picked_by_index=any(one.name == "indices" for one in self.configuration.samplers),
+            picked_by_index=self._picked_by_index,
         )
+
+    @property
+    def _picked_by_index(self) -> bool:
+        return any(one.name == "indices" for one in self.configuration.samplers)
 
     def transfer_data(self, transfer: Transfer) -> StudyData:
         """Give the whole of another dataset, read when first needed."""
@@ -87,7 +92,16 @@ class StudyContext(Context):
 
     def for_worker(self, n_side_by_side: int) -> Self:
         """Create the context of another process, which has read nothing yet."""
-        return type(self)(self.configuration, self.checkpoints, n_side_by_side=n_side_by_side)
+        return type(self)(self._sendable, self.checkpoints, n_side_by_side=n_side_by_side)
+
+    @cached_property
+    def _sendable(self) -> StudyConfiguration:
+        """The configuration with data that any process can be sent, whatever they were given as."""
+        splits = self.configuration.splits
+        if splits is None:
+            return self.configuration
+        parts = read_parts(splits, self._picked_by_index)
+        return replace(self.configuration, splits=Splits(splits.name, *parts))
 
     def ship(self) -> PackedStudyData:
         """Pack what was read, or is read now."""

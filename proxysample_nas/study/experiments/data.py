@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 
 from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
-from proxysample.data.fields import FieldView
 from proxysample.data.labels import check_labels, encode_labels
 from proxysample.data.whole import read_whole
 from proxysample.errors import InputError
@@ -19,6 +18,7 @@ from proxysample.keeping import IntArray
 from proxysample.records import REQUIRED, Positive, Record, one_of
 from proxysample.shares import interleave_classes
 from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
+from proxysample_nas.study.grid.given_data import GIVEN
 
 WHERE = "what the store knows of the data"
 
@@ -93,7 +93,7 @@ class StudyData:
 
 
 def load_study_data(
-    dataset: str,
+    dataset: str | Splits,
     n_train: int | None = None,
     random_state: int = 0,
     architecture_data: Literal["held-out", "test-half"] = "held-out",
@@ -105,8 +105,8 @@ def load_study_data(
 
     Parameters
     ----------
-    dataset : str
-        See `proxysample.data.datasets.load_dataset`.
+    dataset : str or Splits
+        See `proxysample.data.datasets.load_dataset`; or its parts.
     n_train : int, optional
         Use only so many training images, class shares kept.
     random_state : int
@@ -129,7 +129,7 @@ def load_study_data(
     >>> len(data.train), len(data.architecture_images), len(data.test_images)
     (100, 180, 180)
     """
-    train, test = _parts(load_dataset(dataset), picked_by_index)
+    train, test = read_parts(dataset, picked_by_index)
     if n_train is not None:
         train = _draw(train, n_train, random_state)
     train_images = load_images(train, device=device)
@@ -157,9 +157,17 @@ def load_study_data(
     )
 
 
-def _parts(splits: Splits, picked_by_index: bool) -> tuple[ArrayDataset, ArrayDataset]:
-    train, test = splits.train, splits.require_test()
-    if isinstance(train, FieldView):
+def read_parts(dataset: str | Splits, picked_by_index: bool) -> tuple[ArrayDataset, ArrayDataset]:
+    """Read a dataset's training and test part into memory; both have labels.
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded, or labels or the test part are missing.
+    """
+    splits = _load(dataset) if isinstance(dataset, str) else dataset
+    train, test = (_as_pair(part) for part in (splits.train, splits.require_test()))
+    if not (isinstance(train, ArrayDataset) and isinstance(test, ArrayDataset)):
         n_samples = len(train)
         train, _ = read_whole(train)
         test, _ = read_whole(test)
@@ -174,6 +182,20 @@ def _parts(splits: Splits, picked_by_index: bool) -> tuple[ArrayDataset, ArrayDa
             raise InputError(f"{splits.name} has no labels, and a study needs them")
         check_labels(part.targets, len(part))
     return train, test
+
+
+def _load(name: str) -> Splits:
+    if name == GIVEN:
+        raise InputError(
+            "the data of this study were given as objects, and the store does not hold them: "
+            "give them again, as in Study.open(folder, dataset=(train, test))"
+        )
+    return load_dataset(name)
+
+
+def _as_pair(part: Any) -> Any:
+    """Read a pair of images and labels as the dataset that it is."""
+    return ArrayDataset(*part) if isinstance(part, tuple) and len(part) == 2 else part
 
 
 def _draw(train: ArrayDataset, n_train: int, random_state: int) -> ArrayDataset:

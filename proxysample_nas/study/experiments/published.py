@@ -35,6 +35,32 @@ NEEDED = (
 )
 
 
+CONVERSION = """\
+import csv
+from pathlib import Path
+
+path = {path}
+try:  # pip install nats-bench
+    from nats_bench import create
+    api = create(path, "tss", fast_mode=Path(path).is_dir(), verbose=False)
+except ImportError:  # pip install nas-bench-201
+    from nas_201_api import NASBench201API
+    api = NASBench201API(path, verbose=False)
+columns = [("cifar10", "cifar10"), ("cifar100", "cifar100"), ("imagenet16", "ImageNet16-120")]
+columns = [(short, name, hp) for short, name in columns for hp in ("12", "200")]
+with open("published.csv", "w", newline="") as file:
+    rows = csv.writer(file)
+    rows.writerow(["index", "arch", *(f"{{short}}_test_{{hp}}ep" for short, _, hp in columns)])
+    for i in range(len(api)):
+        found = [api.get_more_info(i, name, hp=hp, is_random=False) for _, name, hp in columns]
+        rows.writerow([i, api.arch(i), *(one["test-accuracy"] for one in found)])
+"""
+"""Python that turns the benchmark's own files into a table, by its authors' packages."""
+
+# How a pickle, an archive of torch and a compressed pickle begin.
+_PICKLED = (b"\x80", b"PK\x03\x04", b"BZh")
+
+
 RANDOM_CELL = "random cell"
 """Under which name a store keeps what a cell drawn from the looked-up table comes to."""
 N_STEPS = 400
@@ -156,6 +182,7 @@ class PublishedAccuracies:
             If the file is missing, damaged or no such table, a cell is there twice or has not
             four nodes, or a value is no number from 0 to 100.
         """
+        refuse_pickled(as_path(path))
         table = _read_bytes(as_path(path))
         names, rows, words = _read_rows(table, str(path))
         values = _to_accuracies(words, names, str(path))
@@ -254,6 +281,48 @@ class PublishedAccuracies:
         columns = ", ".join(f"{dataset} after {epochs} epochs" for dataset, epochs in self.columns)
         cells = "1 cell" if len(self) == 1 else f"{len(self):,} cells"
         return f"PublishedAccuracies({cells}; {columns})"
+
+
+def refuse_pickled(path: Path) -> None:
+    """Answer the benchmark's own files with what turns them into a table.
+
+    They are pickles, which run code when they are read.
+
+    Raises
+    ------
+    PickledTableError
+        Where the file or folder is one of these.
+    """
+    if path.is_dir():
+        is_pickled = any(True for _ in path.glob("*.pickle.pbz2"))
+    else:
+        try:
+            with open_regular(path) as stream:
+                is_pickled = stream.read(4).startswith(_PICKLED)
+        except (OSError, InputError):
+            return  # told by who reads the table
+    if is_pickled:
+        raise PickledTableError(str(path))
+
+
+class PickledTableError(InputError):
+    """The benchmark's own files in place of a table; the message ends with what makes the table.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.program = CONVERSION.format(path=repr(path))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.args[0]} is no table but pickled, as the files of NAS-Bench-201 (.pth) and "
+            "NATS-Bench are; reading them runs code that is in them. Where you trust yours, this "
+            f"writes the table published.csv, once:\n\n{self.program}"
+        )
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from proxysample.checks import as_seeds, as_tuple
 from proxysample.components import Component
-from proxysample.data.datasets import ArrayDataset
+from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import check_ratio
@@ -44,6 +44,7 @@ from proxysample_nas.study.grid.evaluation import (
     create_trainer,
     written_augmentation,
 )
+from proxysample_nas.study.grid.given_data import DatasetLike, name_and_parts
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]
@@ -160,6 +161,9 @@ class StudyConfiguration:
         Other datasets on which the best cells are evaluated.
     lookup : Lookup or None
         Published accuracies in place of training on the study's own dataset.
+    splits : Splits or None
+        The dataset itself, where it was given as objects. It travels to workers, never to the
+        store.
 
     Examples
     --------
@@ -185,12 +189,13 @@ class StudyConfiguration:
     random_state: int = 0
     transfers: tuple[Transfer, ...] = ()
     lookup: Lookup | None = None
+    splits: Splits | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def build(
         cls,
         *,
-        dataset: str,
+        dataset: DatasetLike,
         samplers: Iterable[SamplerLike],
         searchers: Iterable[SearcherLike],
         ratios: Iterable[float] = (),
@@ -224,8 +229,10 @@ class StudyConfiguration:
         InputError
             If a name, a parameter or a value cannot be used.
         """
+        name, splits = name_and_parts(dataset)
         configuration = cls(
-            dataset=dataset,
+            dataset=name,
+            splits=splits,
             samplers=(),
             searchers=(),
             ratios=as_tuple("ratios", ratios),
@@ -419,6 +426,7 @@ class StudyConfiguration:
         written = {
             name: [one.to_json() for one in value] if name in ("samplers", "searchers") else value
             for name, value in vars(self).items()
+            if name != "splits"
         }
         written["transfers"] = [asdict(one) for one in self.transfers]
         written["lookup"] = None if self.lookup is None else asdict(self.lookup)
@@ -430,7 +438,7 @@ class StudyConfiguration:
         values = read_json(text, WHERE)
         require_values(values, NEEDED, WHERE)
         check_values(values, WRITTEN, WHERE)
-        check_names("setting of a study", values, cls.__dataclass_fields__)
+        check_names("setting of a study", values, (*NEEDED, *WRITTEN))
         try:
             # NaN names no experiment.
             json.dumps(values, allow_nan=False)

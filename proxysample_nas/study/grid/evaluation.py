@@ -90,7 +90,7 @@ class Transfer:
     def check(self) -> None:
         """Raise `InputError` for anything that would fail later."""
         if not isinstance(self.n_best, int) or self.n_best < 1:
-            raise InputError(f"transfer: n_best must be at least 1, not {self.n_best}")
+            raise InputError(f"transfer: n_best must be at least 1, not {shown(self.n_best)}")
         self.create_trainer((0,))
 
     def create_trainer(self, seeds: tuple[int, ...], progress: bool = False) -> CellTrainer:
@@ -209,8 +209,9 @@ class Lookup:
         if isinstance(given, cls):
             return given
         if not isinstance(given, Mapping):
+            path = shown(given) if isinstance(given, str) else "'FILE.csv'"
             raise InputError(
-                f"lookup must be a mapping such as {{'path': {shown(str(given))}, "
+                f"lookup must be a mapping such as {{'path': {path}, "
                 f"'dataset': 'cifar100'}}, not {shown(given)}"
             )
         try:

@@ -254,6 +254,18 @@ def test_what_is_known_is_a_second_reference():
     assert RankAgreement.open(found.folder).rows == found.rows
 
 
+def test_estimates_are_rows_of_every_reference_and_no_reference():
+    forwards = [float(number) for number in range(planted.N)]
+    backwards = [-one for one in forwards]
+    found = agree(known={"k": backwards}, estimates={"e": forwards})
+    assert by_method(found, "k")["e"].tau == -1
+    assert by_method(found)["e"].tau > 0.4
+    assert {row.reference for row in found.rows} == {"the full data", "k"}
+    assert RankAgreement.open(found.folder).rows == found.rows
+    alone = agree(estimates={"e": forwards})
+    assert {row.reference for row in alone.rows} == {"the full data"}
+
+
 def test_the_frame_and_the_files_hold_all_rows(found, tmp_path):
     frame = found.to_frame()
     assert len(frame) == len(found.rows)

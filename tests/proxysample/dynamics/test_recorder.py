@@ -15,6 +15,8 @@ from proxysample import InputError
 from proxysample.dynamics import DynamicsRecorder, RepeatedSamplesWarning, with_indices
 from proxysample.dynamics.scores import SCORES
 
+from ...user_modes import state, user_modes
+
 N, C, EPOCHS = 23, 4, 5
 
 
@@ -325,9 +327,9 @@ def test_a_new_recorder_is_saved_and_a_state_of_another_is_refused(tmp_path):
         DynamicsRecorder(4, 2, changes=False).load_state_dict(fresh.state_dict())
     with pytest.raises(InputError, match="changes=False"):
         DynamicsRecorder(3, 2).load_state_dict(fresh.state_dict())
-    for state in ({}, {"header": 3}, [], {"header": "{"}, {"header": "{}"}):
+    for damaged in ({}, {"header": 3}, [], {"header": "{"}, {"header": "{}"}):
         with pytest.raises(InputError, match="state of the recorder"):
-            fresh.load_state_dict(state)
+            fresh.load_state_dict(damaged)
     with pytest.raises(InputError, match=r"\.npz"):
         fresh.save(tmp_path / "a.npy")
     with pytest.raises(InputError, match="no epoch was recorded"):
@@ -396,3 +398,83 @@ def test_files_of_python_objects_are_refused(saved):
     with pytest.raises(InputError, match="no such file"):
         DynamicsRecorder.load(path.parent / "other.npz")
     assert json.loads(str(arrays["header"]))["format"] == "proxysample-dynamics-1"
+
+
+def test_gradients_are_recorded_after_an_error():
+    recorder = DynamicsRecorder(4, 2)
+    for labels in ([0, 1, 0, 1], [1, 1, 0, 1]):
+        recorder.record(torch.arange(4), torch.zeros(4, 2), torch.tensor(labels))
+    with pytest.raises(InputError, match="the label of sample 0 was 0 and is 1") as told:
+        recorder.end_epoch()
+    # As long as the error is held, and with it all that it came through.
+    assert torch.is_grad_enabled(), told
+
+
+@pytest.mark.parametrize("mode", list(user_modes()))
+def test_a_loop_in_any_mode_of_a_users_records_the_same(mode):
+    logits, labels = planted()
+    # Far apart, so that probabilities underflow.
+    logits = (logits * 60).astype(np.float32)
+    expected = recorded(logits, labels)
+    with user_modes()[mode]:
+        before = state()
+        found = recorded(torch.from_numpy(logits), labels)
+        scores = all_scores(found)
+        assert state() == before
+    assert scores == all_scores(expected)
+
+
+def test_an_epoch_can_be_discarded():
+    logits, labels = planted()
+    recorder, expected = recorded(logits[:2], labels), recorded(logits[:2], labels)
+    assert not recorder.is_open
+    recorder.record(np.arange(9), logits[2][:9], labels[:9])
+    assert recorder.is_open
+    recorder.discard_epoch()
+    assert not recorder.is_open
+    np.testing.assert_array_equal(recorder.scores("aum"), expected.scores("aum"))
+
+
+RANK = """
+import sys
+import numpy as np, torch
+from torch import distributed
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from proxysample.dynamics import DynamicsRecorder, with_indices
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+distributed.init_process_group(
+    "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+)
+generator = torch.Generator().manual_seed(0)
+x, y = torch.randn(23, 4, generator=generator), torch.randint(4, (23,), generator=generator)
+data = with_indices(TensorDataset(x, y))
+sampler = DistributedSampler(data, shuffle=True, seed=0)
+assert len(sampler) == 12
+recorder = DynamicsRecorder(23, 4, partial=True)
+for epoch in range(3):
+    sampler.set_epoch(epoch)
+    for indices, (images, labels) in DataLoader(data, batch_size=5, sampler=sampler):
+        recorder.record(indices, images * (epoch + 1), labels)
+    recorder.end_epoch()
+recorder.save(f"{folder}/record-{rank}.npz")
+distributed.destroy_process_group()
+"""
+
+
+def test_ranks_of_a_distributed_training_merge_to_the_record_of_one_process(forked, tmp_path):
+    ranks = [forked(RANK, str(rank), str(tmp_path)) for rank in range(2)]
+    for rank in ranks:
+        assert rank.wait(120) == 0, rank.stderr
+    parts = [DynamicsRecorder.load(tmp_path / f"record-{rank}.npz") for rank in range(2)]
+    found = DynamicsRecorder.merge(parts)
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(23, 4, generator=generator), torch.randint(4, (23,), generator=generator)
+    expected = DynamicsRecorder(23, 4)
+    for epoch in range(3):
+        expected.record(torch.arange(23), x * (epoch + 1), y)
+        expected.end_epoch()
+    # 23 samples are 12 a rank: one is padding.
+    assert found.repeats == [1, 1, 1]
+    for name in set(SCORES) - {"tdds", "grand", "cld"}:
+        np.testing.assert_array_equal(found.scores(name), expected.scores(name), err_msg=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxysample import CCRandomSampling, InputError, RandomSampling, create_sampler
+from proxysample import CCRandomSampling, Herding, InputError, RandomSampling, create_sampler
 from proxysample.samplers import auto
 from proxysample.samplers.auto import Finding
 from proxysample.testing import check_sampler, small_digits
@@ -19,7 +19,8 @@ def test_without_a_finding_it_is_a_random_part_of_each_class_and_says_so():
     assert (ranking.select(0.25) == CCRandomSampling(random_state=3).select(DIGITS, r=0.25)).all()
     assert ranking.provenance["sampler"] == "auto"
     assert ranking.provenance["details"]["chosen"] == (
-        "cc-rs: no sampler is shown to be better than a random part for such data"
+        "cc-rs: no sampler is shown to be better than a random part where no features are given "
+        "(docs/which-sampler.md)"
     )
     assert "chosen" in str(sampler.report(DIGITS, r=0.25))
 
@@ -40,6 +41,15 @@ def test_a_finding_is_taken_where_what_it_needs_is_there(monkeypatch):
     assert (ranking.select(0.3) == expected.select(0.3)).all()
     assert ranking.provenance["details"]["chosen"] == f"herding: {finding.why}"
     assert create_sampler("auto").fit(DIGITS).chosen_.id == "cc-rs"
+
+
+def test_features_are_herded_as_the_evidence_has_it():
+    features = np.random.default_rng(0).random((len(DIGITS), 5))
+    sampler = create_sampler("auto", features=features, random_state=0)
+    kept = sampler.select(DIGITS, r=0.3)
+    expected = Herding(features=features, metric="cosine", cut=0.3, random_state=0)
+    assert (kept == expected.select(DIGITS, r=0.3)).all()
+    assert "linear head" in sampler.ranking_.provenance["details"]["chosen"]
 
 
 def test_it_passes_the_checks_of_every_sampler():

@@ -335,3 +335,22 @@ def test_ones_own_score_is_a_subclass(recorder, digits):
     sampler = Later(record=recorder, options={"epoch": 9}).fit(digits)
     np.testing.assert_array_equal(sampler.scores_, recorder.scores("el2n", epoch=9))
     assert Later.natural == "high"
+
+
+def test_a_record_of_another_order_or_dataset_is_refused(recorder, digits):
+    labels = np.asarray(digits.targets)
+    generator = np.random.default_rng(0)
+    logits = generator.standard_normal((2, 200, 10))
+    shuffled = from_arrays(logits, generator.permutation(labels))
+    with pytest.raises(InputError, match="not in its order: samples"):
+        create_sampler("aum", record=shuffled).fit(digits)
+    # Two classes in one differ, too.
+    with pytest.raises(InputError, match="the record is not of this dataset"):
+        create_sampler("aum", record=from_arrays(logits, labels // 2)).fit(digits)
+    with pytest.raises(InputError, match="the record is not of this dataset"):
+        create_sampler("aum", record=recorder).fit(digits, y=labels // 2)
+    # However classes are numbered or named, they are the same.
+    create_sampler("aum", record=from_arrays(logits, 9 - labels)).fit(digits)
+    create_sampler("aum", record=recorder).fit(digits, y=[f"class {one}" for one in labels])
+    # A dataset without labels has none to be compared.
+    create_sampler("aum", record=recorder).fit(digits.images)

@@ -62,9 +62,20 @@ def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(tab
     assert [row.method for row in published[1:]] == ["Full DS", "CC-RS", "CC-OR"]
 
 
+def test_zero_cost_scores_are_estimates():
+    planned = plan_ranking(
+        "digits", [], [], cells=CELLS, zero_cost=["parameters", "naswot"], training=SMALL
+    )
+    estimates = planned.design.estimates
+    assert list(estimates) == ["zero-cost: parameters", "zero-cost: naswot"]
+    with_convolution, without = estimates["zero-cost: parameters"][1:]
+    assert with_convolution > without
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"zero_cost": ["grasp"]}, "unknown zero-cost score 'grasp'"),
         ({"scored": "twice"}, "unknown way to score cells 'twice'"),
         ({"training": {"epoch": 3}}, "unknown parameter of CellTrainer 'epoch'"),
         ({"scored": "supernet", "training": {"seeds": [1]}}, "unknown parameter of OneSupernet"),

@@ -106,7 +106,7 @@ def check_same_end(name: str, data: str, path: Path, whole_path: Path, whole: An
         assert torch.equal(value, expected[key]), key
 
 
-@pytest.mark.parametrize("name", list_searchers())
+@pytest.mark.parametrize("name", [one for one in list_searchers() if one != "zero-cost"])
 def test_a_search_killed_in_an_epoch_ends_with_the_same_bits(
     name: str, data: str, killed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,7 @@ OWN: dict[str, dict[str, Any]] = {
     "random": {"n_samples": 2},
 }
 SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, OWN.get(name, {})) for name in list_searchers()},
+    **{name: (name, OWN.get(name, {})) for name in list_searchers() if name != "zero-cost"},
     "gdas, paper": ("gdas", {"protocol": "paper"}),
     "enas, paper": ("enas", OWN["enas"] | {"protocol": "paper"}),
     "perturbation": ("darts-v1", {"selection": "perturbation", "perturbation_epochs": 1}),

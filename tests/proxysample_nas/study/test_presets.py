@@ -36,7 +36,7 @@ def test_digits_has_the_papers_samplers_and_the_papers_searchers():
     configuration = preset("digits")
     assert sorted(one.name for one in configuration.samplers) == sorted(PAPERS_ORDER)
     searchers = {one.name for one in configuration.searchers}
-    assert searchers == set(list_searchers()) - {"random"}
+    assert searchers == set(list_searchers()) - {"random", "zero-cost"}
 
 
 def test_a_setting_of_ones_own_wins():

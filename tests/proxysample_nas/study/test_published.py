@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import random
+import sys
 import time
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 
@@ -152,3 +154,45 @@ def test_a_mutated_file_gives_a_table_or_the_error(tmp_path, table):
         except InputError:
             refused += 1
     assert refused > 1_000
+
+
+@pytest.mark.parametrize("start", [b"\x80\x02", b"PK\x03\x04", b"BZh9"])
+def test_the_benchmarks_own_files_are_answered_with_what_makes_the_table(tmp_path, start):
+    path = tmp_path / "NAS-Bench-201-v1_1-096897.pth"
+    path.write_bytes(start + bytes(60))
+    with pytest.raises(InputError, match="pickled") as caught:
+        PublishedAccuracies.read(path)
+    program = str(caught.value).partition("once:\n\n")[2]
+    assert program == caught.value.program
+    compile(program, "snippet", "exec")
+    assert repr(str(path)) in program
+
+
+def test_what_the_answer_says_makes_the_table(tmp_path, monkeypatch):
+    folder = tmp_path / "NATS-tss-v1_0-3ffb9-simple"
+    folder.mkdir()
+    (folder / "000000.pickle.pbz2").touch()
+    with pytest.raises(InputError, match="NATS-Bench") as caught:
+        PublishedAccuracies.read(folder)
+
+    class Api:
+        """As both of the authors' packages have it."""
+
+        def __len__(self):
+            return 2
+
+        def arch(self, index):
+            return f"|{['none', 'skip_connect'][index]}~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+        def get_more_info(self, index, dataset, iepoch=None, hp="12", is_random=True):
+            assert not is_random
+            names = ["cifar10", "cifar100", "ImageNet16-120"]
+            return {"test-accuracy": index + int(hp) / 10 + names.index(dataset)}
+
+    monkeypatch.setitem(sys.modules, "nats_bench", SimpleNamespace(create=lambda *_, **__: Api()))
+    monkeypatch.chdir(tmp_path)
+    exec(str(caught.value).partition("once:\n\n")[2], {})
+    published = PublishedAccuracies.read("published.csv")
+    cell = Cell.from_string("|skip_connect~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    assert published.accuracy(cell, "cifar100", 12) == pytest.approx(1 + 1.2 + 1)
+    assert published.accuracy(cell, "imagenet16", 200) == pytest.approx(1 + 20 + 2)

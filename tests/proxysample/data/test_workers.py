@@ -1,0 +1,80 @@
+"""Processes that decode may be killed, or be left in the middle of their work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import get_worker_info
+
+from proxysample import InputError, create_sampler, embed
+from proxysample.data.decoding import Decoder
+from proxysample.data.streams import read_stream
+
+from ...user_modes import state
+
+
+class Images:
+    """Images of which one, where it is asked for by another process, ends that process."""
+
+    def __init__(self, n_samples: int, deadly: int | None = None) -> None:
+        self.n_samples, self.deadly = n_samples, deadly
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        if index == self.deadly and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.full((4, 4, 1), index, dtype=np.uint8), index % 2
+
+
+@pytest.mark.parametrize("broken", ["stop", "skip"])
+def test_a_killed_process_is_told(broken):
+    sampler = create_sampler("cc-or", num_workers=1, batch_size=4)
+    with pytest.raises(InputError, match=r"\(num_workers\) have failed: .*killed"):
+        sampler.select(Images(24, deadly=10), 0.5, broken=broken)
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_process_is_told_of_features_and_what_was_done_is_taken_over(tmp_path):
+    options = {"backbone": torch.nn.Flatten(), "folder": tmp_path, "num_workers": 1}
+    with pytest.raises(InputError, match=r"\(num_workers\) have failed"):
+        embed(Images(2_000, deadly=1_500), **options)
+    assert np.asarray(embed(Images(2_000), **options)).shape == (2_000, 16)
+
+
+def test_batches_left_in_the_middle_leave_nothing():
+    decoder = Decoder(Images(24), batch_size=4, num_workers=1)
+    before = state()
+    batches = decoder.batches(decoder.form())
+    next(batches)
+    assert multiprocessing.active_children()
+    batches.close()
+    assert not multiprocessing.active_children()
+    assert state() == before
+
+
+def of_two_sizes():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        yield np.zeros((4, 4, 1), dtype=np.uint8), 0
+        yield np.zeros((5, 4, 1), dtype=np.uint8), 1
+
+
+def test_a_generator_of_the_users_that_is_left_in_the_middle_leaves_their_modes(tmp_path):
+    with torch.no_grad():
+        before = state()
+        for read in (
+            lambda items: read_stream(items, tmp_path / "a"),
+            lambda items: embed(items, backbone=torch.nn.Flatten(), folder=tmp_path / "b"),
+        ):
+            items = of_two_sizes()
+            with pytest.raises(InputError, match="sample 1 "):
+                read(items)
+            assert state() == before
+            items.close()
+            assert state() == before
