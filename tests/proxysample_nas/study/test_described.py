@@ -369,7 +369,9 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     with pytest.raises(InputError, match=r"is not what it was when it was run"):
         Study.open(tmp_path).run(progress=False)
     second = Study(**settings, folder=tmp_path)
-    assert second.run(progress=False) == 0
+    with pytest.raises(InputError, match="also has the sampler INDICES"):
+        second.run(progress=False)
+    assert second.run(progress=False, drop=True) == 0
     assert len(second.store.states()) > n_before
     assert [row.n_kept for row in second.rows("random")] == [120, 19]
     path.unlink()
