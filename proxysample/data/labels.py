@@ -36,6 +36,7 @@ def as_label_array(labels: Any) -> Array:
     >>> as_label_array([[1, 2], [3]]).tolist()
     [[1, 2], [3]]
     """
+    labels = _as_list(labels)
     try:
         if not isinstance(labels, list | tuple) or type(np.ma.masked) not in set(map(type, labels)):
             array = np.asarray(_on_host(labels) if hasattr(labels, "detach") else labels)
@@ -52,6 +53,31 @@ def as_label_array(labels: Any) -> Array:
     except Exception as error:
         raise InputError(f"labels are {shown(labels)}, which is no list: {error}") from error
     return array
+
+
+def _as_list(labels: Any) -> Any:
+    """Read by its length what has no iterator: numpy would go on until an item is missing."""
+    known = ("__array__", "__array_interface__", "__iter__", "detach")
+    if any(hasattr(labels, name) for name in known) or not hasattr(labels, "__getitem__"):
+        return labels
+    try:
+        return [labels[place] for place in range(len(labels))]
+    # Whatever anyone's object raises.
+    except Exception as error:
+        raise InputError(f"labels are {shown(labels)}, which is no list: {error}") from error
+
+
+def _check_number(labels: Any, n_samples: int) -> None:
+    """Refuse another number of labels before any is read, where it is told."""
+    if isinstance(labels, str | bytes):
+        return
+    try:
+        n_labels = len(labels)
+    # Whatever anyone's object raises: it may be a scalar.
+    except Exception:
+        return
+    if n_labels != n_samples:
+        raise InputError(f"{n_labels} labels for {n_samples} samples; give one a sample")
 
 
 def _on_host(labels: Any) -> Any:
@@ -104,6 +130,7 @@ def check_labels(labels: Any, n_samples: int) -> Array:
     proxysample.errors.InputError: labels are rows of 2 values (boxes, several labels or one-hot
     rows, which argmax(axis=1) turns into classes); give one class a sample by label= ...
     """
+    _check_number(labels, n_samples)
     array = as_label_array(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -10,8 +10,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from proxysample.checks import POSITIVE_INTEGER
+from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
+
+# What files and frames of numbers hold.
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ def network_size(
 ) -> NetworkSize:
     """Measure the network that has a cell everywhere, without memory for its weights.
 
+    It takes no longer for many cells a stage than for two.
+
     Parameters
     ----------
     cell : Cell
@@ -59,21 +66,61 @@ def network_size(
     Raises
     ------
     InputError
-        If a size is not a positive integer.
+        If a size is not a positive integer, or the network is larger than any can be.
 
     Examples
     --------
     >>> network_size(Cell.filled("skip_connect", n_nodes=4), n_classes=10)
     NetworkSize(n_parameters=73306, n_flops=15566080)
     """
+    for name, value in (
+        ("channels", channels),
+        ("cells_per_stage", cells_per_stage),
+        ("n_classes", n_classes),
+    ):
+        POSITIVE_INTEGER.check(name, value)
+    if max(channels, n_classes, *image_shape) > LARGEST // 4:
+        raise _too_large(channels, cells_per_stage, n_classes, image_shape)
+    try:
+        one, two = (_measure(cell, channels, n, n_classes, image_shape) for n in (1, 2))
+    except (RuntimeError, OverflowError) as error:
+        raise _too_large(channels, cells_per_stage, n_classes, image_shape) from error
+    # The cells of a stage are all alike.
+    size = NetworkSize(
+        *(
+            first + (cells_per_stage - 1) * (second - first)
+            for first, second in zip(one, two, strict=True)
+        )
+    )
+    if max(size.n_parameters, size.n_flops) > LARGEST:
+        raise _too_large(channels, cells_per_stage, n_classes, image_shape)
+    return size
+
+
+def _measure(
+    cell: Cell,
+    channels: int,
+    cells_per_stage: int,
+    n_classes: int,
+    image_shape: tuple[int, int, int],
+) -> tuple[int, int]:
     # Nothing is drawn where nothing has memory.
     with torch.device("meta"):
         network = CellNetwork(cell, channels, cells_per_stage, n_classes, image_shape[0]).eval()
         images = torch.zeros(1, *image_shape)
     with torch.no_grad(), _Counter() as counter:
         network(images)
-    n_parameters = sum(weight.numel() for weight in network.parameters())
-    return NetworkSize(n_parameters, counter.n_flops)
+    return sum(weight.numel() for weight in network.parameters()), counter.n_flops
+
+
+def _too_large(
+    channels: int, cells_per_stage: int, n_classes: int, image_shape: tuple[int, int, int]
+) -> InputError:
+    return InputError(
+        f"no network can be as large as one of channels={channels} and "
+        f"cells_per_stage={cells_per_stage} for {n_classes} classes and images of "
+        f"{'x'.join(map(str, image_shape))}; lower them"
+    )
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has no types here

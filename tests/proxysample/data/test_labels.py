@@ -143,3 +143,23 @@ def test_parts_of_booleans_and_of_numbers_are_refused():
     other = ArrayDataset(PIXELS[:4], [1, 2] * 2)
     with pytest.raises(InputError, match="mix of bool, int"):
         _ = Samples(ConcatDataset([one, other])).labels
+
+
+class Endless:
+    """Gives a label for every place, though it says how many there are."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: int) -> int:
+        assert place < 4, "more is read than there are"
+        return place % 2
+
+
+def test_labels_without_an_end_are_read_by_their_number():
+    assert check_labels(Endless(4), 4).tolist() == [0, 1, 0, 1]
+    with pytest.raises(InputError, match="1000000000000 labels for 4 samples"):
+        check_labels(Endless(10**12), 4)

@@ -128,11 +128,7 @@ def test_a_context_that_cannot_be_sent_leaves_no_process(context, monkeypatch):
     assert multiprocessing.active_children() == before
 
 
-def test_what_a_script_defines_is_found_by_processes(folder):
-    assert run_script(folder, "processes") == ["{'number': 150}"]
-
-
-def test_an_experiment_that_a_worker_cannot_find_does_not_end_the_others(folder):
+def test_what_a_script_defines_is_found_and_what_is_not_does_not_end_the_others(folder):
     hidden, fine = run_script(folder, "processes", "experiment")
     assert "Hidden" in hidden
     assert fine == "{'number': 150}"

@@ -4,10 +4,7 @@ kept and reported."""
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from textwrap import dedent
@@ -35,6 +32,8 @@ from proxysample_nas import (
 from proxysample_nas.drawing import draw_figure, save_drawing
 from proxysample_nas.space.operations import OPERATIONS
 from proxysample_nas.study.experiments.evaluation import trial_cells
+
+from ...forked import Forked
 
 # So small a search may well end with a useless cell; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.SearchCollapseWarning")
@@ -262,7 +261,11 @@ def words(space: str) -> str:
     return f"darts-v1:n_nodes=3,channels=2,cells_per_stage=1,epochs=1,batch_size=32,space={space}"
 
 
-def test_a_study_in_another_space_is_run_and_reported(tiny_settings: Any, tmp_path: Path) -> None:
+def test_a_study_in_another_space_is_run_and_reported(
+    tiny_settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other forms of the figures show the same.
+    monkeypatch.setattr("proxysample_nas.study.reports.figures.SUFFIXES", ("svg",))
     searchers = [words("max_pool_3x3+nor_conv_5x5"), words(BOTH)]
     study = Study(**tiny_settings(searchers=searchers), folder=tmp_path)
     assert study.run(n_workers=1, progress=False) == 0
@@ -305,7 +308,9 @@ def test_published_accuracies_are_of_the_papers_operations_alone(
         Study(**settings, folder=tmp_path)
 
 
-def test_a_plug_in_brings_an_operation_to_the_command_line(tmp_path: Path) -> None:
+def test_a_plug_in_brings_an_operation_to_the_command_line(
+    forked: Callable[..., Forked], tmp_path: Path
+) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "wide_kernels.py").write_text(
@@ -329,19 +334,15 @@ def test_a_plug_in_brings_an_operation_to_the_command_line(tmp_path: Path) -> No
         "[proxysample.operations]\n"
         "nor_conv_7x7 = wide_kernels:CONVOLUTION\nmax_pool_7x7 = wide_kernels:MAX_POOL\n"
     )
-    command = (
+    words = "search --dataset digits --searcher random --param n_samples=1 --param epochs=1"
+    words += " --param n_nodes=5 --param channels=4 --param cells_per_stage=1"
+    words += f" --param space=nor_conv_7x7+max_pool_7x7 --draw {tmp_path / 'cell.svg'}"
+    done = forked(
+        f"import sys; sys.path.insert(0, {str(folder)!r})\n"
         "from proxysample_nas.cli import main; main()",
-        *("search", "--dataset", "digits", "--searcher", "random", "--param", "n_samples=1"),
-        *("--param", "space=nor_conv_7x7+max_pool_7x7", "--draw", str(tmp_path / "cell.svg")),
+        *words.split(),
     )
-    done = subprocess.run(
-        [sys.executable, "-c", *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert done.wait() == 0, done.stderr
     cell = done.stdout.splitlines()[-1]
     assert cell.count("nor_conv_7x7~") + cell.count("max_pool_7x7~") == 10
     drawn = (tmp_path / "cell.svg").read_text()

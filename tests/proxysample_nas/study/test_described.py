@@ -380,7 +380,7 @@ def test_a_changed_file_is_another_experiment(tiny_settings, picked, tmp_path):
     assert opened.report()[0].exists()
     assert "r = 0.158333, and the full data" in (tmp_path / "report" / "report.html").read_text()
     assert [row.n_kept for row in opened.rows("random")] == [120, 19]
-    with pytest.raises(InputError, match=r"cannot be run from the store alone .*no such file"):
+    with pytest.raises(InputError, match=r"cannot be run from the store alone .*: no such file"):
         opened.run(progress=False)
 
 
@@ -407,7 +407,7 @@ def test_what_does_not_fit_the_data_is_refused_before_any_work(
     [
         (np.array([3, 3]), "names a sample twice"),
         (np.array([0.5]), "integers"),
-        ("indices:path=missing.npy", "no indices at missing.npy"),
+        ("indices:path=missing.npy", "missing.npy: no such file"),
         ("ranking:path=missing.npz", "missing.npz: no such file"),
         ("indices", "give indices or a path to them"),
         ("indices:paths=a.npy", "did you mean 'path'"),

@@ -137,7 +137,7 @@ def test_a_folder_with_changed_facts_is_reported_or_refused(
 ) -> None:
     texts = readable(read, texts_like(fact(folder, name)))
     outcomes = {"reported": 0, "refused": 0}
-    for text in texts[:: len(texts) // 50]:
+    for text in texts[:: len(texts) // 12]:
         execute(folder, "UPDATE facts SET value = ? WHERE name = ?", [text, name])
         try:
             study = Study.open(folder)

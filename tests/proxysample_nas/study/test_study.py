@@ -190,7 +190,10 @@ def test_the_table_reads_like_the_papers(study):
 
 def test_csv_and_markdown_are_saved_and_agree(study):
     paths = study.save_tables()
-    assert [path.name for path in paths] == ["table-darts-v1.md", "table-darts-v1.csv"]
+    assert [path.name for path in paths] == [
+        *("table-darts-v1.md", "table-darts-v1.csv"),
+        *("searches.csv", "verdicts.md", "verdicts.csv"),
+    ]
     assert paths[0].read_text() == study.table()
     lines = list(csv.DictReader(io.StringIO(paths[1].read_text())))
     for line, row in zip(lines, study.rows("darts-v1"), strict=True):
@@ -206,7 +209,7 @@ def test_one_searcher_with_two_settings_has_two_tables(tmp_path):
     assert study.run(progress=False) == 0
     paths = study.save_tables()
     names = [path.name for path in paths if path.suffix == ".md"]
-    assert names == ["table-random.md", "table-random-2.md"]
+    assert names == ["table-random.md", "table-random-2.md", "verdicts.md"]
     assert paths[0].read_text() != paths[2].read_text()
 
 
