@@ -120,6 +120,7 @@ def test_a_checkpoint_resumes(at, tmp_path):
         np.testing.assert_allclose(again.recorder.scores("aum"), expected, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_an_epoch_that_is_cut_short_is_left_out(tmp_path):
     pl = importlib.import_module("lightning.pytorch")
     callback = RecorderCallback(DynamicsRecorder(N, C))
