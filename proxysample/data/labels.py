@@ -67,6 +67,8 @@ def _as_list(labels: Any) -> Any:
     if any(hasattr(labels, name) for name in known) or not hasattr(labels, "__getitem__"):
         return labels
     try:
+        if len(labels) > MOST_LABELS:
+            raise ValueError(f"it claims {len(labels):,} labels")
         return [labels[place] for place in range(len(labels))]
     # Whatever anyone's object raises.
     except Exception as error:
