@@ -18,6 +18,9 @@ Array = npt.NDArray[Any]
 # Above, floating point numbers are whole for want of digits; those of fewer digits are sooner.
 LARGEST_WHOLE = 2.0**53
 
+# As `MOST_SAMPLES` of a dataset.
+MOST_LABELS = 1 << 36
+
 # What numpy makes of strings among which there are numbers, whatever their length.
 MADE_OF_NUMBERS = {"<U21": re.compile("0|-?[1-9][0-9]*"), "<U32": re.compile("nan|-?inf")}
 
@@ -46,6 +49,9 @@ def as_label_array(labels: Any) -> Array:
     except Exception:
         pass
     try:
+        if len(labels) > MOST_LABELS:
+            # Memory for them may be promised, and be filled for days.
+            raise ValueError(f"it claims {len(labels):,} labels")
         array = np.empty(len(labels), dtype=object)
         for index, label in enumerate(labels):
             array[index] = None if label is np.ma.masked else label
@@ -61,6 +67,8 @@ def _as_list(labels: Any) -> Any:
     if any(hasattr(labels, name) for name in known) or not hasattr(labels, "__getitem__"):
         return labels
     try:
+        if len(labels) > MOST_LABELS:
+            raise ValueError(f"it claims {len(labels):,} labels")
         return [labels[place] for place in range(len(labels))]
     # Whatever anyone's object raises.
     except Exception as error:
