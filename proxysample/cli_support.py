@@ -165,7 +165,9 @@ def _run(app: typer.Typer) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files are bytes, of which not all are characters of the terminal's.
-            stream.reconfigure(errors="backslashreplace")
+            # A pipe whose other end is gone cannot be flushed first, and is found so later.
+            with suppress(OSError):
+                stream.reconfigure(errors="backslashreplace")
     code = 0
     try:
         code = _exit_code(app)

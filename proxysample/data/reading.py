@@ -516,7 +516,9 @@ class Samples:
         return self.labels
 
     def _candidates(self) -> str:
-        """Name what labels may be under, where items tell it."""
+        """Name what labels may be under, where items tell it without being decoded."""
+        if reads_files(self.dataset) or self.array is not None:
+            return ""
         try:
             item = self.pairs.item(0)
         # That an item cannot be read is no news here.

@@ -158,8 +158,8 @@ def rate_at(share: float) -> float:
 
     Examples
     --------
-    >>> [round(rate_at(share), 2) for share in (0, 0.05, 0.1, 0.55, 1)]
-    [0.05, 0.52, 1.0, 0.5, 0.0]
+    >>> [round(rate_at(share), 2) for share in (0, 0.06, 0.1, 0.55, 1)]
+    [0.05, 0.62, 1.0, 0.5, 0.0]
     """
     if share < WARM_UP:
         return 0.05 + 0.95 * share / WARM_UP

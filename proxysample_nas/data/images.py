@@ -262,6 +262,8 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
 def _class_names(classes: Iterable[int | str]) -> tuple[int | str, ...]:
     """Python values, in the given order."""
     names = tuple(name.item() if isinstance(name, np.generic) else name for name in classes)
+    if any(isinstance(name, np.ndarray | list) for name in names):
+        raise InputError(f"classes must be numbers or words, one each; got {_shorten(names)}")
     if not names or len(set(names)) != len(names):
         raise InputError(f"classes must be distinct and at least one; got {_shorten(names)}")
     try:

@@ -32,6 +32,9 @@ def network():
 
 def scores_of(name, dataset, backbone=None):
     parameters = {key: value for key, value in QUICK.items() if takes_parameter(name, key)}
+    if takes_parameter(name, "record") and takes_parameter(name, "epochs"):
+        # Scores by the course of a training need some of it.
+        parameters["epochs"] = 3
     if takes_parameter(name, "backbone"):
         parameters["backbone"] = network() if backbone is None else backbone
     return create_sampler(name, **parameters).rank(dataset).scores

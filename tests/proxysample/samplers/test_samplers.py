@@ -102,18 +102,19 @@ def test_a_sampler_that_goes_by_the_order_of_rows_is_found(digits):
 
 
 class Unseeded(RandomSampling):
-    """Draws from numpy's global generator."""
+    """Draws from numpy's global generator, out of the context that scores."""
 
-    def _score(self, samples, codes):
-        return np.random.random(len(samples))  # noqa: NPY002
+    def select(self, *given, **options):
+        np.random.random()  # noqa: NPY002
+        return super().select(*given, **options)
 
 
 class Seeding(RandomSampling):
-    """Seeds torch's global generator, the same each time."""
+    """Seeds torch's global generator, out of the context that scores."""
 
-    def _score(self, samples, codes):
+    def select(self, *given, **options):
         torch.manual_seed(0)
-        return super()._score(samples, codes)
+        return super().select(*given, **options)
 
 
 class Unlike(RandomSampling):
