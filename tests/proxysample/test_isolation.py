@@ -34,7 +34,7 @@ def scores_of(name, dataset, backbone=None):
     parameters = {key: value for key, value in QUICK.items() if takes_parameter(name, key)}
     if takes_parameter(name, "record") and takes_parameter(name, "epochs"):
         # Scores by the course of a training need some of it.
-        parameters["epochs"] = 3
+        parameters |= {"epochs": 3, "features": "pixels"}
     if takes_parameter(name, "backbone"):
         parameters["backbone"] = network() if backbone is None else backbone
     return create_sampler(name, **parameters).rank(dataset).scores
