@@ -20,6 +20,8 @@ IMPORTED += ["proxysample_nas.study"]
 # Begins as `python -c CODE WORDS` does, its output in two files.
 PROGRAM = """
 import os, sys
+os.environ.clear()
+os.environ.update(environment)
 for number, path in ((1, out), (2, err)):
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, number)
@@ -41,7 +43,14 @@ class Forked:
 
     def __init__(self, code: str, words: Sequence[str], folder: Path) -> None:
         self._out, self._err = folder / "out", folder / "err"
-        given = {"code": code, "words": [*words], "out": str(self._out), "err": str(self._err)}
+        given: dict[str, object] = {
+            "code": code,
+            "words": [*words],
+            "out": str(self._out),
+            "err": str(self._err),
+            # That of the process which starts all others is of when it began.
+            "environment": dict(os.environ),
+        }
         # A function of a test's module could not be imported there.
         self._process = forkserver().Process(target=exec, args=(PROGRAM, given))
         self._process.start()
