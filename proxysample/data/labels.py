@@ -49,10 +49,7 @@ def as_label_array(labels: Any) -> Array:
     except Exception:
         pass
     try:
-        if len(labels) > MOST_LABELS:
-            # Memory for them may be promised, and be filled for days.
-            raise ValueError(f"it claims {len(labels):,} labels")
-        array = np.empty(len(labels), dtype=object)
+        array = np.empty(_claimed(labels), dtype=object)
         for index, label in enumerate(labels):
             array[index] = None if label is np.ma.masked else label
     # Whatever an object of anyone's raises that is no list.
@@ -67,12 +64,19 @@ def _as_list(labels: Any) -> Any:
     if any(hasattr(labels, name) for name in known) or not hasattr(labels, "__getitem__"):
         return labels
     try:
-        if len(labels) > MOST_LABELS:
-            raise ValueError(f"it claims {len(labels):,} labels")
-        return [labels[place] for place in range(len(labels))]
+        return [labels[place] for place in range(_claimed(labels))]
     # Whatever anyone's object raises.
     except Exception as error:
         raise InputError(f"labels are {shown(labels)}, which is no list: {error}") from error
+
+
+def _claimed(labels: Any) -> int:
+    """Count the labels, and refuse a claim of more than there can be."""
+    n_labels = len(labels)
+    if n_labels > MOST_LABELS:
+        # Memory for them may be promised, and be filled for days.
+        raise ValueError(f"it claims {n_labels:,} labels")
+    return n_labels
 
 
 def _check_number(labels: Any, n_samples: int) -> None:
