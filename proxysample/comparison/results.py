@@ -418,8 +418,3 @@ def _against_schedule(results: ComparisonResults, best: Row) -> str:
 
 def _unfinished(results: ComparisonResults) -> str:
     return f" ({results.n_missing:,} trainings are missing)" if results.n_missing else ""
-
-
-def labels_of(rows: Sequence[Row]) -> list[str]:
-    """List the methods of rows, each once."""
-    return list(dict.fromkeys(row.method for row in rows))

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from proxysample.comparison.data import CLEAN
-from proxysample.comparison.experiments import ALL_DATA
 from proxysample.comparison.parts import BudgetKind
 from proxysample.comparison.results import CLASS_RANDOM, Cell, ComparisonResults, Row
 from proxysample.rendering import NUMBER, TEXT, Column, Kind, Section, Table, seconds
@@ -148,11 +147,3 @@ def _notes_on_features(results: ComparisonResults) -> Iterator[str]:
     yield f"Features: {info.features}{seconds_spent}; time for them is in no other number." + (
         f" They are what these samplers compare, too: {', '.join(sharing)}." if sharing else ""
     )
-
-
-def best_labels(results: ComparisonResults, n: int = 2) -> list[str]:
-    """Name the methods to look at: the best samplers, then the others in their order."""
-    better = [row.method for row in results.better()]
-    others = [row.method for row in results.rows if row.method not in (ALL_DATA,)]
-    known = {one.component.label for one in results.configuration.methods}
-    return [name for name in dict.fromkeys([*better, *others]) if name in known][:n]
