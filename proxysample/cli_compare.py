@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from proxysample.cli_support import (
     echo,
     find_modules_here,
     parse_ratio,
-    tell_if_over,
+    run_to_end,
 )
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
@@ -139,8 +138,8 @@ def compare(
         return
     n_failed = 0
     if dataset is not None:
-        n_failed = _run(
-            comparison,
+        n_failed = run_to_end(
+            comparison.run,
             executor=executor,
             n_workers=workers,
             n_threads=threads,
@@ -188,20 +187,3 @@ def _comparison(
     if not samplers:
         raise InputError("give at least one --sampler besides cc-rs and rs")
     return set_up(dataset, samplers, [parse_ratio(word) for word in r or ()], output, **settings)
-
-
-def _run(comparison: Comparison, **options: Any) -> int:
-    from proxysample.experiments.runner import RunInterrupted
-
-    began = time.monotonic()
-    try:
-        n_failed = comparison.run(**options)
-    except RunInterrupted as interruption:
-        echo(
-            f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            colour="yellow",
-            err=True,
-        )
-        raise typer.Exit(interruption.exit_code) from None
-    tell_if_over(options["max_hours"], began)
-    return n_failed

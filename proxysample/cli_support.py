@@ -136,15 +136,21 @@ MaxHoursOption = Annotated[
 ]
 
 
-def tell_if_over(max_hours: float | None, began: float) -> None:
-    """Say so where a run that began then (see `time.monotonic`) has ended for want of time."""
+def run_to_end(run: Callable[..., int], **options: Any) -> int:
+    """Run what goes on where it stopped, and say so where it was ended; give how many failed."""
+    from proxysample.experiments.runner import RunInterrupted
+
+    began = time.monotonic()
+    goes_on = "what had finished is kept, and the same command goes on"
+    try:
+        n_failed = run(**options)
+    except RunInterrupted as interruption:
+        echo(f"ended by {interruption}: {goes_on}", err=True, colour="yellow")
+        raise typer.Exit(interruption.exit_code) from None
+    max_hours = options["max_hours"]
     if max_hours is not None and time.monotonic() - began >= 3600 * max_hours:
-        echo(
-            f"{max_hours:g} hours are over: what had finished is kept, and the same command goes "
-            "on",
-            err=True,
-            colour="yellow",
-        )
+        echo(f"{max_hours:g} hours are over: {goes_on}", err=True, colour="yellow")
+    return n_failed
 
 
 def run_app(app: typer.Typer) -> NoReturn:

@@ -18,8 +18,8 @@ from proxysample.cli_support import (
     make_app,
     parse_ratio,
     run_app,
+    run_to_end,
     say,
-    tell_if_over,
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
@@ -345,7 +345,7 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
 
 def _finish(study: Study, **options: Any) -> None:
     """Run a study, show it, and tell of what failed."""
-    n_failed = _run(study, **options, **wanted_progress())
+    n_failed = run_to_end(study.run, **options, **wanted_progress())
     _report(study)
     if n_failed:
         for failure in study.store.failures():
@@ -354,23 +354,6 @@ def _finish(study: Study, **options: Any) -> None:
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
         )
-
-
-def _run(study: Study, **options: Any) -> int:
-    from proxysample.experiments.runner import RunInterrupted
-
-    began = time.monotonic()
-    try:
-        n_failed = study.run(**options)
-    except RunInterrupted as interruption:
-        echo(
-            f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            err=True,
-            colour="yellow",
-        )
-        raise typer.Exit(interruption.exit_code) from None
-    tell_if_over(options["max_hours"], began)
-    return n_failed
 
 
 def _report(study: Study, paper_column: bool = True) -> None:

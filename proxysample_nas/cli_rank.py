@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from proxysample.cli_support import (
     echo,
     find_modules_here,
     parse_ratio,
-    tell_if_over,
+    run_to_end,
 )
 from proxysample.errors import InputError
 from proxysample.registry import SAMPLERS
@@ -165,8 +164,8 @@ def rank(
     if dry_run:
         echo(planned.outline())
         return
-    n_failed = _run(
-        planned,
+    n_failed = run_to_end(
+        planned.run,
         executor=executor,
         n_workers=workers,
         n_threads=threads,
@@ -186,23 +185,6 @@ def rank(
 def lookup_settings(path: Path | None, dataset: str, epochs: int) -> dict[str, Any] | None:
     """Give what stands for published accuracies in Python, from what the command line has."""
     return None if path is None else {"path": str(path), "dataset": dataset, "epochs": epochs}
-
-
-def _run(planned: RankAgreement, **options: Any) -> int:
-    from proxysample.experiments.runner import RunInterrupted
-
-    began = time.monotonic()
-    try:
-        n_failed = planned.run(**options)
-    except RunInterrupted as interruption:
-        echo(
-            f"ended by {interruption}: what had finished is kept, and the same command goes on",
-            colour="yellow",
-            err=True,
-        )
-        raise typer.Exit(interruption.exit_code) from None
-    tell_if_over(options["max_hours"], began)
-    return n_failed
 
 
 def _show(found: RankAgreement) -> None:
