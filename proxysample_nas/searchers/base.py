@@ -1,25 +1,30 @@
-"""The base of every searcher: a scikit-learn estimator that finds a cell."""
+"""The base of every searcher: a scikit-learn estimator that finds a cell from a seed."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
 import inspect
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
+import numpy as np
 from sklearn.base import clone
 
-from proxysample.checks import Constraints, check_values, constraints_of, plain_number
+from proxysample.checks import SEED, Constraints, check_values, constraints_of, plain_number
 from proxysample.digests import as_plain, has_arrays
 from proxysample.errors import InputError
 from proxysample_nas.searchers.result import SearchResult
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 if TYPE_CHECKING:
+    import torch
+
     # scikit-learn ships no types, and a class of unknown base takes any argument.
     class BaseEstimator:  # noqa: D101
         @classmethod
@@ -298,3 +303,73 @@ def _parse(text: str) -> tuple[str, Entries, str]:
                 entries[tuple(names.split(", "))] = f"{colon}{said}"
             return text[: section.start()].rstrip(), entries, text[end:].rstrip()
     return text[: starts[0]].rstrip(), {}, text[starts[0] :].rstrip()
+
+
+STREAMS = (
+    "initialization",
+    "holdout",
+    "weight batches",
+    "architecture batches",
+    "operations",
+    "perturbation",
+)
+"""What our searches draw, each from its own stream, so that none depends on another's length.
+
+The order fixes the numbers: new streams go at the end.
+"""
+
+
+def resolve_seed(random_state: int | None) -> int:
+    """Turn `random_state` into the integer that repeats the search.
+
+    Parameters
+    ----------
+    random_state : int or None
+        None takes a fresh seed from the operating system.
+
+    Raises
+    ------
+    InputError
+        If it is neither None nor an integer from 0 to below 2**63.
+
+    Examples
+    --------
+    >>> resolve_seed(7)
+    7
+    """
+    SEED.or_none().check("random_state", random_state)
+    return secrets.randbits(32) if random_state is None else int(random_state)
+
+
+def stream(seed: int, name: str) -> torch.Generator:
+    """Create the generator of one of a search's streams.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the search.
+    name : str
+        One of `STREAMS`, or any other: a searcher of one's own may name as many as it needs.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU, so that a seed means the same on every device.
+
+    Examples
+    --------
+    >>> stream(0, "holdout").initial_seed() == stream(0, "mutations").initial_seed()
+    False
+    """
+    import torch
+
+    sequence = np.random.SeedSequence(seed, spawn_key=_key(name))
+    # PyTorch takes signed 64-bit seeds.
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _key(name: str) -> tuple[int, ...]:
+    if name in STREAMS:
+        return (STREAMS.index(name),)
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return tuple(np.frombuffer(digest, "<u4").tolist())

@@ -1,4 +1,4 @@
-"""Other ways to evaluate found cells: on another dataset, or by published accuracies."""
+"""What a study is given, and as what it is kept: data, searchers, and how cells are evaluated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,95 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from proxysample.components import Component
+from proxysample.data.datasets import Splits
 from proxysample.data.names import split_name
+from proxysample.described import Family, parameter_names
+from proxysample.digests import as_plain
 from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.wording import parse_words
-from proxysample_nas.data.loader import Augmentation
-from proxysample_nas.data.written import from_written, to_written
+from proxysample_nas.data.loader import Augmentation, from_written, to_written
+from proxysample_nas.data.normalization import Normalization
+from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample_nas.searchers.registry import SEARCHERS, implied_parameters
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
+
+DatasetLike = str | Splits | tuple[Any, Any] | Mapping[str, Any]
+
+GIVEN_DATA = "given data"
+"""What a pair of parts is called in a store and its reports."""
+
+
+def name_and_parts(dataset: DatasetLike) -> tuple[str, Splits | None]:
+    """Tell what a study's dataset is called, and give it where it is no mere name.
+
+    Raises
+    ------
+    InputError
+        If it is neither a name nor two parts.
+
+    Examples
+    --------
+    >>> name_and_parts("digits")
+    ('digits', None)
+    >>> name_and_parts(([0, 1], [2]))
+    ('given data', Splits('given data', [0, 1]))
+    """
+    if isinstance(dataset, str):
+        return dataset, None
+    if isinstance(dataset, Splits):
+        return dataset.name, dataset
+    if isinstance(dataset, Mapping) and "train" in dataset:
+        test = next((dataset[name] for name in ("test", "validation") if name in dataset), None)
+        return GIVEN_DATA, Splits(GIVEN_DATA, dataset["train"], test)
+    if isinstance(dataset, tuple | list) and len(dataset) == 2:
+        return GIVEN_DATA, Splits(GIVEN_DATA, *dataset)
+    raise InputError(
+        "dataset must be a name such as 'digits', a pair (train, test) of datasets, or "
+        f"proxysample.data.Splits, not {shown(dataset)}"
+    )
+
+
+def _searcher_key(searcher: Searcher) -> dict[str, Any]:
+    return {
+        name: as_plain(value, f"{name} of {searcher.id}")
+        for name, value in searcher.parameters_as_json().items()
+        if name != "random_state"
+    }
+
+
+_SEARCHERS: Family[Searcher] = Family(
+    SEARCHERS,
+    create_searcher,
+    implied_parameters,
+    _searcher_key,
+    lambda _: False,
+    (SearchSpace, Augmentation, Normalization),
+)
+
+
+def describe_searcher(given: object, common: Mapping[str, Any]) -> Component:
+    """Describe a searcher that a user gives, as `describe_sampler` does.
+
+    Parameters
+    ----------
+    given : str, Component, mapping, Searcher or type
+    common : mapping
+        What the study gives to searchers that do not say otherwise, a seed among it.
+    """
+    component, made = _SEARCHERS.describe(given, common)
+    if made is not None and "random_state" not in parameter_names(made):
+        raise InputError(
+            f"{type(made).__name__} has no parameter random_state, by which a study seeds searches"
+        )
+    return component
+
+
+def make_searcher(component: Component, common: Mapping[str, Any]) -> Searcher:
+    """Create a component's searcher, with what the study gives to all."""
+    return _SEARCHERS.make(component, common)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from proxysample_nas.paper.comparison import compare_with_paper, is_cifar100
+from proxysample_nas.paper import compare_with_paper, is_cifar100
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.data import StudyInfo
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.presets import preset
+from proxysample_nas.study.presets import preset
 from proxysample_nas.study.reports.results import setup_of
 
-from ..study.written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
+from .study.written_store import CIFAR100, DIGITS, HALF_OF_CIFAR100, IMAGENET16
 
 
 def compared(info=HALF_OF_CIFAR100, **changed):

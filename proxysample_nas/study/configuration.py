@@ -32,19 +32,20 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, register_again, registrations
 from proxysample.sampler import Sampler
-from proxysample_nas.data.loader import Augmentation
-from proxysample_nas.data.written import to_written
+from proxysample_nas.data.loader import Augmentation, to_written
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
-from proxysample_nas.study.grid.described import describe_searcher, make_searcher
-from proxysample_nas.study.grid.evaluation import (
+from proxysample_nas.study.given import (
+    DatasetLike,
     Lookup,
     Transfer,
     create_augmentation,
     create_trainer,
+    describe_searcher,
+    make_searcher,
+    name_and_parts,
     written_augmentation,
 )
-from proxysample_nas.study.grid.given_data import DatasetLike, name_and_parts
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 ArchitectureData = Literal["held-out", "test-half"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxysample_nas.paper.numbers import (
+from proxysample_nas.paper import (
     CHANNELS,
     papers_row,
     papers_rows,
@@ -88,6 +88,6 @@ def test_the_data_are_what_the_papers_text_says():
     path = os.environ.get("PROXYSAMPLE_PAPER")
     if path is None:
         pytest.skip("PROXYSAMPLE_PAPER does not name the paper's text")
-    package = files("proxysample_nas.paper")
-    kept = json.loads(package.joinpath("numbers.json").read_text(encoding="utf-8"))
+    package = files("proxysample_nas")
+    kept = json.loads(package.joinpath("papers_numbers.json").read_text(encoding="utf-8"))
     assert extract(Path(path).read_text()) == kept

@@ -1,4 +1,4 @@
-"""Figure 2: what searching on less data takes, and what it finds, over r."""
+"""A study's figures by name, and the first of them: time and accuracy over r."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxysample.errors import InputError
-from proxysample.figures import HUES, INK, MARKERS, create_figure, settle_layout
+from proxysample.errors import InputError, unknown_name
+from proxysample.figures import HUES, INK, MARKERS, create_figure, save_figure, settle_layout
+from proxysample_nas.study.reports.cell_figures import (
+    best_cells_caption,
+    draw_best_cells,
+    draw_edge_distribution,
+    draw_parameter_free_cells,
+    edge_distribution_caption,
+    parameter_free_caption,
+)
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import FoundCell, Row
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 """Seconds of each unit of time."""
@@ -321,7 +331,7 @@ def _n_legend_columns(labels: list[str], width: float) -> int:
     return max(1, min(len(labels), int(width / column)))
 
 
-def caption(results: StudyResults) -> str:
+def time_and_accuracy_caption(results: StudyResults) -> str:
     """Say what the figure shows."""
     n_seeds = len(results.configuration.search_seeds)
     return (
@@ -335,3 +345,101 @@ def caption(results: StudyResults) -> str:
         )
         + f"Accuracies are means over the trainings of a cell at C={results.widest}."
     )
+
+
+SUFFIXES = ("svg", "png", "pdf")
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One of the figures.
+
+    Attributes
+    ----------
+    title : str
+    draw : callable
+        Draws it, or raises `InputError` where there is nothing to draw.
+    caption : callable
+        Says what it shows.
+    """
+
+    title: str
+    draw: Callable[[StudyResults], Figure]
+    caption: Callable[[StudyResults], str]
+
+
+FIGURES = {
+    "time-and-accuracy": FigureKind(
+        "Search time and accuracy over r",
+        draw_time_and_accuracy,
+        time_and_accuracy_caption,
+    ),
+    "best-cells": FigureKind("Best cells", draw_best_cells, best_cells_caption),
+    "parameter-free-cells": FigureKind(
+        "Cells without parameters",
+        draw_parameter_free_cells,
+        parameter_free_caption,
+    ),
+    "edge-distribution": FigureKind(
+        "Cell edge distribution",
+        draw_edge_distribution,
+        edge_distribution_caption,
+    ),
+}
+"""The paper's Figures 2 to 5, in its order."""
+
+
+def draw_figure(results: StudyResults, name: str) -> Figure:
+    """Draw a figure.
+
+    Parameters
+    ----------
+    results : StudyResults
+    name : str
+        One of `FIGURES`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so nothing has to be closed.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, or nothing to draw yet.
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    if name not in FIGURES:
+        raise unknown_name("figure", name, FIGURES)
+    return FIGURES[name].draw(results)
+
+
+def save_figures(
+    results: StudyResults, folder: Path
+) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Draw every figure that there is something to draw for.
+
+    Returns
+    -------
+    saved : dict
+        The files of each figure, by its name.
+    missing : dict
+        Why a figure is not drawn, by its name.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed (extra ``plots``).
+    """
+    saved, missing = {}, {}
+    for name in FIGURES:
+        try:
+            figure = draw_figure(results, name)
+        except InputError as nothing_to_draw:
+            missing[name] = str(nothing_to_draw)
+            continue
+        saved[name] = [folder / f"{name}.{suffix}" for suffix in SUFFIXES]
+        for path in saved[name]:
+            save_figure(figure, path)
+    return saved, missing

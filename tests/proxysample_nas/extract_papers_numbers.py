@@ -2,7 +2,7 @@
 
 Run by hand to write the package's data::
 
-    python tests/proxysample_nas/paper/extract_papers_numbers.py less-is-more.txt numbers.json
+    python tests/proxysample_nas/extract_papers_numbers.py less-is-more.txt papers_numbers.json
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from proxysample_nas.space.initialization import build, fresh_generator, materialize, uniform_fan_in
 from proxysample_nas.space.layers import ScaledBatchNorm
+from proxysample_nas.space.modules import build, fresh_generator, materialize, uniform_fan_in
 
 LAYERS = {
     "3x3 convolution": lambda: nn.Conv2d(16, 64, 3),
