@@ -13,13 +13,14 @@ from proxysample.clustering import cluster
 from proxysample.coverage.density import N_REDUNDANT, zcore_scores
 from proxysample.coverage.groups import (
     Group,
+    cosines,
     for_each_group,
+    nearest_before,
     places,
     read_rows,
     squared_lengths,
     to_unit_length,
 )
-from proxysample.coverage.neighbours import cosines, nearest_before
 from proxysample.data.labels import encode_labels
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples

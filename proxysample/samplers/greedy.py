@@ -14,12 +14,13 @@ from proxysample.coverage.groups import (
     METRICS,
     Group,
     Metric,
+    cosines,
     members_of,
+    nearest_neighbours,
     places,
     squared_lengths,
     to_unit_length,
 )
-from proxysample.coverage.neighbours import cosines, nearest_neighbours
 from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError

@@ -19,7 +19,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches

@@ -24,7 +24,7 @@ from proxysample.checks import (
 )
 from proxysample.device import resolve_device
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher, stream

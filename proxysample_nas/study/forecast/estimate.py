@@ -14,8 +14,7 @@ from tqdm import tqdm
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
-from proxysample.printing import cleaned_lines
-from proxysample.terminal import hides_progress
+from proxysample.printing import cleaned_lines, hides_progress
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.base import StudyExperiment

@@ -10,8 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxysample.coverage import groups
-from proxysample.coverage.groups import Group, to_unit_length
-from proxysample.coverage.neighbours import cosines, nearest_before, nearest_neighbours
+from proxysample.coverage.groups import (
+    Group,
+    cosines,
+    nearest_before,
+    nearest_neighbours,
+    to_unit_length,
+)
 
 small_matrices = st.builds(
     lambda seed, n, d: np.random.default_rng(seed).integers(-2, 3, (n, d)).astype(float),

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from proxysample.data.reading import Samples
-from proxysample.gallery.pictures import as_uint8, thumbnail
-from proxysample.gallery.sprites import COLUMNS, PER_SHEET, Sprites
+from proxysample.gallery.pictures import COLUMNS, PER_SHEET, Sprites, as_uint8, thumbnail
 
 
 def tiles_of(sprites):
