@@ -5,9 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-import inspect
 import os
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from sklearn.base import clone
 from proxysample.checks import SEED, Constraints, check_values, constraints_of, plain_number
 from proxysample.digests import as_plain, has_arrays
 from proxysample.errors import InputError
+from proxysample.parameters import declare_fields
 from proxysample_nas.searchers.result import SearchResult
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
@@ -250,59 +249,6 @@ def _as_json(value: Any) -> Any:
     if has_arrays(value):
         return as_plain(value, "a parameter")
     return plain_number(value)
-
-
-_SECTION = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
-_PARAMETERS = "Parameters\n----------\n"
-
-Entries = dict[tuple[str, ...], str]
-"""What a docstring says of each group of parameters: the type, and the lines below."""
-
-
-def declare_fields(cls: type) -> None:
-    """Give a class an ``__init__`` that takes its fields by keyword, and only stores them.
-
-    A class that has an ``__init__`` of its own, or inherits such a one, keeps it.
-    """
-    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    if owner is not object and "__dataclass_fields__" not in vars(owner):
-        return
-    own = vars(cls).get("__doc__")
-    dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
-    if own:
-        cls.__doc__ = _with_inherited_entries(cls, inspect.cleandoc(own))
-
-
-def _with_inherited_entries(cls: type, text: str) -> str:
-    """Add to a docstring what the bases say of the parameters that it does not name itself."""
-    before, entries, after = _parse(text)
-    named = {name for group in entries for name in group}
-    for base in cls.__bases__:
-        for group, said in _parse(inspect.cleandoc(base.__doc__ or ""))[1].items():
-            left = tuple(name for name in group if name not in named)
-            if left:
-                entries[left] = said
-                named.update(left)
-    if not entries:
-        return text
-    places = {name: place for place, name in enumerate(inspect.signature(cls).parameters)}
-    ordered = sorted(entries, key=lambda group: places.get(group[0], len(places)))
-    written = "\n".join(f"{', '.join(group)}{entries[group]}" for group in ordered)
-    return "\n\n".join(part for part in (before, f"{_PARAMETERS}{written}", after) if part)
-
-
-def _parse(text: str) -> tuple[str, Entries, str]:
-    """Split a docstring in what stands before its parameters, these, and what follows."""
-    sections = list(_SECTION.finditer(text))
-    starts = [section.start() for section in sections] + [len(text)]
-    for section, end in zip(sections, starts[1:], strict=True):
-        if section[1] == "Parameters":
-            entries: Entries = {}
-            for entry in re.split(r"\n(?=\S)", text[section.end() : end].strip()):
-                names, colon, said = entry.partition(" :")
-                entries[tuple(names.split(", "))] = f"{colon}{said}"
-            return text[: section.start()].rstrip(), entries, text[end:].rstrip()
-    return text[: starts[0]].rstrip(), {}, text[starts[0] :].rstrip()
 
 
 STREAMS = (

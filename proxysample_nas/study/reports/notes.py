@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxysample.components import Component
-from proxysample.experiments.machine import mixed_versions
+from proxysample.machine import mixed_versions
 from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import StudyConfiguration

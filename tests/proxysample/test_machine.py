@@ -5,9 +5,9 @@ from importlib.metadata import version
 
 import pytest
 
-from proxysample.experiments import machine
+from proxysample import machine
 from proxysample.experiments.experiment import MACHINE, Context
-from proxysample.experiments.machine import mixed_versions, processor_model, versions
+from proxysample.machine import mixed_versions, processor_model, versions
 from proxysample.records import check_values
 
 

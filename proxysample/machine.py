@@ -33,12 +33,36 @@ def processor_model() -> str | None:
 @cache
 def versions() -> Mapping[str, Any]:
     """Give the version of this library, of Python and of `PACKAGES`, as plain JSON values."""
+    found = dict(package_versions())
+    return {OWN: found.pop(OWN), "python": platform.python_version(), "packages": found}
+
+
+@cache
+def package_versions() -> Mapping[str, str]:
+    """Give the version of this library, and of those of `PACKAGES` that are installed.
+
+    Examples
+    --------
+    >>> list(package_versions())[:3]
+    ['proxysample', 'numpy', 'scipy']
+    """
     found = {name: known for name in PACKAGES if (known := _version(name)) is not None}
-    return {
-        OWN: _version(OWN) or "not installed",
-        "python": platform.python_version(),
-        "packages": found,
-    }
+    return {OWN: _version(OWN) or "not installed", **found}
+
+
+def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
+    """Say which packages have another version here than in a process that asks.
+
+    Parameters
+    ----------
+    elsewhere : mapping
+        What `package_versions` gave there. A package that only one of the two has is passed over.
+    """
+    return [
+        f"{name} {here} there and {elsewhere[name]} here"
+        for name, here in package_versions().items()
+        if here != elsewhere.get(name, here)
+    ]
 
 
 def _version(package: str) -> str | None:
