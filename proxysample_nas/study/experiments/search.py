@@ -19,20 +19,19 @@ from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of,
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.configuration import Setting
 from proxysample_nas.study.experiments.base import (
     SMALL_BATCH,
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, StudyData, draw_rows
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.study.results import Findings
 
 CONTENTS = Contents(

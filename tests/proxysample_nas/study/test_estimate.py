@@ -17,7 +17,7 @@ from proxysample_nas.searchers.random_search import RandomSearch
 from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.base import Part, Trial
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import training_trial, trial_cells
 from proxysample_nas.study.experiments.scoring import scoring_trial
 from proxysample_nas.study.experiments.search import search_sizes, search_trial
