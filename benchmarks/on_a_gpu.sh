@@ -38,6 +38,16 @@ if [[ $device == auto ]]; then
     device=cpu
     if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=cuda; fi
 fi
+# Results name the version that made them, also from a checkout where nothing can be installed.
+if ! "$python" -c 'import importlib.metadata as m; m.version("proxysample")' 2> /dev/null; then
+    site=$(mktemp -d)
+    trap 'rm -rf "$site"' EXIT
+    mkdir "$site/proxysample-0.dist-info"
+    printf 'Metadata-Version: 2.1\nName: proxysample\nVersion: %s\n' \
+        "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+        > "$site/proxysample-0.dist-info/METADATA"
+    PYTHONPATH+=:$site
+fi
 hardware=$device
 if [[ $device == cuda* ]] && type -P nvidia-smi > /dev/null; then
     hardware=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
@@ -128,7 +138,8 @@ if [[ $tiny ]]; then forms="--form eager --form graph"; fi
 # Words without spaces of their own: each is an option.
 # shellcheck disable=SC2086
 {
-    step 01-gpu-tests nothing "$python" -m pytest -q -o addopts= --import-mode=importlib \
+    step 01-gpu-tests nothing "$python" -m pytest -q -rs -o addopts= --import-mode=importlib \
+        -p no:cacheprovider -p no:benchmark -n 4 \
         tests/test_simulated_gpu.py tests/proxysample/samplers/test_samplers_on_a_gpu.py \
         tests/proxysample_nas/searchers/test_host_reads.py
     step 02-kmeans-torch data "$python" benchmarks/kmeans.py --backend torch --device "$device" $kmeans

@@ -99,7 +99,9 @@ def gdas(state: SearchState, plain: Reference, first: Batch, second: Batch) -> l
     }
 
     def sampled_loss(net: Supernet | ReferenceSupernet, alphas: Tensor, batch: Batch) -> Tensor:
-        noise = -torch.empty(alphas.shape).exponential_(generator=streams[net]).log()
+        noise = (
+            -torch.empty(alphas.shape).exponential_(generator=streams[net]).log().to(alphas.device)
+        )
         soft = torch.softmax(torch.log_softmax(alphas, dim=1) + noise, dim=1)
         operations = soft.argmax(dim=1)
         gates = F.one_hot(operations, len(NAS_BENCH_201)) - soft.detach() + soft
