@@ -11,7 +11,7 @@ from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
 from proxysample.isolation import isolated
 from proxysample_nas.study.experiments import plan
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.context import StudyCallback, StudyContext
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
@@ -53,6 +53,7 @@ def run_study(
     *,
     progress: bool = True,
     drop: bool = False,
+    callback: StudyCallback | None = None,
     **options: Any,
 ) -> int:
     """Run what a study's folder lacks; see `proxysample_nas.study.Study.run`.
@@ -61,7 +62,7 @@ def run_study(
     `InputError`.
     """
     configuration.check_runnable()
-    context = StudyContext(configuration, progress=progress)
+    context = StudyContext(configuration, progress=progress, callback=callback)
     return run_experiments(
         context,
         folder,

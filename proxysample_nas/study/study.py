@@ -15,6 +15,7 @@ from proxysample.files import as_path
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
+from proxysample_nas.study.experiments.context import StudyCallback
 from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
@@ -266,6 +267,7 @@ class Study:
         retry_failed: bool = False,
         max_hours: float | None = None,
         drop: bool = False,
+        callback: StudyCallback | None = None,
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
@@ -294,6 +296,10 @@ class Study:
         drop : bool
             Allow to compare less than the folder's study does, which is an error otherwise: the
             store keeps the results, and the tables no longer show them.
+        callback : callable, optional
+            Called after every epoch of a search or a training with its name and a mapping of
+            numbers, such as ``train_loss``. What has finished calls nothing. Several workers
+            call it each in its own process, so that it has to be a function of a module.
 
         Returns
         -------
@@ -321,6 +327,7 @@ class Study:
             retry_failed=retry_failed,
             max_hours=max_hours,
             drop=drop,
+            callback=callback,
         )
 
     def estimate(
