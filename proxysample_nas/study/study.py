@@ -21,10 +21,9 @@ from proxysample_nas.study.configuration import (
     SearcherLike,
     StudyConfiguration,
 )
+from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.experiments.base import read_configuration
 from proxysample_nas.study.experiments.plan import read_rows
-from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
-from proxysample_nas.study.forecast.status import RunningSearch, StudyStatus, running_searches
 from proxysample_nas.study.given import DatasetLike, Lookup, Transfer, name_and_parts
 from proxysample_nas.study.presets import extended
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
@@ -39,6 +38,7 @@ from proxysample_nas.study.reports.results import StudyResults, results_frame, r
 from proxysample_nas.study.reports.verdicts import verdict_table
 from proxysample_nas.study.results import Row
 from proxysample_nas.study.run import StudyStore, run_study, store_path
+from proxysample_nas.study.status import RunningSearch, StudyStatus, running_searches
 from proxysample_nas.training.trainer import DEFAULT_RECIPE
 
 if TYPE_CHECKING:

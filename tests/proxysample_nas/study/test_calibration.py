@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from proxysample_nas.study import Study
+from proxysample_nas.study.durations import time_trial
 from proxysample_nas.study.experiments.base import Trial
-from proxysample_nas.study.forecast.calibration import time_trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
@@ -22,7 +22,7 @@ import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
 from proxysample_nas.study.experiments.data import StudyContext
-from proxysample_nas.study.forecast.calibration import Calibration
+from proxysample_nas.study.durations import Calibration
 
 context = StudyContext(StudyConfiguration.build(**{settings!r}))
 train = context.data.train_images
