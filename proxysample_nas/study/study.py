@@ -23,6 +23,7 @@ from proxysample_nas.study.configuration import (
 )
 from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.experiments.base import read_configuration
+from proxysample_nas.study.experiments.data import StudyCallback
 from proxysample_nas.study.experiments.plan import read_rows
 from proxysample_nas.study.given import DatasetLike, Lookup, Transfer, name_and_parts
 from proxysample_nas.study.presets import extended
@@ -264,6 +265,7 @@ class Study:
         retry_failed: bool = False,
         max_hours: float | None = None,
         drop: bool = False,
+        callback: StudyCallback | None = None,
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
@@ -292,6 +294,10 @@ class Study:
         drop : bool
             Allow to compare less than the folder's study does, which is an error otherwise: the
             store keeps the results, and the tables no longer show them.
+        callback : callable, optional
+            Called after every epoch of a search or a training with its name and a mapping of
+            numbers, such as ``train_loss``. What has finished calls nothing. Several workers
+            call it each in its own process, so that it has to be a function of a module.
 
         Returns
         -------
@@ -319,6 +325,7 @@ class Study:
             retry_failed=retry_failed,
             max_hours=max_hours,
             drop=drop,
+            callback=callback,
         )
 
     def estimate(

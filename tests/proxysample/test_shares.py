@@ -188,14 +188,15 @@ def shares_by_the_source(sizes, weights, m):
     """``min(N_k, m w_k / sum)``, and what that leaves over dealt among the others again."""
     weights = np.asarray(weights, dtype=float)
     shares, free = np.zeros(len(sizes)), np.ones(len(sizes), dtype=bool)
-    while True:
+    while free.any():
         level = (m - shares[~free].sum()) / weights[free].sum()
         shares[free] = level * weights[free]
         over = free & (shares > sizes)
         if not over.any():
-            return shares
+            break
         shares[over] = np.asarray(sizes)[over]
         free &= ~over
+    return shares
 
 
 @settings(max_examples=60, deadline=None)

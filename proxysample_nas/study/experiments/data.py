@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -19,14 +19,19 @@ from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import Checkpoints, Context
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 from proxysample.records import REQUIRED, Positive, Record, one_of
 from proxysample.shares import interleave_classes
 from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.published import PublishedAccuracies
 from proxysample_nas.study.given import GIVEN_DATA, Transfer
+from proxysample_nas.training.optimization import EpochCallback
 
 WHERE = "what the store knows of the data"
+
+StudyCallback = Callable[[str, Mapping[str, float]], object]
+"""What is called after every epoch with what is searched or trained, and its numbers by name."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +271,8 @@ class StudyContext(Context):
     configuration : StudyConfiguration
     checkpoints, n_side_by_side, progress
         See `proxysample.experiments.experiment.Context`.
+    callback : callable, optional
+        See `StudyCallback`; called in the process that runs the experiment.
     """
 
     noun: ClassVar[str] = "study"
@@ -277,9 +284,16 @@ class StudyContext(Context):
         *,
         n_side_by_side: int = 1,
         progress: bool = False,
+        callback: StudyCallback | None = None,
     ) -> None:
         super().__init__(checkpoints, n_side_by_side=n_side_by_side, progress=progress)
+        if callback is not None and not callable(callback):
+            raise InputError(
+                "callback must take what is trained and a mapping of numbers, and "
+                f"{shown(callback)} cannot"
+            )
         self.configuration = configuration
+        self.callback = callback
         self._transfers: dict[str, StudyData] = {}
 
     @cached_property
@@ -321,9 +335,19 @@ class StudyContext(Context):
         self.published.check(configuration.lookup.dataset, configuration.lookup.epochs)
         return StudyInfo(datasets, self.published.fingerprint)
 
+    def epoch_callback(self, label: str) -> EpochCallback | None:
+        """Give what a search or a training calls after every epoch, if anything."""
+        callback = self.callback
+        return None if callback is None else lambda numbers: callback(label, numbers)
+
     def for_worker(self, n_side_by_side: int) -> Self:
         """Create the context of another process, which has read nothing yet."""
-        return type(self)(self._sendable, self.checkpoints, n_side_by_side=n_side_by_side)
+        return type(self)(
+            self._sendable,
+            self.checkpoints,
+            n_side_by_side=n_side_by_side,
+            callback=self.callback,
+        )
 
     @cached_property
     def _sendable(self) -> StudyConfiguration:

@@ -104,7 +104,12 @@ class Training(StudyExperiment):
             raise ValueError("a cell that is not found yet cannot be trained")
         data = self._data(context)
         run = self._trainer(context.configuration, context.progress).train_once(
-            self.cell, data.train_images, data.test_images, self.seed, split=data.info.split
+            self.cell,
+            data.train_images,
+            data.test_images,
+            self.seed,
+            split=data.info.split,
+            callback=context.epoch_callback(f"{self.label}, {self.cell}"),
         )
         return Outcome(run.to_dict() | {"machine": context.machine()})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,8 +181,16 @@ class Search(StudyExperiment):
         searcher = context.configuration.create_searcher(
             self.setting.searcher, self.seed, context.progress
         )
+        callback = context.epoch_callback(self.label)
+        # A searcher of anyone's need not tell of its epochs.
+        told: dict[str, Any] = {}
+        if callback is not None and _tells(searcher):
+            told["callback"] = callback
         result = searcher.search(
-            proxy, context.data.architecture_images, checkpoint=context.checkpoint(self.key)
+            proxy,
+            context.data.architecture_images,
+            checkpoint=context.checkpoint(self.key),
+            **told,
         ).to_dict()
         return Outcome(result | {"n_kept": len(proxy), "machine": context.machine()})
 
@@ -208,6 +217,11 @@ class Search(StudyExperiment):
         """Make a few steps of the searcher."""
         searcher = context.configuration.create_searcher(self.setting.searcher)
         return [search_trial(searcher, context.data)]
+
+
+def _tells(searcher: Searcher) -> bool:
+    parameters = inspect.signature(searcher.search).parameters.values()
+    return any(one.name == "callback" or one.kind == one.VAR_KEYWORD for one in parameters)
 
 
 def search_sizes(searcher: Searcher, data: StudyData, n_samples: int) -> tuple[int, int]:

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from proxysample_nas.study import Study
-from proxysample_nas.study.durations import time_trial
+from proxysample_nas.study import Study, durations
+from proxysample_nas.study.durations import Calibration, Rates, time_trial
 from proxysample_nas.study.experiments.base import Trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
@@ -87,3 +88,30 @@ def test_a_run_that_would_take_far_too_long_is_told_from_a_smaller_one():
     ran.clear()
     time_trial(trial, 100.0)
     assert ran == [16, 64, 64]
+
+
+def test_a_busy_machine_gets_less_time_for_what_comes_last(monkeypatch):
+    given = []
+
+    def timed(trial, seconds):
+        given.append(seconds)
+        return Rates.of_one({"step": 1.0}, 0.1)
+
+    class Kind:
+        takes_time = True
+
+        def __init__(self, name):
+            self.cost = mock.Mock(compared=("search", name))
+
+        def trials(self, context):
+            return [mock.sentinel.trial] * 2
+
+        def counts(self, context):
+            return {"step": 3.0}
+
+    clock = iter([0.0, 0.0, 79.0, 500.0])
+    monkeypatch.setattr(durations, "time_trial", timed)
+    monkeypatch.setattr(durations.time, "perf_counter", lambda: next(clock))
+    busy = Calibration(mock.sentinel.context, seconds_each=4.0)
+    assert [busy.seconds_of(Kind(name)).likely for name in "abc"] == pytest.approx([0.3] * 3)
+    assert given == [2.0] * 2 + [0.5] * 2 + [durations.HARDLY_ANY / 2] * 2
