@@ -6,11 +6,11 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
-from proxysample.experiments.executors import ExecutorName
+from proxysample.experiments.runner import RunOptions, takes_run_options
 from proxysample.files import as_path
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
@@ -253,44 +253,18 @@ class Study:
         """The finished experiments."""
         return StudyStore(store_path(self.folder))
 
+    @takes_run_options()
     def run(
         self,
         *,
-        executor: ExecutorName | None = None,
-        n_workers: int | None = 1,
-        n_threads: int = 1,
-        n_gpus: float | None = None,
-        address: str | None = None,
-        progress: bool = True,
-        retry_failed: bool = False,
-        max_hours: float | None = None,
         drop: bool = False,
         callback: StudyCallback | None = None,
+        **options: Unpack[RunOptions],
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
         Parameters
         ----------
-        executor : {"in-process", "processes", "ray"}, optional
-            Where experiments run; the results do not depend on it. By default in this process
-            where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
-        n_workers : int, optional
-            How many run side by side. None is one for each `n_threads` cores, or one where
-            there is a GPU; on Ray, as many as the cluster has room for. Several processes need
-            a script with ``if __name__ == "__main__":``, as all of Python's processes do.
-        n_threads : int
-            Threads of each experiment on a CPU.
-        n_gpus : float, optional
-            On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
-        address : str, optional
-            Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
-        progress : bool
-            Show progress bars, at a terminal or in a notebook.
-        retry_failed : bool
-            Run experiments again that failed before.
-        max_hours : float, optional
-            End after so long, as Ctrl-C would, but without an error: what had finished is kept,
-            and a search goes on from its last epoch at the next run. `status` tells what is left.
         drop : bool
             Allow to compare less than the folder's study does, which is an error otherwise: the
             store keeps the results, and the tables no longer show them.
@@ -316,16 +290,9 @@ class Study:
         return run_study(
             self.configuration,
             self.folder,
-            executor=executor,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            n_gpus=n_gpus,
-            address=address,
-            progress=progress,
-            retry_failed=retry_failed,
-            max_hours=max_hours,
             drop=drop,
             callback=callback,
+            **options,
         )
 
     def estimate(
