@@ -27,11 +27,12 @@ from proxysample.comparison.experiments import (
     store_path,
 )
 from proxysample.comparison.figure import draw_comparison
-from proxysample.comparison.report import save_documents, table_documents, write_report
+from proxysample.comparison.report import table_documents, write_report
 from proxysample.comparison.results import ComparisonResults
 from proxysample.comparison.table import comparison_table
 from proxysample.errors import InputError
 from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
+from proxysample.files import save_documents
 from proxysample.isolation import isolated
 from proxysample.rendering import markdown_document, to_html_table
 from proxysample.wording import aligned, pluralize

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, takes_run_options
-from proxysample.files import as_path
+from proxysample.files import as_path, save_documents
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
@@ -32,7 +32,6 @@ from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import (
     SEARCHES,
     accuracy_documents,
-    save_documents,
     write_report,
 )
 from proxysample_nas.study.reports.results import StudyResults, results_frame, results_to_csv
