@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxysample.cli_support import (
+    AddressOption,
+    ExecutorOption,
+    GpusOption,
     MaxHoursOption,
+    RetryFailedOption,
+    ThreadsOption,
+    WorkersOption,
     echo,
     find_modules_here,
     parse_ratio,
     run_to_end,
+    tell_failures,
 )
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
@@ -85,31 +92,15 @@ def compare(
     random_state: Annotated[
         int, typer.Option("--random-state", min=0, help="Of what is drawn of the data.")
     ] = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; by default one a core.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Of each experiment.")] = 1,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            "--executor",
-            help="in-process, processes or ray; by default in-process for one worker.",
-        ),
-    ] = None,
-    gpus: Annotated[
-        float | None,
-        typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
-    ] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 1,
+    executor: ExecutorOption = None,
+    gpus: GpusOption = None,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what is done; run nothing.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
-    ] = False,
+    retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
 ) -> None:
     """Tell which sampler pays: train the same model on what each keeps, and compare.
@@ -153,13 +144,7 @@ def compare(
     echo(comparison.verdict)
     for path in _save(comparison):
         echo(f"saved {path}")
-    if n_failed:
-        for failure in comparison.store.failures():
-            echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
-        raise InputError(
-            f"{n_failed} experiments failed, or need one that did; the same command with "
-            "--retry-failed runs them again"
-        )
+    tell_failures(comparison.store, n_failed)
 
 
 def _save(comparison: Comparison) -> list[Path]:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
@@ -22,6 +22,9 @@ from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
 from proxysample.printing import cleaned, cleaned_lines, shown
 from proxysample.registry import Registry
+
+if TYPE_CHECKING:
+    from proxysample.experiments.store import Store
 
 QUIET_HELP = "Print what was asked for, warnings and errors, and nothing else."
 VERBOSE_HELP = "Show progress, and more of what is done."
@@ -128,6 +131,29 @@ def find_modules_here(words: Iterable[str] | None) -> None:
             sys.path.append(str(here))
 
 
+# How experiments are run: the same for comparisons, rankings and studies.
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Processes; by default one a core.")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", help="Of each experiment.")]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        help="in-process, processes or ray; by default in-process for one worker.",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
+]
 MaxHoursOption = Annotated[
     float | None,
     typer.Option(
@@ -151,6 +177,18 @@ def run_to_end(run: Callable[..., int], **options: Any) -> int:
     if max_hours is not None and time.monotonic() - began >= 3600 * max_hours:
         echo(f"{max_hours:g} hours are over: {goes_on}", err=True, colour="yellow")
     return n_failed
+
+
+def tell_failures(store: Store, n_failed: int) -> None:
+    """Say what has failed, if anything has, and end with an error."""
+    if not n_failed:
+        return
+    for failure in store.failures():
+        echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
+    raise InputError(
+        f"{n_failed} experiments failed, or need one that did; the same command with "
+        "--retry-failed runs them again"
+    )
 
 
 def run_app(app: typer.Typer) -> NoReturn:

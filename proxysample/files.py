@@ -13,7 +13,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +160,16 @@ def refusals_explained(path: str | Path) -> Iterator[None]:
         if error.errno not in REFUSALS:
             raise
         raise InputError(f"{path} cannot be written: {_words(error)}") from error
+
+
+def save_documents(documents: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write texts, by the names of their files, into a folder, and return the files."""
+    paths = []
+    for name, text in documents.items():
+        paths.append(folder / name)
+        with replace_file(paths[-1]) as stream:
+            stream.write(text.encode())
+    return paths
 
 
 def make_folder(path: Path) -> None:

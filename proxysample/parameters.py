@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _SECTION = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
@@ -50,17 +51,33 @@ def _put_own_first(cls: type) -> None:
 
 def _with_inherited_entries(cls: type, text: str) -> str:
     """Add to a docstring what the bases say of the parameters that it does not name itself."""
+    bases = (inspect.cleandoc(base.__doc__ or "") for base in cls.__bases__)
+    return with_parameters(text, bases, inspect.signature(cls).parameters)
+
+
+def with_parameters(text: str, others: Iterable[str], order: Iterable[str]) -> str:
+    """Add to a docstring what others say of parameters that it does not name itself.
+
+    Parameters
+    ----------
+    text : str
+        Without indentation, as `inspect.cleandoc` gives it; the others likewise.
+    others : iterable of str
+        The first that names a parameter counts.
+    order : iterable of str
+        Of the parameters in the result.
+    """
     before, entries, after = documented_parameters(text)
     named = {name for group in entries for name in group}
-    for base in cls.__bases__:
-        for group, said in documented_parameters(inspect.cleandoc(base.__doc__ or ""))[1].items():
+    for other in others:
+        for group, said in documented_parameters(other)[1].items():
             left = tuple(name for name in group if name not in named)
             if left:
                 entries[left] = said
                 named.update(left)
     if not entries:
         return text
-    places = {name: place for place, name in enumerate(inspect.signature(cls).parameters)}
+    places = {name: place for place, name in enumerate(order)}
     ordered = sorted(entries, key=lambda group: places.get(group[0], len(places)))
     written = "\n".join(f"{', '.join(group)}{entries[group]}" for group in ordered)
     return "\n\n".join(part for part in (before, f"{_PARAMETERS}{written}", after) if part)

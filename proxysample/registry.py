@@ -421,6 +421,20 @@ def register_again(found: Mapping[str, Mapping[str, Any]]) -> None:
             registry_of(kind).register(entry, name, replace=True)
 
 
+class Shipped:
+    """Base of what goes to other processes: all that is registered here is registered there."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {_REGISTERED: registrations()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        register_again(state.pop(_REGISTERED))
+        vars(self).update(state)
+
+
+_REGISTERED = "registered in the process that sent this"
+
+
 def loaded_registries() -> list[Registry[Any]]:
     """List the registries that this process has imported."""
     return [

@@ -12,7 +12,8 @@ A check is a function that takes a sampler and a small labelled dataset, and rai
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from itertools import pairwise
 from typing import Any
@@ -360,15 +361,22 @@ def check_both_directions(sampler: Sampler, dataset: ArrayDataset) -> None:
 
 def check_global_generators_are_left_alone(sampler: Sampler, dataset: ArrayDataset) -> None:
     """Neither numpy's nor torch's global generator is seeded or drawn from."""
+    with global_generators_unused():
+        sampler.select(dataset, 0.3)
+
+
+@contextmanager
+def global_generators_unused() -> Iterator[None]:
+    """Check that neither numpy's nor torch's global generator is seeded or drawn from in here."""
     import torch
 
     numpys = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
-        # States that no sampler would seed to, so that seeding shows like drawing.
+        # States that nobody would seed to, so that seeding shows like drawing.
         np.random.seed(_UNLIKELY_SEED)  # noqa: NPY002
         torch.manual_seed(_UNLIKELY_SEED)
         before = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
-        sampler.select(dataset, 0.3)
+        yield
         after = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
     np.random.set_state(numpys)  # noqa: NPY002
     assert before[0] == after[0], "numpy's global generator was used"

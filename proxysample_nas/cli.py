@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from proxysample.cli_support import (
+    AddressOption,
+    ExecutorOption,
+    GpusOption,
     MaxHoursOption,
+    RetryFailedOption,
+    ThreadsOption,
     VersionOption,
+    WorkersOption,
     echo,
     find_modules_here,
     list_entries,
@@ -20,6 +26,7 @@ from proxysample.cli_support import (
     run_app,
     run_to_end,
     say,
+    tell_failures,
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
@@ -91,28 +98,6 @@ ChannelsOption = Annotated[
     list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
 ]
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", help="Processes; by default one a core.")
-]
-ThreadsOption = Annotated[int, typer.Option("--threads", help="Of each experiment.")]
-ExecutorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--executor",
-        help="in-process, processes or ray; by default in-process for one worker.",
-    ),
-]
-GpusOption = Annotated[
-    float | None,
-    typer.Option("--gpus", help="Of each experiment on Ray, such as 0.25 to share one."),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option("--address", help="Of a running Ray cluster; by default one starts here."),
-]
-RetryFailedOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
-]
 
 
 @study_app.command("run")
@@ -249,6 +234,8 @@ def study_add(
     workers: WorkersOption = None,
     threads: ThreadsOption = 1,
     executor: ExecutorOption = None,
+    gpus: GpusOption = None,
+    address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
 ) -> None:
@@ -273,6 +260,8 @@ def study_add(
         executor=executor,
         n_workers=workers,
         n_threads=threads,
+        n_gpus=gpus,
+        address=address,
         retry_failed=retry_failed,
         max_hours=max_hours,
     )
@@ -347,13 +336,7 @@ def _finish(study: Study, **options: Any) -> None:
     """Run a study, show it, and tell of what failed."""
     n_failed = run_to_end(study.run, **options, **wanted_progress())
     _report(study)
-    if n_failed:
-        for failure in study.store.failures():
-            echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
-        raise InputError(
-            f"{n_failed} experiments failed, or need one that did; the same command with "
-            "--retry-failed runs them again"
-        )
+    tell_failures(study.store, n_failed)
 
 
 def _report(study: Study, paper_column: bool = True) -> None:

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxysample.cli_support import (
+    AddressOption,
+    ExecutorOption,
+    GpusOption,
     MaxHoursOption,
+    RetryFailedOption,
+    ThreadsOption,
+    WorkersOption,
     echo,
     find_modules_here,
     parse_ratio,
     run_to_end,
+    tell_failures,
 )
-from proxysample.errors import InputError
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
@@ -109,23 +115,15 @@ def rank(
     random_state: Annotated[
         int, typer.Option("--random-state", min=0, help="Of what is held out.")
     ] = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; by default one a core.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Of each training.")] = 1,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            "--executor",
-            help="in-process, processes or ray; by default in-process for one worker.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 1,
+    executor: ExecutorOption = None,
+    gpus: GpusOption = None,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check all settings and count what is to be trained.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run trainings again that failed.")
-    ] = False,
+    retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
 ) -> None:
     """Rank cells by training them on proxies, and say how far the full data agree.
@@ -169,17 +167,13 @@ def rank(
         executor=executor,
         n_workers=workers,
         n_threads=threads,
+        n_gpus=gpus,
+        address=address,
         retry_failed=retry_failed,
         max_hours=max_hours,
     )
     _show(planned)
-    if n_failed:
-        for failure in planned.store.failures():
-            echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
-        raise InputError(
-            f"{n_failed} trainings failed, or need what did; the same command with "
-            "--retry-failed runs them again"
-        )
+    tell_failures(planned.store, n_failed)
 
 
 def lookup_settings(path: Path | None, dataset: str, epochs: int) -> dict[str, Any] | None:

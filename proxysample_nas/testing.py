@@ -24,19 +24,17 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import torch
 from sklearn.base import clone
 
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
-from proxysample.testing import small_digits
+from proxysample.testing import global_generators_unused, small_digits
 from proxysample_nas.searchers.base import Searcher
 from proxysample_nas.searchers.checkpoint import Checkpoint
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.searchers.result import EpochRecord, SearchResult
 
 Check = Callable[[Searcher, ArrayDataset], None]
-_UNLIKELY_SEED = 1_717_171_717
 
 _BAD: dict[str, tuple[object, ...]] = {
     "n_nodes": (1,),
@@ -169,17 +167,8 @@ def check_work_can_be_counted(searcher: Searcher, dataset: ArrayDataset) -> None
 
 def check_global_generators_are_left_alone(searcher: Searcher, dataset: ArrayDataset) -> None:
     """Neither numpy's nor torch's global generator is seeded or drawn from."""
-    numpys = np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        # States that no searcher would seed to, so that seeding shows like drawing.
-        np.random.seed(_UNLIKELY_SEED)  # noqa: NPY002
-        torch.manual_seed(_UNLIKELY_SEED)
-        before = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
+    with global_generators_unused():
         _search(searcher, dataset)
-        after = repr(np.random.get_state()), torch.random.get_rng_state()  # noqa: NPY002
-    np.random.set_state(numpys)  # noqa: NPY002
-    assert before[0] == after[0], "numpy's global generator was used"
-    assert torch.equal(before[1], after[1]), "torch's global generator was used"
 
 
 def check_search_changes_nothing_it_was_given(searcher: Searcher, dataset: ArrayDataset) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from proxysample.agreement.design import Budget, Design
 from proxysample.agreement.experiments import AgreementStore, DataInfo, Plan, RankContext
@@ -26,7 +26,7 @@ from proxysample.agreement.reports import (
 )
 from proxysample.agreement.results import AgreementResults, Row
 from proxysample.errors import InputError, unknown_name
-from proxysample.experiments.runner import run_experiments
+from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
 from proxysample.experiments.store import Store
 from proxysample.files import check_output, make_folder, replace_file
 from proxysample.isolation import isolated
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from proxysample.experiments.executors import ExecutorName
-
 
 @isolated()
+@takes_run_options()
 def rank_agreement(
     evaluate: Any,
     configurations: Mapping[str, Any] | Iterable[Any],
@@ -57,14 +56,7 @@ def rank_agreement(
     held_out: float = 0.2,
     random_state: int = 0,
     n_train: int | None = None,
-    executor: ExecutorName | None = None,
-    n_workers: int | None = 1,
-    n_threads: int = 1,
-    n_gpus: float | None = None,
-    address: str | None = None,
-    progress: bool = True,
-    retry_failed: bool = False,
-    max_hours: float | None = None,
+    **options: Unpack[RunOptions],
 ) -> RankAgreement:
     """Tell whether a proxy dataset ranks configurations as the full data do.
 
@@ -113,14 +105,6 @@ def rank_agreement(
         Of the draw of the held-out part.
     n_train : int, optional
         Use only so many samples of the training part, class shares kept.
-    executor, n_workers, n_threads, n_gpus, address
-        See `proxysample.experiments.create_executor`.
-    progress : bool
-        Whether to show a progress bar.
-    retry_failed : bool
-        Run trainings again that failed before.
-    max_hours : float, optional
-        End after so long without an error: what had finished is kept, and the same call goes on.
 
     Returns
     -------
@@ -164,16 +148,7 @@ def rank_agreement(
         n_train=n_train,
     )
     found = RankAgreement(design, folder, dataset)
-    found.run(
-        executor=executor,
-        n_workers=n_workers,
-        n_threads=n_threads,
-        n_gpus=n_gpus,
-        address=address,
-        progress=progress,
-        retry_failed=retry_failed,
-        max_hours=max_hours,
-    )
+    found.run(**options)
     return found
 
 
@@ -223,8 +198,9 @@ class RankAgreement:
         return AgreementStore(store_path(self.folder), must_exist=True)
 
     @isolated()
-    def run(self, *, progress: bool = True, **options: Any) -> int:
-        """Run what the store lacks; see `rank_agreement` for the options.
+    @takes_run_options()
+    def run(self, **options: Unpack[RunOptions]) -> int:
+        """Run what the store lacks, beside others that may be running the same.
 
         Returns
         -------
@@ -232,13 +208,12 @@ class RankAgreement:
             How many experiments have failed; their errors are in ``store.failures()``.
         """
         self.__dict__.pop("results", None)
-        context = RankContext(self.design, self._dataset, progress=progress)
+        context = RankContext(self.design, self._dataset, progress=options.get("progress", True))
         return run_experiments(
             context,
             self.folder,
             partial(self._open_store, context),
             partial(self._begin, context),
-            progress=progress,
             **options,
         )
 

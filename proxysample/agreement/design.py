@@ -29,7 +29,7 @@ from proxysample.records import (
     read_json,
     require_values,
 )
-from proxysample.registry import register_again, registrations
+from proxysample.registry import Shipped
 from proxysample.sampler import Sampler
 
 Budget = Literal["epochs", "steps"]
@@ -89,7 +89,7 @@ class Proxy:
 
 
 @dataclass(frozen=True)
-class Design:
+class Design(Shipped):
     """What is compared; see `rank_agreement` for the settings.
 
     Attributes
@@ -293,17 +293,6 @@ class Design:
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise InputError(f"{WHERE} cannot be used: {error}") from error
         return design
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process, which this goes to, knows nothing of what was registered here.
-        return vars(self) | {_REGISTERED: registrations()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        register_again(state.pop(_REGISTERED))
-        vars(self).update(state)
-
-
-_REGISTERED = "registered in the process that sent this"
 
 
 def _named(

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from proxysample.comparison.configuration import (
     BudgetChoice,
@@ -27,12 +27,12 @@ from proxysample.comparison.experiments import (
     store_path,
 )
 from proxysample.comparison.figure import draw_comparison
-from proxysample.comparison.report import save_documents, table_documents, write_report
+from proxysample.comparison.report import table_documents, write_report
 from proxysample.comparison.results import ComparisonResults
 from proxysample.comparison.table import comparison_table
 from proxysample.errors import InputError
-from proxysample.experiments.executors import ExecutorName
-from proxysample.experiments.runner import run_experiments
+from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
+from proxysample.files import save_documents
 from proxysample.isolation import isolated
 from proxysample.rendering import markdown_document, to_html_table
 from proxysample.wording import aligned, pluralize
@@ -92,25 +92,12 @@ class Comparison:
         """The finished experiments."""
         return ComparisonStore(store_path(self.folder), must_exist=True)
 
+    @takes_run_options()
     def run(
         self,
-        *,
-        executor: ExecutorName | None = None,
-        n_workers: int | None = 1,
-        n_threads: int = 1,
-        n_gpus: float | None = None,
-        address: str | None = None,
-        progress: bool = True,
-        retry_failed: bool = False,
-        max_hours: float | None = None,
+        **options: Unpack[RunOptions],
     ) -> int:
         """Run what the store lacks, beside others that may be running the same comparison.
-
-        Parameters
-        ----------
-        executor, n_workers, n_threads, n_gpus, address, progress, retry_failed,
-        max_hours
-            See `compare`.
 
         Returns
         -------
@@ -130,20 +117,13 @@ class Comparison:
                 "called with at first, and the same folder"
             )
         context = self._context
-        context.progress = progress
+        context.progress = options.get("progress", True)
         return run_experiments(
             context,
             self.folder,
             partial(open_store, self.folder, context),
             partial(begin, context),
-            executor=executor,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            n_gpus=n_gpus,
-            address=address,
-            progress=progress,
-            retry_failed=retry_failed,
-            max_hours=max_hours,
+            **options,
         )
 
     def remaining(self) -> str:
@@ -248,6 +228,7 @@ class Comparison:
 
 
 @isolated()
+@takes_run_options(progress=False)
 def compare(
     dataset: Any,
     samplers: Iterable[SamplerLike],
@@ -263,14 +244,7 @@ def compare(
     noise: float = 0.0,
     imbalance: float = 1.0,
     random_state: int = 0,
-    executor: ExecutorName | None = None,
-    n_workers: int | None = 1,
-    n_threads: int = 1,
-    n_gpus: float | None = None,
-    address: str | None = None,
-    progress: bool = False,
-    retry_failed: bool = False,
-    max_hours: float | None = None,
+    **options: Unpack[RunOptions],
 ) -> Comparison:
     """Tell which sampler pays on a dataset: train the same model on what each keeps.
 
@@ -318,22 +292,6 @@ def compare(
         smallest.
     random_state : int
         Seed of what is drawn of the data: a part held out, flipped labels, unequal classes.
-    executor : {"in-process", "processes", "ray"}, optional
-        Where experiments run; the results do not depend on it.
-    n_workers : int, optional
-        How many run side by side; None is one for each `n_threads` cores.
-    n_threads : int
-        Threads of each experiment on a CPU.
-    n_gpus : float, optional
-        On Ray, GPUs of each experiment.
-    address : str, optional
-        Of a running Ray cluster; by default Ray is started here.
-    progress : bool
-        Show a progress bar.
-    retry_failed : bool
-        Run experiments again that failed before.
-    max_hours : float, optional
-        End after so long without an error: what had finished is kept, and the same call goes on.
 
     Returns
     -------
@@ -369,16 +327,8 @@ def compare(
         imbalance=imbalance,
         random_state=random_state,
     )
-    comparison.run(
-        executor=executor,
-        n_workers=n_workers,
-        n_threads=n_threads,
-        n_gpus=n_gpus,
-        address=address,
-        progress=progress,
-        retry_failed=retry_failed,
-        max_hours=max_hours,
-    )
+    options.setdefault("progress", False)
+    comparison.run(**options)
     return comparison
 
 

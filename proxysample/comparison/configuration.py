@@ -21,7 +21,7 @@ from proxysample.keeping import check_ratio
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
-from proxysample.registry import READY_MADE, register_again, registrations
+from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
 
 SamplerLike = (
@@ -136,7 +136,7 @@ _WRITTEN = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configuration:
+class Configuration(Shipped):
     """Everything that decides a comparison's results.
 
     Attributes
@@ -333,17 +333,6 @@ class Configuration:
         """Have features that are made kept in a folder."""
         assert self.source is not None
         return replace(self, source=replace(self.source, folder=folder))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process, which this goes to, knows nothing of what was registered here.
-        return vars(self) | {_REGISTERED: registrations()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        register_again(state.pop(_REGISTERED))
-        vars(self).update(state)
-
-
-_REGISTERED = "registered in the process that sent this"
 
 
 def _has_features(features: Any, evaluator: Evaluator) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from proxysample.comparison.figure import caption, draw_comparison
 from proxysample.comparison.results import CLASS_RANDOM, ComparisonResults
 from proxysample.comparison.table import comparison_table
 from proxysample.figures import save_figure
-from proxysample.files import check_writable, make_folder, replace_file
+from proxysample.files import check_writable, make_folder, replace_file, save_documents
 from proxysample.gallery.sheets import side_by_side
 from proxysample.ranking import Ranking
 from proxysample.rendering import markdown_document, render_template, to_csv, to_latex
@@ -34,16 +33,6 @@ def table_documents(results: ComparisonResults) -> dict[str, str]:
         f"{STEM}.md": verdict + markdown_document(table),
         f"{STEM}.csv": to_csv(table.columns, table.rows),
     }
-
-
-def save_documents(documents: Mapping[str, str], folder: Path) -> list[Path]:
-    """Write texts, by the names of their files, into a folder, and return the files."""
-    paths = []
-    for name, text in documents.items():
-        paths.append(folder / name)
-        with replace_file(paths[-1]) as stream:
-            stream.write(text.encode())
-    return paths
 
 
 def write_report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import inspect
 import secrets
 import signal
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 from tqdm import tqdm
 
@@ -22,10 +23,78 @@ from proxysample.experiments.executors import Executor, ExecutorName, create_exe
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
+from proxysample.parameters import with_parameters
 from proxysample.printing import hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long to wait before looking again at what other runners have done."""
+
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+class RunOptions(TypedDict, total=False):
+    """Where and how experiments run: what comparisons, rankings and studies take alike.
+
+    Parameters
+    ----------
+    executor : {"in-process", "processes", "ray"}, optional
+        Where experiments run; the results do not depend on it. By default in this process
+        where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
+    n_workers : int, optional
+        How many run side by side. None is one for each `n_threads` cores, or one where
+        there is a GPU; on Ray, as many as the cluster has room for. Several processes need
+        a script with ``if __name__ == "__main__":``, as all of Python's processes do.
+    n_threads : int
+        Threads of each experiment on a CPU.
+    n_gpus : float, optional
+        On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
+    address : str, optional
+        Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
+    progress : bool
+        Show progress bars, at a terminal or in a notebook.
+    retry_failed : bool
+        Run experiments again that failed before.
+    max_hours : float, optional
+        End after so long, as Ctrl-C would, but without an error: what had finished is kept, and
+        the same call goes on.
+    """
+
+    executor: ExecutorName | None
+    n_workers: int | None
+    n_threads: int
+    n_gpus: float | None
+    address: str | None
+    progress: bool
+    retry_failed: bool
+    max_hours: float | None
+
+
+def takes_run_options(**defaults: Any) -> Callable[[FunctionT], FunctionT]:
+    """Spell out the `RunOptions` that a function passes on, in its signature and its docstring.
+
+    Parameters
+    ----------
+    **defaults
+        Of options that are other than those of `run_experiments`; the function sees to them.
+    """
+
+    def spell_out(function: FunctionT) -> FunctionT:
+        own = inspect.signature(function)
+        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        options = [
+            one.replace(default=defaults.get(one.name, one.default))
+            for one in inspect.signature(run_experiments).parameters.values()
+            if one.name in RunOptions.__annotations__
+        ]
+        signature = own.replace(parameters=[*named, *options])
+        said = inspect.cleandoc(RunOptions.__doc__ or "")
+        text = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = with_parameters(text, [said], signature.parameters)
+        function.__signature__ = signature  # type: ignore[attr-defined]  # as inspect reads it
+        return function
+
+    return spell_out
 
 
 def run_experiments(
@@ -57,12 +126,8 @@ def run_experiments(
     begin : callable
         Called with the store once experiments can run; gives the plan, and keeps in the store
         what holds of all experiments.
-    executor, n_workers, n_threads, n_gpus, address
-        See `proxysample.experiments.executors.create_executor`.
-    progress, retry_failed : bool
-        See `Runner`.
-    max_hours : float, optional
-        After so long the run ends as Ctrl-C would end it, but without an error.
+    executor, n_workers, n_threads, n_gpus, address, progress, retry_failed, max_hours
+        See `RunOptions`.
 
     Returns
     -------

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from proxysample.components import Component
     from proxysample.experiments.runner import RunInterrupted
     from proxysample_nas.study.configuration import StudyConfiguration
-    from proxysample_nas.study.forecast.estimate import StudyEstimate
-    from proxysample_nas.study.forecast.status import StudyStatus
+    from proxysample_nas.study.estimate import StudyEstimate
     from proxysample_nas.study.given import Lookup, Transfer
     from proxysample_nas.study.presets import PRESETS, preset
     from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
     from proxysample_nas.study.run import StudyStore
+    from proxysample_nas.study.status import StudyStatus
     from proxysample_nas.study.study import Study
 
 __all__ = [
@@ -40,8 +40,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "proxysample.experiments.runner": ["RunInterrupted"],
-            "proxysample_nas.study.forecast.estimate": ["StudyEstimate"],
-            "proxysample_nas.study.forecast.status": ["StudyStatus"],
+            "proxysample_nas.study.estimate": ["StudyEstimate"],
+            "proxysample_nas.study.status": ["StudyStatus"],
             "proxysample.components": ["Component"],
             "proxysample_nas.study.configuration": ["StudyConfiguration"],
             "proxysample_nas.study.given": ["Lookup", "Transfer"],

@@ -30,7 +30,7 @@ from proxysample.records import (
     read_json,
     require_values,
 )
-from proxysample.registry import READY_MADE, register_again, registrations
+from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
 from proxysample_nas.data.loader import Augmentation, to_written
 from proxysample_nas.searchers import Searcher
@@ -124,7 +124,7 @@ def _optional_seeds(name: str, seeds: Iterable[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfiguration:
+class StudyConfiguration(Shipped):
     """Everything that decides a study's results.
 
     Attributes
@@ -447,17 +447,6 @@ class StudyConfiguration:
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise InputError(f"{WHERE} cannot be used: {error}") from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process, which this goes to, knows nothing of what was registered here.
-        return vars(self) | {_REGISTERED: registrations()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        register_again(state.pop(_REGISTERED))
-        vars(self).update(state)
-
-
-_REGISTERED = "registered in the process that sent this"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from proxysample.errors import InputError
-from proxysample.experiments.runner import run_experiments
+from proxysample.experiments.runner import RunOptions, run_experiments
 from proxysample.experiments.store import Store
 from proxysample.isolation import isolated
 from proxysample_nas.study.configuration import StudyConfiguration
@@ -50,24 +50,21 @@ def run_study(
     configuration: StudyConfiguration,
     folder: Path,
     *,
-    progress: bool = True,
     drop: bool = False,
     callback: StudyCallback | None = None,
-    **options: Any,
+    **options: Unpack[RunOptions],
 ) -> int:
     """Run what a study's folder lacks; see `proxysample_nas.study.Study.run`.
 
-    Options are those of `run_experiments`. Data that have changed since the study began are an
-    `InputError`.
+    Data that have changed since the study began are an `InputError`.
     """
     configuration.check_runnable()
-    context = StudyContext(configuration, progress=progress, callback=callback)
+    context = StudyContext(configuration, progress=options.get("progress", True), callback=callback)
     return run_experiments(
         context,
         folder,
         partial(_open_store, folder, context, drop),
         partial(_begin, context),
-        progress=progress,
         **options,
     )
 

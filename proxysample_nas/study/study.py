@@ -6,12 +6,12 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
-from proxysample.experiments.executors import ExecutorName
-from proxysample.files import as_path
+from proxysample.experiments.runner import RunOptions, takes_run_options
+from proxysample.files import as_path, save_documents
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
@@ -21,11 +21,10 @@ from proxysample_nas.study.configuration import (
     SearcherLike,
     StudyConfiguration,
 )
+from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.experiments.base import read_configuration
 from proxysample_nas.study.experiments.data import StudyCallback
 from proxysample_nas.study.experiments.plan import read_rows
-from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
-from proxysample_nas.study.forecast.status import RunningSearch, StudyStatus, running_searches
 from proxysample_nas.study.given import DatasetLike, Lookup, Transfer, name_and_parts
 from proxysample_nas.study.presets import extended
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
@@ -33,13 +32,13 @@ from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import (
     SEARCHES,
     accuracy_documents,
-    save_documents,
     write_report,
 )
 from proxysample_nas.study.reports.results import StudyResults, results_frame, results_to_csv
 from proxysample_nas.study.reports.verdicts import verdict_table
 from proxysample_nas.study.results import Row
 from proxysample_nas.study.run import StudyStore, run_study, store_path
+from proxysample_nas.study.status import RunningSearch, StudyStatus, running_searches
 from proxysample_nas.training.trainer import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -253,44 +252,18 @@ class Study:
         """The finished experiments."""
         return StudyStore(store_path(self.folder))
 
+    @takes_run_options()
     def run(
         self,
         *,
-        executor: ExecutorName | None = None,
-        n_workers: int | None = 1,
-        n_threads: int = 1,
-        n_gpus: float | None = None,
-        address: str | None = None,
-        progress: bool = True,
-        retry_failed: bool = False,
-        max_hours: float | None = None,
         drop: bool = False,
         callback: StudyCallback | None = None,
+        **options: Unpack[RunOptions],
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
         Parameters
         ----------
-        executor : {"in-process", "processes", "ray"}, optional
-            Where experiments run; the results do not depend on it. By default in this process
-            where `n_workers` is 1, and in several elsewhere. ``"ray"`` needs the extra ``ray``.
-        n_workers : int, optional
-            How many run side by side. None is one for each `n_threads` cores, or one where
-            there is a GPU; on Ray, as many as the cluster has room for. Several processes need
-            a script with ``if __name__ == "__main__":``, as all of Python's processes do.
-        n_threads : int
-            Threads of each experiment on a CPU.
-        n_gpus : float, optional
-            On Ray, GPUs of each experiment, such as 0.25 for four side by side on one.
-        address : str, optional
-            Of a running Ray cluster, such as ``"auto"``; by default Ray is started here.
-        progress : bool
-            Show progress bars, at a terminal or in a notebook.
-        retry_failed : bool
-            Run experiments again that failed before.
-        max_hours : float, optional
-            End after so long, as Ctrl-C would, but without an error: what had finished is kept,
-            and a search goes on from its last epoch at the next run. `status` tells what is left.
         drop : bool
             Allow to compare less than the folder's study does, which is an error otherwise: the
             store keeps the results, and the tables no longer show them.
@@ -316,16 +289,9 @@ class Study:
         return run_study(
             self.configuration,
             self.folder,
-            executor=executor,
-            n_workers=n_workers,
-            n_threads=n_threads,
-            n_gpus=n_gpus,
-            address=address,
-            progress=progress,
-            retry_failed=retry_failed,
-            max_hours=max_hours,
             drop=drop,
             callback=callback,
+            **options,
         )
 
     def estimate(

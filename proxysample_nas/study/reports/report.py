@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxysample.components import Component
-from proxysample.files import check_writable, make_folder, replace_file
+from proxysample.files import check_writable, make_folder, replace_file, save_documents
 from proxysample.rendering import (
     Table,
     latex_notes,
@@ -96,16 +96,6 @@ def _latex_documents(stem: str, table: Table[Any], label: str) -> dict[str, str]
         f"{stem}.tex": to_latex(table, label) + "\n",
         f"{stem}-notes.tex": latex_notes(table) + "\n",
     }
-
-
-def save_documents(documents: dict[str, str], folder: Path) -> list[Path]:
-    """Write texts, by the names of their files, into a folder, and return the files."""
-    paths = []
-    for name, text in documents.items():
-        paths.append(folder / name)
-        with replace_file(paths[-1]) as stream:
-            stream.write(text.encode())
-    return paths
 
 
 def write_report(results: StudyResults, folder: Path, page: Path | None = None) -> list[Path]:

@@ -11,10 +11,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from proxysample_nas.study import Study
+from proxysample_nas.study import Study, durations
+from proxysample_nas.study.durations import Calibration, Rates, time_trial
 from proxysample_nas.study.experiments.base import Trial
-from proxysample_nas.study.forecast import calibration
-from proxysample_nas.study.forecast.calibration import Calibration, Rates, time_trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
@@ -24,7 +23,7 @@ import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
 from proxysample_nas.study.experiments.data import StudyContext
-from proxysample_nas.study.forecast.calibration import Calibration
+from proxysample_nas.study.durations import Calibration
 
 context = StudyContext(StudyConfiguration.build(**{settings!r}))
 train = context.data.train_images
@@ -111,8 +110,8 @@ def test_a_busy_machine_gets_less_time_for_what_comes_last(monkeypatch):
             return {"step": 3.0}
 
     clock = iter([0.0, 0.0, 79.0, 500.0])
-    monkeypatch.setattr(calibration, "time_trial", timed)
-    monkeypatch.setattr(calibration.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(durations, "time_trial", timed)
+    monkeypatch.setattr(durations.time, "perf_counter", lambda: next(clock))
     busy = Calibration(mock.sentinel.context, seconds_each=4.0)
     assert [busy.seconds_of(Kind(name)).likely for name in "abc"] == pytest.approx([0.3] * 3)
-    assert given == [2.0] * 2 + [0.5] * 2 + [calibration.HARDLY_ANY / 2] * 2
+    assert given == [2.0] * 2 + [0.5] * 2 + [durations.HARDLY_ANY / 2] * 2

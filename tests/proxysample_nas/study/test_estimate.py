@@ -16,14 +16,13 @@ from proxysample_nas.searchers import Searcher, SearchResult, create_searcher
 from proxysample_nas.searchers.random_search import RandomSearch
 from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.study import Study, StudyConfiguration
+from proxysample_nas.study.durations import ONCE, Calibration, Rates, Seconds, time_trial
+from proxysample_nas.study.estimate import estimate_study
 from proxysample_nas.study.experiments.base import Part, Trial
 from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import training_trial, trial_cells
 from proxysample_nas.study.experiments.scoring import scoring_trial
 from proxysample_nas.study.experiments.search import search_sizes, search_trial
-from proxysample_nas.study.forecast.calibration import ONCE, Calibration, Rates, time_trial
-from proxysample_nas.study.forecast.durations import Seconds
-from proxysample_nas.study.forecast.estimate import estimate_study
 
 SMALL = {"n_nodes": 3, "channels": 4, "cells_per_stage": 1, "random_state": 0, "progress": False}
 SIZES = (300, 200)

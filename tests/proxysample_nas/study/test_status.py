@@ -11,14 +11,14 @@ import pytest
 from proxysample import InputError
 from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
 from proxysample_nas.study import Study
+from proxysample_nas.study.durations import Durations, Seconds
 from proxysample_nas.study.experiments.base import read_configuration
 from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import Training
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.forecast.durations import Durations, Seconds
-from proxysample_nas.study.forecast.status import StudyStatus
 from proxysample_nas.study.run import StudyStore
+from proxysample_nas.study.status import StudyStatus
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from proxysample.printing import cleaned, cleaned_lines
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.searchers.checkpoint import read_progress
 from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.study.durations import NO_TIME, Durations, Seconds, share
 from proxysample_nas.study.experiments.base import StudyExperiment, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
-from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds, share
 
 MOST_FAILURES = 10
 """So many failures are told one by one."""

@@ -1,1 +1,0 @@
-"""What is done and left, and how long the rest takes."""
