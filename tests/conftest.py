@@ -1,20 +1,47 @@
 from __future__ import annotations
 
-import multiprocessing
+import gc
+import multiprocessing.util
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from textwrap import dedent
 
 # Test processes run side by side; threads that wait for one another's cores turn milliseconds
 # into seconds. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Where there is room, files of tests lie in memory: stores and checkpoints wait for the disk with
+# each thing they keep, and what becomes of them when the power fails is not what is tested.
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 << 30
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# Thousands of modules and tests are made before the first is run, and all of them stay.
+gc.disable()
+
 import pytest
+from _pytest.doctest import DoctestModule
 
 from proxysample.registry import loaded_registries
 
 from .forked import Forked, forkserver
+
+
+def pytest_collection_finish() -> None:
+    """Have what was imported and collected never be looked through again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests: there are none."""
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
 
 
 @pytest.fixture
@@ -67,6 +94,16 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         return forkserver() if method == "spawn" else original(method)
 
     monkeypatch.setattr(multiprocessing, "get_context", get_context)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays_in_the_temporary_folder(tmp_path_factory: pytest.TempPathFactory):
+    """What this process makes without saying where lies with the tests' own files."""
+    # One that is removed as Python ends, after the tests' files.
+    multiprocessing.util.get_temp_dir()
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = None
 
 
 @pytest.fixture(autouse=True)
