@@ -9,20 +9,11 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 # Test processes run side by side; threads that wait for one another's cores turn milliseconds
 # into seconds. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# Where there is room, files of tests lie in memory: stores and checkpoints wait for the disk with
-# each thing they keep, and what becomes of them when the power fails is not what is tested.
-MEMORY = Path("/dev/shm")
-ENOUGH = 4 << 30
-if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-
-# Thousands of modules and tests are made before the first is run, and all of them stay.
-gc.disable()
 
 import pytest
 from _pytest.doctest import DoctestModule
@@ -31,9 +22,30 @@ from proxysample.registry import loaded_registries
 
 from .forked import Forked, forkserver
 
+if TYPE_CHECKING:
+    from proxysample.experiments.ray import RaySession
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Have the files of tests lie in memory, where there is room.
+
+    Stores and checkpoints wait for the disk with each thing they keep, and what becomes of them
+    when the power fails is not what is tested.
+    """
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection() -> None:
+    """Collect no garbage meanwhile: thousands of modules and tests are made, and all stay."""
+    gc.disable()
+
 
 def pytest_collection_finish() -> None:
-    """Have what was imported and collected never be looked through again."""
+    """Have what was made never be looked through again."""
     gc.freeze()
     gc.enable()
 
@@ -94,6 +106,32 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         return forkserver() if method == "spawn" else original(method)
 
     monkeypatch.setattr(multiprocessing, "get_context", get_context)
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[list[RaySession]]:
+    """Hold the Ray of this process's tests, where there is one; the library uses one that runs."""
+    running: list[RaySession] = []
+    yield running
+    for session in running:
+        session.close()
+
+
+@pytest.fixture
+def running_ray(shared_ray: list[RaySession]) -> None:
+    """Have a Ray of two CPUs, which takes seconds to start."""
+    pytest.importorskip("ray", reason="Ray is not installed: proxysample[ray]")
+    from proxysample.experiments.ray import RaySession
+
+    if not shared_ray:
+        shared_ray.append(RaySession(None, 2))
+
+
+@pytest.fixture
+def no_running_ray(shared_ray: list[RaySession]) -> None:
+    """Have none, so that the library starts its own."""
+    while shared_ray:
+        shared_ray.pop().close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,7 +44,7 @@ def traces_of_ray() -> tuple[object, ...]:
 
 
 def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
-    context, folder, monkeypatch
+    context, folder, monkeypatch, no_running_ray
 ):
     import ray  # noqa: F401  # its import alone sets variables
 
@@ -78,7 +78,7 @@ def test_a_missing_ray_names_the_command_that_brings_it(context, monkeypatch):
         create_executor(context, "ray")
 
 
-def test_a_cluster_that_is_not_there_is_named(context, monkeypatch):
+def test_a_cluster_that_is_not_there_is_named(context, monkeypatch, no_running_ray):
     services = pytest.importorskip("ray._private.services")
     # Other tests may run theirs on this machine now.
     monkeypatch.setattr(services, "find_gcs_addresses", mock.Mock(return_value=set()))

@@ -106,18 +106,18 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 
 @every_weight_sharing_searcher
 def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: Any) -> None:
-    plain = small(name).search(proxy)
+    plain = small(name, n_nodes=2).search(proxy)
     assert plain.info.steps_per_epoch == 5
-    told = small(name, steps_per_epoch=5).search(proxy)
+    told = small(name, n_nodes=2, steps_per_epoch=5).search(proxy)
     assert without_times(told.history) == without_times(plain.history)
 
 
 @every_weight_sharing_searcher
 def test_a_search_makes_and_tells_that_many_updates(name: str, proxy: Any) -> None:
-    result = small(name, steps_per_epoch=13).search(proxy)
-    assert result.info.steps_per_epoch == 13
+    result = small(name, n_nodes=2, steps_per_epoch=7).search(proxy)
+    assert result.info.steps_per_epoch == 7
     assert result.info.n_weight_samples == 100
-    assert result.n_steps == 26
+    assert result.n_steps == 14
 
 
 @every_gradient_searcher
@@ -130,6 +130,7 @@ def test_the_means_of_an_epoch_are_over_all_its_steps(name: str, proxy: Any) -> 
         "augmentation": None,
         "architecture_initial_deviation": 0.0,
         "epochs": 1,
+        "n_nodes": 2,
     }
     once, thrice = (
         small(name, steps_per_epoch=steps, **still).search(proxy).history[0] for steps in (5, 15)
