@@ -60,14 +60,20 @@ ANEW = "%reset -f\nimport os\nos.chdir({!r})\ndel os"
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
-def test_a_notebook_runs(path, kernel, tmp_path):
+def test_a_notebook_runs(path, kernel, tmp_path_factory):
     notebook = read(path)
     for before, after in SMALL_BUDGET[path.name].items():
         cells = [cell for cell in notebook.cells if before in cell.source]
         assert len(cells) == 1, f"{before!r} stands in {len(cells)} cells of {path.name}"
         cells[0].source = cells[0].source.replace(before, after)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(ANEW.format(str(tmp_path))))
-    NotebookClient(notebook, km=kernel, timeout=300).execute()
+    # The kernel stays in the folder until the next notebook begins.
+    folder = tmp_path_factory.mktemp("notebook")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(ANEW.format(str(folder))))
+    client = NotebookClient(notebook, km=kernel, timeout=300)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
