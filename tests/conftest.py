@@ -44,6 +44,37 @@ def pytest_collection() -> None:
     gc.disable()
 
 
+# What takes seconds to start. Tests that need it come first, one after another: so that few
+# processes start it, and none is left waiting for another's long test at the end.
+STARTED = ("no_running_ray", "running_ray", "kernel")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes long to start."""
+
+    def place(item: pytest.Item) -> int:
+        found = [place for place, name in enumerate(STARTED) if needs(item, name)]
+        return min(found, default=len(STARTED))
+
+    items.sort(key=place)
+
+
+def needs(item: pytest.Item, fixture: str) -> bool:
+    """Tell whether a test uses a fixture, or has it named by a parameter."""
+    of_a_test = isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    given = item.callspec.params.values() if of_a_test else ()
+    # A parameter may be an array, which compares as none.
+    named = [one for one in given if isinstance(one, str)]
+    return fixture in (*named, *getattr(item, "fixturenames", ()))
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the shared Ray after the last test that needs it."""
+    if nextitem is None or not needs(nextitem, "running_ray"):
+        stop_shared_ray()
+
+
 def pytest_collection_finish() -> None:
     """Have what was made never be looked through again."""
     gc.freeze()
@@ -108,30 +139,29 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "get_context", get_context)
 
 
-@pytest.fixture(scope="session")
-def shared_ray() -> Iterator[list[RaySession]]:
-    """Hold the Ray of this process's tests, where there is one; the library uses one that runs."""
-    running: list[RaySession] = []
-    yield running
-    for session in running:
-        session.close()
+# The Ray of this process's tests, while there is one; the library uses one that runs.
+SHARED_RAY: list[RaySession] = []
+
+
+def stop_shared_ray() -> None:
+    while SHARED_RAY:
+        SHARED_RAY.pop().close()
 
 
 @pytest.fixture
-def running_ray(shared_ray: list[RaySession]) -> None:
+def running_ray() -> None:
     """Have a Ray of two CPUs, which takes seconds to start."""
     pytest.importorskip("ray", reason="Ray is not installed: proxysample[ray]")
     from proxysample.experiments.ray import RaySession
 
-    if not shared_ray:
-        shared_ray.append(RaySession(None, 2))
+    if not SHARED_RAY:
+        SHARED_RAY.append(RaySession(None, 2))
 
 
 @pytest.fixture
-def no_running_ray(shared_ray: list[RaySession]) -> None:
+def no_running_ray() -> None:
     """Have none, so that the library starts its own."""
-    while shared_ray:
-        shared_ray.pop().close()
+    stop_shared_ray()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,6 +29,7 @@ NEEDED = {"docs/tuning.md": ("optuna",)}
 SMALL_BUDGET = {
     "docs/networks.md": {"epochs=3": "epochs=1"},
     "docs/collapse.md": {"epochs=3": "epochs=1"},
+    "docs/dynamics.md": {'"pixels", "epochs": 12': '"pixels", "epochs": 3'},
     "docs/comparing.md": {
         "head:epochs=10": "head:epochs=1",
         "    seeds=5,\n    draws=5,\n": "    seeds=2,\n    draws=2,\n",

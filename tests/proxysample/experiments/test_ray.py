@@ -73,7 +73,7 @@ def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
     assert traces_of_ray() == before
 
 
-def test_what_a_script_defines_is_sent_to_ray(folder):
+def test_what_a_script_defines_is_sent_to_ray(folder, no_running_ray):
     assert run_script(folder, "ray", "experiment") == ["{'number': 150}", "{'number': 150}"]
 
 
