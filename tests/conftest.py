@@ -39,9 +39,15 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-def pytest_collection() -> None:
-    """Collect no garbage meanwhile: thousands of modules and tests are made, and all stay."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage meanwhile, and never again in what is made: it all stays."""
     gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 # What takes seconds to start. Tests that need it come first, one after another: so that few
@@ -73,12 +79,6 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """Stop the shared Ray after the last test that needs it."""
     if nextitem is None or not needs(nextitem, "running_ray"):
         stop_shared_ray()
-
-
-def pytest_collection_finish() -> None:
-    """Have what was made never be looked through again."""
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
