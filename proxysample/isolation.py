@@ -8,7 +8,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Restore = Callable[[], None]
 
@@ -44,6 +48,22 @@ def isolated() -> Iterator[None]:
             # Its modes are then those that it begins with; only its generator may be drawn from.
             left.callback(_reset_generator_of_torch)
         yield
+
+
+def thread_pools() -> ThreadpoolController:
+    """Give the thread pools of the libraries that are loaded.
+
+    To look for them takes milliseconds, as long as a small experiment: it is done again only after
+    more was imported.
+    """
+    return _pools_of(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _pools_of(n_modules: int) -> ThreadpoolController:  # noqa: ARG001
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def isolate_worker(number: int) -> None:  # noqa: ARG001

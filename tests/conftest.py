@@ -1,20 +1,90 @@
 from __future__ import annotations
 
-import multiprocessing
+import gc
+import multiprocessing.util
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 # Test processes run side by side; threads that wait for one another's cores turn milliseconds
 # into seconds. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from _pytest.doctest import DoctestModule
 
 from proxysample.registry import loaded_registries
 
 from .forked import Forked, forkserver
+
+if TYPE_CHECKING:
+    from proxysample.experiments.ray import RaySession
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Have the files of tests lie in memory, where there is room.
+
+    Stores and checkpoints wait for the disk with each thing they keep, and what becomes of them
+    when the power fails is not what is tested.
+    """
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage meanwhile, and never again in what is made: it all stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+# What takes seconds to start. Tests that need it come first, one after another: so that few
+# processes start it, and none is left waiting for another's long test at the end.
+STARTED = ("no_running_ray", "running_ray", "kernel")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes long to start."""
+
+    def place(item: pytest.Item) -> int:
+        found = [place for place, name in enumerate(STARTED) if needs(item, name)]
+        return min(found, default=len(STARTED))
+
+    items.sort(key=place)
+
+
+def needs(item: pytest.Item, fixture: str) -> bool:
+    """Tell whether a test uses a fixture, or has it named by a parameter."""
+    of_a_test = isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    given = item.callspec.params.values() if of_a_test else ()
+    # A parameter may be an array, which compares as none.
+    named = [one for one in given if isinstance(one, str)]
+    return fixture in (*named, *getattr(item, "fixturenames", ()))
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the shared Ray after the last test that needs it."""
+    if nextitem is None or not needs(nextitem, "running_ray"):
+        stop_shared_ray()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests: there are none."""
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
 
 
 @pytest.fixture
@@ -67,6 +137,41 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         return forkserver() if method == "spawn" else original(method)
 
     monkeypatch.setattr(multiprocessing, "get_context", get_context)
+
+
+# The Ray of this process's tests, while there is one; the library uses one that runs.
+SHARED_RAY: list[RaySession] = []
+
+
+def stop_shared_ray() -> None:
+    while SHARED_RAY:
+        SHARED_RAY.pop().close()
+
+
+@pytest.fixture
+def running_ray() -> None:
+    """Have a Ray of two CPUs, which takes seconds to start."""
+    pytest.importorskip("ray", reason="Ray is not installed: proxysample[ray]")
+    from proxysample.experiments.ray import RaySession
+
+    if not SHARED_RAY:
+        SHARED_RAY.append(RaySession(None, 2))
+
+
+@pytest.fixture
+def no_running_ray() -> None:
+    """Have none, so that the library starts its own."""
+    stop_shared_ray()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays_in_the_temporary_folder(tmp_path_factory: pytest.TempPathFactory):
+    """What this process makes without saying where lies with the tests' own files."""
+    # One that is removed as Python ends, after the tests' files.
+    multiprocessing.util.get_temp_dir()
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = None
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from proxysample.clustering.engines import (
     Engine,
@@ -25,6 +24,7 @@ from proxysample.clustering.engines import (
 from proxysample.device import resolve_device
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.rows import Array, Precision, Rows, Workers
+from proxysample.isolation import thread_pools
 from proxysample.keeping import FloatArray, IntArray
 
 # scikit-learn stops where the centers move by no more than this, squared and in units of the
@@ -126,7 +126,7 @@ def _fit(features: Array, n_clusters: int, movement_share: float, **parameters: 
         features = sparse.csr_array(features)
     # On several threads scikit-learn adds up centers in parts, one a thread, so their last bits
     # would depend on how many there are. The limit holds for the calling thread alone.
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with thread_pools().limit(limits=1, user_api="openmp"):
         fitted = KMeans(n_clusters, n_init=1, tol=tol * movement_share, **parameters).fit(features)
     return Refined(
         fitted.cluster_centers_.astype(np.float64), float(fitted.inertia_), int(fitted.n_iter_)

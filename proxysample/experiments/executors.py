@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 from proxysample.errors import InputError, ProxysampleError, unknown_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
+from proxysample.isolation import thread_pools
 
 ExecutorName = Literal["in-process", "processes", "ray"]
 
@@ -124,13 +125,12 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     2
     """
     import torch
-    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
         # torch has a thread count of its own; scikit-learn and numpy follow their pools'.
-        with threadpool_limits(n_threads):
+        with thread_pools().limit(limits=n_threads):
             yield
     finally:
         torch.set_num_threads(before)

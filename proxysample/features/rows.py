@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
+from proxysample.isolation import thread_pools
 from proxysample.keeping import FloatArray, IntArray
 
 Item = TypeVar("Item")
@@ -48,7 +48,7 @@ class Workers:
         self._wanted = n_threads
 
     def __enter__(self) -> Self:
-        controller = ThreadpoolController()
+        controller = thread_pools()
         blas = [library["num_threads"] for library in controller.info() if _is_blas(library)]
         self.n_threads = self._wanted or max(blas, default=os.cpu_count() or 1)
         self._limit = controller.limit(limits=1, user_api="blas")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import warnings
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from proxysample import ArrayDataset, create_sampler, embed, list_samplers
 from proxysample.experiments.experiment import Experiment, Outcome, attempt
-from proxysample.isolation import isolate_worker, isolated
+from proxysample.isolation import isolate_worker, isolated, thread_pools
 from proxysample.registry import takes_parameter
 from proxysample.testing import small_digits
 
@@ -236,6 +238,14 @@ def test_processes_that_decode_are_isolated(digits, monkeypatch):
     sampler.select(dataset, 0.5, broken="skip")
     assert len(made) >= 2
     assert set(made) == {isolate_worker}
+
+
+def test_thread_pools_are_looked_for_again_after_an_import_alone(monkeypatch):
+    found = thread_pools()
+    assert found.info()
+    assert thread_pools() is found
+    monkeypatch.setitem(sys.modules, "brings_a_library", ModuleType("brings_a_library"))
+    assert thread_pools() is not found
 
 
 def test_arrays_are_read_alike_under_strict_numpy():

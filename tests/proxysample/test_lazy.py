@@ -57,18 +57,12 @@ def test_both_packages_have_their_version():
     assert proxysample.__version__[0].isdigit()
 
 
-def test_packages_are_attributes_without_an_import_of_their_own():
+def test_packages_are_attributes_and_the_library_does_not_import_its_command_line():
     program = """
+import sys
 import proxysample, proxysample_nas
 proxysample.samplers.RandomSampling, proxysample.data.load_dataset, proxysample.testing
 proxysample_nas.space.Cell, proxysample_nas.training.CellTrainer, proxysample_nas.data.load_images
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_the_library_does_not_import_its_command_line():
-    program = """
-import sys
 import proxysample_nas.study.study, proxysample.samplers, proxysample.testing
 proxysample.samplers.GivenRanking
 command_lines = ("typer", "proxysample.cli", "proxysample_nas.cli")

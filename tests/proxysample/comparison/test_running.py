@@ -87,10 +87,10 @@ def test_two_processes_give_the_bits_of_one(tmp_path, expected, forked_workers):
     assert contents(comparison) == expected
 
 
-def test_two_workers_of_ray_give_the_bits_of_one(tmp_path, expected):
-    pytest.importorskip("ray")
+@pytest.mark.usefixtures("running_ray")
+def test_a_worker_of_ray_gives_the_bits_of_this_process(tmp_path, expected):
     comparison = plan(tmp_path)
-    assert comparison.run(executor="ray", n_workers=2, progress=False) == 0, (
+    assert comparison.run(executor="ray", n_workers=1, progress=False) == 0, (
         comparison.store.failures()
     )
     assert contents(comparison) == expected

@@ -62,12 +62,17 @@ def test_a_mutated_image_is_decoded_or_refused(tmp_path, name):
     path = tmp_path / "emu" / f"0{FORMATS[name][0]}"
     content = written(name)
     put(path, content)
-    assert load_dataset(f"folder:{tmp_path}").train.images.shape[1:3] == (6, 5)
+    train = load_dataset(f"folder:{tmp_path}").train
+    assert train.images.shape[1:3] == (6, 5)
     refused = 0
-    for mutated in mutations(content, 2_000, head=len(content)):
+    for number, mutated in enumerate(mutations(content, 2_000, head=len(content))):
         put(path, mutated)
         try:
-            assert len(load_dataset(f"folder:{tmp_path}").train.images) == 1
+            # By what opens the file alone; now and then by all that a user's call does.
+            pixels, _ = train.raw_item(0)
+            if number % 20 == 0:
+                (read,) = load_dataset(f"folder:{tmp_path}").train.images
+                assert np.array_equal(read, pixels)
         except InputError:
             refused += 1
     assert 500 < refused < 2_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -45,7 +46,7 @@ def traces_of_ray() -> tuple[object, ...]:
 
 
 def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
-    context, folder, monkeypatch
+    context, folder, monkeypatch, no_running_ray
 ):
     import ray  # noqa: F401  # its import alone sets variables
 
@@ -65,11 +66,14 @@ def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
     check_same(here, there)
     assert failed.result is None
     assert "2 workers have died" in failed.error
-    # Nothing is left of Ray, either.
+    # Nothing is left of Ray, either, once its workers have noticed its end.
+    deadline = time.monotonic() + 10
+    while traces_of_ray() != before and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert traces_of_ray() == before
 
 
-def test_what_a_script_defines_is_sent_to_ray(folder):
+def test_what_a_script_defines_is_sent_to_ray(folder, no_running_ray):
     assert run_script(folder, "ray", "experiment") == ["{'number': 150}", "{'number': 150}"]
 
 
@@ -79,7 +83,7 @@ def test_a_missing_ray_names_the_command_that_brings_it(context, monkeypatch):
         create_executor(context, "ray")
 
 
-def test_a_cluster_that_is_not_there_is_named(context, monkeypatch):
+def test_a_cluster_that_is_not_there_is_named(context, monkeypatch, no_running_ray):
     services = pytest.importorskip("ray._private.services")
     # Other tests may run theirs on this machine now.
     monkeypatch.setattr(services, "find_gcs_addresses", mock.Mock(return_value=set()))

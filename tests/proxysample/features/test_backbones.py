@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from types import ModuleType
 
@@ -34,13 +33,15 @@ def packaged():
     return load_backbone(NAME, "package")
 
 
-def test_the_guard_works_in_a_spawned_process():
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_n_features_here) == 1280
-
-
-def _n_features_here() -> int:
-    return import_timm().create_model(NAME).num_features
+def test_the_guard_works_in_a_process_that_has_imported_neither(forked):
+    process = forked(
+        "import sys\n"
+        "assert not {'timm', 'torchvision'} & sys.modules.keys()\n"
+        "from proxysample.features.backbones import import_timm\n"
+        f"print(import_timm().create_model({NAME!r}).num_features)"
+    )
+    assert process.wait() == 0, process.stderr
+    assert process.stdout.strip() == "1280"
 
 
 @pytest.fixture

@@ -25,12 +25,13 @@ def photos():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
+@pytest.mark.usefixtures("running_ray")
 def test_two_workers_of_ray_make_the_bytes_of_one_process(photos, tmp_path):
     pytest.importorskip("ray.data", reason="Ray Data is not installed: proxysample[ray]")
     with fixed_threads(1):
         here = embed(photos, folder=tmp_path / "here", backbone=network())
     photos.read.clear()
-    options = {"executor": "ray", "n_workers": 2, "n_threads": 1}
+    options = {"executor": "ray", "n_threads": 1}
     # A worker that meets a broken sample names it, and what others have made stays.
     photos.broken = 2000
     with pytest.MonkeyPatch.context() as patch:
@@ -39,9 +40,9 @@ def test_two_workers_of_ray_make_the_bytes_of_one_process(photos, tmp_path):
             lambda _: here.made_of["dataset"],
         )
         with pytest.raises(InputError, match="sample 2000 cannot be read: OSError: cut off"):
-            embed(photos, folder=tmp_path / "there", backbone=network(), **options)
+            embed(photos, folder=tmp_path / "there", backbone=network(), n_workers=1, **options)
     photos.broken = None
-    there = embed(photos, folder=tmp_path / "there", backbone=network(), **options)
+    there = embed(photos, folder=tmp_path / "there", backbone=network(), n_workers=2, **options)
     assert there.key == here.key
     assert bytes_of(there) == bytes_of(here)
     assert 0 <= there.provenance["samples_taken_over"] < len(photos)

@@ -57,7 +57,7 @@ def sampler_of(name: str, **parameters):
     ids=repr,
 )
 def test_samplers_keep_the_promises_of_the_library_with_other_parameters(sampler):
-    check_sampler(sampler, small_digits(120))
+    check_sampler(sampler, small_digits(60))
 
 
 @every_sampler

@@ -166,7 +166,7 @@ def test_precomputed_features_need_no_backbone(digits):
 def test_a_named_backbone_without_a_network(digits):
     def named(**parameters):
         quick = {"epochs": 1, "random_state": 0, "device": "cpu"}
-        return TransferLoss(**(quick | parameters)).fit(*digits)
+        return TransferLoss(**(quick | parameters)).fit(*(part[:40] for part in digits))
 
     default, paper, resized = named(), named(protocol="paper"), named(input_size=16)
     assert default.weights_ == "package"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import Subset
 
 from proxysample.errors import InputError
 from proxysample_nas.data.images import load_images
@@ -106,18 +107,19 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 
 @every_weight_sharing_searcher
 def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: Any) -> None:
-    plain = small(name).search(proxy)
-    assert plain.info.steps_per_epoch == 5
-    told = small(name, steps_per_epoch=5).search(proxy)
+    few = Subset(proxy, range(100))
+    plain = small(name, n_nodes=2).search(few)
+    assert plain.info.steps_per_epoch == 3
+    told = small(name, n_nodes=2, steps_per_epoch=3).search(few)
     assert without_times(told.history) == without_times(plain.history)
 
 
 @every_weight_sharing_searcher
 def test_a_search_makes_and_tells_that_many_updates(name: str, proxy: Any) -> None:
-    result = small(name, steps_per_epoch=13).search(proxy)
-    assert result.info.steps_per_epoch == 13
+    result = small(name, n_nodes=2, steps_per_epoch=7).search(proxy)
+    assert result.info.steps_per_epoch == 7
     assert result.info.n_weight_samples == 100
-    assert result.n_steps == 26
+    assert result.n_steps == 14
 
 
 @every_gradient_searcher
@@ -130,6 +132,7 @@ def test_the_means_of_an_epoch_are_over_all_its_steps(name: str, proxy: Any) -> 
         "augmentation": None,
         "architecture_initial_deviation": 0.0,
         "epochs": 1,
+        "n_nodes": 2,
     }
     once, thrice = (
         small(name, steps_per_epoch=steps, **still).search(proxy).history[0] for steps in (5, 15)

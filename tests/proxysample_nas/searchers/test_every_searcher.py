@@ -73,7 +73,7 @@ def digits() -> Any:
 
 @pytest.fixture(scope="module")
 def proxy(digits: Any) -> Any:
-    return Subset(digits.train, range(120))
+    return Subset(digits.train, range(64))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,8 @@ def test_a_class_that_the_proxy_lacks_is_known(name: str, digits: Any) -> None:
 @pytest.mark.parametrize("check", searcher_checks(), ids=lambda check: check.__name__)
 @every_searcher
 def test_our_searchers_pass_the_checks_that_are_published(check: Check, name: str) -> None:
-    check(small(name, epochs=2), small_digits(120))
+    # The bits of cells of more edges are compared below, by a check that is stricter.
+    check(small(name, epochs=2, n_nodes=2), small_digits(80))
 
 
 def state_of(searcher: Any, proxy: Any) -> Any:

@@ -37,21 +37,23 @@ COMMON: dict[str, Any] = {
     "random_state": 0,
     "progress": False,
 }
-ENAS = {"controller_updates": 2, "controller_samples": 2, "n_candidates": 3}
+# A read for each edge would be one for the only edge, where none is to be.
+ONE_EDGE = {"n_nodes": 2}
+ENAS = ONE_EDGE | {"controller_updates": 2, "controller_samples": 2, "n_candidates": 3}
 SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
     f"{name}, {protocol}{', perturbation' if 'selection' in own else ''}": (
         name,
         own | {"protocol": protocol},
     )
     for name, own in (
-        ("darts-v1", {}),
+        ("darts-v1", ONE_EDGE),
         ("darts-v1", {"selection": "perturbation", "perturbation_epochs": 1}),
-        ("darts-v2", {}),
+        ("darts-v2", ONE_EDGE),
         ("gdas", {}),
         ("enas", ENAS),
     )
     for protocol in ("default", "paper")
-} | {"random": ("random", {"n_samples": 2})}
+} | {"random": ("random", ONE_EDGE | {"n_samples": 2})}
 READS_PER_STEP = {"gdas": 1}
 """GDAS must know the drawn operations to run these alone; no other search reads in a step."""
 

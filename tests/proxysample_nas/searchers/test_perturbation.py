@@ -212,7 +212,8 @@ def without_times(result: SearchResult) -> SearchResult:
 def test_a_search_keeps_its_history_and_tells_of_the_choice(
     few: Any, validation: Any, order: int, protocol: str
 ) -> None:
-    common = {"order": order, "protocol": protocol}
+    common: dict[str, Any] = {"order": order, "protocol": protocol}
+    common["perturbation_epochs"] = 1
     plain = small(selection="argmax", **common).search(few, validation)
     result = small(**common).search(few, validation)
     assert plain.final_choice is None
@@ -221,21 +222,21 @@ def test_a_search_keeps_its_history_and_tells_of_the_choice(
     assert sorted(one.edge for one in result.final_choice.decisions) == [0, 1, 2]
     for one in result.final_choice.decisions:
         assert result.cell.operations[one.edge] == one.operation
-    # Two epochs, and two after either of the first two edges.
-    assert result.n_steps == (2 + 2 * 2) * result.info.steps_per_epoch
+    # Two epochs, and one after either of the first two edges.
+    assert result.n_steps == (2 + 2 * 1) * result.info.steps_per_epoch
     assert result.seconds > sum(record.seconds for record in result.history)
     assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_the_order_of_the_edges_comes_from_the_seed(few: Any) -> None:
     orders = []
-    for seed in (0, 0, 1, 2):
+    for seed in (0, 0, 1):
         searcher = small(epochs=1, perturbation_epochs=1, random_state=seed)
         selection = searcher.search(few).final_choice
         assert selection is not None
         orders.append(tuple(one.edge for one in selection.decisions))
     assert orders[0] == orders[1]
-    assert len(set(orders)) > 1
+    assert orders[0] != orders[2]
 
 
 def test_training_begins_at_a_tenth_of_the_learning_rate_and_without_momentum(

@@ -92,7 +92,7 @@ def run(digits: Any, search: str, **changes: Any) -> SearchResult:
     name, own = SEARCHES[search]
     checkpoint = changes.pop("checkpoint", None)
     searcher = create_searcher(name, **(COMMON | own | changes))
-    train, validation = Subset(digits.train, range(100)), Subset(digits.test, range(60))
+    train, validation = Subset(digits.train, range(64)), Subset(digits.test, range(60))
     return searcher.search(train, validation, checkpoint=checkpoint)
 
 

@@ -311,10 +311,13 @@ def test_a_study_runs_with_all_that_can_be_given(study, picked):
     assert search.indices.tolist() == sorted(picked["indices"].tolist())
 
 
-@pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_it_runs_the_same_elsewhere(executor, study, tiny_settings, picked, tmp_path):
-    if executor == "ray":
-        pytest.importorskip("ray")
+@pytest.mark.parametrize(
+    ("executor", "prepared"), [("processes", "forked_workers"), ("ray", "running_ray")]
+)
+def test_it_runs_the_same_elsewhere(
+    executor, prepared, study, tiny_settings, picked, tmp_path, request
+):
+    request.getfixturevalue(prepared)
     there = Study(**everything(tiny_settings, picked), folder=tmp_path)
     # Of one worker: what it is sent is what counts.
     assert there.run(progress=False, executor=executor, n_workers=1) == 0, there.store.failures()

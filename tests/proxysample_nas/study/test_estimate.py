@@ -206,8 +206,8 @@ def test_a_search_takes_about_as_long_as_estimated(context, name, monkeypatch):
     searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
     data = context.data
     # What a process's first search imports is no part of any search.
-    Calibration(context, seconds_each=1.0)
-    rates = time_trial(search_trial(searcher, data), seconds=1.0)
+    Calibration(context, seconds_each=0)
+    rates = time_trial(search_trial(searcher, data), seconds=0.5)
     result = searcher.search(data.train_images)
     sizes = result.info.n_weight_samples, result.info.n_architecture_samples
     estimated = rates.estimate(searcher.work(*sizes))

@@ -21,7 +21,8 @@ from proxysample_nas.study.experiments.plan import Plan
 @pytest.fixture
 def context(tiny_settings):
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
-    return StudyContext(StudyConfiguration.build(**tiny_settings(samplers=["rs", "tl:epochs=1"])))
+    settings = tiny_settings(samplers=["rs", "tl:epochs=1"], n_train=40)
+    return StudyContext(StudyConfiguration.build(**settings))
 
 
 def training(context) -> Training:

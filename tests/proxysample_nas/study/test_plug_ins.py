@@ -94,6 +94,7 @@ def test_a_ready_ranking_is_cut_from_the_command_line(command_line, tmp_path):
     assert "718 given indices cannot be cut to 359: of 1,437 samples they are r=0.4996" in err
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_study_and_its_workers_find_them(command_line, tmp_path):
     words = (
         "study run --dataset digits --n-train 60 --sampler last:offset=1 -r 0.5 --channels 4 "

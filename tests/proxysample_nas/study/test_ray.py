@@ -39,10 +39,11 @@ def kill_one_at_work(folder: Path, killed: list[int]) -> None:
 
 
 def test_a_local_ray_gives_the_bits_of_this_process_though_a_worker_is_killed(
-    tiny_settings, tmp_path
+    tiny_settings, tmp_path, running_ray
 ):
     # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
     settings = tiny_settings(
+        n_train=64,
         samplers=["cc-or", "tl:epochs=1"],
         searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=30"],
     )
