@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxysample.cli_support import (
+    CountOption,
     MaxHoursOption,
     echo,
     find_modules_here,
@@ -45,6 +46,7 @@ def compare(
     r: Annotated[
         list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
     ] = None,
+    n: CountOption = None,
     evaluator: Annotated[
         str,
         typer.Option(
@@ -123,6 +125,7 @@ def compare(
         dataset,
         sampler,
         r,
+        n=n or (),
         evaluator=evaluator,
         seeds=seeds,
         draws=draws,
@@ -181,7 +184,7 @@ def _comparison(
     from proxysample.comparison.comparison import Comparison, set_up
 
     if dataset is None:
-        if samplers or r:
+        if samplers or r or settings["n"]:
             raise InputError("give --dataset, too")
         return Comparison.open(output)
     if not samplers:

@@ -128,6 +128,9 @@ def find_modules_here(words: Iterable[str] | None) -> None:
             sys.path.append(str(here))
 
 
+CountOption = Annotated[
+    list[int] | None, typer.Option("-n", help="Number of samples to keep, beside -r. Repeat.")
+]
 MaxHoursOption = Annotated[
     float | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from proxysample.cli_support import (
+    CountOption,
     MaxHoursOption,
     VersionOption,
     echo,
@@ -122,6 +123,7 @@ def study_run(
     dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
     sampler: SamplerOption = None,
     r: RatioOption = None,
+    n: CountOption = None,
     searcher: SearcherOption = None,
     search_seed: SearchSeedOption = None,
     proxy_seed: ProxySeedOption = None,
@@ -202,6 +204,7 @@ def study_run(
         "dataset": dataset,
         "samplers": sampler,
         "ratios": [parse_ratio(word) for word in r] if r else None,
+        "n": n or None,
         "searchers": searcher,
         "search_seeds": search_seed,
         "proxy_seeds": proxy_seed,
@@ -241,6 +244,7 @@ def study_add(
     output: OutputFolder,
     sampler: SamplerOption = None,
     r: RatioOption = None,
+    n: CountOption = None,
     searcher: SearcherOption = None,
     channels: ChannelsOption = None,
     seed: SeedOption = None,
@@ -262,6 +266,7 @@ def study_add(
     study = Study.open(output).add(
         samplers=sampler or (),
         ratios=[parse_ratio(word) for word in r or ()],
+        n=n or (),
         searchers=searcher or (),
         channels=channels or (),
         seeds=seed or (),
@@ -327,8 +332,11 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
     if preset is not None:
         return by_name(preset, **settings)
+    needed = ("dataset", "samplers", "ratios", "searchers")
     missing = [
-        name for name in ("dataset", "samplers", "ratios", "searchers") if name not in settings
+        name
+        for name in needed
+        if name not in settings and (name != "ratios" or "n" not in settings)
     ]
     if missing:
         raise InputError(f"a study without --preset also needs {', '.join(missing)}")

@@ -11,12 +11,17 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from proxysample.experiments.experiment import Experiment
 from proxysample.experiments.store import Contents, Record, Store
-from proxysample.records import MAPPING, NUMBER, TEXT, Kind
+from proxysample.records import MAPPING, NUMBER, POSITIVE, TEXT, Kind
 from proxysample_nas.study.experiments.context import StudyContext
 from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.results import Findings, Row
 
-SPECIFICATION: Mapping[str, Kind] = {"parameters": MAPPING, "data": TEXT, "r": NUMBER}
+SPECIFICATION: Mapping[str, Kind] = {
+    "parameters": MAPPING,
+    "data": TEXT,
+    "r": NUMBER,
+    "n": POSITIVE,
+}
 """What a stored specification holds, of whatever kind the experiment is."""
 
 SMALL_BATCH = 16

@@ -14,6 +14,7 @@ from proxysample_nas.study.grid.evaluation import Transfer
 AXES = (
     "samplers",
     "ratios",
+    "n",
     "searchers",
     "channels",
     "seeds",
@@ -24,6 +25,7 @@ AXES = (
 
 _NOUNS = {
     "ratios": "r",
+    "n": "n",
     "channels": "channels",
     "seeds": "the seed of evaluation",
     "search_seeds": "the search seed",

@@ -102,7 +102,8 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     name : str
         One of `PRESETS`.
     **overrides
-        Settings of `StudyConfiguration.build` that win.
+        Settings of `StudyConfiguration.build` that win. `n` without `ratios` takes the preset's
+        ratios away: only so many samples are kept.
 
     Returns
     -------
@@ -121,4 +122,6 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
     check_names("setting of a study", overrides, StudyConfiguration.__dataclass_fields__)
+    if overrides.get("n"):
+        overrides = {"ratios": ()} | overrides
     return StudyConfiguration.build(**(PRESETS[name] | overrides))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proxysample.components import Component
 from proxysample.rendering import NUMBER, PERCENT, TEXT, Column, Section, Table, seconds
+from proxysample_nas.study.reports.accuracy_table import PART
 from proxysample_nas.study.reports.notes import describe_machines
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row
@@ -26,6 +27,8 @@ class BreakEven:
         here.
     search_seconds, full_search_seconds : float
         Mean wall-clock time of a search on the proxy and on the full data.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class BreakEven:
     scoring_seconds: float
     search_seconds: float
     full_search_seconds: float
+    n: int | None = None
 
     @property
     def saved_seconds(self) -> float:
@@ -69,7 +73,7 @@ class BreakEven:
 BREAK_EVEN_COLUMNS: tuple[Column[BreakEven], ...] = (
     Column(None, TEXT, lambda one: one.searcher.label, csv_name="searcher"),
     Column("Method", TEXT, lambda one: one.sampler.label, csv_name="sampler"),
-    Column("r", NUMBER, lambda one: one.r, csv_name="r"),
+    Column("r", PART, lambda one: one, csv_name="r"),
     Column("scoring s", seconds(2), lambda one: one.scoring_seconds, csv_name="scoring_seconds"),
     Column("search s", seconds(1), lambda one: one.search_seconds, csv_name="search_seconds"),
     Column(
@@ -137,7 +141,9 @@ def _weigh(rows: list[Row]) -> Iterator[BreakEven]:
         if row.setting.sampler is None or scoring is None or search is None or whole is None:
             continue
         setting = row.setting
-        yield BreakEven(setting.searcher, row.setting.sampler, setting.r, scoring, search, whole)
+        yield BreakEven(
+            setting.searcher, row.setting.sampler, setting.r, scoring, search, whole, setting.n
+        )
 
 
 def _break_even_notes(results: StudyResults) -> Iterator[str]:

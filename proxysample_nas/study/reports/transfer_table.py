@@ -12,6 +12,7 @@ from proxysample_nas.paper.numbers import PapersTransferRow, papers_transfer_row
 from proxysample_nas.study.reports.accuracy_table import (
     ACCURACY,
     METHOD,
+    PART,
     Entry,
     columns_of,
     grouped,
@@ -56,7 +57,7 @@ def _of_dataset(place: int) -> Callable[[Transferred], CellAccuracy | None]:
 TRANSFER_COLUMNS: tuple[Entry[Transferred, StudyResults], ...] = (
     Column(None, TEXT, lambda one: one.row.group, csv_name="group"),
     Column(None, METHOD, lambda one: one.row.method, csv_name="method"),
-    Column("r", NUMBER, lambda one: one.row.setting.r, csv_name="r"),
+    Column("r", PART, lambda one: one.row.setting, csv_name="r"),
     Column("Method", METHOD, lambda one: one.row.method),
     Column("Model", TEXT, lambda one: one.results.name_of(one.row.setting.searcher).upper()),
     Column(None, TEXT, lambda one: one.row.setting.searcher.label, csv_name="searcher"),

@@ -132,7 +132,7 @@ def _where(results: StudyResults, row: Row, found: FoundCell) -> str:
     searcher = results.name_of(row.setting.searcher).upper()
     data = "full data" if row.setting.sampler is None else row.setting.sampler.label
     seed = f", seed {found.seed}" if len(results.configuration.search_seeds) > 1 else ""
-    return f"{searcher} on {data}, r={row.setting.r:g}{seed}"
+    return f"{searcher} on {data}, {row.setting.size}{seed}"
 
 
 def _count(results: StudyResults, finding: Finding) -> str:
