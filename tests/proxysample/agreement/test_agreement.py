@@ -463,5 +463,5 @@ def test_numbers_of_samples_stand_beside_ratios(notes, tmp_path):
     assert "n=10" in found.table()
     assert any("CC-OR, n=10" in name for name in found.scores())
     assert RankAgreement.open(tmp_path).design.n == (10,)
-    with pytest.raises(InputError, match="n=40 is r=0.5 of 80"):
+    with pytest.raises(InputError, match=r"n=40 is r=0\.5 of 80"):
         agree(samplers=["cc-or"], ratios=[0.5], n=[40])

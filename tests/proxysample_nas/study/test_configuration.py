@@ -132,7 +132,7 @@ def test_configurations_of_before_have_one_draw() -> None:
 def test_numbers_of_samples_stand_beside_ratios() -> None:
     configuration = build(n=[100])
     assert StudyConfiguration.from_json(configuration.to_json()).n == (100,)
-    full, half, counted = settings_of(configuration, DIGITS.n_train)
+    _, half, counted = settings_of(configuration, DIGITS.n_train)
     assert (half.size, counted.size) == ("r=0.5", "n=100")
     assert counted.r == 100 / DIGITS.n_train
     assert counted.label == "gdas on RS n=100"
