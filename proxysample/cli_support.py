@@ -129,7 +129,8 @@ def find_modules_here(words: Iterable[str] | None) -> None:
 
 
 CountOption = Annotated[
-    list[int] | None, typer.Option("-n", help="Number of samples to keep, beside -r. Repeat.")
+    list[int] | None,
+    typer.Option("--number", "-n", help="Number of samples to keep, beside -r. Repeat."),
 ]
 MaxHoursOption = Annotated[
     float | None,

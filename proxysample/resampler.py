@@ -93,7 +93,11 @@ class Resampler(BaseEstimator):
             See `Sampler.select`.
         """
         if not isinstance(self.sampler, Sampler):
-            raise InputError(f"sampler must be a proxysample.Sampler, not {shown(self.sampler)}")
+            is_id = isinstance(self.sampler, str)
+            hint = f"; make one by create_sampler({shown(self.sampler)})" if is_id else ""
+            raise InputError(
+                f"sampler must be a proxysample.Sampler, not {shown(self.sampler)}{hint}"
+            )
         self.sampler_ = clone(self.sampler)
         self.sample_indices_: IntArray = self.sampler_.select(
             X,

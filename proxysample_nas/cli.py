@@ -339,7 +339,8 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
         if name not in settings and (name != "ratios" or "n" not in settings)
     ]
     if missing:
-        raise InputError(f"a study without --preset also needs {', '.join(missing)}")
+        words = ", ".join(name if name != "ratios" else "ratios or n" for name in missing)
+        raise InputError(f"a study without --preset also needs {words}")
     return StudyConfiguration.build(**settings)
 
 

@@ -213,7 +213,7 @@ class UndecidedFiles(ImageFiles):
         raise InputError(self._reason)
 
     @property
-    def images(self) -> Array:  # type: ignore[override]
+    def images(self) -> Array:
         """Refuse to guess."""
         raise InputError(self._reason)
 

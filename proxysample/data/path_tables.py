@@ -356,13 +356,13 @@ def _chosen_columns(
     if label is None:
         label = _class_column(columns, found)
     labels = None if label is None else list(columns[label])
-    paths: list[Any] | _Undecided = list(columns[found[0]])
+    paths = list(columns[found[0]])
     if len(found) > 1:
         reason = (
             f"the columns {' and '.join(found)} may each be the paths: pass "
             f"image={found[0]!r} (or path= to read_paths and read_csv), or leave one out"
         )
-        paths = _Undecided(reason, len(paths))
+        return _Undecided(reason, len(paths)), labels
     return paths, labels
 
 

@@ -157,7 +157,7 @@ def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
             "study run --architecture-data test-half",
         ),
         ("study run --preset digit -o x", "did you mean 'digits'"),
-        ("study run --dataset digits -o x", "also needs samplers, ratios, searchers"),
+        ("study run --dataset digits -o x", "also needs samplers, ratios or n, searchers"),
         ("study run --preset digits -r half -o x", "not 'half'"),
         ("study table -o missing", "run one first"),
     ],
