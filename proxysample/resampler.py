@@ -92,12 +92,10 @@ class Resampler(BaseEstimator):
         InputError
             See `Sampler.select`.
         """
-        if not isinstance(self.sampler, Sampler):
-            is_id = isinstance(self.sampler, str)
-            hint = f"; make one by create_sampler({shown(self.sampler)})" if is_id else ""
-            raise InputError(
-                f"sampler must be a proxysample.Sampler, not {shown(self.sampler)}{hint}"
-            )
+        given: object = self.sampler
+        if not isinstance(given, Sampler):
+            hint = f"; make one by create_sampler({given!r})" if isinstance(given, str) else ""
+            raise InputError(f"sampler must be a proxysample.Sampler, not {shown(given)}{hint}")
         self.sampler_ = clone(self.sampler)
         self.sample_indices_: IntArray = self.sampler_.select(
             X,
