@@ -182,6 +182,7 @@ class TransferLoss(DecodingSampler):
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
         device = resolve_device(self.device)
         with deterministic_kernels():
+            features: Tensor | npt.NDArray[Any] | CachedPixels
             if self.backbone_ is None:
                 features = flat_features(samples)
             elif self.protocol == "default":
