@@ -224,7 +224,7 @@ def select(
         else _training_part(dataset, image, label, features, broken, distinct_labels)
     )
     keys = None if train is None else keys_of(train)
-    places.check_against(keys)
+    places.check_against(keys, dataset is not None)
     rules = with_indices(train, rules)
     cuts = cuts_of(ratios, counts, rules)
     made = score_or_load(chosen, saved, train, cuts)

@@ -10,6 +10,7 @@ import typer
 
 from proxysample.cli_support import (
     AddressOption,
+    CountOption,
     ExecutorOption,
     GpusOption,
     MaxHoursOption,
@@ -52,6 +53,7 @@ def compare(
     r: Annotated[
         list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
     ] = None,
+    n: CountOption = None,
     evaluator: Annotated[
         str,
         typer.Option(
@@ -114,6 +116,7 @@ def compare(
         dataset,
         sampler,
         r,
+        n=n or (),
         evaluator=evaluator,
         seeds=seeds,
         draws=draws,
@@ -166,7 +169,7 @@ def _comparison(
     from proxysample.comparison.comparison import Comparison, set_up
 
     if dataset is None:
-        if samplers or r:
+        if samplers or r or settings["n"]:
             raise InputError("give --dataset, too")
         return Comparison.open(output)
     if not samplers:

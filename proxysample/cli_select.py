@@ -147,8 +147,10 @@ class Destinations:
             raise InputError("--link-to and --copy-to name one folder; name two")
         return cls(files, folders)
 
-    def check_against(self, keys: Keys | None) -> None:
+    def check_against(self, keys: Keys | None, has_dataset: bool = True) -> None:
         """Check, before any scoring, that the samples have the names that are to be written."""
+        if not has_dataset and (self.folders or any(one.endswith(".txt") for one in self.files)):
+            raise InputError("a saved ranking knows no files: give --dataset, too, to write them")
         check_names(self.files, keys)
         for kind, places in self.folders:
             for folder in places:

@@ -154,6 +154,10 @@ AddressOption = Annotated[
 RetryFailedOption = Annotated[
     bool, typer.Option("--retry-failed", help="Run experiments again that failed.")
 ]
+CountOption = Annotated[
+    list[int] | None,
+    typer.Option("--number", "-n", help="Number of samples to keep, beside -r. Repeat."),
+]
 MaxHoursOption = Annotated[
     float | None,
     typer.Option(

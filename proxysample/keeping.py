@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import LARGEST_INTEGER, Constraints, plain_number
+from proxysample.checks import LARGEST_INTEGER, Constraints, as_tuple, plain_number
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 from proxysample.registry import RULES
@@ -125,6 +125,82 @@ def n_kept(n_samples: int, r: float, rounding: Rounding = "exact") -> int:
             f"r={r:g} keeps none of {n_samples} samples; the smallest useful r is {1 / n_samples:g}"
         )
     return count
+
+
+def check_counts(counts: Iterable[object]) -> tuple[int, ...]:
+    """Check the numbers of samples that are kept in turn, each once.
+
+    Examples
+    --------
+    >>> check_counts([500, 50])
+    (500, 50)
+    """
+    found = tuple(check_count(one) for one in as_tuple("n", counts))
+    if len(set(found)) != len(found):
+        raise InputError(f"n names a number of samples twice: {', '.join(map(str, found))}")
+    return found
+
+
+def kept_sizes(
+    n_samples: int, ratios: Iterable[float], counts: Iterable[int]
+) -> dict[float, int | None]:
+    """Give each part that is kept of so many samples, those that were given as numbers with these.
+
+    Examples
+    --------
+    >>> kept_sizes(1000, (0.5, 0.25), (100,))
+    {0.5: None, 0.25: None, 0.1: 100}
+    """
+    return dict.fromkeys(ratios) | {count / n_samples: count for count in counts}
+
+
+def check_kept_sizes(n_samples: int, ratios: Iterable[float], counts: Iterable[int]) -> None:
+    """Refuse numbers of samples that are no part of a dataset, or that a ratio gives, too.
+
+    Examples
+    --------
+    >>> check_kept_sizes(100, (0.5,), (50,))
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: n=50 is r=0.5 of 100 training samples; leave one of them out
+    """
+    given = set(ratios)
+    for count in counts:
+        if count >= n_samples:
+            raise InputError(
+                f"n={count:,} is not less than the {n_samples:,} training samples, and all of them "
+                "are always compared with; give a smaller n"
+            )
+        if count / n_samples in given:
+            raise InputError(
+                f"n={count:,} is r={count / n_samples:g} of {n_samples:,} training samples; leave "
+                "one of them out"
+            )
+
+
+def name_size(r: float, n: int | None) -> str:
+    """Name what is kept as it was given.
+
+    Examples
+    --------
+    >>> name_size(0.25, None), name_size(0.25, 500)
+    ('r=0.25', 'n=500')
+    """
+    return f"r={r:g}" if n is None else f"n={n}"
+
+
+def list_sizes(ratios: Iterable[float], counts: Iterable[int]) -> str:
+    """List what is kept in turn, for a sentence.
+
+    Examples
+    --------
+    >>> list_sizes((0.5, 0.25), ()), list_sizes((0.5,), (100, 200))
+    ('r = 0.5, 0.25', 'r = 0.5 and n = 100, 200')
+    """
+    numbers = [f"{count:,}" for count in counts]
+    fractions = [f"{r:g}" for r in ratios]
+    named = (("r", fractions), ("n", numbers))
+    return " and ".join(f"{name} = {', '.join(words)}" for name, words in named if words)
 
 
 @dataclass(frozen=True)

@@ -264,6 +264,13 @@ def check_folder(folder: str | Path, keys: Keys | None, kind: Kind) -> None:
             "write indices with -o instead"
         )
     check_empty(folder)
+    if keys.root is not None:
+        source = Path(os.path.realpath(keys.root))
+        if Path(os.path.realpath(folder)).is_relative_to(source):
+            raise InputError(
+                f"{folder} lies in {keys.root}, the folder of the dataset, which would then hold "
+                "the kept files twice; name a folder outside of it"
+            )
 
 
 def check_empty(folder: str | Path) -> None:

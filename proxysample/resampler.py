@@ -92,8 +92,10 @@ class Resampler(BaseEstimator):
         InputError
             See `Sampler.select`.
         """
-        if not isinstance(self.sampler, Sampler):
-            raise InputError(f"sampler must be a proxysample.Sampler, not {shown(self.sampler)}")
+        given: object = self.sampler
+        if not isinstance(given, Sampler):
+            hint = f"; make one by create_sampler({given!r})" if isinstance(given, str) else ""
+            raise InputError(f"sampler must be a proxysample.Sampler, not {shown(given)}{hint}")
         self.sampler_ = clone(self.sampler)
         self.sample_indices_: IntArray = self.sampler_.select(
             X,

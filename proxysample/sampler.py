@@ -6,7 +6,7 @@ import abc
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import (
     TYPE_CHECKING,
@@ -564,6 +564,11 @@ class Sampler(BaseEstimator, abc.ABC):
         >>> y_kept.tolist(), sampler.sample_indices_.tolist()
         ([0, 1], [1, 4])
         """
+        if r is None and n is None and not isinstance(options.get("balance"), Mapping):
+            raise InputError(
+                "give r, the fraction to keep in (0, 1], or n, the number of samples; a step of a "
+                "pipeline is proxysample.Resampler(sampler, r=0.25)"
+            )
         self.sample_indices_ = self.select(X, r, y, n=n, **options)
         return take_pair(X, y, self.sample_indices_)
 

@@ -274,8 +274,9 @@ class FittedCut:
                 "r or n, or name fewer"
             )
         if self.n_kept < self._n_certain():
+            beside = "and must_keep make" if certain else "makes"
             raise InputError(
-                f"min_per_class={self.min_per_class}{' and must_keep' if certain else ''} make "
+                f"min_per_class={self.min_per_class} {beside} "
                 f"{self._n_certain():,} samples, and {self.n_kept:,} are to be kept; raise r or n, "
                 "or lower min_per_class"
             )

@@ -11,6 +11,7 @@ import typer
 
 from proxysample.cli_support import (
     AddressOption,
+    CountOption,
     ExecutorOption,
     GpusOption,
     MaxHoursOption,
@@ -107,6 +108,7 @@ def study_run(
     dataset: Annotated[str | None, typer.Option("--dataset", help="With a test part.")] = None,
     sampler: SamplerOption = None,
     r: RatioOption = None,
+    n: CountOption = None,
     searcher: SearcherOption = None,
     search_seed: SearchSeedOption = None,
     proxy_seed: ProxySeedOption = None,
@@ -187,6 +189,7 @@ def study_run(
         "dataset": dataset,
         "samplers": sampler,
         "ratios": [parse_ratio(word) for word in r] if r else None,
+        "n": n or None,
         "searchers": searcher,
         "search_seeds": search_seed,
         "proxy_seeds": proxy_seed,
@@ -226,6 +229,7 @@ def study_add(
     output: OutputFolder,
     sampler: SamplerOption = None,
     r: RatioOption = None,
+    n: CountOption = None,
     searcher: SearcherOption = None,
     channels: ChannelsOption = None,
     seed: SeedOption = None,
@@ -249,6 +253,7 @@ def study_add(
     study = Study.open(output).add(
         samplers=sampler or (),
         ratios=[parse_ratio(word) for word in r or ()],
+        n=n or (),
         searchers=searcher or (),
         channels=channels or (),
         seeds=seed or (),
@@ -316,11 +321,15 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
 
     if preset is not None:
         return by_name(preset, **settings)
+    needed = ("dataset", "samplers", "ratios", "searchers")
     missing = [
-        name for name in ("dataset", "samplers", "ratios", "searchers") if name not in settings
+        name
+        for name in needed
+        if name not in settings and (name != "ratios" or "n" not in settings)
     ]
     if missing:
-        raise InputError(f"a study without --preset also needs {', '.join(missing)}")
+        words = ", ".join(name if name != "ratios" else "ratios or n" for name in missing)
+        raise InputError(f"a study without --preset also needs {words}")
     return StudyConfiguration.build(**settings)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from proxysample.cli_support import (
     AddressOption,
+    CountOption,
     ExecutorOption,
     GpusOption,
     MaxHoursOption,
@@ -52,6 +53,7 @@ def rank(
     r: Annotated[
         list[str] | None, typer.Option("--ratio", "-r", help="Fraction to keep. Repeat.")
     ] = None,
+    n: CountOption = None,
     n_cells: Annotated[
         int, typer.Option("--cells", min=1, help="How many, no two of which are isomorphic.")
     ] = 40,
@@ -128,8 +130,8 @@ def rank(
 ) -> None:
     """Rank cells by training them on proxies, and say how far the full data agree.
 
-    Without --sampler and --ratio the full data alone are ranked on, to find a budget that serves.
-    What was killed goes on where it stopped, and several commands may run at a time.
+    Without --sampler, --ratio and -n the full data alone are ranked on, to find a budget that
+    serves. What was killed goes on where it stopped, and several commands may run at a time.
     """
     if dataset is None:
         from proxysample.agreement import RankAgreement
@@ -143,6 +145,7 @@ def rank(
         dataset,
         sampler or (),
         [parse_ratio(word) for word in r or ()],
+        n=n or (),
         folder=output,
         n_cells=n_cells,
         n_nodes=n_nodes,

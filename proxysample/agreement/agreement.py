@@ -45,8 +45,9 @@ def rank_agreement(
     configurations: Mapping[str, Any] | Iterable[Any],
     dataset: Any,
     samplers: Iterable[Any],
-    ratios: Iterable[float],
+    ratios: Iterable[float] = (),
     *,
+    n: Iterable[int] = (),
     folder: str | Path | None = None,
     proxy_seeds: Iterable[int] = (0, 1),
     seeds: Iterable[int] = (0, 1),
@@ -83,6 +84,8 @@ def rank_agreement(
     ratios : iterable of float
         Fractions to keep, each below 1. Without samplers and ratios the full data alone are
         ranked on: how far they agree with themselves, and with what is known.
+    n : iterable of int
+        Numbers of samples to keep, beside `ratios` or in place of them.
     folder : str or Path, optional
         Keeps what is finished: what was killed goes on where it stopped, and more samplers,
         ratios or seeds add to it. By default a temporary one, gone with the result.
@@ -136,6 +139,7 @@ def rank_agreement(
         dataset=dataset,
         samplers=samplers,
         ratios=ratios,
+        n=n,
         evaluate=evaluate,
         configurations=configurations,
         proxy_seeds=proxy_seeds,
@@ -231,14 +235,14 @@ class RankAgreement:
         lines = [f"{design.dataset}: {info.n_train:,} samples train, {info.n_held_out:,} score"]
         in_all = 0.0
         groups = Counter(
-            (one.sampler and one.sampler.label, one.r, one.budget)
+            (one.sampler and one.sampler.label, one.r, one.size, one.budget)
             for one in design.proxies(info.n_train)
         )
-        for (label, r, budget), n in groups.items():
+        for (label, r, size, budget), n in groups.items():
             n_trainings = n * len(design.together)
             share = 1.0 if budget == "steps" else r
             in_all += share * n_trainings
-            data = "full data" if label is None else f"{label}, r={r:g}, equal {budget}"
+            data = "full data" if label is None else f"{label}, {size}, equal {budget}"
             lines.append(f"{data}: {pluralize(n_trainings, 'training')}")
         n_full = pluralize(len(design.together), "training")
         return "\n".join(

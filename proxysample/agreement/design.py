@@ -15,7 +15,13 @@ from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
 from proxysample.components import Component
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import check_ratio
+from proxysample.keeping import (
+    check_counts,
+    check_kept_sizes,
+    check_ratio,
+    kept_sizes,
+    name_size,
+)
 from proxysample.printing import shown
 from proxysample.records import (
     COUNT,
@@ -73,6 +79,8 @@ class Proxy:
         Of the trainings.
     budget : {"epochs", "steps"}
         The full data have both.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
     """
 
     sampler: Component | None
@@ -80,11 +88,17 @@ class Proxy:
     proxy_seed: int
     seed: int
     budget: Budget
+    n: int | None = None
+
+    @property
+    def size(self) -> str:
+        """How much is kept, as it was asked for."""
+        return name_size(self.r, self.n)
 
     @property
     def label(self) -> str:
         """Words for people."""
-        data = "full data" if self.sampler is None else f"{self.sampler.label} r={self.r:g}"
+        data = "full data" if self.sampler is None else f"{self.sampler.label} {self.size}"
         return f"{data}, seed {self.seed}"
 
 
@@ -102,6 +116,8 @@ class Design(Shipped):
         What is known of the configurations from elsewhere, higher being better.
     estimates : mapping of str to tuple of float
         What was said of them without training: rows, and never a reference.
+    n : tuple of int
+        Numbers of samples that are kept in turn beside the ratios, descending.
     evaluation : mapping
         What decides a score besides data, configuration and seed.
     noun, described : str
@@ -130,6 +146,7 @@ class Design(Shipped):
     configurations: tuple[Any, ...] = field(default=(), compare=False)
     evaluator: Evaluator | None = field(default=None, compare=False)
     estimates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    n: tuple[int, ...] = ()
 
     @classmethod
     def build(
@@ -138,6 +155,7 @@ class Design(Shipped):
         dataset: Any,
         samplers: Iterable[Any],
         ratios: Iterable[float],
+        n: Iterable[int] = (),
         evaluate: Any,
         configurations: Mapping[str, Any] | Iterable[Any],
         proxy_seeds: Iterable[int],
@@ -153,10 +171,11 @@ class Design(Shipped):
         evaluator = as_evaluator(evaluate)
         named = _named(configurations, evaluator)
         kept = tuple(sorted({check_ratio(r) for r in as_tuple("ratios", ratios)}, reverse=True))
+        counts = tuple(sorted(check_counts(n), reverse=True))
         common = {"random_state": as_seeds("proxy_seeds", proxy_seeds)[0]}
         design = cls(
             dataset=dataset if isinstance(dataset, str) else type(dataset).__name__,
-            samplers=_with_rival(as_tuple("samplers", samplers), kept, common),
+            samplers=_with_rival(as_tuple("samplers", samplers), (*kept, *counts), common),
             ratios=kept,
             proxy_seeds=as_seeds("proxy_seeds", proxy_seeds),
             seeds=as_seeds("seeds", seeds),
@@ -173,6 +192,7 @@ class Design(Shipped):
             configurations=tuple(named.values()),
             evaluator=evaluator,
             estimates=_checked_known(estimates or {}, len(named), "estimates"),
+            n=counts,
         )
         design.check()
         if "steps" in design.budgets:
@@ -198,8 +218,11 @@ class Design(Shipped):
             raise InputError("budgets must be 'epochs', 'steps' or both, each once")
         if 1.0 in self.ratios:
             raise InputError("r=1 is the full data, which are always trained; leave it out")
-        if not self.ratios and any(one.size is None for one in self.samplers):
-            raise InputError("give at least one ratio, such as ratios=[0.25]")
+        if not (self.ratios or self.n) and any(one.size is None for one in self.samplers):
+            raise InputError(
+                "give at least one ratio, such as ratios=[0.25], or a number of samples, such as "
+                "n=[500]"
+            )
         for component in self.samplers:
             if component.resolved is None:
                 self.create_sampler(component, self.proxy_seeds[0]).check_parameters()
@@ -231,9 +254,18 @@ class Design(Shipped):
             self.create_sampler(component, self.proxy_seeds[0])
         )
 
-    def ratios_of(self, component: Component, n_train: int) -> tuple[float, ...]:
-        """Give what a sampler is cut at; ready indices have the one ratio that they are."""
-        return self.ratios if component.size is None else (component.size / n_train,)
+    def sizes_of(self, component: Component, n_train: int) -> dict[float, int | None]:
+        """Give the ratios that a sampler is cut at, with the numbers of those given as numbers.
+
+        Ready indices have the one ratio that they are.
+        """
+        if component.size is None:
+            return kept_sizes(n_train, self.ratios, self.n)
+        return {component.size / n_train: None}
+
+    def check_sizes(self, n_train: int) -> None:
+        """Refuse numbers of samples that a training part does not have; `InputError`."""
+        check_kept_sizes(n_train, self.ratios, self.n)
 
     def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
         """Pair each seed of a proxy with that of its trainings, which is never the reference's.
@@ -250,9 +282,9 @@ class Design(Shipped):
             yield Proxy(None, 1.0, self.proxy_seeds[0], seed, "epochs")
         for budget in self.budgets:
             for component in self.samplers:
-                for r in self.ratios_of(component, n_train):
+                for r, n in self.sizes_of(component, n_train).items():
                     for proxy_seed, seed in self.seeds_of(component):
-                        yield Proxy(component, r, proxy_seed, seed, budget)
+                        yield Proxy(component, r, proxy_seed, seed, budget, n)
 
     def to_json(self) -> str:
         """Write as JSON what reading results needs."""
@@ -262,6 +294,8 @@ class Design(Shipped):
         written["known"] = [
             {"name": name, "scores": list(scores)} for name, scores in self.known.items()
         ]
+        if self.n:
+            written["n"] = self.n
         if self.estimates:
             written["estimates"] = {name: list(one) for name, one in self.estimates.items()}
         return json.dumps(written, sort_keys=True)
@@ -287,6 +321,7 @@ class Design(Shipped):
                     "estimates": _checked_known(
                         values.get("estimates", {}), len(values["names"]), "estimates"
                     ),
+                    "n": check_counts(values.get("n", ())),
                 }
             )
             design.check()

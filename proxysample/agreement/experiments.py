@@ -104,6 +104,7 @@ class RankContext(Context):
 
     def info(self) -> DataInfo:
         """Read the data, and say what they are; see `Context.info`."""
+        self.design.check_sizes(self.data.n_train)
         return DataInfo(self.data.digest, self.data.n_train, self.data.n_held_out)
 
     def for_worker(self, n_side_by_side: int) -> Self:
@@ -292,7 +293,7 @@ class Plan:
         ranking = self._ranking(selection)
         if ranking is None:
             return None
-        return ranking.select(proxy.r)
+        return ranking.select(proxy.r) if proxy.n is None else ranking.select(n=proxy.n)
 
     def _ranking(self, selection: Selection) -> Ranking | None:
         if selection.key not in self._rankings:

@@ -14,11 +14,11 @@ from proxysample.agreement.results import FULL, AgreementResults, Row, Trained, 
 from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.figures import create_figure
+from proxysample.keeping import name_size
 from proxysample.rendering import (
     NUMBER,
     PERCENT,
     TEXT,
-    VERBATIM,
     Column,
     Kind,
     Section,
@@ -41,6 +41,13 @@ BUDGETS = {"epochs": "equal epochs", "steps": "equal updates", "": ""}
 
 RANK = Kind(lambda value: f"{value:.2f}", is_number=True)
 POINTS = Kind(lambda value: f"{value:.2f}", is_number=True)
+
+
+PART = Kind(
+    lambda row: f"{row.r:g}" if row.n is None else name_size(row.r, row.n),
+    is_number=True,
+    parts={"": lambda row: f"{row.r:g}"},
+)
 
 
 def _spread(value: tuple[float, Interval | None]) -> str:
@@ -75,7 +82,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column(None, TEXT, lambda row: row.reference, "reference"),
     Column("method", TEXT, lambda row: row.method, "method"),
     Column("budget", TEXT, lambda row: BUDGETS[row.budget], "budget"),
-    Column("r", VERBATIM, lambda row: f"{row.r:g}", "r"),
+    Column("r", PART, lambda row: row, "r"),
     Column("kept", NUMBER, lambda row: row.n_kept, "n_kept"),
     Column("draws", NUMBER, lambda row: row.n_draws, "n_draws"),
     Column("tau", WITH_INTERVAL, _with_interval("tau", "tau_interval"), "tau", missing="none"),
@@ -164,7 +171,7 @@ def verdict(results: AgreementResults) -> str:
         assert found is not None
         assert chosen.to_rival is not None
         return (
-            f"Rank on {100 * chosen.r:g} % kept by {chosen.method} ({BUDGETS[chosen.budget]}): tau "
+            f"Rank on {_part(chosen)} kept by {chosen.method} ({BUDGETS[chosen.budget]}): tau "
             f"{chosen.tau:.2f}, {chosen.to_rival:.2f} [{found.low:.2f}, {found.high:.2f}] above "
             f"class-random after correction for all {results.n_compared} comparisons; {limit}."
         )
@@ -173,8 +180,12 @@ def verdict(results: AgreementResults) -> str:
     tau = _spread((best.tau, best.tau_interval))
     return (
         "No sampler ranks surely better than class-random sampling of the same size: take it. At "
-        f"r={best.r:g} and {BUDGETS[best.budget]} its tau is {tau}; {limit}."
+        f"{name_size(best.r, best.n)} and {BUDGETS[best.budget]} its tau is {tau}; {limit}."
     )
+
+
+def _part(row: Row) -> str:
+    return f"{100 * row.r:g} %" if row.n is None else f"{row.n:,} samples"
 
 
 def _is_better(row: Row) -> bool:
@@ -207,7 +218,7 @@ def _name(one: Trained) -> str:
     if proxy.sampler is None:
         return f"Full DS, seed {proxy.seed}"
     return (
-        f"{proxy.sampler.label}, r={proxy.r:g}, {BUDGETS[proxy.budget]}, draw {proxy.proxy_seed}, "
+        f"{proxy.sampler.label}, {proxy.size}, {BUDGETS[proxy.budget]}, draw {proxy.proxy_seed}, "
         f"seed {proxy.seed}"
     )
 

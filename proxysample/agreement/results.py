@@ -93,6 +93,8 @@ class Row:
         Of the seconds on the full data.
     scoring_seconds : float or None
         Of the sampler's pass, the mean.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
     """
 
     reference: str
@@ -118,6 +120,7 @@ class Row:
     seconds: float | None = None
     share: float | None = None
     scoring_seconds: float | None = None
+    n: int | None = None
 
     @property
     def is_ceiling(self) -> bool:
@@ -234,7 +237,7 @@ class AgreementResults:
     def n_compared(self) -> int:
         """How many rows are compared with class-random sampling, done or not."""
         samplers = [one for one in self.design.samplers if not is_rival(one)]
-        cuts = sum(len(self.design.ratios_of(one, self.info.n_train)) for one in samplers)
+        cuts = sum(len(self.design.sizes_of(one, self.info.n_train)) for one in samplers)
         return max(1, cuts * len(self.design.budgets))
 
     @cached_property
@@ -349,6 +352,7 @@ class _Against:
             seconds=seconds,
             share=None if not self.full_seconds else seconds / self.full_seconds,
             scoring_seconds=_mean(scoring) if scoring else None,
+            n=draws[0].proxy.n,
         )
 
     def of_known(self, name: str, scores: FloatArray) -> Row:

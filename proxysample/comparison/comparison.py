@@ -34,6 +34,7 @@ from proxysample.errors import InputError
 from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
 from proxysample.files import save_documents
 from proxysample.isolation import isolated
+from proxysample.keeping import list_sizes
 from proxysample.rendering import markdown_document, to_html_table
 from proxysample.wording import aligned, pluralize
 
@@ -221,10 +222,8 @@ class Comparison:
     def __repr__(self) -> str:
         configuration = self.configuration
         samplers = ", ".join(one.component.label for one in configuration.others)
-        ratios = ", ".join(f"{r:g}" for r in configuration.ratios)
-        return (
-            f"Comparison of {samplers} on {configuration.dataset} at r = {ratios}, in {self.folder}"
-        )
+        sizes = list_sizes(configuration.ratios, configuration.n)
+        return f"Comparison of {samplers} on {configuration.dataset} at {sizes}, in {self.folder}"
 
 
 @isolated()
@@ -232,11 +231,12 @@ class Comparison:
 def compare(
     dataset: Any,
     samplers: Iterable[SamplerLike],
-    ratios: Iterable[float],
+    ratios: Iterable[float] = (),
     evaluator: Any = "head",
     seeds: int | Iterable[int] = 3,
     folder: str | Path | None = None,
     *,
+    n: Iterable[int] = (),
     draws: int | None = None,
     budget: BudgetChoice = "epochs",
     features: Any = None,
@@ -263,6 +263,8 @@ def compare(
         parameter ``features`` that is not given gets the comparison's.
     ratios : iterable of float
         Fractions to keep, each below 1.
+    n : iterable of int
+        Numbers of samples to keep, beside `ratios` or in place of them.
     evaluator : str, Evaluator or callable
         What is trained. ``"head"``: a linear classifier on features, in minutes. ``"network"``: a
         small convolutional network on the pixels, from scratch. Or a function ``(train, held_out,
@@ -317,6 +319,7 @@ def compare(
         samplers,
         ratios,
         folder,
+        n=n,
         evaluator=evaluator,
         seeds=seeds,
         draws=draws,
@@ -335,7 +338,7 @@ def compare(
 def set_up(
     dataset: Any,
     samplers: Iterable[SamplerLike],
-    ratios: Iterable[float],
+    ratios: Iterable[float] = (),
     folder: str | Path | None = None,
     **settings: Any,
 ) -> Comparison:

@@ -17,7 +17,7 @@ from proxysample.comparison.parts import BudgetKind
 from proxysample.components import Component
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
-from proxysample.keeping import check_ratio
+from proxysample.keeping import check_counts, check_kept_sizes, check_ratio, kept_sizes
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
@@ -147,6 +147,8 @@ class Configuration(Shipped):
         The rivals first.
     ratios : tuple of float
         Ascending.
+    n : tuple of int
+        Numbers of samples that are kept in turn beside the ratios, ascending.
     evaluator_name : str
     evaluator_parameters : mapping
         What trainings are named by.
@@ -174,6 +176,7 @@ class Configuration(Shipped):
     draws: tuple[int, ...]
     budgets: tuple[BudgetKind, ...]
     follows_schedules: bool
+    n: tuple[int, ...] = ()
     source: DataSource | None = field(default=None, compare=False)
     evaluator: Evaluator | None = field(default=None, compare=False)
 
@@ -182,8 +185,9 @@ class Configuration(Shipped):
         cls,
         dataset: Any,
         samplers: Iterable[SamplerLike],
-        ratios: Iterable[float],
+        ratios: Iterable[float] = (),
         *,
+        n: Iterable[int] = (),
         evaluator: Any = "head",
         seeds: int | Iterable[int] = 3,
         draws: int | None = None,
@@ -199,7 +203,7 @@ class Configuration(Shipped):
 
         Parameters
         ----------
-        dataset, samplers, ratios, evaluator, seeds, draws, budget, features, held_out, noise,
+        dataset, samplers, ratios, n, evaluator, seeds, draws, budget, features, held_out, noise,
         imbalance, random_state
             See `proxysample.comparison.compare`.
         folder : Path, optional
@@ -241,6 +245,7 @@ class Configuration(Shipped):
             draws=_draws(chosen, draws, model),
             budgets=("epochs", "steps") if budget == "both" else (budget,),
             follows_schedules=model.follows_schedules,
+            n=tuple(sorted(check_counts(n))),
             source=source,
             evaluator=model,
         )
@@ -256,8 +261,11 @@ class Configuration(Shipped):
         if len(set(named)) != len(named):
             raise InputError("a comparison names a sampler twice")
         needs_ratio = any(one.component.size is None for one in others)
-        if needs_ratio and not self.ratios:
-            raise InputError("a comparison needs at least one ratio, such as ratios=[0.1]")
+        if needs_ratio and not self.ratios and not self.n:
+            raise InputError(
+                "a comparison needs at least one ratio, such as ratios=[0.1], or a number of "
+                "samples, such as n=[500]"
+            )
         if len(set(self.ratios)) != len(self.ratios):
             raise InputError("a comparison names a ratio twice")
 
@@ -270,24 +278,35 @@ class Configuration(Shipped):
         """Give the seeds that a method is trained by."""
         return self.draws if method.is_rival else self.seeds
 
-    def ratios_of(self, method: Method, n_train: int) -> list[float]:
-        """Give the ratios that a method is cut at: a ready set of indices has the one it is."""
-        if method.component.size is not None:
-            return [method.component.size / n_train]
-        if method.is_rival:
-            return self.all_ratios(n_train)
-        return list(self.ratios)
+    def sizes_of(self, method: Method, n_train: int) -> dict[float, int | None]:
+        """Give the ratios that a method is cut at, with the numbers of those given as numbers.
 
-    def all_ratios(self, n_train: int) -> list[float]:
-        """Give all ratios at which something is kept, ascending."""
+        A ready set of indices has the one ratio that it is.
+        """
+        if method.component.size is not None:
+            return {method.component.size / n_train: None}
+        return self.all_sizes(n_train) if method.is_rival else self.own_sizes(n_train)
+
+    def own_sizes(self, n_train: int) -> dict[float, int | None]:
+        """Give the ratios that were asked for, with their numbers, ascending."""
+        return dict(sorted(kept_sizes(n_train, self.ratios, self.n).items()))
+
+    def all_sizes(self, n_train: int) -> dict[float, int | None]:
+        """Give all ratios at which something is kept, with their numbers, ascending."""
         sizes = [one.component.size for one in self.others]
-        own = [size / n_train for size in sizes if size is not None]
-        return sorted({*self.ratios, *own})
+        own = {size / n_train: None for size in sizes if size is not None}
+        return dict(sorted((own | self.own_sizes(n_train)).items()))
+
+    def check_sizes(self, n_train: int) -> None:
+        """Refuse numbers of samples that a training part does not have; `InputError`."""
+        check_kept_sizes(n_train, self.ratios, self.n)
 
     def to_json(self) -> str:
         """Write as JSON what reading the results needs."""
+        counts = {"n": list(self.n)} if self.n else {}
         return json.dumps(
-            {
+            counts
+            | {
                 "dataset": self.dataset,
                 "methods": [one.to_json() for one in self.methods],
                 "ratios": list(self.ratios),
@@ -327,6 +346,7 @@ class Configuration(Shipped):
             draws=tuple(values["draws"]),
             budgets=tuple(values["budgets"]),
             follows_schedules=values["follows_schedules"],
+            n=check_counts(values.get("n", ())),
         )
 
     def with_folder(self, folder: Path) -> Self:

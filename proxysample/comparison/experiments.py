@@ -33,7 +33,7 @@ from proxysample.experiments.experiment import (
     Stage,
 )
 from proxysample.experiments.store import Contents, Store
-from proxysample.keeping import check_ratio
+from proxysample.keeping import check_ratio, name_size
 from proxysample.ranking import Ranking
 from proxysample.records import (
     AMOUNT,
@@ -242,6 +242,8 @@ class Place:
         Without what it trains on.
     scoring : Scoring or None
         None where nothing is scored.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
     """
 
     arm: str
@@ -251,6 +253,7 @@ class Place:
     budget: BudgetKind
     training: Training
     scoring: Scoring | None
+    n: int | None = None
 
 
 ALL_DATA = "all data"
@@ -308,20 +311,21 @@ class Listing:
 
     def _of_method(self, arm: str, method: Method, budget: BudgetKind) -> Iterator[Place]:
         label = method.component.label
-        for r in self.configuration.ratios_of(method, self.info.arms[arm].n_train):
+        for r, n in self.configuration.sizes_of(method, self.info.arms[arm].n_train).items():
             for seed in self.configuration.seeds_of(method):
                 scoring = self._scoring(arm, method, seed if method.draws else None)
-                kept = {"ranking": scoring.key, "r": r}
-                training = self._training(arm, kept, seed, budget, f"{label} r={r:g}")
-                yield Place(arm, label, r, seed, budget, training, scoring)
+                kept = {"ranking": scoring.key} | _size(r, n)
+                training = self._training(arm, kept, seed, budget, f"{label} {name_size(r, n)}")
+                yield Place(arm, label, r, seed, budget, training, scoring, n)
 
     def _of_schedule(self, arm: str) -> Iterator[Place]:
         # Equal steps on a schedule would be a training on all data.
-        for r in self.configuration.all_ratios(self.info.arms[arm].n_train):
+        for r, n in self.configuration.all_sizes(self.info.arms[arm].n_train).items():
             for seed in self.configuration.seeds:
+                # Of one number, and of the ratio that it makes, the same samples are drawn.
                 kept = {RS2: r, "version": RS2_VERSION}
-                training = self._training(arm, kept, seed, "epochs", f"RS2 r={r:g}")
-                yield Place(arm, RS2.upper(), r, seed, "epochs", training, None)
+                training = self._training(arm, kept, seed, "epochs", f"RS2 {name_size(r, n)}")
+                yield Place(arm, RS2.upper(), r, seed, "epochs", training, None, n)
 
     def _training(
         self, arm: str, kept: object, seed: int, budget: BudgetKind, words: str
@@ -384,7 +388,7 @@ class Plan(Listing):
         if place.scoring is None:
             return RandomSchedule(n_train, place.r, seed=place.seed)
         ranking = self.ranking(place.scoring, n_train)
-        return None if ranking is None else KeptSet(kept_by(ranking, place.r))
+        return None if ranking is None else KeptSet(kept_by(ranking, place.r, place.n))
 
     def ranking(self, scoring: Scoring, n_train: int) -> Ranking | None:
         """Read the ranking that a scoring has left; None where there is none."""
@@ -419,9 +423,14 @@ def _with_schedule(training: Training, schedule: Schedule) -> Training:
     )
 
 
-def kept_by(ranking: Ranking, r: float) -> IntArray:
+def _size(r: float, n: int | None) -> dict[str, Any]:
+    """Say what names a kept set's size: the number, where that was given."""
+    return {"r": r} if n is None else {"n": n}
+
+
+def kept_by(ranking: Ranking, r: float, n: int | None = None) -> IntArray:
     """Cut a ranking; that classes are lost shows in the accuracy of the worst."""
-    cut = Cut(r=check_ratio(r))
+    cut = Cut(r=check_ratio(r)) if n is None else Cut(n=n)
     return ranking.kept_by(cut, ranking.fitted(cut))
 
 
@@ -442,6 +451,8 @@ def read_comparison(store: Store) -> tuple[Configuration, ComparisonInfo]:
 def begin(context: ComparisonContext, store: Store) -> Plan:
     """Keep in a store what holds of all experiments, and list them."""
     info = context.info()
+    for arm in info.arms.values():
+        context.configuration.check_sizes(arm.n_train)
     store.set_info("configuration", context.configuration.to_json())
     store.set_info("facts", info.to_json())
     return Plan(context.configuration, info, store)

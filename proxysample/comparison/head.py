@@ -21,6 +21,7 @@ from proxysample.checks import (
 )
 from proxysample.comparison.evaluators import Evaluator, Found
 from proxysample.comparison.parts import Budget, Part, Schedule, epochs_of
+from proxysample.wording import pluralize
 
 # Rows of which principal components are taken: their directions need no more.
 ROWS_FOR_COMPONENTS = 8_000
@@ -156,5 +157,5 @@ class LinearHead(Evaluator):
         """Say what is trained."""
         return (
             f"a linear head on the first {self.n_components} principal components of the features, "
-            f"{self.epochs} epochs of SGD with a cosine schedule"
+            f"{pluralize(self.epochs, 'epoch')} of SGD with a cosine schedule"
         )

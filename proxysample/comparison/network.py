@@ -20,6 +20,7 @@ from proxysample.features.batches import ImageTensors
 from proxysample.samplers.classifiers import MOMENTUM, outputs_in_order, rate_at
 from proxysample.samplers.self_recording import Normalised
 from proxysample.samplers.small_network import AUGMENTS, Augment, augmented, small_network
+from proxysample.wording import pluralize
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class NetworkFromScratch(Evaluator):
         """Say what is trained."""
         return (
             "a convolutional network of six layers from scratch on the pixels, "
-            f"{self.epochs} epochs of SGD with a cosine schedule"
+            f"{pluralize(self.epochs, 'epoch')} of SGD with a cosine schedule"
         )
 
 

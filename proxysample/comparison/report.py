@@ -97,7 +97,7 @@ def _sheets(
     better = results.better()
     methods = results.configuration.others
     first = better[0].method if better else methods[0].component.label
-    r = better[0].r if better else results.configuration.all_ratios(len(arm.train))[0]
+    r = better[0].r if better else next(iter(results.configuration.all_sizes(len(arm.train))))
     rankings: dict[str, Ranking] = {}
     for place in plan.places():
         wanted = place.method in (first, CLASS_RANDOM) and place.method not in rankings

@@ -23,6 +23,7 @@ from proxysample.comparison.parts import BudgetKind
 from proxysample.comparison.statistics import Interval, holm_among, paired_interval
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Record, Store
+from proxysample.keeping import list_sizes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -280,6 +281,12 @@ class ComparisonResults:
                 cells[method][budget] = Cell(cell.runs, intervals[method], corrected.get(method))
         return {method: made for method, made in cells.items() if made}
 
+    def size_in_words(self, row: Row) -> str:
+        """Name how much a row keeps, as it was asked for."""
+        sizes = self.configuration.own_sizes(self.info.arms[row.arm].n_train)
+        n = sizes.get(row.r)
+        return f"r = {row.r:g}" if n is None else f"n = {n:,}"
+
     def find(self, method: str, r: float, arm: str = CLEAN) -> Row | None:
         """Look up one row."""
         return next(
@@ -350,7 +357,7 @@ def verdict(results: ComparisonResults) -> str:
     """
     budget = results.main_budget
     seeds = results.configuration.seeds
-    ratios = ", ".join(f"{r:g}" for r in results.configuration.ratios)
+    sizes = list_sizes(results.configuration.ratios, results.configuration.n)
     rows = [row for row in results.rows if row.arm == CLEAN and budget in row.cells]
     tried = [row for row in rows if not row.is_rival and row.cells[budget].difference]
     if not tried:
@@ -359,31 +366,48 @@ def verdict(results: ComparisonResults) -> str:
         best = max(tried, key=lambda row: _gain(row, budget))
         return (
             f"One seed cannot tell a difference from chance: {best.method} is highest against a "
-            f"class-random part at r = {best.r:g} ({_gain(best, budget):+.1f} points); run at "
+            f"class-random part at {results.size_in_words(best)} ({_gain(best, budget):+.1f} "
+            "points); run at "
             "least three seeds before keeping by it."
         )
     better = results.better()
     if not better:
         return (
             f"Take a class-random part: of {len({row.method for row in tried})} samplers none is "
-            f"better at r = {ratios} beyond chance ({len(seeds)} seeds, 95 %, Holm's correction)"
-            f"{_nearly_better(tried, budget)}{_unfinished(results)}."
+            f"better at {sizes} beyond chance ({len(seeds)} seeds, 95 %, Holm's correction)"
+            f"{_nearly_better(results, tried, budget)}{_unfinished(results)}."
         )
     best = better[0]
     cell = best.cells[budget]
     assert cell.difference is not None
     assert cell.difference.half is not None
-    others = sorted({row.r for row in better if row.method == best.method} - {best.r})
-    also = f"; it also gains at r = {', '.join(f'{r:g}' for r in others)}" if others else ""
+    also = _also(results, best)
     return (
-        f"Keep {best.r:.3g} of the data by {best.method}: {cell.mean:.1f} %, "
+        f"Keep {_part(results, best)} of the data by {best.method}: {cell.mean:.1f} %, "
         f"{cell.difference.mean:.1f} ± {cell.difference.half:.1f} points more than a class-random "
         f"part of that size{_against_all(results)}{also}{_against_schedule(results, best)}"
         f"{_unfinished(results)}."
     )
 
 
-def _nearly_better(tried: Sequence[Row], budget: BudgetKind) -> str:
+def _part(results: ComparisonResults, row: Row) -> str:
+    sizes = results.configuration.own_sizes(results.info.arms[row.arm].n_train)
+    n = sizes.get(row.r)
+    return f"{row.r:.3g}" if n is None else f"{n:,} samples"
+
+
+def _also(results: ComparisonResults, best: Row) -> str:
+    """Name the other sizes at which the best method gains."""
+    own = results.configuration.own_sizes(results.info.arms[best.arm].n_train)
+    better = results.better()
+    others = sorted({row.r for row in better if row.method == best.method} - {best.r})
+    if not others:
+        return ""
+    counts = [n for r in others if (n := own.get(r)) is not None]
+    return f"; it also gains at {list_sizes([r for r in others if own.get(r) is None], counts)}"
+
+
+def _nearly_better(results: ComparisonResults, tried: Sequence[Row], budget: BudgetKind) -> str:
     """Tell what more seeds may tell, where an interval by itself is above 0 or wide."""
     best = max(tried, key=lambda row: _gain(row, budget))
     difference = best.cells[budget].difference
@@ -391,8 +415,8 @@ def _nearly_better(tried: Sequence[Row], budget: BudgetKind) -> str:
     if difference.half is None or difference.mean < max(1.0, difference.half / 2):
         return ""
     return (
-        f"; more seeds may tell of {best.method} at r = {best.r:g}: {difference.mean:+.1f} ± "
-        f"{difference.half:.1f} points"
+        f"; more seeds may tell of {best.method} at {results.size_in_words(best)}: "
+        f"{difference.mean:+.1f} ± {difference.half:.1f} points"
     )
 
 

@@ -92,9 +92,15 @@ def _sections(results: ComparisonResults) -> Iterator[Section[Row]]:
         for r in sorted({row.r for row in results.rows}, reverse=True):
             rows = [row for row in results.rows if (row.arm, row.r) == (arm, r)]
             words = f" ({info.words})" if info.words else ""
-            heading = ("all data" if r == 1 else f"r = {r:.4g}") + words
             if rows:
-                yield Section(heading, rows)
+                yield Section(_heading(results, rows[0]) + words, rows)
+
+
+def _heading(results: ComparisonResults, row: Row) -> str:
+    if row.r == 1:
+        return "all data"
+    named = results.size_in_words(row)
+    return f"{named} (r = {row.r:.4g})" if named.startswith("n") else f"r = {row.r:.4g}"
 
 
 def notes(results: ComparisonResults) -> Iterator[str]:

@@ -14,7 +14,7 @@ from proxysample.data.path_tables import (
     frame_columns,
     is_list_of_paths,
     is_table,
-    path_column,
+    path_columns,
     read_paths,
 )
 from proxysample.data.tables import is_foreign, named_column
@@ -84,10 +84,9 @@ def _adapted_frame(frame: Any, fields: Fields) -> tuple[Any, Fields]:
         None if field is None else named_column(frame, field)
         for field in (fields.image, fields.label)
     )
-    path = path_column(columns if image is None else {image: columns[image]})
-    if path is None:
+    if not path_columns(columns if image is None else {image: columns[image]}):
         return frame, fields
-    return read_paths(frame, path=path, label=label), Fields()
+    return read_paths(frame, path=image, label=label), Fields()
 
 
 def is_stream(dataset: Any) -> bool:

@@ -12,13 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.array_names import Names, part_names, split_place
 from proxysample.data.blocks import BlockArray
-from proxysample.data.tensor_files import (
-    TEST_IMAGE_KEYS,
-    TEST_LABEL_KEYS,
-    only_name,
-    train_names,
-)
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, read_bounded
 from proxysample.printing import shown
@@ -40,6 +35,8 @@ PLAIN_TYPE = re.compile(
     r"[<>|]?(b1|[iuf][1248])|bool|u?int(8|16|32|64)|float(16|32|64)|[<>|][US][0-9]{1,6}"
 )
 MOST_METADATA_BYTES = 1 << 24
+# Of groups within groups.
+MOST_DEPTH = 32
 
 
 def read_hdf5(
@@ -50,9 +47,11 @@ def read_hdf5(
     Parameters
     ----------
     path : str
-        Holds datasets ``images`` and ``labels``, or of such names, or a single one.
+        Holds datasets ``images`` and ``labels``, or of such names, or a single one; or in groups,
+        of which ``train`` and ``test`` are the parts. ``FILE::GROUP`` and ``FILE::GROUP/NAME``
+        name a group, or the images in it.
     image, label : str, optional
-        The names of others that are meant; then there is no test part.
+        The names of others that are meant, such as ``train/photos``; then there is no test part.
 
     Returns
     -------
@@ -69,19 +68,22 @@ def read_hdf5(
         If h5py is not installed.
     """
     h5py = _imported("h5py", "hdf5")
-    file = Path(path).expanduser()
+    name, place = _parted(path)
+    file = Path(name).expanduser()
     check_regular(file)
     try:
         opened = h5py.File(file, "r")
-        names = list(opened)
+        names = sorted(_hdf5_names(opened, h5py))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"{file} is no HDF5 file, or is damaged: {error}") from None
 
     def find(name: str) -> Any:
-        link = opened.get(name, getlink=True)
-        # A link within the file may go on to another file.
-        if not isinstance(link, h5py.HardLink):
-            raise InputError(f"{name} is a link; put the array itself there")
+        parts = name.split("/")
+        for depth in range(len(parts)):
+            link = opened.get("/".join(parts[: depth + 1]), getlink=True)
+            # A link within the file may go on to another file.
+            if not isinstance(link, h5py.HardLink):
+                raise InputError(f"{name} is a link; put the array itself there")
         found = opened[name]
         if not isinstance(found, h5py.Dataset):
             return None
@@ -89,7 +91,7 @@ def read_hdf5(
             raise InputError(f"{name} leads to other files; copy it into one")
         return found
 
-    return _opened_parts(str(file), names, find, image, label)
+    return _opened_parts(str(file), names, find, place, image, label)
 
 
 def read_zarr(
@@ -100,7 +102,8 @@ def read_zarr(
     Parameters
     ----------
     path : str
-        A folder: a group with arrays ``images`` and ``labels``, or of such names, or one array.
+        A folder: a group with arrays ``images`` and ``labels``, or of such names, or one array;
+        or groups of them, which are named as those of HDF5 are.
     image, label : str, optional
         See `read_hdf5`.
 
@@ -118,23 +121,55 @@ def read_zarr(
     MissingDependencyError
         If zarr is not installed.
     """
+    path, place = _parted(path)
     folder = Path(path).expanduser()
     zarr = _imported("zarr", "zarr")
     if not folder.is_dir():
         what = "is a file; unpack it into a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}")
-    if _is_zarr_array(folder):
-        names = [""]
-    else:
-        places = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-        names = [place.name for place in places if _is_zarr_array(place)]
+    names = [""] if _is_zarr_array(folder) else sorted(_zarr_names(folder))
 
     def find(name: str) -> Any:
         _check_codecs(folder / name)
         _check_files(folder / name, Path(os.path.realpath(folder)))
         return zarr.open_array(str(folder / name), mode="r")
 
-    return _opened_parts(str(folder), names, find, image, label)
+    return _opened_parts(str(folder), names, find, place, image, label)
+
+
+def _parted(path: str) -> tuple[str, str | None]:
+    """Part a path from a place in it; a file may have such a name."""
+    return (path, None) if os.path.lexists(Path(path).expanduser()) else split_place(path)
+
+
+def _hdf5_names(opened: Any, h5py: Any) -> Iterator[str]:
+    """Name what lies in groups within groups; links are named, and not followed."""
+    waiting, seen = [("", opened)], set()
+    while waiting:
+        before, group = waiting.pop()
+        # A group may hold itself, or stand in several.
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            continue
+        seen.add(address)
+        for name in group:
+            link = group.get(name, getlink=True)
+            is_hard = isinstance(link, h5py.HardLink)
+            if is_hard and group.get(name, getclass=True) is h5py.Group:
+                waiting.append((f"{before}{name}/", group[name]))
+            else:
+                yield f"{before}{name}"
+
+
+def _zarr_names(folder: Path, before: str = "") -> Iterator[str]:
+    """Name the arrays in groups within groups."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in names:
+        if _is_zarr_array(folder / name):
+            yield f"{before}{name}"
+        elif before.count("/") < MOST_DEPTH:
+            yield from _zarr_names(folder / name, f"{before}{name}/")
 
 
 def _imported(package: str, extra: str) -> Any:
@@ -219,20 +254,14 @@ def _opened_parts(
     path: str,
     names: list[str],
     find: Callable[[str], Any],
+    place: str | None,
     image: str | None,
     label: str | None,
 ) -> tuple[Pair, Pair | None]:
     try:
-        images, labels = train_names(names, image, label, takes_any=True)
-        train = _opened_pair(path, images, labels, find)
-        if image is not None or label is not None:
-            # Others than these would be another dataset's.
-            return train, None
-        of_test = only_name(names, TEST_IMAGE_KEYS, "image")
-        if of_test is None:
-            return train, None
-        test_labels = only_name(names, TEST_LABEL_KEYS, "label")
-        return train, _opened_pair(path, of_test, test_labels, find)
+        train, test = part_names(names, image, label, place=place, takes_any=True)
+        opened = _opened_pair(path, train, find)
+        return opened, None if test is None else _opened_pair(path, test, find)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # Whatever a library raises on a file that is damaged.
@@ -240,7 +269,8 @@ def _opened_parts(
         raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}"[:500]) from error
 
 
-def _opened_pair(path: str, images: str, labels: str | None, find: Callable[[str], Any]) -> Pair:
+def _opened_pair(path: str, names: Names, find: Callable[[str], Any]) -> Pair:
+    images, labels = names
     return _block(path, images, find), None if labels is None else _labels(labels, find)
 
 

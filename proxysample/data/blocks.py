@@ -167,10 +167,14 @@ class BlockArray:
         return f"BlockArray({self._name}, {self.shape} {self.dtype})"
 
 
+def is_sparse(value: Any) -> bool:
+    """Tell whether a value is a sparse matrix or array of scipy, without importing it."""
+    return hasattr(value, "tocsr") and hasattr(value, "nnz")
+
+
 def _by_rows(source: Any) -> Any:
     # Other sparse formats have no rows to slice.
-    is_sparse = hasattr(source, "tocsr") and hasattr(source, "nnz")
-    return source.tocsr() if is_sparse else source
+    return source.tocsr() if is_sparse(source) else source
 
 
 def _numeric(dtype: Any, name: str) -> np.dtype[Any]:
@@ -200,5 +204,11 @@ def is_block_source(value: Any) -> bool:
         return False
     shape = getattr(value, "shape", None)
     is_shape = isinstance(shape, tuple) and all(isinstance(one, int | np.integer) for one in shape)
-    has_type = hasattr(value, "dtype") and hasattr(value, "__getitem__")
-    return is_shape and has_type and not hasattr(value, "__array_interface__")
+    # Some sparse matrices have no rows to slice, and become one that has.
+    has_rows = hasattr(value, "__getitem__") or is_sparse(value)
+    return (
+        is_shape
+        and hasattr(value, "dtype")
+        and has_rows
+        and not hasattr(value, "__array_interface__")
+    )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView
+from proxysample.data.label_files import is_label_file, read_label_file
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
@@ -90,8 +91,9 @@ class ArrayDataset:
         import torch
 
         image = np.asarray(self.images[index])
-        pixels = np.ascontiguousarray(np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
-        tensor = torch.from_numpy(pixels).float()
+        # A copy: who changes an item changes no other's, nor a file that is mapped.
+        pixels = np.moveaxis(image, -1, 0) if image.ndim == 3 else image
+        tensor = torch.from_numpy(np.array(pixels, dtype=np.float32, order="C"))
         if image.dtype == np.uint8:
             tensor /= 255
         if self.targets is None:
@@ -328,6 +330,9 @@ def read_digits() -> Splits:
 
 def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
     """Read an .npz file of images and labels, each by the name of its array if that is given."""
+    if is_label_file(label):
+        images = read_npz_dataset(path, image=image).train.images
+        return Splits(f"npz:{path}", ArrayDataset(images, read_label_file(label)))
     names = npz_names(path)
     for role, name in {"image": image, "label": label}.items():
         if name is not None and name not in names:

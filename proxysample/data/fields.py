@@ -264,6 +264,11 @@ def _image_position(item: Sequence[Any], index: int) -> int:
         return 0
     if not best and len(item) < 3:
         return 0
+    if all(isinstance(part, int | float) for part in item):
+        raise InputError(
+            f"sample {index} is {describe_item(item)}; where such rows are features, pass them as "
+            "an array, numpy.asarray(rows)"
+        )
     raise InputError(
         f"sample {index} is {describe_item(item)}; which is the image is not sure: pass "
         f"{_choices('image', best or range(len(item)))}"

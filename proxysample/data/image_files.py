@@ -185,6 +185,42 @@ class ImageFiles:
         return f"ImageFiles({len(self):,} files, {kind_of_labels(self.targets)})"
 
 
+class UndecidedFiles(ImageFiles):
+    """Samples of a table of which it is not sure which column holds the images.
+
+    That stops who decodes, and nobody else.
+
+    Parameters
+    ----------
+    n_samples : int
+    reason : str
+        Naming the candidates.
+    targets : array-like of shape (n, ...), optional
+    """
+
+    def __init__(self, n_samples: int, reason: str, targets: Any = None) -> None:
+        # No files: none of the columns names the samples.
+        self._n_samples = n_samples
+        self._reason = reason
+        self.targets = None if targets is None else kept_labels(targets, n_samples)
+        self.classes = None
+
+    def __len__(self) -> int:
+        return self._n_samples
+
+    def raw_item(self, index: int) -> tuple[Array, Any]:  # noqa: ARG002
+        """Refuse to guess."""
+        raise InputError(self._reason)
+
+    @property
+    def images(self) -> Array:
+        """Refuse to guess."""
+        raise InputError(self._reason)
+
+    def __repr__(self) -> str:
+        return f"UndecidedFiles({len(self):,} samples, {kind_of_labels(self.targets)})"
+
+
 def holds_files(dataset: Any) -> bool:
     """Tell whether a dataset, or what it is a part of, is one of ours that opens image files."""
     return isinstance(_unwrapped(dataset, 0)[0], ImageFiles)

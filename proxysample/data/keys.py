@@ -229,7 +229,12 @@ def indices_of(names: Sequence[str], keys: Keys | None, what: str) -> list[int]:
             by_end = _by_ends(keys.values) if by_end is None else by_end
             fitting = by_end.get(os.path.normpath(name))
         if not fitting:
-            raise InputError(f"{what} names {name!r}, which is no {keys.kind} of the dataset")
+            hint = (
+                f"; a list names samples by their {keys.kind}s alone, or by indices alone"
+                if name.isdecimal() and len(names) > 1
+                else ""
+            )
+            raise InputError(f"{what} names {name!r}, which is no {keys.kind} of the dataset{hint}")
         if len(fitting) > 1:
             raise InputError(
                 f"{what} names {name!r}, which fits samples {fitting[0]} and {fitting[1]}; give "

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.folders import SUFFIXES
-from proxysample.data.image_files import ImageFiles
+from proxysample.data.image_files import ImageFiles, UndecidedFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.files import as_path, check_regular
@@ -59,8 +60,8 @@ def read_paths(
     Raises
     ------
     InputError
-        If there are no paths, which column holds them is not sure, a path is none, or it leaves
-        `root`.
+        If there are no paths, a path is none, or it leaves `root`. Where several columns may hold
+        the paths, who asks for an image is refused.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def read_paths(
         paths, labels = _chosen_columns(columns, path, label)
     else:
         paths, labels = _pairs(table)
-    return ImageFiles(_files(paths, root), labels)
+    return _dataset(paths, root, labels)
 
 
 def read_csv(
@@ -109,7 +110,7 @@ def read_csv(
     columns = _csv_columns(file)
     try:
         paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
-        return ImageFiles(_files(paths, root), None if labels is None else as_numbers(labels))
+        return _dataset(paths, root, None if labels is None else as_numbers(labels))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
@@ -145,7 +146,7 @@ def read_csv_features(
         named = _named(columns, label) or _class_column(columns)
         several = features if isinstance(features, list | tuple) else [features]
         if features is None:
-            if path_column({name: columns[name] for name in columns if name != named}) is not None:
+            if path_columns({name: columns[name] for name in columns if name != named}):
                 return None
             chosen = [name for name in columns if name != named]
         else:
@@ -292,30 +293,34 @@ def frame_columns(table: Any) -> Mapping[str, Any]:
     return {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
 
 
-def path_column(columns: Mapping[str, Any]) -> str | None:
-    """Find the column that holds paths of images; None where none does.
+@dataclass(frozen=True)
+class _Undecided:
+    """Why it is not sure which column holds the paths."""
+
+    reason: str
+    n_samples: int
+
+
+def _dataset(paths: list[Any] | _Undecided, root: str | Path | None, labels: Any) -> ImageFiles:
+    if isinstance(paths, _Undecided):
+        return UndecidedFiles(paths.n_samples, paths.reason, labels)
+    return ImageFiles(_files(paths, root), labels)
+
+
+def path_columns(columns: Mapping[str, Any]) -> list[str]:
+    """List the columns that may hold the paths of images.
 
     Parameters
     ----------
     columns : mapping
         Values by name.
-
-    Raises
-    ------
-    InputError
-        If several may be it.
     """
     known = _known(columns)
     found = [known[name] for name in PATH_COLUMNS if name in known]
     found = [name for name in found if _holds_paths(columns[name])]
     if not found:
         found = [name for name in columns if _holds_image_names(columns[name])]
-    if len(found) > 1:
-        raise InputError(
-            f"the columns {' and '.join(found)} may each be the paths: pass "
-            f"image={found[0]!r} (or path= to read_paths and read_csv), or leave one out"
-        )
-    return found[0] if found else None
+    return found
 
 
 def _holds_paths(values: Iterable[Any]) -> bool:
@@ -339,18 +344,26 @@ def _is_image_name(value: Any) -> bool:
 
 def _chosen_columns(
     columns: Mapping[str, Any], path: Any, label: Any
-) -> tuple[list[Any], list[Any] | None]:
+) -> tuple[list[Any] | _Undecided, list[Any] | None]:
     for name in (path, label):
         if name is not None and name not in columns:
             raise unknown_name("column", name, columns)
-    path = path_column(columns) if path is None else path
-    if path is None:
+    found = path_columns(columns) if path is None else [path]
+    if not found:
         raise InputError(
             f"none of the columns {', '.join(columns)} holds paths of images; name it path"
         )
     if label is None:
-        label = _class_column(columns, path)
-    return list(columns[path]), None if label is None else list(columns[label])
+        label = _class_column(columns, found)
+    labels = None if label is None else list(columns[label])
+    paths = list(columns[found[0]])
+    if len(found) > 1:
+        reason = (
+            f"the columns {' and '.join(found)} may each be the paths: pass "
+            f"image={found[0]!r} (or path= to read_paths and read_csv), or leave one out"
+        )
+        return _Undecided(reason, len(paths)), labels
+    return paths, labels
 
 
 def _known(columns: Iterable[str]) -> dict[str, str]:
@@ -358,9 +371,9 @@ def _known(columns: Iterable[str]) -> dict[str, str]:
     return {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in columns}
 
 
-def _class_column(columns: Iterable[str], other: str | None = None) -> str | None:
+def _class_column(columns: Iterable[str], others: Iterable[str] = ()) -> str | None:
     known = _known(columns)
-    found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] != other]
+    found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] not in others]
     if len(found) > 1:
         raise InputError(
             f"the columns {' and '.join(found)} may each be the labels: pass "

@@ -84,7 +84,23 @@ class CachedPixels:
 
     def __getitem__(self, rows: Any) -> Array:
         """Read rows, as of an ndarray; a copy."""
+        if isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu":
+            return self._gathered(rows)
         return np.array(self._mapped("r")[rows])
+
+    def _gathered(self, rows: Array) -> Array:
+        """Read rows one by one: of a map, the system holds much around each of them."""
+        if not hasattr(os, "preadv"):
+            return np.array(self._mapped("r")[rows])
+        found: Array = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        rows = np.where(rows < 0, rows + len(self), rows)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
+        places = found.view(np.uint8).reshape(len(rows), self._row_bytes)
+        for place, row in zip(places, rows.tolist(), strict=True):
+            if os.preadv(self._file.fileno(), [place.data], row * self._row_bytes) != len(place):
+                raise InputError("the file of cached samples is cut")
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self._mapped("r"), dtype=dtype)

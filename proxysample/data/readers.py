@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from proxysample.data.array_names import split_place
 from proxysample.data.array_stores import read_hdf5, read_zarr
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.folders import parts_of, read_image_files
 from proxysample.data.image_files import ImageFiles
+from proxysample.data.label_files import is_label_file, read_label_file
 from proxysample.data.path_tables import read_csv, read_csv_features
 from proxysample.data.shards import read_shards
 from proxysample.data.tensor_files import read_npy_pair, read_tensors
@@ -50,9 +52,19 @@ def read_csv_dataset(
     return Splits(f"csv:{path}", read_csv(path, folder, path=image, label=label))
 
 
-def read_npy_dataset(path: str) -> Splits:
-    """Map an .npy file; ``IMAGES.npy,LABELS.npy`` names one of labels, too."""
-    return Splits(f"npy:{path}", ArrayDataset(*read_npy_pair(path)))
+def read_npy_dataset(path: str, *, label: Any = None) -> Splits:
+    """Map an .npy file; `label` is a file of labels, as in ``IMAGES.npy,LABELS.npy``."""
+    images, labels = read_npy_pair(path)
+    name = f"npy:{path}"
+    if label is None or not isinstance(label, str | Path):
+        # A function, or a position, of the items.
+        splits = Splits(name, ArrayDataset(images, labels))
+        return splits if label is None else splits.viewed(label=label)
+    if labels is not None:
+        raise InputError(f"{name} names a file of labels, and label= another; give one")
+    if not is_label_file(label):
+        raise InputError(f"{name}: label={str(label)!r} is no .npy file, as labels of one are in")
+    return Splits(name, ArrayDataset(images, read_label_file(label)))
 
 
 def read_tensor_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
@@ -62,7 +74,7 @@ def read_tensor_dataset(path: str, *, image: Any = None, label: Any = None) -> S
 
 def read_safetensors_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
     """Read a safetensors file with images and labels."""
-    if Path(path).suffix != ".safetensors":
+    if Path(split_place(path)[0]).suffix != ".safetensors":
         raise InputError(f"safetensors:{path}: the name of such a file ends in .safetensors")
     return _splits(f"safetensors:{path}", read_tensors, path, image, label)
 
@@ -92,6 +104,9 @@ def _splits(
     image: str | int | None,
     label: str | int | None,
 ) -> Splits:
+    if is_label_file(label):
+        images = read(path, image=image, label=None)[0][0]
+        return Splits(name, ArrayDataset(images, read_label_file(label)))
     train, test = read(path, image=image, label=label)
     return Splits(
         name,

@@ -32,10 +32,11 @@ Array = npt.NDArray[Any]
 
 ARRAYS = "proxysample.data.datasets.ArrayDataset"
 FILES = "proxysample.data.image_files.ImageFiles"
+UNDECIDED = "proxysample.data.image_files.UndecidedFiles"
 SHARDS = "proxysample.data.shards.TarImages"
 ROWS = "proxysample.data.huggingface.HuggingFaceImages"
 STREAMED = "proxysample.data.streams.StreamedDataset"
-OURS = (ARRAYS, FILES, SHARDS, ROWS, STREAMED)
+OURS = (ARRAYS, FILES, UNDECIDED, SHARDS, ROWS, STREAMED)
 TENSORS = "torch.utils.data.dataset.TensorDataset"
 SUBSET = "torch.utils.data.dataset.Subset"
 JOINED = "torch.utils.data.dataset.ConcatDataset"

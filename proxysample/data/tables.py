@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.blocks import is_sparse
 from proxysample.errors import InputError, unknown_name
 
 Array = npt.NDArray[Any]
 
 IMAGE_COLUMNS = ("image", "img", "pixel_values")
+# Formats of sparse matrices of which scipy slices no rows.
+WITHOUT_ROWS = ("coo", "bsr", "dia")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "y")
 
 
@@ -226,7 +229,7 @@ def take_rows(dataset: Any, indices: npt.NDArray[np.int64]) -> Any:
         return dataset.iloc[indices]
     if is_foreign(dataset):
         return dataset.take(indices) if hasattr(dataset, "take") else dataset[indices]
-    if hasattr(dataset, "tocsr") and hasattr(dataset, "nnz"):
+    if is_sparse(dataset):
         return dataset.tocsr()[indices]
     from torch.utils.data import Subset
 
@@ -258,6 +261,8 @@ def take_pair(X: Any, y: Any, indices: npt.NDArray[np.int64]) -> tuple[Any, Any]
 def _take(values: Any, indices: npt.NDArray[np.int64]) -> Any:
     if isinstance(values, list | tuple):
         return type(values)([values[index] for index in indices.tolist()])
+    if is_sparse(values) and values.format in WITHOUT_ROWS:
+        return values.tocsr()[indices]
     if hasattr(values, "shape") and not is_frame(values):
         return values[indices]
     return take_rows(values, indices)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.array_names import (
+    Names,
+    part_names,
+    split_place,
+)
 from proxysample.data.decoding import tensor_to_array
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError
 from proxysample.files import check_regular, map_npy, read_npy
 
 Array = npt.NDArray[Any]
-
-# Names under which files in the wild keep images or features, and then labels.
-IMAGE_KEYS = (
-    "images", "x", "X", "data", "features", "embeddings",
-    "train_images", "x_train", "train_data",
-)  # fmt: skip
-LABEL_KEYS = (
-    "labels", "y", "targets", "target", "label",
-    "train_labels", "y_train", "train_targets",
-)  # fmt: skip
-TEST_IMAGE_KEYS = ("test_images", "x_test", "test_data")
-TEST_LABEL_KEYS = ("test_labels", "y_test", "test_targets")
 
 MOST_CHANNELS = 4
 
@@ -85,68 +78,6 @@ def read_npy_pair(path: str) -> Pair:
     return map_npy(Path(f"{images}.npy").expanduser()), read_npy(Path(labels).expanduser())
 
 
-def only_name(names: Sequence[str], known: Sequence[str], role: str) -> str | None:
-    """Find the array that a usual name is of; None where there is none.
-
-    Raises
-    ------
-    InputError
-        If several may be meant.
-
-    Examples
-    --------
-    >>> only_name(["x", "weights"], IMAGE_KEYS, "image")
-    'x'
-    """
-    found = [name for name in known if name in names]
-    if len(found) > 1:
-        choices = " or ".join(f"{role}={name!r}" for name in found)
-        raise InputError(f"it holds {' and '.join(found)}, which may each be meant: pass {choices}")
-    return found[0] if found else None
-
-
-def train_names(
-    names: Sequence[str], image: Any, label: Any, *, takes_any: bool = False
-) -> tuple[str, str | None]:
-    """Tell which arrays are images, or features, and labels: those named, or of usual names.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of all arrays.
-    image, label : str, int or None
-        As they were named.
-    takes_any : bool
-        Whether an array without others is taken whatever its name is.
-
-    Raises
-    ------
-    InputError
-        If there is no such array, or several may be meant.
-
-    Examples
-    --------
-    >>> train_names(["photos", "species", "weights"], "photos", "species")
-    ('photos', 'species')
-    >>> train_names(["anything"], None, None, takes_any=True)
-    ('anything', None)
-    """
-    for role, name in {"image": image, "label": label}.items():
-        if name is not None and str(name) not in names:
-            raise unknown_name(f"array for {role}=", name, names)
-    labels = only_name(names, LABEL_KEYS, "label") if label is None else str(label)
-    if image is not None:
-        return str(image), labels
-    others = [name for name in names if name != labels]
-    images = only_name(others, IMAGE_KEYS, "image")
-    if images is None and len(others) == 1 and takes_any:
-        images = others[0]
-    if images is None:
-        listed = ", ".join(names[:9]) or "nothing"
-        raise InputError(f"it holds {listed}; needed: images and labels, or pass image= and label=")
-    return images, labels
-
-
 def read_tensors(
     path: str, *, image: str | int | None = None, label: str | int | None = None
 ) -> tuple[Pair, Pair | None]:
@@ -158,7 +89,8 @@ def read_tensors(
     ----------
     path : str
         ``.pt`` or ``.pth``: a tensor, a pair of tensors (images, labels), or a mapping with such
-        names as ``images`` and ``labels``. ``.safetensors``: such a mapping.
+        names as ``images`` and ``labels``, or of groups of them. ``.safetensors``: such a mapping.
+        ``FILE::GROUP`` and ``FILE::GROUP/NAME`` name a group, or the images in it.
     image, label : str or int, optional
         The names, or positions, of others that are meant; then there is no test part.
 
@@ -182,30 +114,31 @@ def read_tensors(
     >>> images.shape, labels.tolist(), test
     ((2, 8, 8, 1), [3, 5], None)
     """
-    file = Path(path).expanduser()
+    name, place = (path, None) if Path(path).expanduser().exists() else split_place(path)
+    file = Path(name).expanduser()
     check_regular(file)
     is_safetensors = file.suffix == ".safetensors"
     try:
-        named = {str(name) for name in (image, label) if name is not None}
-        content = _load_safetensors(file, named) if is_safetensors else _load_torch(file)
-        return _parts(content, file.stat().st_size, image, label)
+        content = (
+            _load_safetensors(file, place, image, label) if is_safetensors else _load_torch(file)
+        )
+        return _parts(content, file.stat().st_size, place, image, label)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except DAMAGE as error:
         raise InputError(f"{file} cannot be read, or is damaged: {str(error)[:300]}") from error
 
 
-def _load_safetensors(file: Path, named: set[str]) -> dict[str, Any]:
+def _load_safetensors(
+    file: Path, place: str | None, image: str | int | None, label: str | int | None
+) -> dict[str, Any]:
+    """Read the tensors that are meant: a network's weights may be large, and are no dataset."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            names = set(opened.keys())
-            known = {*IMAGE_KEYS, *LABEL_KEYS, *TEST_IMAGE_KEYS, *TEST_LABEL_KEYS, *named}
-            # A network's weights may be large, and are no dataset.
-            wanted = names & known or names
-            if len(wanted) > len(known):
-                raise InputError(f"it holds {len(names)} tensors; needed: images and labels")
+            train, test = part_names(sorted(opened.keys()), image, label, place=place)
+            wanted = {name for part in (train, test) for name in part or () if name is not None}
             return {name: opened.get_tensor(name) for name in sorted(wanted)}
     except SafetensorError as error:
         raise InputError(f"it is no safetensors file, or is damaged: {error}") from None
@@ -239,11 +172,17 @@ def _check_archive(file: Path) -> None:
                 raise InputError("its members are compressed, as torch never writes them")
 
 
-def _parts(content: Any, n_bytes: int, image: Any, label: Any) -> tuple[Pair, Pair | None]:
+def _parts(
+    content: Any, n_bytes: int, place: str | None, image: Any, label: Any
+) -> tuple[Pair, Pair | None]:
     if isinstance(content, Mapping):
-        return _named_parts(
-            {str(name): one for name, one in content.items()}, n_bytes, image, label
-        )
+        named = dict(_flattened(content))
+        parts = part_names(list(named), image, label, place=place)
+        train, test = (None if part is None else _pair(named, part, n_bytes) for part in parts)
+        assert train is not None
+        return train, test
+    if place is not None:
+        raise InputError(f"it holds no names, and ::{place} is one; leave it out")
     if _is_tensor(content):
         content = (content,)
     if not isinstance(content, tuple | list) or not content:
@@ -262,18 +201,26 @@ def _parts(content: Any, n_bytes: int, image: Any, label: Any) -> tuple[Pair, Pa
     return (_images(content[image or 0], n_bytes), labels), None
 
 
-def _named_parts(
-    content: Mapping[str, Any], n_bytes: int, image: Any, label: Any
-) -> tuple[Pair, Pair | None]:
-    def pair(images: str, labels: str | None) -> Pair:
-        given = None if labels is None else _labels(content[labels], n_bytes)
-        return _images(content[images], n_bytes), given
+def _flattened(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what mappings within mappings hold, with the names of those before its own."""
+    waiting, seen = [("", content)], set()
+    while waiting:
+        before, group = waiting.pop(0)
+        # One may hold itself, or stand in several.
+        if id(group) in seen:
+            continue
+        seen.add(id(group))
+        for name, one in group.items():
+            if isinstance(one, Mapping):
+                waiting.append((f"{before}{name}/", one))
+            else:
+                yield f"{before}{name}", one
 
-    train = pair(*train_names(list(content), image, label))
-    of_test = only_name(list(content), TEST_IMAGE_KEYS, "image")
-    if of_test is None or image is not None or label is not None:
-        return train, None
-    return train, pair(of_test, only_name(list(content), TEST_LABEL_KEYS, "label"))
+
+def _pair(content: Mapping[str, Any], names: Names, n_bytes: int) -> Pair:
+    images, labels = names
+    given = None if labels is None else _labels(content[labels], n_bytes)
+    return _images(content[images], n_bytes), given
 
 
 def _is_tensor(value: Any) -> bool:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.data.images import Fitting, Interpolation
+from proxysample.data.pixel_cache import Cache, CachedPixels
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
@@ -233,7 +234,13 @@ class Backbone(nn.Module):
 
 
 @isolated()
-def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = False) -> Tensor:
+def extract_features(
+    backbone: Backbone,
+    images: ImageTensors,
+    progress: bool = False,
+    *,
+    cache: Cache | None = None,
+) -> Tensor | CachedPixels:
     """Compute the features of all images once.
 
     Parameters
@@ -243,10 +250,12 @@ def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = 
     images : ImageTensors
     progress : bool
         Show a progress bar.
+    cache : bool, path or None
+        Where many features go, None for memory; see `gather_into_cache`.
 
     Returns
     -------
-    Tensor of shape (n, d), float32
+    Tensor of shape (n, d), float32, or CachedPixels
         On the CPU.
 
     Raises
@@ -271,7 +280,11 @@ def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = 
             return computed
 
         return images.apply(
-            features, progress, "computing features", fitting_for=backbone.fitting_for
+            features,
+            progress,
+            "computing features",
+            fitting_for=backbone.fitting_for,
+            cache=cache,
         )
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from proxysample.data.decoding import Form, FormChangedError, check_channels_last
 from proxysample.data.images import Fitting
+from proxysample.data.pixel_cache import Cache, CachedPixels, MemoryPixels, reserve_pixels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.errors import InputError, SampleError
@@ -58,7 +59,7 @@ class DeviceRows:
 
     def __init__(
         self,
-        source: npt.NDArray[np.generic] | Tensor,
+        source: npt.NDArray[np.generic] | Tensor | CachedPixels,
         device: torch.device,
         *,
         read_often: bool = False,
@@ -107,7 +108,16 @@ class DeviceRows:
 
 
 def gather_on_host(parts: Iterable[Tensor], n_rows: int) -> Tensor:
-    """Bring the results of many batches to the host by few reads.
+    """Bring the results of many batches to the host by few reads; see `gather_into_cache`."""
+    gathered = gather_into_cache(parts, n_rows, None)
+    assert isinstance(gathered, Tensor)
+    return gathered
+
+
+def gather_into_cache(
+    parts: Iterable[Tensor], n_rows: int, cache: Cache | None
+) -> Tensor | CachedPixels:
+    """Bring the results of many batches to the host, and to a disk where they are large.
 
     Parameters
     ----------
@@ -115,31 +125,38 @@ def gather_on_host(parts: Iterable[Tensor], n_rows: int) -> Tensor:
         In order, all on one device.
     n_rows : int
         In all of them together, at least 1.
+    cache : bool, path or None
+        See `proxysample.data.pixel_cache.reserve_pixels`.
 
     Returns
     -------
-    Tensor of shape (n_rows, ...)
+    Tensor of shape (n_rows, ...), or CachedPixels
         On the CPU.
 
     Examples
     --------
-    >>> gather_on_host([torch.zeros(2), torch.ones(1)], 3)
+    >>> gather_into_cache([torch.zeros(2), torch.ones(1)], 3, None)
     tensor([0., 0., 1.])
     """
-    gathered: Tensor | None = None
+    gathered: CachedPixels | MemoryPixels | None = None
     n_read = 0
     for part in _joined(parts):
+        rows = part.cpu().numpy()
         if gathered is None:
-            gathered = torch.empty((n_rows, *part.shape[1:]), dtype=part.dtype)
-        gathered[n_read : n_read + len(part)] = part
-        n_read += len(part)
+            gathered = reserve_pixels((n_rows, *rows.shape[1:]), rows.dtype, cache)
+        gathered.write(n_read, rows)
+        n_read += len(rows)
     assert gathered is not None
-    return gathered
+    return gathered if isinstance(gathered, CachedPixels) else torch.from_numpy(gathered.array)
 
 
 def _joined(parts: Iterable[Tensor]) -> Iterator[Tensor]:
     waiting, n_bytes = [], 0
     for part in parts:
+        if part.device.type == "cpu":
+            # Small parts that wait here would keep the memory around them from being used again.
+            yield part
+            continue
         waiting.append(part)
         n_bytes += part.nbytes
         if n_bytes >= BYTES_PER_READ:
@@ -291,7 +308,8 @@ class ImageTensors:
         description: str = "scoring",
         *,
         fitting_for: Callable[[tuple[int, int] | None], Fitting | None] | None = None,
-    ) -> Tensor:
+        cache: Cache | None = None,
+    ) -> Tensor | CachedPixels:
         """Apply a function to all images, a batch of constant size at a time, and gather results.
 
         Images that are not held in an array or kept already are decoded, used and let go.
@@ -308,22 +326,26 @@ class ImageTensors:
         fitting_for : callable, optional
             Tells how images of a height and width come to the size that the function takes, and
             images of several sizes (None). Those that are larger come to it as they are decoded.
+        cache : bool, path or None
+            Where large results go, None for memory; see `gather_into_cache`.
 
         Returns
         -------
-        Tensor of shape (n, ...)
+        Tensor of shape (n, ...), or CachedPixels
             On the CPU.
         """
         if "_rows" in vars(self) or self._samples.is_held:
             fitted = self._samples.image_size is not None
             batches = self.in_order(progress, description)
-            return gather_on_host((function(batch, fitted) for batch in batches), len(self))
+            computed = (function(batch, fitted) for batch in batches)
+            return gather_into_cache(computed, len(self), cache)
         form = self.form_for(fitting_for)
         while True:
             try:
                 is_fitted = form.fitting is not None
                 batches = self.decoded(form, description)
-                return gather_on_host((function(batch, is_fitted) for batch in batches), len(self))
+                computed = (function(batch, is_fitted) for batch in batches)
+                return gather_into_cache(computed, len(self), cache)
             except FormChangedError as changed:
                 form = changed.form
 

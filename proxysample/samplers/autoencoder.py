@@ -197,7 +197,7 @@ class AutoencoderLoss(ImageSampler):
 
         # Not inference_mode: a dataset that keeps what it decodes would keep tensors of that kind.
         with torch.no_grad(), deterministic_kernels():
-            return images.apply(encode, self.progress, "encoding").numpy()
+            return np.asarray(images.apply(encode, self.progress, "encoding"))
 
 
 def reconstruction_losses(

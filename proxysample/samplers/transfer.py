@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from proxysample.data.pixel_cache import CachedPixels
     from proxysample.features.backbones import Backbone
     from proxysample.features.batches import DeviceRows, ImageTensors
     from proxysample.samplers.networks import ClassificationHead
@@ -86,9 +87,9 @@ class TransferLoss(DecodingSampler):
     progress : bool
         Show progress bars while decoding, computing features and training.
     cache : bool or path
-        Where decoded images are kept for the passes of `protocol` "paper", if they take more than
-        64 MB: True in the folder for temporary files, a path in another folder, in a file that
-        goes away with the process; False in memory, up to 4 GB.
+        Where features are kept, and decoded images for the passes of `protocol` "paper", if they
+        take more than 64 MB: True in the folder for temporary files, a path in another folder, in
+        a file that goes away with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -181,6 +182,7 @@ class TransferLoss(DecodingSampler):
         self.weights_ = None if self.backbone_ is None else self.backbone_.weights
         device = resolve_device(self.device)
         with deterministic_kernels():
+            features: Tensor | npt.NDArray[Any] | CachedPixels
             if self.backbone_ is None:
                 features = flat_features(samples)
             elif self.protocol == "default":
@@ -228,12 +230,14 @@ class TransferLoss(DecodingSampler):
             backbone.native = None
         return backbone
 
-    def _features(self, backbone: Backbone, samples: Samples, device: torch.device) -> Tensor:
+    def _features(
+        self, backbone: Backbone, samples: Samples, device: torch.device
+    ) -> Tensor | CachedPixels:
         from proxysample.features.backbones import extract_features
         from proxysample.features.batches import ImageTensors
 
         images = ImageTensors(samples, device, any_range=backbone.any_range)
-        return extract_features(backbone.to(device), images, self.progress)
+        return extract_features(backbone.to(device), images, self.progress, cache=self.cache)
 
     def _score_drifting(
         self, backbone: Backbone, samples: Samples, targets: DeviceRows
@@ -246,11 +250,11 @@ class TransferLoss(DecodingSampler):
         )
         backbone.to(images.device)
         self._train_drifting(backbone, images, targets)
-        features = extract_features(backbone, images, self.progress)
+        features = extract_features(backbone, images, self.progress, cache=self.cache)
         return self._losses(DeviceRows(features, targets.device), targets)
 
     def _score_features(
-        self, computed: Tensor | npt.NDArray[Any], targets: DeviceRows
+        self, computed: Tensor | npt.NDArray[Any] | CachedPixels, targets: DeviceRows
     ) -> FloatArray:
         from proxysample.features.batches import DeviceRows
 

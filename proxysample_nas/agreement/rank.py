@@ -89,8 +89,9 @@ Scored = Literal["alone", "supernet"]
 def plan_ranking(
     dataset: Any,
     samplers: Iterable[Any],
-    ratios: Iterable[float],
+    ratios: Iterable[float] = (),
     *,
+    n: Iterable[int] = (),
     folder: str | Path | None = None,
     cells: Iterable[Cell | str] | None = None,
     n_cells: int = 40,
@@ -116,7 +117,7 @@ def plan_ranking(
     dataset : str or object
         A name, of which the training part is taken, or a dataset of labelled images. The test
         part is not looked at.
-    samplers, ratios, folder, proxy_seeds, seeds, budgets, held_out, random_state, n_train
+    samplers, ratios, n, folder, proxy_seeds, seeds, budgets, held_out, random_state, n_train
         See `proxysample.rank_agreement`.
     cells : iterable of Cell or str, optional
         What is ranked; by default drawn.
@@ -161,6 +162,7 @@ def plan_ranking(
         dataset=dataset,
         samplers=samplers,
         ratios=ratios,
+        n=n,
         evaluate=_scorer(scored, n_nodes, chosen_space, training or {}, augmentation or {}),
         configurations=ranked,
         proxy_seeds=proxy_seeds,
@@ -179,7 +181,7 @@ def plan_ranking(
 def rank_cells(
     dataset: Any,
     samplers: Iterable[Any],
-    ratios: Iterable[float],
+    ratios: Iterable[float] = (),
     *,
     run: Mapping[str, Any] | None = None,
     **settings: Any,

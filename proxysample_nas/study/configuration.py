@@ -14,7 +14,13 @@ from proxysample.components import Component
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
-from proxysample.keeping import check_ratio
+from proxysample.keeping import (
+    check_counts,
+    check_kept_sizes,
+    check_ratio,
+    kept_sizes,
+    name_size,
+)
 from proxysample.ranking import Ranking
 from proxysample.records import (
     COUNT,
@@ -103,6 +109,7 @@ WRITTEN = {
     "random_state": COUNT,
     "transfers": list_of(MAPPING),
     "lookup": optional(MAPPING),
+    "n": list_of(POSITIVE),
 }
 # Of what a user gives as it is; the rest is created from names.
 GIVEN = {"dataset": TEXT} | {
@@ -135,6 +142,8 @@ class StudyConfiguration(Shipped):
         Each sampler at each ratio is searched by each searcher.
     ratios : tuple of float
         Fractions to keep, each below 1. The full data are always searched as the baseline.
+    n : tuple of int
+        Numbers of samples to keep, beside the ratios.
     channels : tuple of int
         Widths at which each found cell is evaluated.
     seeds : tuple of int
@@ -178,6 +187,7 @@ class StudyConfiguration(Shipped):
     samplers: tuple[Component, ...]
     searchers: tuple[Component, ...]
     ratios: tuple[float, ...]
+    n: tuple[int, ...] = ()
     channels: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (777, 888, 999)
     search_seeds: tuple[int, ...] = (0,)
@@ -200,6 +210,7 @@ class StudyConfiguration(Shipped):
         samplers: Iterable[SamplerLike],
         searchers: Iterable[SearcherLike],
         ratios: Iterable[float] = (),
+        n: Iterable[int] = (),
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
         search_seeds: Iterable[int] = (0,),
@@ -217,7 +228,7 @@ class StudyConfiguration(Shipped):
 
         Parameters
         ----------
-        dataset, samplers, searchers, ratios, channels, seeds, search_seeds, proxy_seeds,
+        dataset, samplers, searchers, ratios, n, channels, seeds, search_seeds, proxy_seeds,
         architecture_data, recipe, training, augmentation, n_train, random_state, transfers, lookup
             See `proxysample_nas.study.Study`.
 
@@ -237,6 +248,7 @@ class StudyConfiguration(Shipped):
             samplers=(),
             searchers=(),
             ratios=as_tuple("ratios", ratios),
+            n=check_counts(n),
             channels=as_tuple("channels", channels),
             seeds=as_seeds("seeds", seeds),
             search_seeds=as_seeds("search_seeds", search_seeds),
@@ -293,7 +305,7 @@ class StudyConfiguration(Shipped):
         for given, what, is_needed in (
             ([one.identity for one in self.samplers], "sampler", True),
             ([one.identity for one in self.searchers], "searcher", True),
-            (self.ratios, "ratio", needs_ratio),
+            (self.ratios, "ratio", needs_ratio and not self.n),
             (self.channels, "number of channels", True),
         ):
             if is_needed and not given:
@@ -335,7 +347,8 @@ class StudyConfiguration(Shipped):
             )
 
     def check_data(self, train: ArrayDataset) -> None:
-        """Raise `InputError` where ready indices or a ranking do not fit the training part."""
+        """Raise `InputError` where ready indices, a ranking or `n` do not fit the training part."""
+        check_kept_sizes(len(train), self.ratios, self.n)
         for component in self.samplers:
             if component.name in READY_MADE:
                 self.create_sampler(component).fit(train)
@@ -427,7 +440,8 @@ class StudyConfiguration(Shipped):
         written = {
             name: [one.to_json() for one in value] if name in ("samplers", "searchers") else value
             for name, value in vars(self).items()
-            if name != "splits"
+            # Studies of ratios alone are written as they always were.
+            if name != "splits" and (name != "n" or value)
         }
         written["transfers"] = [asdict(one) for one in self.transfers]
         written["lookup"] = None if self.lookup is None else asdict(self.lookup)
@@ -460,27 +474,36 @@ class Setting:
         None for the baseline, the full data.
     r : float
         1 for the baseline.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
     """
 
     searcher: Component
     sampler: Component | None
     r: float
+    n: int | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> str:
+        """How much is kept, as it was asked for."""
+        return name_size(self.r, self.n)
 
     @property
     def label(self) -> str:
         """Words for a progress bar."""
-        data = "full data" if self.sampler is None else f"{self.sampler.label} r={self.r:g}"
+        data = "full data" if self.sampler is None else f"{self.sampler.label} {self.size}"
         return f"{self.searcher.name} on {data}"
 
 
 def settings_of(configuration: StudyConfiguration, n_train: int) -> list[Setting]:
     """List what is searched, baselines first; ready indices have the one ratio that they are."""
     settings = [Setting(searcher, None, 1.0) for searcher in configuration.searchers]
-    ratios = sorted(configuration.ratios, reverse=True)
+    sizes = kept_sizes(n_train, configuration.ratios, configuration.n)
+    descending = sorted(sizes.items(), reverse=True)
     settings += [
-        Setting(searcher, sampler, r)
+        Setting(searcher, sampler, r, n)
         for searcher in configuration.searchers
         for sampler in configuration.samplers
-        for r in (ratios if sampler.size is None else [sampler.size / n_train])
+        for r, n in (descending if sampler.size is None else [(sampler.size / n_train, None)])
     ]
     return settings

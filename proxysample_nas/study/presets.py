@@ -106,7 +106,8 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     name : str
         One of `PRESETS`.
     **overrides
-        Settings of `StudyConfiguration.build` that win.
+        Settings of `StudyConfiguration.build` that win. `n` without `ratios` takes the preset's
+        ratios away: only so many samples are kept.
 
     Returns
     -------
@@ -125,12 +126,15 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
     check_names("setting of a study", overrides, StudyConfiguration.__dataclass_fields__)
+    if overrides.get("n"):
+        overrides = {"ratios": ()} | overrides
     return StudyConfiguration.build(**(PRESETS[name] | overrides))
 
 
 AXES = (
     "samplers",
     "ratios",
+    "n",
     "searchers",
     "channels",
     "seeds",
@@ -141,6 +145,7 @@ AXES = (
 
 _NOUNS = {
     "ratios": "r",
+    "n": "n",
     "channels": "channels",
     "seeds": "the seed of evaluation",
     "search_seeds": "the search seed",

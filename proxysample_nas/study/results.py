@@ -135,7 +135,7 @@ class Row:
     def __repr__(self) -> str:
         searched = pluralize(len(self.found), "search")
         searcher = self.setting.searcher.name
-        return f"Row({self.method}, r={self.setting.r:g}, {searcher}: {searched})"
+        return f"Row({self.method}, {self.setting.size}, {searcher}: {searched})"
 
     @property
     def method(self) -> str:

@@ -12,6 +12,7 @@ from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, takes_run_options
 from proxysample.files import as_path, save_documents
+from proxysample.keeping import list_sizes
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
@@ -69,6 +70,8 @@ class Study:
         Each is an id such as ``"darts-v1:epochs=10"``, a `Searcher` or a class of them.
     ratios : iterable of float
         Fractions to keep, each below 1. The full data are always searched as the baseline.
+    n : iterable of int
+        Numbers of samples to keep, beside `ratios` or in place of them.
     folder : str or Path
         Made where it does not exist. Holds the store and the tables.
     channels : iterable of int
@@ -129,6 +132,7 @@ class Study:
         samplers: Iterable[SamplerLike],
         searchers: Iterable[SearcherLike],
         ratios: Iterable[float] = (),
+        n: Iterable[int] = (),
         folder: str | Path = "results/study",
         channels: Iterable[int] = (16,),
         seeds: Iterable[int] = (777, 888, 999),
@@ -149,6 +153,7 @@ class Study:
             samplers=samplers,
             searchers=searchers,
             ratios=ratios,
+            n=n,
             channels=channels,
             seeds=seeds,
             search_seeds=search_seeds,
@@ -206,6 +211,7 @@ class Study:
         *,
         samplers: Iterable[SamplerLike] = (),
         ratios: Iterable[float] = (),
+        n: Iterable[int] = (),
         searchers: Iterable[SearcherLike] = (),
         channels: Iterable[int] = (),
         seeds: Iterable[int] = (),
@@ -216,7 +222,7 @@ class Study:
 
         Parameters
         ----------
-        samplers, ratios, searchers, channels, seeds, search_seeds, proxy_seeds : iterable
+        samplers, ratios, n, searchers, channels, seeds, search_seeds, proxy_seeds : iterable
             What is added to each; see `Study`. The first proxy seeds stand beside the
             `random_state` that samplers drew from before.
 
@@ -239,6 +245,7 @@ class Study:
         additions = {
             "samplers": samplers,
             "ratios": ratios,
+            "n": n,
             "searchers": searchers,
             "channels": channels,
             "seeds": seeds,
@@ -482,8 +489,8 @@ class Study:
             for given in (configuration.samplers, configuration.searchers)
         )
         return (
-            f"Study of {configuration.dataset} in {self.folder}: {samplers} at r = "
-            f"{', '.join(f'{r:g}' for r in configuration.ratios)}; {searchers}"
+            f"Study of {configuration.dataset} in {self.folder}: {samplers} at "
+            f"{list_sizes(configuration.ratios, configuration.n)}; {searchers}"
         )
 
     def figure(self, name: str) -> Figure:

@@ -1,6 +1,7 @@
 """Print the lowest versions that pyproject.toml allows, as constraints for pip.
 
 python tests/packaging/lowest_versions.py [--except NAME ...]
+python tests/packaging/lowest_versions.py --extras
 
 They belong to the lowest Python: a newer one needs newer versions of much, so there it prints none.
 """
@@ -14,16 +15,21 @@ import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-# What a user installs; the other extras are for those who develop.
-EXTRAS = ("plots", "transfer", "pretrained", "huggingface", "faiss", "ray")
+# For those who develop, or in place of another; all others are what a user installs.
+OTHER_EXTRAS = ("dev", "docs", "notebooks", "faiss-gpu")
 BOUND = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Lowest versions, as constraints for pip.")
     parser.add_argument("--except", dest="left_out", nargs="*", default=[], metavar="NAME")
-    left_out = parser.parse_args().left_out
+    parser.add_argument("--extras", action="store_true", help="Name the users' extras instead.")
+    given = parser.parse_args()
+    left_out = given.left_out
     project = tomllib.loads(PROJECT.read_text())["project"]
+    if given.extras:
+        print(",".join(extras_of_users(project)))  # noqa: T201
+        return
     if not is_lowest_python(project["requires-python"]):
         print(  # noqa: T201
             f"no lowest versions on Python {sys.version_info.major}.{sys.version_info.minor}: "
@@ -43,12 +49,22 @@ def is_lowest_python(requirement: str) -> bool:
 def lowest_versions(project: dict) -> dict[str, str]:
     """Give the lower bound of each package that the project or an extra of its users needs."""
     requirements = list(project["dependencies"])
-    for extra in EXTRAS:
+    for extra in extras_of_users(project):
         requirements += project["optional-dependencies"][extra]
-    ours = [one for one in requirements if one.startswith("proxysample[")]
-    bounds = [BOUND.match(one) for one in requirements if one not in ours]
-    assert all(bounds), f"a requirement without a lower bound: {requirements}"
-    return {bound[1]: bound[2] for bound in bounds if bound}
+    found: dict[str, str] = {}
+    for one in requirements:
+        if one.startswith("proxysample["):
+            continue
+        bound = BOUND.match(one)
+        assert bound, f"a requirement without a lower bound: {one}"
+        name, version = bound.groups()
+        # Two bounds would leave no version that is the lowest of both.
+        assert found.setdefault(name, version) == version, f"{name} has two lower bounds"
+    return found
+
+
+def extras_of_users(project: dict) -> list[str]:
+    return [name for name in project["optional-dependencies"] if name not in OTHER_EXTRAS]
 
 
 if __name__ == "__main__":

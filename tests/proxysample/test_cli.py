@@ -203,7 +203,7 @@ def test_a_saved_ranking_is_cut_without_scoring_and_without_the_dataset(
     assert np.array_equal(np.load("kept.npy"), ranking.select(n=50, balance="equal"))
     words = "select --ranking saved.npz -n 50 -o kept.txt"
     code, _out, err = proxysample(*words.split())
-    assert (code, "lists the kept files" in err) == (2, True)
+    assert (code, "knows no files: give --dataset, too" in err) == (2, True)
     (tmp_path / "names.txt").write_text("cat.png\n")
     words = "select --ranking saved.npz -n 50 --exclude names.txt -o kept.npy"
     code, _out, err = proxysample(*words.split())

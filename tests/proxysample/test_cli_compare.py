@@ -70,3 +70,13 @@ def test_failures_are_told_and_the_exit_code_says_so(command_line, tmp_path):
     assert "failed: scoring:" in err
     assert "--retry-failed runs them again" in err
     assert "There is nothing to tell yet" in out or "CC-RS" in out
+
+
+def test_numbers_of_samples_are_an_option_beside_ratios(command_line, tmp_path):
+    words = ["compare", *SETTINGS, "-n", "50", "-o", str(tmp_path / "x"), "--dry-run"]
+    code, out, _ = command_line(main, *words)
+    assert code == 0
+    # Once more on each of cc-or, cc-rs, rs and RS2, from the same scorings.
+    assert out.splitlines()[0] == "5 scorings, 0 of them done and 18 trainings, 0 of them done"
+    code, _, err = command_line(main, "compare", "-n", "50", "-o", str(tmp_path / "x"))
+    assert (code, "give --dataset, too" in err) == (2, True)

@@ -283,3 +283,13 @@ def test_a_folder_of_links_is_a_dataset_again(tmp_path):
     again = read_image_folder(tmp_path / "kept")
     assert again.classes == ["cat"]
     assert again.images.max() == 1
+
+
+def test_a_folder_in_that_of_the_dataset_is_refused(keys, tmp_path):
+    photos = tmp_path / "photos"
+    inside = Keys(keys.values, "file", str(photos))
+    (tmp_path / "link").symlink_to(photos)
+    for folder in (photos / "kept", tmp_path / "link" / "kept", photos / "cat" / "kept"):
+        with pytest.raises(InputError, match="would then hold the kept files twice"):
+            make_subset_folder(folder, inside, np.array([0]))
+    make_subset_folder(tmp_path / "photos-kept", inside, np.array([0]))

@@ -93,3 +93,10 @@ def test_sparse_rows_are_taken():
 
     kept, _ = take_pair(sparse.csr_array(X), None, np.array([3, 5]))
     assert np.array_equal(kept.toarray(), X[[3, 5]])
+
+
+def test_what_a_step_of_a_pipeline_needs_is_named():
+    with pytest.raises(InputError, match=r"Resampler\(sampler, r=0\.25\)"):
+        CCOutlierRemoval().fit_resample(X, Y)
+    with pytest.raises(InputError, match=r"make one by create_sampler\('cc-or'\)"):
+        Resampler("cc-or", r=0.5).fit_resample(X, Y)

@@ -124,7 +124,7 @@ def test_labels_that_are_numbers_are_named_by_numbers():
         ({"n": 3, "exclude": [0.5]}, "must be indices"),
         ({"n": 3, "exclude": np.zeros(5, dtype=bool)}, "a mask of shape"),
         ({"n": 3, "balance": "eqal"}, "did you mean 'equal'"),
-        ({"n": 3, "min_per_class": 2}, "min_per_class=2 make 4 samples, and 3"),
+        ({"n": 3, "min_per_class": 2}, "min_per_class=2 makes 4 samples, and 3"),
         ({"n": 3, "min_per_class": -1}, "min_per_class must be"),
         ({"balance": {"cat": 1}}, "unknown class in balance 'cat'"),
         ({"balance": {"class 0": 4}}, "which has 3 samples"),

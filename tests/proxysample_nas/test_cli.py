@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from proxysample.data.datasets import load_dataset
-from proxysample_nas.cli import main
+from proxysample_nas.cli import _configuration, main
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import RandomSearch, SearchResult
 from proxysample_nas.space.cell import Cell
@@ -157,7 +157,7 @@ def test_a_study_runs_and_is_reported_again(proxysample_nas, tmp_path):
             "study run --architecture-data test-half",
         ),
         ("study run --preset digit -o x", "did you mean 'digits'"),
-        ("study run --dataset digits -o x", "also needs samplers, ratios, searchers"),
+        ("study run --dataset digits -o x", "also needs samplers, ratios or n, searchers"),
         ("study run --preset digits -r half -o x", "not 'half'"),
         ("study table -o missing", "run one first"),
     ],
@@ -184,3 +184,9 @@ def test_indices_that_do_not_fit_are_refused(proxysample_nas, indices, message, 
     code, _out, err = proxysample_nas(*words.split(), str(tmp_path / "indices.npy"))
     assert code == 2
     assert message in err
+
+
+def test_numbers_of_samples_stand_in_for_ratios():
+    settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
+    assert _configuration(None, settings).n == (50,)
+    assert _configuration("digits", {"n": [50]}).ratios == ()

@@ -14,7 +14,7 @@ from proxysample.errors import InputError
 from proxysample.experiments.experiment import Experiment
 from proxysample.experiments.store import Contents, Record, Store
 from proxysample.printing import shown
-from proxysample.records import MAPPING, NUMBER, TEXT, Kind
+from proxysample.records import MAPPING, NUMBER, POSITIVE, TEXT, Kind
 from proxysample_nas.study.configuration import StudyConfiguration, settings_of
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyContext, StudyInfo
 from proxysample_nas.study.given import Transfer
@@ -120,7 +120,12 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:
     return configuration, info
 
 
-SPECIFICATION: Mapping[str, Kind] = {"parameters": MAPPING, "data": TEXT, "r": NUMBER}
+SPECIFICATION: Mapping[str, Kind] = {
+    "parameters": MAPPING,
+    "data": TEXT,
+    "r": NUMBER,
+    "n": POSITIVE,
+}
 """What a stored specification holds, of whatever kind the experiment is."""
 
 SMALL_BATCH = 16

@@ -15,7 +15,7 @@ import torch
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import MACHINE, Outcome
 from proxysample.experiments.store import Contents
-from proxysample.keeping import IntArray, n_kept
+from proxysample.keeping import IntArray, n_kept, name_size
 from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of, optional
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
@@ -99,11 +99,11 @@ class Search(StudyExperiment):
             "data": study.data.fingerprint,
             "architecture_data": study.configuration.architecture_data,
             "selection": None if selection is None else selection.specification,
-            "r": setting.r,
+            **({"r": setting.r} if setting.n is None else {"r": setting.r, "n": setting.n}),
             "searcher": setting.searcher.name,
             "parameters": study.searcher_parameters(setting.searcher, seed),
         }
-        n_samples = n_kept(study.data.n_train, setting.r)
+        n_samples = setting.n or n_kept(study.data.n_train, setting.r)
         return cls(
             specification,
             setting,
@@ -139,7 +139,7 @@ class Search(StudyExperiment):
     @property
     def group(self) -> str:
         """Searches on parts of the same size take as long, whoever has chosen them."""
-        data = "full data" if self.setting.sampler is None else f"r={self.setting.r:g}"
+        data = "full data" if self.setting.sampler is None else self.setting.size
         return f"search by {self.setting.searcher.label} on {data}"
 
     @property
@@ -154,7 +154,8 @@ class Search(StudyExperiment):
         selection = specification["selection"]
         data = "full data" if selection is None else selection["sampler"]
         seed = specification["parameters"].get("random_state")
-        return f"{specification['searcher']}, {data}, r={specification['r']:g}, seed {seed}"
+        size = name_size(specification["r"], specification.get("n"))
+        return f"{specification['searcher']}, {data}, {size}, seed {seed}"
 
     @classmethod
     def ready(cls, progress: Progress) -> Iterator[Self]:
@@ -164,8 +165,10 @@ class Search(StudyExperiment):
             ranking = scoring.ranking(progress)
             if ranking is not None:
                 name = repr(scoring.sampler)
-                for r in {one.r for one in progress.study.settings if repr(one.sampler) == name}:
-                    kept[name, scoring.proxy_seed, r] = ranking.select(r)
+                own = [one for one in progress.study.settings if repr(one.sampler) == name]
+                for r, n in {one.r: one.n for one in own}.items():
+                    picked = ranking.select(r) if n is None else ranking.select(n=n)
+                    kept[name, scoring.proxy_seed, r] = picked
         for one in progress.experiments(cls):
             chosen = repr(one.setting.sampler), one.proxy_seed, one.setting.r
             if one.setting.sampler is None:

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from proxysample.components import Component
+from proxysample.keeping import name_size
 from proxysample.rendering import (
     CODE,
     NUMBER,
@@ -131,6 +132,13 @@ def _without_folders(method: str) -> str:
 
 
 _FOLDERS = re.compile(r"(?<==)(?:[^\s,=]*[/\\\\])(?=[^\s,)])")
+
+PART = Kind(
+    lambda one: f"{one.r:g}" if one.n is None else name_size(one.r, one.n),
+    is_number=True,
+    parts={"": lambda one: one.r},
+)
+"""Of what has `r`, and `n` where that was given in its place."""
 
 # What marks a row's cells and a † that points to a note are for readers.
 METHOD = Kind(
@@ -367,7 +375,7 @@ SEARCHER: Column[Line] = Column(
 )
 GROUP: Column[Line] = Column(None, TEXT, lambda line: line.row.group, csv_name="group")
 METHOD_OF_ROW: Column[Line] = Column("Method", METHOD, _method, csv_name="method")
-RATIO: Column[Line] = Column("r", NUMBER, lambda line: line.row.setting.r, csv_name="r")
+RATIO: Column[Line] = Column("r", PART, lambda line: line.row.setting, csv_name="r")
 KEPT: Column[Line] = Column(
     "kept", NUMBER, lambda line: line.row.n_kept, csv_name="n_kept", in_latex=False
 )

@@ -138,7 +138,7 @@ def _where(results: StudyResults, row: Row, found: FoundCell) -> str:
     searcher = results.name_of(row.setting.searcher).upper()
     data = "full data" if row.setting.sampler is None else row.setting.sampler.label
     seed = f", seed {found.seed}" if len(results.configuration.search_seeds) > 1 else ""
-    return f"{searcher} on {data}, r={row.setting.r:g}{seed}"
+    return f"{searcher} on {data}, {row.setting.size}{seed}"
 
 
 def _count(results: StudyResults, finding: Finding) -> str:
@@ -315,6 +315,7 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
         raise InputError("no search of this study has ended, so there is nothing to draw")
     searched = [one.searcher for one in distributions]
     rows = [named for named in results.named_searchers if named[1] in searched]
+    sizes = {row.setting.r: row.setting.size for row in results.rows}
     ratios = [r for r in _ratios(results) if any(one.r == r for one in distributions)]
     n_nodes = max(one.cells[0].n_nodes for one in distributions)
     side = 0.75 * n_nodes
@@ -329,7 +330,7 @@ def draw_edge_distribution(results: StudyResults) -> Figure:
                 if one.searcher == searcher and one.r == r:
                     _draw_pies(axes, one)
             if place == 0:
-                axes.set_title("full data" if r == 1 else f"r={r:g}")
+                axes.set_title("full data" if r == 1 else sizes[r])
             if column == 0:
                 axes.set_ylabel(name.upper(), fontsize=11)
     figure.legend(

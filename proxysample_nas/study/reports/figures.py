@@ -297,7 +297,8 @@ def _shift_of_sampler(sampler: str, results: StudyResults) -> float:
 
 def _slot(results: StudyResults) -> float:
     """Say how much room along r there is for the points of one sampler."""
-    ratios = sorted({*results.configuration.ratios, 1.0})
+    counted = {row.setting.r for row in results.rows if row.setting.n is not None}
+    ratios = sorted({*results.configuration.ratios, *counted, 1.0})
     room = 0.6 * min((high - low for low, high in pairwise(ratios)), default=0.25)
     return room / len(results.configuration.samplers)
 

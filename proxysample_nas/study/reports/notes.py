@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxysample.components import Component
+from proxysample.keeping import kept_sizes, list_sizes
 from proxysample.machine import mixed_versions
 from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
@@ -306,13 +307,14 @@ def what_was_run(results: StudyResults) -> list[str]:
     data = results.info.datasets[configuration.dataset]
     settings = [row.setting for row in results.rows]
     own = {one.r for one in settings if one.sampler is not None and one.sampler.size is not None}
-    ratios = (*configuration.ratios, *sorted(own - {*configuration.ratios}, reverse=True))
+    asked = kept_sizes(data.n_train, configuration.ratios, configuration.n)
+    ratios = (*configuration.ratios, *sorted(own - asked.keys(), reverse=True))
     lines = [
         f"Data: {without_folders(configuration.dataset)}, {data.n_train:,} training and "
         f"{data.n_test:,} test images of {'x'.join(map(str, data.image_shape))} in "
         f"{data.n_classes:,} classes.",
         "Samplers: " + ", ".join(one.label for one in configuration.samplers) + ".",
-        f"Parts kept: r = {_listed(ratios)}, and the full data.",
+        f"Parts kept: {list_sizes(ratios, configuration.n)}, and the full data.",
         "Searchers: " + ", ".join(one.label for one in configuration.searchers) + ".",
         f"Searched from {name_seeds(configuration.search_seeds)}; evaluated at C = "
         f"{_listed(configuration.channels)} {_evaluated_by(configuration)}.",

@@ -29,6 +29,7 @@ from proxysample_nas.paper import (
 from proxysample_nas.study.reports.accuracy_table import (
     ACCURACY,
     METHOD,
+    PART,
     Entry,
     columns_of,
     grouped,
@@ -73,7 +74,7 @@ def _of_dataset(place: int) -> Callable[[Transferred], CellAccuracy | None]:
 TRANSFER_COLUMNS: tuple[Entry[Transferred, StudyResults], ...] = (
     Column(None, TEXT, lambda one: one.row.group, csv_name="group"),
     Column(None, METHOD, lambda one: one.row.method, csv_name="method"),
-    Column("r", NUMBER, lambda one: one.row.setting.r, csv_name="r"),
+    Column("r", PART, lambda one: one.row.setting, csv_name="r"),
     Column("Method", METHOD, lambda one: one.row.method),
     Column("Model", TEXT, lambda one: one.results.name_of(one.row.setting.searcher).upper()),
     Column(None, TEXT, lambda one: one.row.setting.searcher.label, csv_name="searcher"),
@@ -227,6 +228,8 @@ class BreakEven:
         here.
     search_seconds, full_search_seconds : float
         Mean wall-clock time of a search on the proxy and on the full data.
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
 
     Examples
     --------
@@ -241,6 +244,7 @@ class BreakEven:
     scoring_seconds: float
     search_seconds: float
     full_search_seconds: float
+    n: int | None = None
 
     @property
     def saved_seconds(self) -> float:
@@ -270,7 +274,7 @@ class BreakEven:
 BREAK_EVEN_COLUMNS: tuple[Column[BreakEven], ...] = (
     Column(None, TEXT, lambda one: one.searcher.label, csv_name="searcher"),
     Column("Method", TEXT, lambda one: one.sampler.label, csv_name="sampler"),
-    Column("r", NUMBER, lambda one: one.r, csv_name="r"),
+    Column("r", PART, lambda one: one, csv_name="r"),
     Column("scoring s", seconds(2), lambda one: one.scoring_seconds, csv_name="scoring_seconds"),
     Column("search s", seconds(1), lambda one: one.search_seconds, csv_name="search_seconds"),
     Column(
@@ -338,7 +342,9 @@ def _weigh(rows: list[Row]) -> Iterator[BreakEven]:
         if row.setting.sampler is None or scoring is None or search is None or whole is None:
             continue
         setting = row.setting
-        yield BreakEven(setting.searcher, row.setting.sampler, setting.r, scoring, search, whole)
+        yield BreakEven(
+            setting.searcher, row.setting.sampler, setting.r, scoring, search, whole, setting.n
+        )
 
 
 def _break_even_notes(results: StudyResults) -> Iterator[str]:

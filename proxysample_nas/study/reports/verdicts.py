@@ -14,7 +14,7 @@ from proxysample.components import Component
 from proxysample.keeping import FloatArray
 from proxysample.rendering import NUMBER, TEXT, Column, Kind, Section, Table
 from proxysample.wording import pluralize
-from proxysample_nas.study.reports.accuracy_table import METHOD
+from proxysample_nas.study.reports.accuracy_table import METHOD, PART
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.reports.statistics import (
     EFFECT,
@@ -72,6 +72,8 @@ class Verdict:
         Mean place of the found cells among all cells of the table, and mean accuracy that they
         lack to the best, where a table was looked up.
     words : str
+    n : int or None
+        How many samples are kept, where that was given in place of `r`.
     """
 
     searcher: Component
@@ -83,6 +85,7 @@ class Verdict:
     percentile: float | None
     regret: float | None
     words: str
+    n: int | None = None
 
     @property
     def mean(self) -> float | None:
@@ -110,7 +113,7 @@ ONE_PLACE = Kind(lambda value: f"{value:.1f}", is_number=True)
 VERDICT_COLUMNS: tuple[Column[Verdict], ...] = (
     Column(None, TEXT, lambda one: one.searcher.label, csv_name="searcher"),
     Column("Method", METHOD, lambda one: one.method, csv_name="method"),
-    Column("r", NUMBER, lambda one: one.r, csv_name="r"),
+    Column("r", PART, lambda one: None if one.r is None else one, csv_name="r"),
     Column("searches", NUMBER, lambda one: len(one.accuracies) or None, csv_name="n_searches"),
     Column("A", ONE_PLACE, lambda one: one.mean, csv_name="mean_accuracy"),
     Column("A - full data", INTERVAL, lambda one: one.to_full.interval, csv_name="_to_full"),
@@ -189,6 +192,7 @@ def _verdict(results: StudyResults, row: Row, to_full: Tested, to_random: Tested
         statistics.fmean(places) if places else None,
         statistics.fmean(regrets) if regrets else None,
         "" if row.setting.sampler is None else _words(to_full, to_random),
+        row.setting.n,
     )
 
 

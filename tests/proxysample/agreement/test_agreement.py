@@ -451,3 +451,17 @@ def test_a_registered_sampler_is_drawn_for_each_proxy_seed(notes):
     assert by_method(found)["SEEDED"].n_draws == 2
     assert not found.store.failures()
     assert RankAgreement.open(found.folder).rows == found.rows
+
+
+def test_numbers_of_samples_stand_beside_ratios(notes, tmp_path):
+    found = agree(planted.noted, ["cc-or"], [0.5], n=[10], folder=tmp_path)
+    assert {size for _, size, *_ in notes()} == {"80", "40", "10"}
+    assert {(row.r, row.n) for row in found.rows} == {(1.0, None), (0.5, None), (0.125, 10)}
+    row = next(row for row in found.rows if row.n == 10 and row.method == "CC-OR")
+    assert row.n_kept == 10
+    assert row.to_rival is not None
+    assert "n=10" in found.table()
+    assert any("CC-OR, n=10" in name for name in found.scores())
+    assert RankAgreement.open(tmp_path).design.n == (10,)
+    with pytest.raises(InputError, match=r"n=40 is r=0\.5 of 80"):
+        agree(samplers=["cc-or"], ratios=[0.5], n=[40])

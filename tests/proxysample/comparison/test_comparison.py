@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from proxysample import ArrayDataset, Comparison, InputError, Splits, compare, load_dataset
 from proxysample.comparison.comparison import set_up
 from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE
+from proxysample.comparison.experiments import Listing, read_comparison
 from proxysample.comparison.results import CLASS_RANDOM
 
 from .planted import N_TRAIN, Alike, Planted, planted_data
@@ -317,3 +318,44 @@ def test_classes_that_the_training_part_lacks_are_named():
     splits = Splits("mine", ArrayDataset(images, [0, 0, 1, 1]), ArrayDataset(images, [0, 1, 2, 2]))
     with pytest.raises(InputError, match="class 2 is in what is held out"):
         compare(splits, ["cc-or"], [0.5])
+
+
+def test_numbers_of_samples_stand_beside_ratios():
+    splits, is_wrong = planted_data()
+    settings = {"evaluator": "head:epochs=1", "seeds": 2, "draws": 2}
+    comparison = compare(splits, [Planted(is_wrong)], [0.25], n=[7], **settings)
+    row = of(comparison, "PLANTED", 7 / N_TRAIN)
+    assert row.n_kept == 7
+    assert row.cells["epochs"].difference is not None
+    assert f"n = 7 (r = {7 / N_TRAIN:.4g})" in comparison.table()
+    assert "at r = 0.25 and n = 7" in repr(comparison)
+    written, info = read_comparison(comparison.store)
+    assert written.n == (7,)
+    # What was named by its ratio keeps its name.
+    before = set_up(splits, [Planted(is_wrong)], [0.25], **settings).configuration
+    assert '"n":' not in before.to_json()
+    keys = {place.training.key for place in Listing(before, info).places()}
+    assert keys < comparison.store.states().keys()
+
+
+@pytest.mark.parametrize(
+    ("ratios", "n", "words"),
+    [
+        ([0.5], [N_TRAIN // 2], "is r=0.5 of"),
+        ([], [N_TRAIN], "is not less than"),
+        ([], [0.5], "given as r=0.5"),
+        ([], [7, 7], "names a number of samples twice"),
+        ([], 7, r"such as n=\[7\]"),
+        ([], [], r"such as n=\[500\]"),
+    ],
+)
+def test_numbers_of_samples_that_cannot_be_kept_are_refused(ratios, n, words):
+    splits, is_wrong = planted_data()
+    with pytest.raises(InputError, match=words):
+        set_up(splits, [Planted(is_wrong)], ratios, n=n).configuration.check_sizes(N_TRAIN)
+
+
+def test_numbers_of_samples_are_held_against_the_data_before_anything_runs():
+    splits, is_wrong = planted_data()
+    with pytest.raises(InputError, match="n=10,000 is not less than the"):
+        compare(splits, [Planted(is_wrong)], n=[10_000], evaluator="head:epochs=1", seeds=2)

@@ -72,7 +72,9 @@ def test_features_beside_a_dataset_are_read_by_blocks():
     assert np.array_equal(chosen, CCOutlierRemoval().select(FEATURES, 0.5, y=LABELS))
 
 
-@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "coo_array", "csr_matrix"])
+@pytest.mark.parametrize(
+    "kind", ["csr_array", "csc_array", "coo_array", "coo_matrix", "bsr_array", "dia_array"]
+)
 def test_sparse_features_are_made_dense_by_blocks(kind, monkeypatch):
     dense = np.where(FEATURES > 0.5, FEATURES, 0)
     given = getattr(sparse, kind)(dense)
@@ -81,10 +83,13 @@ def test_sparse_features_are_made_dense_by_blocks(kind, monkeypatch):
     assert np.array_equal(chosen, CCOutlierRemoval().select(dense, 0.5, y=LABELS))
     kept = CCOutlierRemoval().subset(given, 0.5, y=LABELS)
     assert np.array_equal(kept.toarray(), dense[chosen])
+    kept, _ = CCOutlierRemoval().fit_resample(given, LABELS, r=0.5)
+    assert np.array_equal(kept.toarray(), dense[chosen])
+    assert np.array_equal(CCOutlierRemoval().select(PIXELS, 0.5, LABELS, features=given), chosen)
 
 
 def test_a_sparse_matrix_is_never_made_dense_whole():
-    given = sparse.random_array((80_000, 500), density=1e-4, format="csr", rng=GENERATOR)
+    given = sparse.random(80_000, 500, density=1e-4, format="csr", random_state=0)
     tracemalloc.start()
     try:
         CCOutlierRemoval().select(given, 0.5, y=np.arange(80_000) % 2)

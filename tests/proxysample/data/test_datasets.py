@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import CCOutlierRemoval, InputError, RandomSampling, load_dataset
+from proxysample import (
+    ArrayDataset,
+    CCOutlierRemoval,
+    InputError,
+    RandomSampling,
+    load_dataset,
+)
 from proxysample.data.reading import Samples
 from proxysample.data.whole import BrokenImageWarning, read_whole
 
@@ -250,3 +256,14 @@ def test_skipping_and_stopping_agree_on_whole_folders(tmp_path):
     stop, (skip, indices) = load_dataset(f"folder:{root}").train, skipping(root)
     assert np.array_equal(stop.images, skip.images)
     assert indices.tolist() == list(range(len(stop)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_an_item_is_its_own_whatever_holds_the_array(tmp_path, dtype):
+    features = np.ones((2, 3), dtype=dtype)
+    np.save(tmp_path / "x.npy", features)
+    for dataset in (ArrayDataset(features), load_dataset(f"npy:{tmp_path}/x.npy").train):
+        item, _ = dataset[0]
+        item += 1
+        assert np.array_equal(dataset.images, features)
+        assert (features == 1).all()

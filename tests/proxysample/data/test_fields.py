@@ -240,3 +240,8 @@ def test_fields_beside_a_view_go_before_its_own(images, labels, expected):
     assert not np.array_equal(select(view), expected)
     assert np.array_equal(select(view, label=2), expected)
     assert np.array_equal(select(view, y=labels), expected)
+
+
+def test_rows_of_numbers_in_lists_are_told_to_be_made_an_array():
+    with pytest.raises(InputError, match=r"pass them as an array, numpy\.asarray\(rows\)"):
+        CCOutlierRemoval().select([[0.0, 1.0, 2.0]] * 4, 0.5, y=[0, 0, 1, 1])

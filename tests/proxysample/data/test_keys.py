@@ -114,3 +114,9 @@ def test_keys_are_found_whole_only():
     assert indices_of(["b"], keys, "x") == [1]
     with pytest.raises(InputError, match="is no key"):
         indices_of(["c/b"], keys, "x")
+
+
+def test_a_list_that_mixes_files_and_indices_is_told_so():
+    keys = Keys(("photos/1.png", "photos/2.png"), "file")
+    with pytest.raises(InputError, match=r"names '1', .* by their files alone, or by indices"):
+        indices_of(["photos/1.png", "1"], keys, "must_keep")

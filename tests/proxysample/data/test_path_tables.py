@@ -9,6 +9,7 @@ from PIL import Image
 
 from proxysample import CCOutlierRemoval, CCRandomSampling, InputError, RandomSampling, load_dataset
 from proxysample.data import Samples, read_csv, read_paths
+from proxysample.data.keys import keys_of
 
 from ...mutations import mutations  # tests are no package
 
@@ -71,8 +72,22 @@ def test_columns_are_named_where_several_may_be_meant(folder):
         load_dataset(spec, label="clas")
     both = write(folder, "path,file", *(f"{name},{name}" for name in NAMES), name="b.csv")
     with pytest.raises(InputError, match="path and file may each be the paths"):
-        load_dataset(both)
+        load_dataset(both).train[0]
     assert len(load_dataset(both, image="file").train) == 6
+
+
+def test_several_columns_of_paths_stop_only_who_decodes(folder):
+    frame = pd.DataFrame({"path": NAMES, "file": NAMES, "label": LABELS})
+    spec = write(folder, "path,file,label", *(f"{n},{n},{c}" for n, c in zip(NAMES, LABELS)))  # noqa: B905
+    for dataset in (frame, load_dataset(spec).train):
+        assert len(RandomSampling(random_state=0).select(dataset, n=2)) == 2
+        kept = CCRandomSampling(random_state=0).select(dataset, n=2)
+        assert {LABELS[index] for index in kept} == set(LABELS)
+        with pytest.raises(InputError, match=r"path and file may each be the paths: pass image="):
+            CCOutlierRemoval().select(dataset, n=2)
+    # None of them names the samples.
+    assert keys_of(load_dataset(spec).train) is None
+    assert "6 samples" in repr(load_dataset(spec).train)
 
 
 @pytest.mark.parametrize("path", ["../outside.png", "/etc/passwd", "photos/../../outside.png"])

@@ -39,12 +39,15 @@ def test_rows_are_written_and_read_back_by_rows(tmp_path):
         kept.write(start, pixels[start : start + 2])
     assert (kept.shape, kept.dtype, kept.ndim, len(kept)) == ((9, 4, 3, 1), np.uint8, 4, 9)
     assert kept.nbytes == pixels.nbytes
-    for rows in (slice(2, 5), np.array([7, 0, 7]), 3, slice(None, 9, 4)):
+    for rows in (slice(2, 5), np.array([7, 0, 7]), np.array([-1, 4]), 3, slice(None, 9, 4)):
         assert np.array_equal(kept[rows], pixels[rows])
     assert np.array_equal(np.asarray(kept), pixels)
     assert np.array_equal(np.stack(list(kept)), pixels)
     kept[0][:] = 1
     assert np.array_equal(kept[0], pixels[0])
+    assert kept[np.array([], dtype=np.int64)].shape == (0, 4, 3, 1)
+    with pytest.raises(IndexError, match="rows 2 to 9 of 9"):
+        kept[np.array([2, 9])]
 
 
 def test_nothing_lies_in_the_folder_that_could_be_left_there(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from proxysample import InputError, TransferLoss, load_dataset
+from proxysample.data import pixel_cache
 from proxysample.device import draw_seeds
 from proxysample.samplers.networks import ClassificationHead, drop, initialized
 
@@ -278,3 +279,17 @@ def test_photographs_of_any_size_and_normalised_images_serve(digits):
     assert len(chosen) == 20
     normalised = generator.standard_normal((40, 8, 8, 3))
     assert len(TransferLoss(**given).select(normalised, 0.5, y=labels[:40])) == 20
+
+
+def test_features_of_many_samples_are_kept_on_a_disk(monkeypatch, tmp_path, digits):
+    expected = sampler().fit(*digits).scores_
+    monkeypatch.setattr(pixel_cache, "BYTES_IN_MEMORY", 1_000)
+    made = []
+    write = pixel_cache.CachedPixels.write
+    monkeypatch.setattr(
+        pixel_cache.CachedPixels, "write", lambda *given: made.append(given) or write(*given)
+    )
+    assert np.array_equal(sampler(cache=tmp_path).fit(*digits).scores_, expected)
+    assert sum(len(rows) for _, _, rows in made) == 300
+    assert list(tmp_path.iterdir()) == []
+    assert np.array_equal(sampler(cache=False).fit(*digits).scores_, expected)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxysample import InputError, load_dataset
 from proxysample_nas import Augmentation, Normalization
 from proxysample_nas.searchers import DARTS, create_searcher
 from proxysample_nas.study import Study, StudyConfiguration, Transfer, preset
@@ -126,3 +127,33 @@ def test_configurations_of_before_have_one_draw() -> None:
     written = json.loads(build().to_json())
     del written["proxy_seeds"]
     assert StudyConfiguration.from_json(json.dumps(written)).proxy_seeds == ()
+
+
+def test_numbers_of_samples_stand_beside_ratios() -> None:
+    configuration = build(n=[100])
+    assert StudyConfiguration.from_json(configuration.to_json()).n == (100,)
+    _, half, counted = settings_of(configuration, DIGITS.n_train)
+    assert (half.size, counted.size) == ("r=0.5", "n=100")
+    assert counted.r == 100 / DIGITS.n_train
+    assert counted.label == "gdas on RS n=100"
+    several = known(configuration)
+    found = Search.of(several, counted, 0)
+    assert found.n_samples == found.specification["n"] == 100
+    assert Search.describe(found.specification).endswith("n=100, seed 0")
+    # What was named by its ratio keeps its name, and is written as it was.
+    assert Search.of(several, half, 0).key == Search.of(known(build()), half, 0).key
+    assert '"n":' not in build().to_json()
+
+
+def test_a_preset_keeps_only_the_numbers_of_samples_that_are_given() -> None:
+    assert (preset("digits", n=(50,)).ratios, preset("digits", n=(50,)).n) == ((), (50,))
+    assert preset("digits", n=(50,), ratios=(0.1,)).ratios == (0.1,)
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [([5, 5], "twice"), ([0.5], "given as r=0.5"), ([1437], "is not less"), ([0], "at least 1")],
+)
+def test_numbers_of_samples_that_cannot_be_kept_are_refused(n: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        build(n=n).check_data(load_dataset("digits").train)
