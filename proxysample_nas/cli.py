@@ -29,6 +29,7 @@ from proxysample_nas.cli_rank import LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
+    from proxysample.agreement import RankAgreement
     from proxysample_nas.data.images import LabelledImages
     from proxysample_nas.study import Study, StudyConfiguration
 
@@ -182,6 +183,15 @@ def study_run(
     ] = 4.0,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
+    rank_cells: Annotated[
+        int | None,
+        typer.Option(
+            "--rank-cells",
+            min=2,
+            help="Then also rank so many random cells on the full data and on every proxy, by a "
+            "small budget, and tell how far the ranks agree.",
+        ),
+    ] = None,
     drop: Annotated[
         bool,
         typer.Option(
@@ -222,9 +232,12 @@ def study_run(
         study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
+        if rank_cells is not None:
+            echo(f"\nThen cells are ranked. {_planned_ranking(study, rank_cells).outline()}")
         return
     _finish(
         study,
+        rank_cells=rank_cells,
         executor=executor,
         n_workers=workers,
         n_threads=threads,
@@ -343,17 +356,36 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
     )
 
 
-def _finish(study: Study, **options: Any) -> None:
-    """Run a study, show it, and tell of what failed."""
+def _finish(study: Study, *, rank_cells: int | None = None, **options: Any) -> None:
+    """Run a study, and the ranking that was asked for, show them, and tell of what failed."""
+    began = time.monotonic()
+    # First, so that what cannot be ranked is told before hours of work.
+    ranking = None if rank_cells is None else _planned_ranking(study, rank_cells)
     n_failed = run_to_end(study.run, **options, **wanted_progress())
     _report(study)
+    failures = study.store.failures() if n_failed else []
+    if ranking is not None:
+        del options["drop"]
+        if options["max_hours"] is not None:
+            # A run ends at once that has no time left.
+            over = (time.monotonic() - began) / 3600
+            options["max_hours"] = max(options["max_hours"] - over, 1e-9)
+        n_failed += run_to_end(ranking.run, **options, **wanted_progress())
+        echo(ranking.table())
+        failures += ranking.store.failures()
     if n_failed:
-        for failure in study.store.failures():
+        for failure in failures:
             echo(f"failed: {failure.kind}: {failure.error}", err=True, colour="red")
         raise InputError(
             f"{n_failed} experiments failed, or need one that did; the same command with "
             "--retry-failed runs them again"
         )
+
+
+def _planned_ranking(study: Study, n_cells: int) -> RankAgreement:
+    from proxysample_nas.agreement.rank import plan_study_ranking
+
+    return plan_study_ranking(study, n_cells)
 
 
 def _report(study: Study, paper_column: bool = True) -> None:
