@@ -184,7 +184,9 @@ class Search(StudyExperiment):
         )
         callback = context.epoch_callback(self.label)
         # A searcher of anyone's need not tell of its epochs.
-        told = {} if callback is None or not _tells(searcher) else {"callback": callback}
+        told: dict[str, Any] = (
+            {} if callback is None or not _tells(searcher) else {"callback": callback}
+        )
         result = searcher.search(
             proxy,
             context.data.architecture_images,
