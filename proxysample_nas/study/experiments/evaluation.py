@@ -17,21 +17,20 @@ from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
 from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.study.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
 from proxysample_nas.study.experiments.base import (
     SMALL_BATCH,
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, StudyData, draw_rows
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
-from proxysample_nas.study.grid.evaluation import Transfer
+from proxysample_nas.study.given import Transfer
 from proxysample_nas.study.results import CellAccuracy, Findings, best_cells
 from proxysample_nas.training.evaluation import TrainingRun
 from proxysample_nas.training.trainer import CellTrainer

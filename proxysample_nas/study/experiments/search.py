@@ -20,20 +20,19 @@ from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of,
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.configuration import Setting
 from proxysample_nas.study.experiments.base import (
     SMALL_BATCH,
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, StudyData, draw_rows
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.study.results import Findings
 
 CONTENTS = Contents(
@@ -184,9 +183,9 @@ class Search(StudyExperiment):
         )
         callback = context.epoch_callback(self.label)
         # A searcher of anyone's need not tell of its epochs.
-        told: dict[str, Any] = (
-            {} if callback is None or not _tells(searcher) else {"callback": callback}
-        )
+        told: dict[str, Any] = {}
+        if callback is not None and _tells(searcher):
+            told["callback"] = callback
         result = searcher.search(
             proxy,
             context.data.architecture_images,

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import nnls
 
 from proxysample_nas.study.experiments.base import Counts, Part, StudyExperiment, Trial
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds
 
 ONCE = "once"

@@ -23,7 +23,7 @@ warnings.simplefilter("ignore")
 import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.forecast.calibration import Calibration
 
 context = StudyContext(StudyConfiguration.build(**{settings!r}))

@@ -9,7 +9,7 @@ import pytest
 from proxysample import InputError
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import Study, StudyConfiguration
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.search import _tells
 
 CELL = "|nor_conv_3x3~0|"
