@@ -20,6 +20,10 @@ from proxysample_nas.study.reports.report import to_html
 from ..study.written_store import write_results
 
 
+def constant(configuration, train, held_out, seed):
+    return 0.5
+
+
 def of_class(configuration, train, held_out, seed):
     return float(configuration) + seed / len(train)
 
@@ -91,3 +95,10 @@ def test_the_command_ranks_in_the_time_that_is_left(monkeypatch):
     cli._finish(study, rank_cells=3, max_hours=2.0, drop=False)
     assert ranking.run.call_args.kwargs["max_hours"] == 1.5
     assert "drop" not in ranking.run.call_args.kwargs
+
+
+def test_cells_that_all_score_the_same_have_no_order_which_is_said():
+    data = ArrayDataset(np.zeros((40, 2)), np.arange(40) % 2)
+    found = rank_agreement(constant, [1, 2, 3], data, ["cc-rs"], [0.5], progress=False)
+    assert found.verdict.startswith("Nothing can be said: all ")
+    assert "score the same" in found.verdict
