@@ -158,8 +158,9 @@ def verdict(results: AgreementResults) -> str:
     proxies = [row for row in proxies if np.isfinite(row.tau)]
     if not proxies or not np.isfinite(ceiling.tau):
         return (
-            f"Nothing can be said: all {results.design.noun}s score the same, so that there is no "
-            "order to keep; a larger budget tells them apart."
+            "Nothing can be said: on the full data or on every proxy all "
+            f"{results.design.noun}s score the same, which is no order; a larger budget may tell "
+            "them apart."
         )
     better = [row for row in proxies if _is_better(row)]
     limit = f"the full data at another seed reach {ceiling.tau:.2f}"

@@ -224,7 +224,7 @@ def plan_study_ranking(study: Study, n_cells: int = 40, **settings: Any) -> Rank
     configuration = study.configuration
     # What was picked elsewhere is of all training samples, some of which are held out here.
     samplers = [one for one in configuration.samplers if one.name not in ("indices", "ranking")]
-    given = {
+    given: dict[str, Any] = {
         "samplers": samplers,
         "ratios": configuration.ratios if samplers else (),
         "folder": study.folder / RANKING_FOLDER,

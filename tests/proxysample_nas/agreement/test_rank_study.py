@@ -100,5 +100,5 @@ def test_the_command_ranks_in_the_time_that_is_left(monkeypatch):
 def test_cells_that_all_score_the_same_have_no_order_which_is_said():
     data = ArrayDataset(np.zeros((40, 2)), np.arange(40) % 2)
     found = rank_agreement(constant, [1, 2, 3], data, ["cc-rs"], [0.5], progress=False)
-    assert found.verdict.startswith("Nothing can be said: all ")
+    assert found.verdict.startswith("Nothing can be said: on the full data")
     assert "score the same" in found.verdict
