@@ -138,7 +138,7 @@ if [[ $tiny ]]; then forms="--form eager --form graph"; fi
 # Words without spaces of their own: each is an option.
 # shellcheck disable=SC2086
 {
-    step 01-gpu-tests nothing "$python" -m pytest -q -rs -o addopts= --import-mode=importlib \
+    step 01-gpu-tests nothing env OMP_NUM_THREADS=1 "$python" -m pytest -q -rs -o addopts= --import-mode=importlib \
         -p no:cacheprovider -p no:benchmark -n 4 \
         tests/test_simulated_gpu.py tests/proxysample/samplers/test_samplers_on_a_gpu.py \
         tests/proxysample_nas/searchers/test_host_reads.py

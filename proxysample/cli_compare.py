@@ -147,7 +147,7 @@ def compare(
     echo(comparison.verdict)
     for path in _save(comparison):
         echo(f"saved {path}")
-    tell_failures(comparison.store, n_failed)
+    tell_failures(n_failed, comparison.store)
 
 
 def _save(comparison: Comparison) -> list[Path]:

@@ -183,11 +183,11 @@ def run_to_end(run: Callable[..., int], **options: Any) -> int:
     return n_failed
 
 
-def tell_failures(store: Store, n_failed: int) -> None:
+def tell_failures(n_failed: int, *stores: Store) -> None:
     """Say what has failed, if anything has, and end with an error."""
     if not n_failed:
         return
-    for failure in store.failures():
+    for failure in (failure for store in stores for failure in store.failures()):
         echo(f"failed: {failure.kind}: {failure.error}", colour="red", err=True)
     raise InputError(
         f"{n_failed} experiments failed, or need one that did; the same command with "

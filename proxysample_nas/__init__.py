@@ -12,7 +12,7 @@ from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
     from proxysample_nas import data, drawing, searchers, space, study, training
-    from proxysample_nas.agreement.rank import plan_ranking, rank_cells
+    from proxysample_nas.agreement.rank import plan_ranking, rank_cells, rank_study
     from proxysample_nas.data.images import LabelledImages, load_images
     from proxysample_nas.data.loader import Augmentation
     from proxysample_nas.data.normalization import Normalization
@@ -69,6 +69,7 @@ __all__ = [
     "plan_ranking",
     "preset",
     "rank_cells",
+    "rank_study",
     "save_drawing",
     "searchers",
     "space",
@@ -80,7 +81,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.agreement.rank": ["plan_ranking", "rank_cells"],
+            "proxysample_nas.agreement.rank": ["plan_ranking", "rank_cells", "rank_study"],
             "proxysample_nas.data.loader": ["Augmentation"],
             "proxysample_nas.data.images": ["LabelledImages", "load_images"],
             "proxysample_nas.data.normalization": ["Normalization"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -31,12 +33,15 @@ from proxysample.cli_support import (
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
+from proxysample.printing import shown
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
 from proxysample_nas.cli_rank import LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
+    from proxysample.agreement import RankAgreement
+    from proxysample.experiments.store import Store
     from proxysample_nas.data.images import LabelledImages
     from proxysample_nas.study import Study, StudyConfiguration
 
@@ -99,6 +104,14 @@ ChannelsOption = Annotated[
     list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
 ]
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")]
+ImportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        help="A module of yours, with samplers and searchers that the folder's study has; a store "
+        "is never trusted to name one. Repeat.",
+    ),
+]
 
 
 @study_app.command("run")
@@ -169,6 +182,16 @@ def study_run(
     ] = 4.0,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
+    own: ImportOption = None,
+    rank_cells: Annotated[
+        int | None,
+        typer.Option(
+            "--rank-cells",
+            min=2,
+            help="Then also rank so many random cells on the full data and on every proxy, by a "
+            "small budget, and tell how far the ranks agree.",
+        ),
+    ] = None,
     drop: Annotated[
         bool,
         typer.Option(
@@ -185,6 +208,7 @@ def study_run(
     from proxysample_nas.study.run import store_path
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
+    _register_own(own or ())
     given = {
         "dataset": dataset,
         "samplers": sampler,
@@ -210,9 +234,12 @@ def study_run(
         study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
+        if rank_cells is not None:
+            echo(f"\nThen cells are ranked. {_planned_ranking(study, rank_cells).outline()}")
         return
     _finish(
         study,
+        rank_cells=rank_cells,
         executor=executor,
         n_workers=workers,
         n_threads=threads,
@@ -242,6 +269,7 @@ def study_add(
     address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
+    own: ImportOption = None,
 ) -> None:
     """Add to what the study in a folder compares, and run what is new.
 
@@ -250,6 +278,7 @@ def study_add(
     from proxysample_nas.study import Study
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
+    _register_own(own or ())
     study = Study.open(output).add(
         samplers=sampler or (),
         ratios=[parse_ratio(word) for word in r or ()],
@@ -315,6 +344,31 @@ def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) ->
 study_app.command("report")(study_report)
 
 
+def _register_own(modules: Sequence[str]) -> None:
+    """Give the samplers and searchers of modules their ids in this process."""
+    from proxysample.registry import register
+    from proxysample.sampler import Sampler
+    from proxysample_nas.searchers import Searcher
+
+    find_modules_here([f"{name}:" for name in modules])
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"--import {shown(name)}: {error}") from error
+        classes = [
+            one
+            for one in vars(module).values()
+            if isinstance(one, type)
+            and issubclass(one, Sampler | Searcher)
+            and one.__module__ == name
+        ]
+        if not classes:
+            raise InputError(f"--import {shown(name)}: it defines no sampler and no searcher")
+        for one in classes:
+            register(one)
+
+
 def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
     from proxysample_nas.study import StudyConfiguration
     from proxysample_nas.study import preset as by_name
@@ -341,11 +395,30 @@ def _estimate(study: Study, workers: int | None, threads: int, seconds: float) -
     )
 
 
-def _finish(study: Study, **options: Any) -> None:
-    """Run a study, show it, and tell of what failed."""
+def _finish(study: Study, *, rank_cells: int | None = None, **options: Any) -> None:
+    """Run a study, and the ranking that was asked for, show them, and tell of what failed."""
+    began = time.monotonic()
+    # First, so that what cannot be ranked is told before hours of work.
+    ranking = None if rank_cells is None else _planned_ranking(study, rank_cells)
     n_failed = run_to_end(study.run, **options, **wanted_progress())
     _report(study)
-    tell_failures(study.store, n_failed)
+    stores: list[Store] = [study.store]
+    if ranking is not None:
+        del options["drop"]
+        if options["max_hours"] is not None:
+            # A run ends at once that has no time left.
+            over = (time.monotonic() - began) / 3600
+            options["max_hours"] = max(options["max_hours"] - over, 1e-9)
+        n_failed += run_to_end(ranking.run, **options, **wanted_progress())
+        echo(ranking.table())
+        stores.append(ranking.store)
+    tell_failures(n_failed, *stores)
+
+
+def _planned_ranking(study: Study, n_cells: int) -> RankAgreement:
+    from proxysample_nas.agreement.rank import plan_study_ranking
+
+    return plan_study_ranking(study, n_cells)
 
 
 def _report(study: Study, paper_column: bool = True) -> None:

@@ -176,7 +176,7 @@ def rank(
         max_hours=max_hours,
     )
     _show(planned)
-    tell_failures(planned.store, n_failed)
+    tell_failures(n_failed, planned.store)
 
 
 def lookup_settings(path: Path | None, dataset: str, epochs: int) -> dict[str, Any] | None:

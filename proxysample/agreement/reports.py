@@ -160,9 +160,16 @@ def verdict(results: AgreementResults) -> str:
     """Say in one sentence or two which proxy keeps the order, and whether it beats random."""
     rows = [row for row in results.rows if row.reference == FULL]
     ceiling = next((row for row in rows if row.is_ceiling), None)
-    proxies = [row for row in rows if row.sampler is not None and np.isfinite(row.tau)]
+    proxies = [row for row in rows if row.sampler is not None]
     if ceiling is None or not proxies:
         return "Nothing can be said yet: the full data at two seeds and a proxy are needed."
+    proxies = [row for row in proxies if np.isfinite(row.tau)]
+    if not proxies or not np.isfinite(ceiling.tau):
+        return (
+            "Nothing can be said: on the full data or on every proxy all "
+            f"{results.design.noun}s score the same, which is no order; a larger budget may tell "
+            "them apart."
+        )
     better = [row for row in proxies if _is_better(row)]
     limit = f"the full data at another seed reach {ceiling.tau:.2f}"
     if better:

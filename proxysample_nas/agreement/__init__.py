@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from proxysample_nas.agreement.rank import draw_distinct_cells, plan_ranking, rank_cells
+    from proxysample_nas.agreement.rank import (
+        draw_distinct_cells,
+        plan_ranking,
+        rank_cells,
+        rank_study,
+    )
     from proxysample_nas.agreement.scorers import OneSupernet, TrainedAlone
 
-__all__ = ["OneSupernet", "TrainedAlone", "draw_distinct_cells", "plan_ranking", "rank_cells"]
+__all__ = [
+    "OneSupernet",
+    "TrainedAlone",
+    "draw_distinct_cells",
+    "plan_ranking",
+    "rank_cells",
+    "rank_study",
+]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
@@ -20,6 +32,7 @@ if not TYPE_CHECKING:
                 "draw_distinct_cells",
                 "plan_ranking",
                 "rank_cells",
+                "rank_study",
             ],
             "proxysample_nas.agreement.scorers": ["OneSupernet", "TrainedAlone"],
         },

@@ -27,8 +27,10 @@ from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.zero_cost import SCORES, ZeroCost, zero_cost_score
+from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.published import N_NODES, PublishedAccuracies
 from proxysample_nas.study.given import Lookup, create_augmentation
+from proxysample_nas.study.reports.ranking import RANKING_FOLDER
 from proxysample_nas.training.trainer import CellTrainer
 
 MOST_DRAWS_EACH = 200
@@ -216,6 +218,91 @@ def rank_cells(
     planned = plan_ranking(dataset, samplers, ratios, **settings)
     planned.run(**(run or {}))
     return planned
+
+
+@isolated()
+def plan_study_ranking(study: Study, n_cells: int = 40, **settings: Any) -> RankAgreement:
+    """Set up a ranking of cells on what a study compares; see `rank_study`."""
+    configuration = study.configuration
+    # What was picked elsewhere is of all training samples, some of which are held out here.
+    samplers = [one for one in configuration.samplers if one.name not in ("indices", "ranking")]
+    given: dict[str, Any] = {
+        "samplers": samplers,
+        "ratios": configuration.ratios if samplers else (),
+        "folder": study.folder / RANKING_FOLDER,
+        "n_cells": n_cells,
+        "proxy_seeds": configuration.proxy_seeds or (0, 1),
+        "n_train": configuration.n_train,
+        "random_state": configuration.random_state,
+        "augmentation": configuration.augmentation,
+        "lookup": configuration.lookup,
+    } | settings
+    if "n_nodes" not in given:
+        given["n_nodes"] = _nodes_of(configuration)
+    splits = configuration.splits
+    data = configuration.dataset if splits is None else splits.train
+    return plan_ranking(data, given.pop("samplers"), given.pop("ratios"), **given)
+
+
+def rank_study(
+    study: Study, n_cells: int = 40, *, run: Mapping[str, Any] | None = None, **settings: Any
+) -> RankAgreement:
+    """Tell whether the proxies that a study compares rank cells as the full data would.
+
+    Its dataset, samplers, ratios and draws, and cells of as many nodes as it searches. What is
+    finished is kept beside the study's results, in ``folder/rank-agreement``, goes on like them,
+    and stands on the page of `Study.report`. Indices and rankings that were given to the study are
+    left out: they are of all training samples, a part of which scores the cells here.
+
+    Parameters
+    ----------
+    study : Study
+        It need not have run.
+    n_cells : int
+        How many are drawn.
+    run : mapping, optional
+        Options of the run, such as ``{"n_workers": 2}``; see `proxysample.rank_agreement`.
+    **settings
+        Of `plan_ranking`, which win over the study's.
+
+    Returns
+    -------
+    RankAgreement
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used; nothing has been run by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from proxysample_nas.study import Study
+    >>> study = Study(
+    ...     dataset="digits", n_train=100, samplers=["cc-or"], ratios=[0.5], proxy_seeds=[0],
+    ...     searchers=["random:n_nodes=3"], folder=tempfile.mkdtemp(),
+    ... )
+    >>> small = {"channels": 2, "epochs": 1}
+    >>> found = rank_study(study, 2, training=small, run={"progress": False})
+    >>> [row.method for row in found.rows]
+    ['Full DS, another seed', 'CC-RS', 'CC-OR']
+    """
+    planned = plan_study_ranking(study, n_cells, **settings)
+    planned.run(**(run or {}))
+    return planned
+
+
+def _nodes_of(configuration: StudyConfiguration) -> int:
+    numbers = {
+        configuration.create_searcher(one).get_params(deep=False).get("n_nodes", N_NODES)
+        for one in configuration.searchers
+    }
+    if len(numbers) > 1:
+        raise InputError(
+            f"the study searches cells of {', '.join(map(str, sorted(numbers)))} nodes, which do "
+            "not rank together; say which by n_nodes"
+        )
+    return int(numbers.pop())
 
 
 def published_scores(cells: Iterable[Cell], lookup: Lookup) -> dict[str, list[float]]:

@@ -22,6 +22,7 @@ from proxysample.checks import (
 )
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.keeping import IntArray
+from proxysample.wording import pluralize
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
@@ -103,8 +104,9 @@ class TrainedAlone(CellScorer):
         """Say how a cell is trained."""
         one = self.trainer
         return (
-            f"Each cell was trained alone: C={one.channels}, {one.cells_per_stage} cells a stage, "
-            f"{one.epochs} epochs, batches of {one.batch_size}, learning rate "
+            f"Each cell was trained alone: C={one.channels}, "
+            f"{pluralize(one.cells_per_stage, 'cell')} a stage, "
+            f"{pluralize(one.epochs, 'epoch')}, batches of {one.batch_size}, learning rate "
             f"{one.learning_rate:g}; its score is the percent right of the held-out images after "
             "the last epoch."
         )
@@ -202,8 +204,9 @@ class OneSupernet(CellScorer):
         """Say how the supernet is trained."""
         return (
             "All cells were scored with the weights of one supernet for each proxy, trained on a "
-            f"uniformly drawn cell for every batch: C={self.channels}, {self.cells_per_stage} "
-            f"cells a stage, {self.epochs} epochs, batches of {self.batch_size}, learning rate "
+            f"uniformly drawn cell for every batch: C={self.channels}, "
+            f"{pluralize(self.cells_per_stage, 'cell')} a stage, "
+            f"{pluralize(self.epochs, 'epoch')}, batches of {self.batch_size}, learning rate "
             f"{self.learning_rate:g}; a cell's score is the percent right of the held-out images, "
             f"normalised by the statistics of batches of {self.scoring_batch_size}."
         )

@@ -124,11 +124,14 @@ def _search(
     held_out = configuration.architecture_data == "held-out"
     source = "held out of the given training images" if held_out else "half of the test part"
     unseen = "The test images are" if held_out else "The other half is"
+    batches = f"batches of {parameters['batch_size']}"
+    length = f"{pluralize(parameters['epochs'], 'epoch')} of {batches}"
+    if not parameters["epochs"]:
+        length = f"without training, scored on one of the {batches}"
     return (
         f"Search: {info['searcher']}, {parameters['n_nodes']} nodes, "
         f"C={parameters['channels']}, {pluralize(parameters['cells_per_stage'], 'cell')} a stage, "
-        f"{pluralize(parameters['epochs'], 'epoch')} of batches of {parameters['batch_size']}"
-        f"{_changed(configuration, searcher)}, {name_seeds(configuration.search_seeds)}; "
+        f"{length}{_changed(configuration, searcher)}, {name_seeds(configuration.search_seeds)}; "
         f"architecture data {source} ({info['n_weight_samples']:,} images train weights and "
         f"{info['n_architecture_samples']:,} the architecture at r=1). "
         f"{unseen} never seen. {_length(parameters)}"
@@ -151,6 +154,8 @@ def _changed(configuration: StudyConfiguration, searcher: Component) -> str:
 
 def _length(parameters: dict[str, Any]) -> str:
     steps = parameters.get("steps_per_epoch")
+    if not parameters["epochs"]:
+        return "Nothing is trained, so r decides only which images are looked at."
     if steps is None:
         return "Equal epochs at every r, so a smaller r also means fewer updates."
     return (

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proxysample.agreement import RankAgreement
+from proxysample.agreement.reports import agreement_table
 from proxysample.components import Component
 from proxysample.files import check_writable, make_folder, replace_file, save_documents
 from proxysample.rendering import (
@@ -37,6 +39,7 @@ from proxysample_nas.study.reports.other_tables import (
     transfer_table,
     transfers_to_csv,
 )
+from proxysample_nas.study.reports.ranking import RANKING_FOLDER, ranking_figure, ranking_of
 from proxysample_nas.study.reports.results import StudyResults, results_to_csv
 from proxysample_nas.study.reports.verdicts import verdict_table
 
@@ -126,16 +129,23 @@ def write_report(results: StudyResults, folder: Path, page: Path | None = None) 
     check_writable(page)
     # First: without matplotlib nothing is written.
     figures, missing = save_figures(results, folder)
+    ranking = ranking_of(results.store.path.parent)
     documents = all_documents(results)
     documents["edge-distribution.csv"] = edge_distributions_to_csv(results)
     saved = save_documents(documents, folder)
     with replace_file(page) as stream:
         drawn = {name: paths[0] for name, paths in figures.items()}
-        stream.write(to_html(results, drawn, missing).encode())
-    return [page, *saved, *(path for paths in figures.values() for path in paths)]
+        stream.write(to_html(results, drawn, missing, ranking).encode())
+    ranked = [] if ranking is None else ranking.save(folder / RANKING_FOLDER)
+    return [page, *saved, *(path for paths in figures.values() for path in paths), *ranked]
 
 
-def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, str]) -> str:
+def to_html(
+    results: StudyResults,
+    figures: dict[str, Path],
+    missing: dict[str, str],
+    ranking: RankAgreement | None = None,
+) -> str:
     """Write a study's report as a page: no script, no other file.
 
     Parameters
@@ -145,6 +155,8 @@ def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, 
         An SVG file of each figure, by its name.
     missing : dict
         Why a figure is not drawn, by its name.
+    ranking : RankAgreement, optional
+        Of cells, on what the study compares.
 
     Returns
     -------
@@ -152,14 +164,19 @@ def to_html(results: StudyResults, figures: dict[str, Path], missing: dict[str, 
         HTML with the figures inside.
     """
     dataset = without_folders(results.configuration.dataset)
+    drawn = [_figure(results, name, figures.get(name), missing.get(name)) for name in FIGURES]
+    tables = _tables(results)
+    if ranking is not None:
+        tables["rank-agreement"] = agreement_table(ranking.results)
+        drawn.append(ranking_figure(ranking))
     return render_template(
         "report.html.j2",
         package=__package__,
         title=f"Proxy datasets in architecture search: a study on {dataset}",
         summary=[*what_was_run(results), *how_far_it_got(results)],
         rules=list(reading_rules(results)),
-        tables=_tables(results),
-        figures=[_figure(results, name, figures.get(name), missing.get(name)) for name in FIGURES],
+        tables=tables,
+        figures=drawn,
         failures=[
             (describe_experiment(record.kind, record.specification), record.error or "")
             for record in results.store.failures()

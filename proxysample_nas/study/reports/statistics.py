@@ -207,29 +207,29 @@ class Luck:
 
 
 def luck_of(
-    n_rows: int,
-    n_searches: int,
+    n_searches: Sequence[int],
+    n_of_full: int,
     draw: Callable[[np.random.Generator, tuple[int, ...]], FloatArray],
 ) -> Luck:
     """Draw studies in which every search ends as well as any other.
 
     Parameters
     ----------
-    n_rows : int
-        Beside the baseline.
-    n_searches : int
-        Of each row.
+    n_searches : sequence of int
+        Of each row beside the baseline.
+    n_of_full : int
+        Searches of the baseline.
     draw : callable
         Gives accuracies of so many searches.
 
     Examples
     --------
-    >>> luck = luck_of(18, 3, lambda generator, shape: generator.normal(60, 10, shape))
+    >>> luck = luck_of([3] * 18, 3, lambda generator, shape: generator.normal(60, 10, shape))
     >>> round(luck.chance, 2), round(luck.median_lead)
     (0.95, 10)
     """
     generator = np.random.default_rng(0)
-    n_studies = max(200, min(N_STUDIES, 20_000_000 // ((n_rows + 1) * n_searches)))
-    means = draw(generator, (n_studies, n_rows + 1, n_searches)).mean(axis=2)
-    leads = means[:, 1:].max(axis=1) - means[:, 0]
+    n_studies = max(200, min(N_STUDIES, 20_000_000 // (n_of_full + sum(n_searches))))
+    full, *rows = (draw(generator, (n_studies, n)).mean(axis=1) for n in (n_of_full, *n_searches))
+    leads = np.max(rows, axis=0) - full
     return Luck(float((leads > 0).mean()), float(np.median(leads)))

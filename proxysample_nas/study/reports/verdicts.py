@@ -31,6 +31,9 @@ LEVEL = 0.05
 RIVAL = "cc-rs"
 """Class-random: what a selection has to beat to be worth its scores."""
 
+HALF = 50.0
+"""The mean place of all cells among themselves, in percent."""
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -244,7 +247,7 @@ def _by_chance(results: StudyResults, searcher: Component) -> Iterator[Verdict]:
             (table.mean,),
             Tested(),
             Tested(),
-            table.percentile(table.mean),
+            HALF,
             table.regret(table.mean),
             f"median {table.median:.1f}, deviation {table.std:.1f}, best {table.best:.1f}",
         )
@@ -280,7 +283,7 @@ def _notes(results: StudyResults, tested: Mapping[str, Sequence[Verdict]]) -> It
     else:
         yield (
             f"Percentile and regret are among the {results.random_cell.n_cells:,} cells of the "
-            "table; a cell drawn by chance is at 50 in the median."
+            "table, and means over the found cells; cells drawn by chance are at 50 on average."
         )
 
 
@@ -330,11 +333,13 @@ def _deviation_of_differences(results: StudyResults, lines: Sequence[Verdict]) -
 
 
 def _luck(name: str, results: StudyResults, lines: Sequence[Verdict]) -> Iterator[str]:
-    n_rows = sum(bool(one.words) for one in lines)
-    n_searches = round(statistics.fmean(len(one.accuracies) for one in lines))
+    n_searches = [len(one.accuracies) for one in lines if one.words]
+    n_full = [len(one.accuracies) for one in lines if not one.words]
+    if not n_full:
+        return
     table = results.random_cell
     if table is not None:
-        luck = luck_of(n_rows, n_searches, table.draw)
+        luck = luck_of(n_searches, n_full[0], table.draw)
         source = "a cell of the table drawn by chance"
     else:
         spread = pooled_deviation([one.accuracies for one in lines])
@@ -344,8 +349,8 @@ def _luck(name: str, results: StudyResults, lines: Sequence[Verdict]) -> Iterato
             source = "a draw of one and the same spread, that of all searches here"
         if not spread:
             return
-        luck = luck_of(n_rows, n_searches, _normal(spread))
-    yield f"{name.upper()}: were every search {source}, {_say(luck, n_rows, n_searches)}"
+        luck = luck_of(n_searches, n_full[0], _normal(spread))
+    yield f"{name.upper()}: were every search {source}, {_say(luck, n_searches)}"
 
 
 def _normal(spread: float) -> Any:
@@ -355,9 +360,11 @@ def _normal(spread: float) -> Any:
     return draw
 
 
-def _say(luck: Luck, n_rows: int, n_searches: int) -> str:
+def _say(luck: Luck, n_searches: Sequence[int]) -> str:
+    n_rows, least, most = len(n_searches), min(n_searches), max(n_searches)
     rows = "the one proxy row" if n_rows == 1 else f"the best of {n_rows} proxy rows"
+    each = f"{least:,} to " if least < most else ""
     return (
-        f"{rows} ({pluralize(n_searches, 'search')} each) would lie above the full data in "
+        f"{rows} ({each}{pluralize(most, 'search')} each) would lie above the full data in "
         f"{luck.chance:.0%} of studies, in the median by {luck.median_lead:.1f} points."
     )

@@ -397,7 +397,7 @@ def test_scores_that_are_all_equal_have_no_order():
     found = agree(FunctionEvaluator(same, "same"))
     assert np.isnan(by_method(found)["CC-OR"].tau)
     assert "| none " in found.table()
-    assert found.verdict.startswith("Nothing can be said yet")
+    assert found.verdict.startswith("Nothing can be said: on the full data or on ev")
     assert found.to_frame()["tau"].isna().sum() == 3
     found.figure()
 

@@ -125,3 +125,12 @@ def test_the_summary_names_everything_that_was_compared(tmp_path):
     ):
         assert words in text
     assert not any("none of its tables fits" in rule for rule in reading_rules(results))
+
+
+def test_of_a_search_without_training_no_epochs_are_told(tmp_path):
+    zero_cost = ["zero-cost:n_nodes=4,batch_size=32"]
+    _, text = notes(tmp_path, searchers=zero_cost)
+    assert "without training, scored on one of the batches of 32" in text
+    assert "Nothing is trained, so r decides only which images are looked at." in text
+    assert " 0 epochs" not in text
+    assert "Equal epochs" not in text

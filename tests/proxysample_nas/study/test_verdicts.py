@@ -194,6 +194,8 @@ def test_where_a_table_is_known_a_random_cell_has_a_line(tmp_path):
     assert first.method == "random cell of this space"
     assert first.words == "median 45.0, deviation 20.2, best 80.0"
     assert first.mean == pytest.approx(45.0)
+    # As the others' it is a mean of places, not the place of a mean.
+    assert first.percentile == 50
     assert first.regret == pytest.approx(35.0)
     assert full.percentile == pytest.approx(90.0)
     assert full.regret == pytest.approx(7.0)
@@ -255,8 +257,10 @@ def test_luck_is_that_of_the_first_of_equal_rows():
     def normal(generator, shape):
         return generator.normal(60, 10, shape)
 
-    assert luck_of(18, 3, normal).chance == pytest.approx(18 / 19, abs=0.01)
-    assert luck_of(1, 3, normal).median_lead == pytest.approx(0, abs=0.3)
+    assert luck_of([3] * 18, 3, normal).chance == pytest.approx(18 / 19, abs=0.01)
+    assert luck_of([3], 3, normal).median_lead == pytest.approx(0, abs=0.3)
+    # The best of few searches is further off than that of many.
+    assert luck_of([1] * 3, 9, normal).median_lead > 2 * luck_of([9] * 3, 9, normal).median_lead
 
 
 def test_a_pooled_deviation_is_of_groups_with_several_values():
