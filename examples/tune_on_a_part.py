@@ -6,7 +6,7 @@ A nested ranking is an axis of fidelity: what r = 1/16 keeps is part of what r =
 configuration is trained on the smallest part; of those that have come to a size, the best quarter
 goes on to the next (successive halving). Beside it all configurations are trained on all samples,
 which is what that is to find, and cost is told: samples times epochs in units of one training on
-all, and seconds.
+all, and processor seconds.
 
 On features of CIFAR-100, a linear head by stochastic gradient descent:
 
@@ -51,17 +51,17 @@ class Problem:
     def accuracy(self, configuration: dict[str, Any], r: float) -> float:
         """Train on what r keeps, and count the cost."""
         kept = self.ranking.select(r)
-        start = time.perf_counter()
+        started = time.process_time()
         predict = self.train(configuration, kept)
         features, labels = self.held_out
         found = float((predict(features) == labels).mean())
         self.samples += len(kept)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - started
         return found
 
     def cost(self) -> str:
         """Tell what was spent since it was told last."""
-        words = f"{self.samples / len(self.labels):.2f} full trainings, {self.seconds:.1f} s"
+        words = f"{self.samples / len(self.labels):.2f} full trainings, {self.seconds:.1f} s of CPU"
         self.samples, self.seconds = 0, 0.0
         return words
 

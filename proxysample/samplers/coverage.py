@@ -519,6 +519,11 @@ class ZCore(FeatureSampler):
         self.keep = keep
         self.random_state = random_state
 
+    @property
+    def algorithm_version(self) -> int:
+        """2 since of rows that are equally far the first are redundant."""
+        return 2
+
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         with Workers() as workers:
             rows = self._rows(samples, workers)
