@@ -12,12 +12,14 @@ What has finished is kept in the folder, and the same call goes on.
     python benchmarks/which_sampler.py choice --dataset npz:.data/cifar100.npz
     python benchmarks/which_sampler.py head --dataset npz:.data/cifar100.npz
     python benchmarks/which_sampler.py network --dataset npz:.data/cifar100.npz
+    python benchmarks/which_sampler.py head --show results/evidence/head --figure head.svg
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,9 @@ import numpy as np
 from proxysample import ArrayDataset, DynamicsRecorder, create_sampler, embed, load_dataset
 from proxysample.comparison import Comparison
 from proxysample.comparison.comparison import set_up
-from proxysample.comparison.results import Row
+from proxysample.comparison.results import Cell, ComparisonResults, Row
 from proxysample.data.datasets import Splits
+from proxysample.figures import HUES, INK, MARKERS, create_figure, save_figure, settle_layout
 
 OF_FEATURES = (
     "herding:random_state=0", "herding:metric=cosine,random_state=0",
@@ -53,6 +56,11 @@ SETTINGS = {
     "head": (OF_FEATURES + OF_THE_PAPER + OF_DYNAMICS, (0.05, 0.1, 0.25, 0.5), 5),
     "network": (("ccs", "ccs:per_class=true", "dual", "herding"), (0.1, 0.25, 0.5), 3),
 }
+DRAWN = (
+    "rs2", "herding (cut=0.3, metric=cosine)", "herding", "dual", "ccs", "facility-location",
+    "k-center", "moderate", "el2n", "cc-or", "km-or (features=pixels)", "tl", "ae (epochs=5)",
+)  # fmt: skip
+BAND = "#8a97a5"
 N_CLASSES_OF_NETWORK = 20
 SEED_OF_RECORD = 1000
 
@@ -65,10 +73,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/evidence"))
     parser.add_argument("--features", help="an .npy of features, training part first")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--show", type=Path, help="a folder that is only to be shown")
+    parser.add_argument("--show", type=Path, nargs="+", help="folders that are only to be shown")
+    parser.add_argument("--figure", help="with --show: draw accuracy over r, as an SVG or PNG")
     options = parser.parse_args(arguments)
     if options.show:
-        print(table(Comparison.open(options.show)))
+        shown = [Comparison.open(folder) for folder in options.show]
+        for comparison in shown:
+            print(table(comparison))
+        if options.figure:
+            draw([comparison.results() for comparison in shown], options.figure)
         return
     folder = options.folder / options.regime
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,6 +170,43 @@ def table(comparison: Comparison) -> str:
         f"{told}" + "\n".join(lines) + f"\n\n{ran}; {results.n_missing} trainings missing.\n"
         f"{comparison.verdict}"
     )
+
+
+def draw(shown: Sequence[ComparisonResults], path: str) -> None:
+    """Draw accuracy over r of some of the methods; of several runs the last that has one."""
+    figure = create_figure(7.2, 4.6)
+    axes = figure.subplots()
+    found: dict[str, dict[float, Cell]] = {}
+    for results in shown:
+        of_run: dict[str, dict[float, Cell]] = {}
+        for row in reversed(results.rows):
+            of_run.setdefault(short(row.method), {})[row.r] = row.cells["epochs"]
+        found |= of_run
+    whole = found["all data"][1.0].mean
+    axes.axhline(whole, color=INK, linewidth=1, linestyle=":", label=f"all data ({whole:.1f})")
+    band = found["cc-rs"]
+    low, high = ([one.mean + sign * (one.std or 0) for one in band.values()] for sign in (-1, 1))
+    axes.fill_between(list(band), low, high, color=BAND, alpha=0.35, linewidth=0)
+    axes.plot(list(band), [one.mean for one in band.values()], color=BAND, lw=2.5, label="cc-rs")
+    for place, name in enumerate(name for name in DRAWN if name in found):
+        is_of_paper = name.partition(",")[0].split(" ")[0] in ("cc-or", "km-or", "tl", "ae")
+        axes.plot(
+            list(found[name]),
+            [one.mean for one in found[name].values()],
+            color=INK if name == "rs2" else HUES[place % len(HUES)],
+            marker=MARKERS[place % len(MARKERS)],
+            linestyle="--" if is_of_paper else "-.", markersize=4.5, linewidth=1.2, label=name,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xticks(list(band), [f"{r:g}" for r in band])
+    axes.minorticks_off()
+    axes.set_xlabel("r, part of the training data")
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(axis="y", color="#d5dbe1", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=8)
+    settle_layout(figure)
+    save_figure(figure, path)
 
 
 def cell(row: Row) -> str:
