@@ -18,6 +18,7 @@ What has finished is kept in the folder, and the same call goes on.
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy as np
 from proxysample import ArrayDataset, DynamicsRecorder, create_sampler, embed, load_dataset
 from proxysample.comparison import Comparison
 from proxysample.comparison.comparison import set_up
-from proxysample.comparison.results import Cell, ComparisonResults, Row
+from proxysample.comparison.results import Row
 from proxysample.data.datasets import Splits
 from proxysample.figures import HUES, INK, MARKERS, create_figure, save_figure, settle_layout
 
@@ -60,6 +61,12 @@ DRAWN = (
     "rs2", "herding (cut=0.3, metric=cosine)", "herding", "dual", "ccs", "facility-location",
     "k-center", "moderate", "el2n", "cc-or", "km-or (features=pixels)", "tl", "ae (epochs=5)",
 )  # fmt: skip
+TOLD = {
+    "cc-or": "cc-or, on pixels",
+    "km-or (features=pixels)": "km-or, on pixels",
+    "el2n": "el2n, hardest",
+}
+OF_PAPER = ("cc-or", "km-or", "tl", "ae")
 BAND = "#8a97a5"
 N_CLASSES_OF_NETWORK = 20
 SEED_OF_RECORD = 1000
@@ -77,11 +84,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--figure", help="with --show: draw accuracy over r, as an SVG or PNG")
     options = parser.parse_args(arguments)
     if options.show:
-        shown = [Comparison.open(folder) for folder in options.show]
-        for comparison in shown:
-            print(table(comparison))
+        for folder in options.show:
+            print(table(Comparison.open(folder)))
         if options.figure:
-            draw([comparison.results() for comparison in shown], options.figure)
+            draw(options.show, options.figure)
         return
     folder = options.folder / options.regime
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,33 +178,30 @@ def table(comparison: Comparison) -> str:
     )
 
 
-def draw(shown: Sequence[ComparisonResults], path: str) -> None:
-    """Draw accuracy over r of some of the methods; of several runs the last that has one."""
+def draw(folders: Sequence[Path], path: str) -> None:
+    """Draw accuracy over r of some methods; of several runs the last that has one."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for folder in folders:
+        found |= accuracies(folder / "comparison.csv")
     figure = create_figure(7.2, 4.6)
     axes = figure.subplots()
-    found: dict[str, dict[float, Cell]] = {}
-    for results in shown:
-        of_run: dict[str, dict[float, Cell]] = {}
-        for row in reversed(results.rows):
-            of_run.setdefault(short(row.method), {})[row.r] = row.cells["epochs"]
-        found |= of_run
-    whole = found["all data"][1.0].mean
+    whole = found["all data"][0][1]
     axes.axhline(whole, color=INK, linewidth=1, linestyle=":", label=f"all data ({whole:.1f})")
-    band = found["cc-rs"]
-    low, high = ([one.mean + sign * (one.std or 0) for one in band.values()] for sign in (-1, 1))
-    axes.fill_between(list(band), low, high, color=BAND, alpha=0.35, linewidth=0)
-    axes.plot(list(band), [one.mean for one in band.values()], color=BAND, lw=2.5, label="cc-rs")
+    ratios, means, spreads = map(np.array, zip(*found["cc-rs"], strict=True))
+    axes.fill_between(ratios, means - spreads, means + spreads, color=BAND, alpha=0.35, linewidth=0)
+    axes.plot(ratios, means, color=BAND, linewidth=2.5, label="cc-rs, mean and std")
     for place, name in enumerate(name for name in DRAWN if name in found):
-        is_of_paper = name.partition(",")[0].split(" ")[0] in ("cc-or", "km-or", "tl", "ae")
         axes.plot(
-            list(found[name]),
-            [one.mean for one in found[name].values()],
+            *list(zip(*found[name], strict=True))[:2],
             color=INK if name == "rs2" else HUES[place % len(HUES)],
             marker=MARKERS[place % len(MARKERS)],
-            linestyle="--" if is_of_paper else "-.", markersize=4.5, linewidth=1.2, label=name,
-        )  # fmt: skip
+            linestyle="--" if name.partition(" ")[0] in OF_PAPER else "-",
+            markersize=4.5,
+            linewidth=1.2,
+            label=TOLD.get(name, name),
+        )
     axes.set_xscale("log")
-    axes.set_xticks(list(band), [f"{r:g}" for r in band])
+    axes.set_xticks(ratios, [f"{r:g}" for r in ratios])
     axes.minorticks_off()
     axes.set_xlabel("r, part of the training data")
     axes.set_ylabel("test accuracy, %")
@@ -207,6 +210,16 @@ def draw(shown: Sequence[ComparisonResults], path: str) -> None:
     figure.legend(loc="outside right center", frameon=False, fontsize=8)
     settle_layout(figure)
     save_figure(figure, path)
+
+
+def accuracies(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """Read r, mean and deviation of each method from the table that a comparison leaves."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    with path.open(newline="") as stream:
+        for line in csv.DictReader(stream):
+            values = (line["r"], line["mean_accuracy_epochs"], line["std_accuracy_epochs"] or 0)
+            found.setdefault(short(line["method"]), []).append(tuple(map(float, values)))
+    return {method: sorted(values) for method, values in found.items()}
 
 
 def cell(row: Row) -> str:
