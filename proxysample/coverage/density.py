@@ -221,7 +221,8 @@ class _Space:
 
 def _roughly(columns: list[Array], point: list[float], buffers: Array) -> Array:
     """Compute the distances of all rows from a point, in the columns' precision."""
-    found, other = buffers
+    found: Array = buffers[0]
+    other: Array = buffers[1]
     for number, (column, value) in enumerate(zip(columns, point, strict=True)):
         into = other if number else found
         np.subtract(column, column.dtype.type(value), out=into)
