@@ -28,7 +28,8 @@ import numpy as np
 from proxysample import ArrayDataset, DynamicsRecorder, create_sampler, embed, load_dataset
 from proxysample.comparison import Comparison
 from proxysample.comparison.comparison import set_up
-from proxysample.comparison.results import Row
+from proxysample.comparison.parts import BudgetKind
+from proxysample.comparison.results import ComparisonResults, Row
 from proxysample.data.datasets import Splits
 from proxysample.figures import HUES, INK, MARKERS, create_figure, save_figure, settle_layout
 
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dataset", default="npz:.data/cifar100.npz")
     parser.add_argument("--folder", type=Path, default=Path("results/evidence"))
     parser.add_argument("--features", help="an .npy of features, training part first")
+    parser.add_argument("--budget", choices=("epochs", "steps", "both"), default="epochs")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--show", type=Path, nargs="+", help="folders that are only to be shown")
     parser.add_argument("--figure", help="with --show: draw accuracy over r, as an SVG or PNG")
@@ -100,7 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
         record = recorded(options.regime, splits, features, folder / "record.npz")
         samplers = tuple(with_record(word, record) for word in samplers)
         more = {"evaluator": options.regime, "features": features}
-    comparison = set_up(splits, samplers, ratios, folder, seeds=seeds, **more)
+    comparison = set_up(
+        splits, samplers, ratios, folder, seeds=seeds, budget=options.budget, **more
+    )
     comparison.run(n_workers=options.workers, progress=True)
     print(table(comparison))
     comparison.report()
@@ -150,6 +154,18 @@ def recorded(regime: str, splits: Splits, features: np.ndarray, path: Path) -> P
 def table(comparison: Comparison) -> str:
     """Give accuracies, and differences to class-random with 95 % intervals; * is Holm below .05."""
     results = comparison.results()
+    told = [
+        f"Equal {budget}. {table_of(results, budget)}" for budget in results.configuration.budgets
+    ]
+    ran = "; ".join(results.machines)
+    return (
+        "\n\n".join(told) + f"\n\n{ran}; {results.n_missing} trainings missing.\n"
+        f"{comparison.verdict}"
+    )
+
+
+def table_of(results: ComparisonResults, budget: BudgetKind) -> str:
+    """Give what was found by one budget."""
     methods = list(dict.fromkeys(row.method for row in results.rows))
     ratios = sorted({row.r for row in results.rows} - {1.0})
     lines = [
@@ -158,24 +174,20 @@ def table(comparison: Comparison) -> str:
     ]
     for method in methods:
         found = [results.find(method, r) for r in ratios]
-        if all(row is None for row in found):
+        if all(row is None or budget not in row.cells for row in found):
             continue
         seconds = next(
             (row.scoring_seconds for row in found if row and row.scoring_seconds is not None), None
         )
-        words = ["" if row is None else cell(row) for row in found]
+        words = ["" if row is None else cell(row, budget) for row in found]
         lines.append(
             f"| {short(method)} | "
             + " | ".join(words)
             + f" | {'' if seconds is None else f'{seconds:.1f}'} |"
         )
     whole = next((row for row in results.rows if row.r == 1), None)
-    told = "" if whole is None else f"All data: {cell(whole)}.\n\n"
-    ran = "; ".join(results.machines)
-    return (
-        f"{told}" + "\n".join(lines) + f"\n\n{ran}; {results.n_missing} trainings missing.\n"
-        f"{comparison.verdict}"
-    )
+    told = "" if whole is None else f"All data: {cell(whole, budget)}.\n\n"
+    return told + "\n".join(lines)
 
 
 def draw(folders: Sequence[Path], path: str) -> None:
@@ -222,9 +234,11 @@ def accuracies(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     return {method: sorted(values) for method, values in found.items()}
 
 
-def cell(row: Row) -> str:
+def cell(row: Row, budget: BudgetKind) -> str:
     """Say what one method came to at one ratio."""
-    found = row.cells["epochs"]
+    if budget not in row.cells:
+        return ""
+    found = row.cells[budget]
     words = f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
     if found.difference is None:
         return words
