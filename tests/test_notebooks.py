@@ -27,7 +27,7 @@ SMALL_BUDGET = {
     },
     "which_sampler.ipynb": {
         "SEEDS = 5": "SEEDS = 2",
-        "EPOCHS = 10": "EPOCHS = 2",
+        "EPOCHS = 5": "EPOCHS = 2",
         "[0.05, 0.1, 0.25]": "[0.1]",
         "ccs:epochs=5": "ccs:epochs=2",
     },
