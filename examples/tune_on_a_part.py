@@ -1,12 +1,13 @@
-"""Tune a model by Optuna on small parts of the training data, and only what promises much on all.
+"""Tune a model on small parts of the training data first, and only the promising on all of it.
 
-    .venv/bin/python examples/tune_on_a_part.py
+    .venv/bin/python examples/tune_on_a_part.py                # the digits, by Optuna
+    .venv/bin/python examples/tune_on_a_part.py --tuner ray    # the digits, by Ray Tune
 
 A nested ranking is an axis of fidelity: what r = 1/16 keeps is part of what r = 1/4 keeps. Every
 configuration is trained on the smallest part; of those that have come to a size, the best quarter
 goes on to the next (successive halving). Beside it all configurations are trained on all samples,
 which is what that is to find, and cost is told: samples times epochs in units of one training on
-all, and seconds.
+all, and processor seconds.
 
 On features of CIFAR-100, a linear head by stochastic gradient descent:
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,22 +49,26 @@ class Problem:
     test: tuple[np.ndarray, np.ndarray]
     samples: int = field(default=0)
     seconds: float = field(default=0.0)
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """What was spent, in trainings on all, when one on all samples ended; and its accuracy."""
 
     def accuracy(self, configuration: dict[str, Any], r: float) -> float:
         """Train on what r keeps, and count the cost."""
         kept = self.ranking.select(r)
-        start = time.perf_counter()
+        started = time.process_time()
         predict = self.train(configuration, kept)
         features, labels = self.held_out
         found = float((predict(features) == labels).mean())
         self.samples += len(kept)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - started
+        if r == 1:
+            self.curve.append((self.samples / len(self.labels), found))
         return found
 
     def cost(self) -> str:
         """Tell what was spent since it was told last."""
-        words = f"{self.samples / len(self.labels):.2f} full trainings, {self.seconds:.1f} s"
-        self.samples, self.seconds = 0, 0.0
+        words = f"{self.samples / len(self.labels):.2f} full trainings, {self.seconds:.1f} s of CPU"
+        self.samples, self.seconds, self.curve = 0, 0.0, []
         return words
 
     def test_accuracy(self, configuration: dict[str, Any]) -> float:
@@ -102,6 +108,80 @@ def by_optuna(problem: Problem, seed: int) -> dict[str, Any]:
     )
     study.optimize(objective, n_trials=len(places))
     return problem.configurations[study.best_params["configuration"]]
+
+
+def by_ray(problem: Problem, seed: int, cores: int = 2) -> dict[str, Any]:
+    """Let Ray Tune do the same, so many trainings side by side in processes of their own."""
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    order = np.random.default_rng(seed).permutation(len(problem.configurations))
+    ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            results = tune.Tuner(
+                # The data go to Ray once, and not with each trial.
+                tune.with_parameters(train_in_trial, problem=problem),
+                param_space={"configuration": tune.grid_search(order.tolist())},
+                tune_config=tune.TuneConfig(
+                    metric="accuracy",
+                    mode="max",
+                    scheduler=ASHAScheduler(
+                        time_attr="step",
+                        grace_period=1,
+                        max_t=FACTOR ** (len(RATIOS) - 1),
+                        reduction_factor=FACTOR,
+                    ),
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(verbose=0, storage_path=folder),
+            ).fit()
+            if results.errors:
+                raise results.errors[0]
+            trials = [one.metrics for one in results]
+    finally:
+        ray.shutdown()
+    problem.samples = sum(one["samples"] for one in trials)
+    problem.seconds = sum(one["seconds"] for one in trials)
+    # Of those that have seen all samples.
+    last = max(one["step"] for one in trials)
+    best = max((one for one in trials if one["step"] == last), key=lambda one: one["accuracy"])
+    return problem.configurations[best["config"]["configuration"]]
+
+
+def train_in_trial(config: dict[str, Any], problem: Problem) -> None:
+    """Train a configuration on one part after the other, as far as the scheduler lets it."""
+    from ray import tune
+
+    configuration = problem.configurations[config["configuration"]]
+    problem.samples, problem.seconds = 0, 0.0
+    for rung, r in enumerate(RATIOS):
+        accuracy = problem.accuracy(configuration, r)
+        spent = {"samples": problem.samples, "seconds": problem.seconds}
+        tune.report({"accuracy": accuracy, "step": FACTOR**rung, **spent})
+
+
+def draw(curves: dict[str, list[tuple[float, float]]], path: str) -> None:
+    """Draw the accuracy of the best so far over what was spent."""
+    from proxysample.figures import HUES, INK, create_figure, save_figure, settle_layout
+
+    figure = create_figure(6.0, 3.4)
+    axes = figure.subplots()
+    for (name, curve), color in zip(curves.items(), (INK, *HUES), strict=False):
+        spent, found = zip(*curve, strict=True)
+        best = 100 * np.maximum.accumulate(found)
+        axes.step(spent, best, where="post", color=color, marker=".", label=name)
+    axes.set_xlabel("spent, in trainings on all samples")
+    axes.set_ylabel("best held-out accuracy so far, %")
+    axes.grid(color="#d5dbe1", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    settle_layout(figure)
+    save_figure(figure, path)
+
+
+TUNERS = {"optuna": by_optuna, "ray": by_ray}
 
 
 def make_problem(
@@ -216,12 +296,14 @@ def linear_head(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tuner", choices=sorted(TUNERS), default="optuna")
     parser.add_argument("--sampler", default="herding", help="whose ranking decides the parts")
     parser.add_argument("--dataset", help="with --features")
     parser.add_argument("--features", help="an .npy of features, training part first")
     parser.add_argument("--epochs", type=int, default=10, help="of the head on features")
     parser.add_argument("--seeds", type=int, default=3, help="orders of the configurations")
     parser.add_argument("--no-full", action="store_true", help="leave all samples for all out")
+    parser.add_argument("--figure", help="draw what Optuna and all samples find, as an SVG or PNG")
     options = parser.parse_args(arguments)
     if options.features is None:
         problem = digits_problem(options.sampler)
@@ -232,22 +314,28 @@ def main(arguments: list[str] | None = None) -> None:
     n = len(problem.configurations)
     print(f"{n} configurations, {len(problem.labels):,} samples, parts by {options.sampler}")
     ranks: dict[int, int] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
     if not options.no_full:
         accuracies = np.array([problem.accuracy(one, 1.0) for one in problem.configurations])
         ranks = {place: int((accuracies > accuracies[place]).sum()) + 1 for place in range(n)}
         best = problem.configurations[int(accuracies.argmax())]
+        curves["all of them on all samples"] = problem.curve
         print(f"all of them on all samples: {problem.cost()}")
         print(f"  best {words_of(best)}: {told(problem, best, accuracies.max())}")
         others = sorted(accuracies.tolist())[::-1][1:4]
         print(f"  held-out accuracy of the next: {', '.join(f'{100 * a:.2f}' for a in others)} %")
     for seed in range(options.seeds):
-        found = by_optuna(problem, seed)
+        found = TUNERS[options.tuner](problem, seed)
+        curves[f"successive halving, order {seed}"] = problem.curve
         spent = problem.cost()
         place = problem.configurations.index(found)
         rank = f", number {ranks[place]} of {n} on all samples" if ranks else ""
         accuracy = accuracies[place] if ranks else problem.accuracy(found, 1.0)
+        problem.cost()  # what is asked here is no part of the next search
         print(f"successive halving, order {seed}: {spent}")
         print(f"  found {words_of(found)}{rank}: {told(problem, found, accuracy)}")
+    if options.figure:
+        draw({name: curve for name, curve in curves.items() if curve}, options.figure)
 
 
 def words_of(configuration: dict[str, Any]) -> str:

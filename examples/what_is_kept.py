@@ -16,6 +16,7 @@ from PIL import Image
 from proxysample import Ranking, create_sampler, list_samplers, load_dataset
 from proxysample.errors import MissingDependencyError
 from proxysample.registry import SAMPLERS, takes_parameter
+from proxysample.samplers.recorded import DynamicsSampler
 
 R = 0.1
 COLUMNS = 10
@@ -38,13 +39,21 @@ def main() -> None:
     pictures.mkdir(parents=True, exist_ok=True)
     train = load_dataset("digits").train
     sections = [PAGE]
+    record = None
     for name in list_samplers():
-        seed = {"random_state": 0} if takes_parameter(name, "random_state") else {}
+        own = {"random_state": 0} if takes_parameter(name, "random_state") else {}
+        by_dynamics = issubclass(SAMPLERS.get(name), DynamicsSampler)
+        # One training serves all of them but this, which needs samples that are not trained on.
+        if by_dynamics and name != "cld":
+            own["record"] = record
         try:
-            ranking = create_sampler(name, **seed).rank(train)
+            sampler = create_sampler(name, **own)
+            ranking = sampler.rank(train)
         except MissingDependencyError as error:
             print(f"{name} is left out: {error}")
             continue
+        if by_dynamics and record is None:
+            record = sampler.record_
         sheet, told = contact_sheet(ranking, train)
         sheet.save(pictures / f"{name}.png", optimize=True)
         print(f"{name}: {told}")

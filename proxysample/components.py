@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from joblib import wrap_non_picklable_objects
@@ -12,6 +14,9 @@ from joblib import wrap_non_picklable_objects
 from proxysample.errors import InputError
 from proxysample.printing import shown
 from proxysample.wording import parse_words
+
+# Parameters that may name a file; results are named by what is in it.
+FILES = ("path", "record")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Component:
     Component(name='km-or', parameters={'n_clusters': 50})
     >>> Component.parse("km-or:n_clusters=50").label
     'KM-OR (n_clusters=50)'
+    >>> Component.parse("aum:record=results/a/record.npz").label
+    'AUM (record=record.npz)'
     """
 
     name: str
@@ -103,8 +110,10 @@ class Component:
 
     @property
     def label(self) -> str:
-        """Name as in the paper's tables, with parameters in brackets."""
-        words = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+        """Name as in the paper's tables, with parameters in brackets, and files by their names."""
+        words = ", ".join(
+            f"{name}={_told(name, self.parameters[name])}" for name in self.parameters
+        )
         return self.name.upper() + (f" ({words})" if words else "")
 
     @property
@@ -118,3 +127,14 @@ class Component:
         if self.name != "indices" or self.resolved is None:
             return None
         return int(self.resolved["n_kept"])
+
+
+def _told(name: str, value: object) -> object:
+    return Path(value).name if name in FILES and isinstance(value, str) else value
+
+
+def check_labels(components: Iterable[Component]) -> None:
+    """Raise `InputError` where tables would tell two components by one name."""
+    labels = Counter(one.label for one in components if one.parameters.keys() & set(FILES))
+    for label in (label for label, n in labels.items() if n > 1):
+        raise InputError(f"two samplers are told as {label}: give their files different names")

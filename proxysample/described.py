@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from proxysample.components import Component
+from proxysample.components import FILES, Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
 from proxysample.keeping import KeepingRule, as_rule, rule_id
@@ -162,7 +162,9 @@ class Family(Generic[T]):
         }
         key = self.key_parameters(given)
         shown = {
-            one: key[one] if one in key else as_plain(value, f"{one} of {name}")
+            one: key[one]
+            if one in key and not _is_file(one, value)
+            else as_plain(value, f"{one} of {name}")
             for one, value in changed.items()
         }
         if is_registered and all(map(self._is_written, changed.values())):
@@ -210,6 +212,11 @@ class Family(Generic[T]):
             return bool(as_plain(value, "") == as_plain(default, ""))
         except InputError:
             return False
+
+
+def _is_file(parameter: str, value: object) -> bool:
+    """Whether a parameter is a file's name, which makes the sampler and does not name results."""
+    return parameter in FILES and isinstance(value, str | os.PathLike)
 
 
 def parameter_names(made: Any) -> set[str]:

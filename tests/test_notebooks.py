@@ -27,6 +27,12 @@ SMALL_BUDGET = {
         "search_seeds=[0, 1]": "search_seeds=[0]",
         "seconds_each=0.5": "seconds_each=0.0",
     },
+    "which_sampler.ipynb": {
+        "SEEDS = 5": "SEEDS = 2",
+        "EPOCHS = 5": "EPOCHS = 2",
+        "[0.05, 0.1, 0.25]": "[0.1]",
+        "ccs:epochs=5": "ccs:epochs=2",
+    },
     "why_a_search_collapses.ipynb": {
         "N_EPOCHS = 24": "N_EPOCHS = 2",
         "epochs=6": "epochs=1",

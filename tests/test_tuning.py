@@ -1,8 +1,10 @@
-"""The recipe of tuning on parts of the data, by Optuna."""
+"""The recipe of tuning on parts of the data, by Optuna and by Ray Tune."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,3 +65,47 @@ def test_the_digits_are_tuned_to_what_all_samples_say(example, capsys):
     told = capsys.readouterr().out
     assert "32.00 full trainings" in told
     assert "number 1 of 32 on all samples" in told
+
+
+NEEDED_BY_TUNE = ("ray", "pandas", "pyarrow", "fsspec", "requests")
+TUNED_BY_RAY = """
+import numpy as np
+import tune_on_a_part as example
+from proxysample import create_sampler
+
+labels = np.arange(320) % 4
+features = labels[:, None].astype(float)
+
+def train(configuration, rows):
+    def predict(given):
+        return given[:, 0] + (np.arange(len(given)) < configuration["wrong"])
+    return predict
+
+ranking = create_sampler("cc-rs", random_state=0).rank(features, y=labels)
+held_out = features[:40], labels[:40]
+configurations = [{"wrong": wrong} for wrong in (9, 1, 7, 30, 5, 20, 3, 12)]
+problem = example.Problem(configurations, train, ranking, features, labels, held_out, held_out)
+print(example.by_ray(problem, 0, cores=1), problem.samples)
+"""
+
+
+def test_ray_tune_finds_the_best_for_less(tmp_path, monkeypatch):
+    """In a process of its own: Ray changes the one that imports it."""
+    # Not by an import: that of Ray changes this process.
+    if missing := [one for one in NEEDED_BY_TUNE if importlib.util.find_spec(one) is None]:
+        pytest.skip(f"{', '.join(missing)} not installed (pip install 'ray[tune]')")
+    path = [str(EXAMPLE.parent), str(EXAMPLE.parents[1]), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-c", TUNED_BY_RAY],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    told, samples = done.stdout.splitlines()[-1].rsplit(" ", 1)
+    assert told == "{'wrong': 1}"
+    # All are trained on a part; the first few go on, for want of others to compare them with.
+    assert 320 * (1 + 1 / 4 + 8 / 16) <= int(samples) < 320 * 8 * 0.8

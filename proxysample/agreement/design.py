@@ -12,7 +12,7 @@ import numpy as np
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
 from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
-from proxysample.components import Component
+from proxysample.components import Component, check_labels
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
@@ -355,6 +355,7 @@ def _with_rival(
     described = [describe_sampler(one, common) for one in samplers]
     if len({one.identity for one in described}) != len(described):
         raise InputError("a sampler is named twice")
+    check_labels(described)
     # Plain class-random sampling is what all others have to beat.
     is_given = any(one.name == RIVAL and not one.parameters for one in described)
     if ratios and not is_given:

@@ -14,7 +14,7 @@ from proxysample.checks import COUNT, POSITIVE_INTEGER, SEED, as_seeds, as_tuple
 from proxysample.comparison.data import DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
-from proxysample.components import Component
+from proxysample.components import Component, check_labels
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import check_counts, check_kept_sizes, check_ratio, kept_sizes
@@ -260,6 +260,7 @@ class Configuration(Shipped):
         named = [one.component.identity for one in self.methods]
         if len(set(named)) != len(named):
             raise InputError("a comparison names a sampler twice")
+        check_labels(one.component for one in self.methods)
         needs_ratio = any(one.component.size is None for one in others)
         if needs_ratio and not self.ratios and not self.n:
             raise InputError(

@@ -68,11 +68,7 @@ def draw_comparison(results: ComparisonResults) -> Figure:
 
 def _draw(axes: Axes, results: ComparisonResults, arm: str, budget: BudgetKind) -> None:
     lines = _lines(results.rows, arm, budget)
-    whole = lines.pop(ALL_DATA, {})
-    if not whole:
-        # All data are trained on once, for both budgets.
-        whole = _lines(results.rows, arm, "epochs").get(ALL_DATA, {})
-    for cell in whole.values():
+    for cell in lines.pop(ALL_DATA, {}).values():
         axes.axhline(cell.mean, color=INK, linewidth=1, linestyle=":", label="all of the data")
     rival = lines.pop(CLASS_RANDOM, {})
     if rival:

@@ -263,8 +263,9 @@ class ComparisonResults:
                 for method, by_budget in found.items()
                 if budget in by_budget
             }
-            if ALL_DATA in found and budget == "epochs":
-                made.setdefault(ALL_DATA, Cell(tuple(found[ALL_DATA]["epochs"])))
+            if ALL_DATA in found:
+                # Its epochs are its steps: one training serves both budgets.
+                made[ALL_DATA] = Cell(tuple(found[ALL_DATA]["epochs"]))
             rival = made.get(CLASS_RANDOM)
             intervals = {
                 method: None
@@ -295,18 +296,21 @@ class ComparisonResults:
 
     @property
     def main_budget(self) -> BudgetKind:
-        """What the figure and the verdict go by."""
+        """What the verdict goes by first: equal epochs, where both are compared."""
         return self.configuration.budgets[0]
 
-    def better(self, arm: str = CLEAN) -> list[Row]:
+    def better(self, arm: str = CLEAN, budget: BudgetKind | None = None) -> list[Row]:
         """List the rows of samplers that are above class-random beyond chance, best first."""
+        chosen = budget or self.main_budget
         rows = [
             row
             for row in self.rows
-            if row.arm == arm and not row.is_rival and self.main_budget in row.cells
+            if row.arm == arm
+            and not row.is_rival
+            and chosen in row.cells
+            and row.cells[chosen].is_better
         ]
-        chosen = [row for row in rows if row.cells[self.main_budget].is_better]
-        return sorted(chosen, key=lambda row: -_gain(row, self.main_budget))
+        return sorted(rows, key=lambda row: -_gain(row, chosen))
 
     @cached_property
     def verdict(self) -> str:
@@ -375,7 +379,8 @@ def verdict(results: ComparisonResults) -> str:
         return (
             f"Take a class-random part: of {len({row.method for row in tried})} samplers none is "
             f"better at {sizes} beyond chance ({len(seeds)} seeds, 95 %, Holm's correction)"
-            f"{_nearly_better(results, tried, budget)}{_unfinished(results)}."
+            f"{_nearly_better(results, tried, budget)}{_better_otherwise(results)}"
+            f"{_unfinished(results)}."
         )
     best = better[0]
     cell = best.cells[budget]
@@ -385,8 +390,8 @@ def verdict(results: ComparisonResults) -> str:
     return (
         f"Keep {_part(results, best)} of the data by {best.method}: {cell.mean:.1f} %, "
         f"{cell.difference.mean:.1f} ± {cell.difference.half:.1f} points more than a class-random "
-        f"part of that size{_against_all(results)}{also}{_against_schedule(results, best)}"
-        f"{_unfinished(results)}."
+        f"part of that size{_against_all(results)}{also}{_otherwise(results, best)}"
+        f"{_against_schedule(results, best)}{_unfinished(results)}."
     )
 
 
@@ -420,11 +425,37 @@ def _nearly_better(results: ComparisonResults, tried: Sequence[Row], budget: Bud
     )
 
 
+def _otherwise(results: ComparisonResults, best: Row) -> str:
+    """Tell what the best method gains at the same r by the second budget."""
+    told = []
+    for budget in results.configuration.budgets[1:]:
+        cell = best.cells.get(budget)
+        if cell is None or cell.difference is None or cell.difference.half is None:
+            continue
+        gain = f"{cell.difference.mean:+.1f} ± {cell.difference.half:.1f} points"
+        chance = "" if cell.is_better or cell.is_worse else ", which may be chance"
+        told.append(f"; at equal {budget}, {gain}{chance}")
+    return "".join(told)
+
+
+def _better_otherwise(results: ComparisonResults) -> str:
+    """Tell what is better by the second budget alone."""
+    told = []
+    for budget in results.configuration.budgets[1:]:
+        for best in results.better(budget=budget)[:1]:
+            gain = _gain(best, budget)
+            told.append(
+                f"; at equal {budget} {best.method} is, at {results.size_in_words(best)} "
+                f"({gain:+.1f})"
+            )
+    return "".join(told)
+
+
 def _against_all(results: ComparisonResults) -> str:
     whole = results.find(ALL_DATA, 1.0)
-    if whole is None or "epochs" not in whole.cells:
+    if whole is None:
         return ""
-    return f" (all of the data: {whole.cells['epochs'].mean:.1f} %)"
+    return f" (all of the data: {whole.cells[results.main_budget].mean:.1f} %)"
 
 
 def _against_schedule(results: ComparisonResults, best: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from proxysample.comparison.data import CLEAN
@@ -40,7 +41,8 @@ def comparison_table(results: ComparisonResults) -> Table[Row]:
         Column(None, TEXT, lambda row: row.arm, csv_name="arm"),
         Column(None, NUMBER, lambda row: row.r, csv_name="r"),
         Column("samples", NUMBER, lambda row: row.n_kept, csv_name="n_kept"),
-        *(column for budget in budgets for column in _columns_of(budget, len(budgets) > 1)),
+        # What is told by two budgets stands side by side.
+        *chain(*zip(*(_columns_of(one, len(budgets) > 1) for one in budgets), strict=True)),
         Column(
             "scoring, s", seconds(1), lambda row: row.scoring_seconds, csv_name="scoring_seconds"
         ),

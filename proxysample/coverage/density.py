@@ -77,10 +77,12 @@ DRAWS_PER_ROW = 10
 MOST_DRAWS = 1_000_000
 N_DIMENSIONS = 2
 N_REDUNDANT = 1_000
-FADING = 4
 
 # Draws of one generator: part of what a seed stands for.
 DRAWS_PER_BLOCK = 1_000
+
+# Rows whose distances bound how far the rows nearest to a point are.
+SAMPLED_ROWS = 2_000
 
 
 def zcore_scores(
@@ -140,40 +142,108 @@ def zcore_scores(
 
 
 class _Space:
-    """Draws points in pairs of features, and tells which row covers each."""
+    """Draws points in pairs of features, and tells which row covers each.
+
+    Distances from a point to all rows are computed in the features' own precision, and only as far
+    as it takes to list rows that may count, by bounds on what that rounds; those of the rows listed
+    are then computed in double precision, so that it decides.
+    """
 
     def __init__(self, columns: Array, ranges: Array, n_neighbours: int) -> None:
-        self._columns = columns
+        working = np.result_type(columns.dtype, np.float32)
+        self._columns = columns.astype(working, copy=False)
         self._ranges = ranges.astype(np.float64)
         self._n_neighbours = n_neighbours
+        limits = np.finfo(working)
+        # A point, a difference and a sum are rounded: much less than this for each feature.
+        self._rounding = 16 * float(limits.eps) * np.abs(self._ranges).max(axis=1)
+        self._rounding += 16 * float(limits.tiny)
+        n_rows = columns.shape[1]
+        self._step = max(1, n_rows // SAMPLED_ROWS)
+        share = (n_neighbours + 1) / n_rows
+        n_sampled = len(range(0, n_rows, self._step))
+        above = share * n_sampled + 4 * (share * n_sampled) ** 0.5
+        self._place = min(int(above) + 1, n_sampled - 1)
 
     def draw(self, n_draws: int, random: np.random.Generator) -> FloatArray:
-        scores = np.zeros(self._columns.shape[1])
-        n_features = len(self._columns)
+        n_features, n_rows = self._columns.shape
+        scores = np.zeros(n_rows)
+        # Written to again and again, so that they stay in a core's cache.
+        buffers = np.empty((2, n_rows), dtype=self._columns.dtype)
         for _ in range(n_draws):
             chosen = random.choice(n_features, min(N_DIMENSIONS, n_features), replace=False)
-            columns = self._columns[chosen]
+            columns = [self._columns[feature] for feature in chosen]
             point = [_triangular(self._ranges[feature], random) for feature in chosen]
-            nearest = int(np.argmin(_distances(columns, np.array(point))))
+            rounding = float(self._rounding[chosen].sum())
+            found = _roughly(columns, point, buffers)
+            least = float(found.min())
+            near = np.flatnonzero(found <= least + 2 * rounding)
+            if len(near) > 1:
+                near = near[np.argmin(_distances(columns, near, point)), np.newaxis]
+            nearest = int(near[0])
             scores[nearest] += 1
             if self._n_neighbours:
-                self._take_from_redundant(scores, nearest, columns)
+                # None of the rows nearest to that one is farther from the point than so much more.
+                listed = self._listed(found, 2 * least + 4 * rounding)
+                self._take_from_redundant(scores, nearest, columns, listed)
         return scores
 
-    def _take_from_redundant(self, scores: FloatArray, nearest: int, columns: Array) -> None:
-        distances = _distances(columns, columns[:, nearest].astype(np.float64))
-        distances[nearest] = np.inf
-        redundant = np.argpartition(distances, self._n_neighbours - 1)[: self._n_neighbours]
-        apart = distances[redundant]
+    def _listed(self, found: Array, more: float) -> IntArray:
+        """List the rows nearest to a point, and all that are farther by no more than `more`."""
+        n_wanted = self._n_neighbours + 1
+        if n_wanted == len(found):
+            return np.arange(n_wanted)
+        # A bound from a part of the rows does, where it holds for enough of all.
+        bound = np.partition(found[:: self._step], self._place)[self._place]
+        listed = np.flatnonzero(found <= bound + more)
+        if np.count_nonzero(found[listed] <= bound) < n_wanted:
+            bound = np.partition(found, n_wanted - 1)[n_wanted - 1]
+            listed = np.flatnonzero(found <= bound + more)
+        return listed
+
+    def _take_from_redundant(
+        self, scores: FloatArray, nearest: int, columns: list[Array], listed: IntArray
+    ) -> None:
+        others = listed[listed != nearest]
+        apart = _distances(columns, others, [float(column[nearest]) for column in columns])
+        if len(others) > self._n_neighbours:
+            # Of those that are equally far, the first.
+            last = np.partition(apart, self._n_neighbours - 1)[self._n_neighbours - 1]
+            chosen = apart < last
+            n_left = self._n_neighbours - np.count_nonzero(chosen)
+            chosen[np.flatnonzero(apart == last)[:n_left]] = True
+            others, apart = others[chosen], apart[chosen]
         least = float(apart.min())
         # Shares of the nearest one's, so that no power overflows.
-        shares = (apart == 0).astype(np.float64) if least == 0 else (least / apart) ** FADING
-        scores[redundant] -= shares / shares.sum()
+        shares = (apart == 0).astype(np.float64) if least == 0 else _to_fourth(least / apart)
+        scores[others] -= shares / shares.sum()
 
 
-def _distances(columns: Array, point: FloatArray) -> FloatArray:
-    distances: FloatArray = np.abs(columns - point[:, np.newaxis]).sum(axis=0)
-    return distances
+def _roughly(columns: list[Array], point: list[float], buffers: Array) -> Array:
+    """Compute the distances of all rows from a point, in the columns' precision."""
+    found: Array = buffers[0]
+    other: Array = buffers[1]
+    for number, (column, value) in enumerate(zip(columns, point, strict=True)):
+        into = other if number else found
+        np.subtract(column, column.dtype.type(value), out=into)
+        np.abs(into, out=into)
+    if len(columns) > 1:
+        found += other
+    return found
+
+
+def _distances(columns: list[Array], rows: IntArray, point: list[float]) -> FloatArray:
+    """Compute the distances of some rows from a point."""
+    total = np.zeros(len(rows))
+    for column, value in zip(columns, point, strict=True):
+        total += np.abs(column[rows] - np.float64(value))
+    return total
+
+
+def _to_fourth(values: FloatArray) -> FloatArray:
+    # Several times as fast as a power.
+    squares = values * values
+    return squares * squares
 
 
 def _triangular(spread: FloatArray, random: np.random.Generator) -> float:

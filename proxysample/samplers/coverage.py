@@ -350,6 +350,11 @@ class ZCore(FeatureSampler):
     per_class: bool | None = False
     random_state: RandomState = None
 
+    @property
+    def algorithm_version(self) -> int:
+        """2 since of rows that are equally far the first are redundant."""
+        return 2
+
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         with Workers() as workers:
             rows = self._rows(samples, workers)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 import numpy.typing as npt
 
 from proxysample.checks import as_seeds, as_tuple
-from proxysample.components import Component
+from proxysample.components import Component, check_labels
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
@@ -312,6 +312,7 @@ class StudyConfiguration(Shipped):
                 raise InputError(f"a study needs at least one {what}")
             if len(set(map(repr, given))) != len(given):
                 raise InputError(f"a study names a {what} twice")
+        check_labels(self.samplers)
         datasets = [self.dataset, *(transfer.dataset for transfer in self.transfers)]
         if len(set(datasets)) != len(datasets):
             raise InputError("a study's dataset and the datasets of its transfers must differ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -103,11 +106,50 @@ def test_equal_steps_take_as_many_steps_as_all_data_do():
         "CC-RS",
         "RS",
         of(comparison, "PLANTED", 0.1).method,
+        "all data",
     }
     alone = compare(splits, [Planted(is_wrong)], [0.1], budget="steps", **settings)
     both, steps = (of(one, "PLANTED", 0.1).cells["steps"].by_seed for one in (comparison, alone))
     assert both == steps
     assert "RS2" not in alone.to_frame().method.unique()
+    # All data are trained on once: their epochs are their steps.
+    cells = of(comparison, "all data", 1.0).cells
+    assert cells["epochs"].runs == cells["steps"].runs
+    assert of(alone, "all data", 1.0).cells["steps"].by_seed == cells["epochs"].by_seed
+    header = comparison.save()[1].read_text().partition("\n")[0].split(",")
+    by_epochs = [name for name in header if name.endswith("epochs")]
+    assert len(by_epochs) >= 4
+    assert {name.replace("epochs", "steps") for name in by_epochs} < set(header)
+    titles = [axes.get_title() for axes in comparison.figure().axes]
+    assert [title.partition(", ")[2] for title in titles] == ["equal epochs", "equal steps"]
+
+
+def by_both_budgets(results, flat):
+    """Give every training by the one budget for the other, too; by `flat` nothing is gained."""
+    rival = {(run.r, run.seed): run for run in results.runs if run.method == CLASS_RANDOM}
+    runs = []
+    for run in results.runs:
+        for budget in ("epochs", "steps"):
+            if budget == "steps" and run.method in ("RS2", "all data"):
+                continue
+            like = rival[run.r, run.seed] if budget == flat and run.r < 1 else run
+            runs.append(replace(run, budget=budget, accuracy=like.accuracy))
+    configuration = replace(results.configuration, budgets=("epochs", "steps"))
+    return replace(results, configuration=configuration, runs=tuple(runs))
+
+
+def test_the_verdict_tells_of_equal_steps_where_they_are_compared_too(planted):
+    results = planted.results()
+    gain = re.search(r"%, (\S+ ± \S+ points) more", results.verdict)[1]
+    assert f"; at equal steps, +{gain}" in by_both_budgets(results, None).verdict
+    assert "; at equal steps, +0.0 ± " in by_both_budgets(results, "steps").verdict
+    assert "points, which may be chance" in by_both_budgets(results, "steps").verdict
+    told = by_both_budgets(results, "epochs").verdict
+    assert told.startswith("Take a class-random part")
+    assert re.search(r"; at equal steps PLANTED \(.*name=good\) is, at r = 0\.25 \(\+", told)
+    alone = by_both_budgets(results, None)
+    alone = replace(alone, configuration=replace(alone.configuration, budgets=("steps",)))
+    assert "(all of the data: " in alone.verdict
 
 
 def test_labels_are_flipped_for_training_alone_and_classes_are_cut_on_request():

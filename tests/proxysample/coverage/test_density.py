@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from proxysample.coverage import density
 from proxysample.coverage.density import d2_order, zcore_scores
 from proxysample.features.rows import Workers
 
@@ -64,9 +65,9 @@ def test_zcore_takes_by_the_inverse_fourth_power():
 
 def test_zcore_is_seeded_and_does_not_depend_on_threads():
     features = np.random.default_rng(0).standard_normal((300, 6))
-    scores = zcore(features, random_state=3)
-    assert np.array_equal(scores, zcore(features, random_state=3, n_threads=3))
-    assert not np.array_equal(scores, zcore(features, random_state=4))
+    scores = zcore(features, n_draws=1_200, random_state=3)
+    assert np.array_equal(scores, zcore(features, n_draws=1_200, random_state=3, n_threads=3))
+    assert not np.array_equal(scores, zcore(features, n_draws=1_200, random_state=4))
     assert scores.sum() == pytest.approx(0, abs=1e-6)
     assert zcore(features[:1], random_state=0).tolist() == [10]
 
@@ -77,3 +78,58 @@ def test_zcore_is_low_where_rows_repeat_and_high_where_one_is_alone():
     alone = generator.standard_normal((5, 4)) * 5
     scores = zcore(np.concatenate([crowd, alone]), random_state=0)
     assert scores[95:].min() > np.quantile(scores[:95], 0.9)
+
+
+def plain_zcore(features, n_draws, n_neighbours, seed):
+    """Every distance of every draw, in double precision; ties to the lowest index."""
+    n_rows, n_features = features.shape
+    wide = features.astype(np.float64)
+    (random,) = np.random.default_rng(seed).spawn(1)
+    scores = np.zeros(n_rows)
+    for _ in range(n_draws):
+        chosen = random.choice(n_features, 2, replace=False)
+        point = []
+        for column in features[:, chosen].T:
+            least, middle, most = map(float, (column.min(), np.median(column), column.max()))
+            point.append(random.triangular(least, middle, most) if least < most else least)
+        nearest = np.abs(wide[:, chosen] - point).sum(axis=1).argmin()
+        scores[nearest] += 1
+        distances = np.abs(wide[:, chosen] - wide[nearest, chosen]).sum(axis=1)
+        distances[nearest] = np.inf
+        redundant = np.argsort(distances, kind="stable")[:n_neighbours]
+        apart = distances[redundant]
+        shares = apart == 0 if apart.min() == 0 else (apart.min() / apart) ** 4
+        scores[redundant] -= shares / shares.sum()
+    return scores
+
+
+def given_features(kind):
+    random = np.random.default_rng(5)
+    drawn = random.standard_normal((300, 4))
+    if kind == "far from zero":
+        # Single precision cannot tell the rows' distances apart, and decides nothing.
+        return (drawn * 1e-3 + 1e3).astype(np.float32)
+    if kind == "in double precision":
+        return drawn * 1e-6 + 1e9
+    if kind == "tied":
+        return random.integers(0, 5, (300, 4)).astype(np.float32)
+    if kind == "very small":
+        return (drawn * 1e-42).astype(np.float32)
+    assert kind == "in blocks"
+    # Of every thirtieth row none is near what most draws come to.
+    drawn[::30] += 50
+    return drawn.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind", ["far from zero", "in double precision", "tied", "very small", "in blocks"]
+)
+@pytest.mark.parametrize("n_neighbours", [12, 299])
+def test_zcore_lists_no_row_too_few(kind, n_neighbours, monkeypatch):
+    monkeypatch.setattr(density, "SAMPLED_ROWS", 10)
+    features = given_features(kind)
+    with Workers(1) as workers:
+        scores = zcore_scores(
+            features, n_draws=100, n_neighbours=n_neighbours, random_state=7, workers=workers
+        )
+    assert scores == pytest.approx(plain_zcore(features, 100, n_neighbours, 7), abs=1e-9)

@@ -1,4 +1,4 @@
-"""Recording in Keras: a double with the calls of its models and of its LambdaCallback."""
+"""Recording in Keras: a double with the calls of its models, and the package where it is."""
 
 from __future__ import annotations
 
@@ -57,3 +57,33 @@ def test_what_does_not_fit_is_refused():
     logits = recorder_of(kind="logits")
     with pytest.raises(InputError, match="kind='probabilities'"):
         record_epoch_end(logits, Model(), x, y)(0, None)
+
+
+# Of Keras beside newer numpy.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_model_of_the_package_is_recorded_as_it_trains(monkeypatch):
+    """By a pass at the end of each epoch, which sees the weights that the epoch ended with."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras", reason="keras is not installed (pip install keras)")
+    random = np.random.default_rng(0)
+    y = np.arange(30) % C
+    x = (np.eye(C)[y] + 0.1 * random.standard_normal((30, C))).astype(np.float32)
+    layer = keras.layers.Dense(C, activation="softmax", kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((C,)), layer])
+    model.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+    recorder = DynamicsRecorder(30, C, kind="probabilities", protocol="eval")
+    ended = []
+    hooks = [
+        keras.callbacks.LambdaCallback(on_epoch_end=record_epoch_end(recorder, model, x, y)),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: ended.append(model.predict(x, verbose=0))
+        ),
+    ]
+    model.fit(x, y, epochs=3, batch_size=10, verbose=0, callbacks=hooks)
+    expected = DynamicsRecorder(30, C, kind="probabilities", protocol="eval")
+    for outputs in ended:
+        expected.record(np.arange(30), np.asarray(outputs), y)
+        expected.end_epoch()
+    assert recorder.n_epochs == 3
+    np.testing.assert_array_equal(recorder.scores("aum-p"), expected.scores("aum-p"))
+    assert recorder.scores("learning-speed").mean() > 0.5
