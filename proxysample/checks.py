@@ -192,6 +192,7 @@ def _are_decay_rates(value: object) -> bool:
 
 POSITIVE_INTEGER = integer_from(1)
 COUNT = integer_from(0)
+NUMBER = Constraint(("a finite number",), is_number)
 POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)
 NOT_NEGATIVE = Constraint(
     ("a finite number of at least 0",), lambda value: is_number(value) and value >= 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import replace_file
+from proxysample.files import as_path, replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     InputError
         If the ending is another, or the folder is missing.
     """
-    path = Path(path)
+    path = as_path(path)
     check_drawing_path(path)
     from matplotlib import rc_context
 
@@ -108,5 +108,5 @@ def check_drawing_path(path: str | Path) -> None:
     InputError
         If its ending is none of `FORMATS`.
     """
-    if Path(path).suffix not in FORMATS:
-        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")
+    if as_path(path).suffix not in FORMATS:
+        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {as_path(path).name!r}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from proxysample.errors import InputError
+from proxysample.printing import shown
+
 
 def hides_progress(progress: bool) -> bool:
     """Say whether a bar stays hidden: where it is not wanted, and where nobody watches.
@@ -23,6 +26,8 @@ def hides_progress(progress: bool) -> bool:
     >>> hides_progress(False)
     True
     """
+    if not isinstance(progress, bool):
+        raise InputError(f"progress must be True or False, not {shown(progress)}")
     return not (progress and _is_watched())
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proxysample.figures import check_drawing_path, create_figure, save_figure, settle_layout
+from proxysample.files import as_path
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace, get_operation
 
@@ -48,7 +49,7 @@ def save_drawing(
     >>> "3x3 Conv" in path.read_text()
     True
     """
-    path = Path(path)
+    path = as_path(path)
     check_drawing_path(path)
     save_figure(draw_figure(cell, title, space), path)
 

@@ -21,7 +21,7 @@ from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
-from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.errors import InputError, check_name, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
 from proxysample.isolation import isolated
 from proxysample.printing import shown
@@ -330,8 +330,8 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
     """Read an .npz file of images and labels, each by the name of its array if that is given."""
     names = npz_names(path)
     for role, name in {"image": image, "label": label}.items():
-        if name is not None and name not in names:
-            raise unknown_name(f"array for {role}=", name, names)
+        if name is not None:
+            check_name(f"array for {role}=", name, names)
     train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
     if train is not None or image is not None:
         images, labels = train or (image, "labels")

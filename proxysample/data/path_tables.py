@@ -7,7 +7,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -341,7 +341,7 @@ def _chosen_columns(
     columns: Mapping[str, Any], path: Any, label: Any
 ) -> tuple[list[Any], list[Any] | None]:
     for name in (path, label):
-        if name is not None and name not in columns:
+        if name is not None and (not isinstance(name, Hashable) or name not in columns):
             raise unknown_name("column", name, columns)
     path = path_column(columns) if path is None else path
     if path is None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import shown
 
 # Of samples that a message lists.
 MOST_TOLD = 5
@@ -61,9 +62,10 @@ class Dynamics:
 
     def require(self, name: str, least_epochs: int = 1) -> npt.NDArray[Any]:
         """Give a measure, (epochs, n), or raise `InputError` saying what it needs."""
-        if name not in self.measures:
-            what = WHAT_FOR.get(name, "the outputs of all classes, not of the label's alone")
-            raise InputError(f"nothing was recorded that gives {name!r}: it needs {what}")
+        if not isinstance(name, str) or name not in self.measures:
+            every = "the outputs of all classes, not of the label's alone"
+            what = WHAT_FOR.get(name, every) if isinstance(name, str) else every
+            raise InputError(f"nothing was recorded that gives {shown(name)}: it needs {what}")
         found = self.measures[name]
         if len(found) < least_epochs:
             raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from proxysample.checks import DECAY_RATE, POSITIVE_INTEGER, SEED, Constraint
 from proxysample.errors import InputError
 from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule, check_ratio
+from proxysample.printing import shown
 from proxysample.rules.groups import check_parameters, group_rows
 
 _NAME = Constraint(
@@ -138,7 +139,7 @@ def _ratio(given: object) -> float:
             given = float(given)
         except ValueError:
             raise InputError(
-                f"beta of the keeping rule 'ccs' is given by ratio, not by {given!r}"
+                f"beta of the keeping rule 'ccs' is given by ratio, not by {shown(given)}"
             ) from None
     return check_ratio(given)
 

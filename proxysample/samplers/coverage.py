@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from proxysample.checks import BOOLEAN, DEVICE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.checks import BOOLEAN, DEVICE, NUMBER, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import cluster
 from proxysample.coverage.density import N_REDUNDANT, zcore_scores
 from proxysample.coverage.groups import (
@@ -344,6 +344,7 @@ class SemDeDup(FeatureSampler):
         float
             A ratio to keep; with class shares it is that of all classes together.
         """
+        NUMBER.check("similarity", similarity)
         check_is_fitted(self, "ranking_")
         return float(np.mean(self.scores_ <= similarity))
 

@@ -49,6 +49,7 @@ def draw_distinct_cells(
     """
     POSITIVE_INTEGER.check("n_cells", n)
     SEED.check("cell_seed", seed)
+    space = SearchSpace.of(space)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Cell] = {}
     for _ in range(MOST_DRAWS_EACH * n):

@@ -272,6 +272,7 @@ class Loader:
         -------
         int
         """
+        COUNT.check("n_samples", n_samples)
         return -(-n_samples // self.batch_size)
 
 

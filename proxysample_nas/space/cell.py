@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from proxysample.checks import integer_from
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.isomorphism import normal_form
 from proxysample_nas.space.notation import read_operations, write_operations
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace, get_operation
@@ -142,7 +143,7 @@ class Cell:
         if isinstance(given, str):
             raise InputError(
                 "Cell takes one operation name per edge; to parse a string use "
-                f"Cell.from_string({given!r})"
+                f"Cell.from_string({shown(given)})"
             )
         operations = tuple(self.operations)
         object.__setattr__(self, "operations", operations)
@@ -434,7 +435,7 @@ def _operation_at(index: SupportsIndex, edge: int, space: SearchSpace) -> str:
         position = -1
     if not 0 <= position < len(space):
         raise InputError(
-            f"edge {edge}: {index!r} is not an operation index; give an integer from 0 to "
+            f"edge {edge}: {shown(index)} is not an operation index; give an integer from 0 to "
             f"{len(space) - 1} ({', '.join(space.operations)})"
         )
     return space.operations[position]

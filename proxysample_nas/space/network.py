@@ -11,6 +11,7 @@ from torch import nn
 from proxysample.checks import POSITIVE_INTEGER, one_of
 from proxysample.device import is_traced
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.initialization import materialize
 from proxysample_nas.space.layers import WideConvolution
@@ -384,7 +385,9 @@ class CellNetwork(Skeleton):
     ) -> None:
         given: object = cell
         if not isinstance(given, Cell):
-            raise InputError(f"cell must be a Cell, not {given!r}; parse it by Cell.from_string")
+            raise InputError(
+                f"cell must be a Cell, not {shown(given)}; parse it by Cell.from_string"
+            )
         super().__init__(
             lambda width: CellModule(cell, width),
             channels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxysample.errors import check_names, unknown_name
+from proxysample.errors import check_name, check_names
 from proxysample_nas.study.grid.configuration import StudyConfiguration
 
 # A search far shorter than the paper's needs larger steps to decide anything.
@@ -118,7 +118,6 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     >>> preset("digits", ratios=(0.1,)).ratios
     (0.1,)
     """
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS)
+    check_name("preset", name, PRESETS)
     check_names("setting of a study", overrides, StudyConfiguration.__dataclass_fields__)
     return StudyConfiguration.build(**(PRESETS[name] | overrides))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_name
 from proxysample.figures import save_figure
 from proxysample_nas.study.reports.figures import cells, edges, time_and_accuracy
 from proxysample_nas.study.reports.results import StudyResults
@@ -78,8 +78,7 @@ def draw_figure(results: StudyResults, name: str) -> Figure:
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
-    if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+    check_name("figure", name, FIGURES)
     return FIGURES[name].draw(results)
 
 
