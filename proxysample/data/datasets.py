@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView
@@ -78,7 +79,7 @@ class ArrayDataset:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
         self.classes = None if classes is None else _names_of(classes)
-        self.files = None if files is None else tuple(files)
+        self.files = None if files is None else as_tuple("files", files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
 
@@ -300,7 +301,8 @@ def load_dataset(
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
     path = Path(spec)
-    if path.is_dir():
+    # It may be longer than any path.
+    if os.path.isdir(spec):  # noqa: PTH112
         return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
     if path.suffix == ".npz":
         return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.printing import shown
@@ -66,6 +67,7 @@ class Dynamics:
             every = "the outputs of all classes, not of the label's alone"
             what = WHAT_FOR.get(name, every) if isinstance(name, str) else every
             raise InputError(f"nothing was recorded that gives {shown(name)}: it needs {what}")
+        POSITIVE_INTEGER.check("least_epochs", least_epochs)
         found = self.measures[name]
         if len(found) < least_epochs:
             raise InputError(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import NOT_NEGATIVE, is_integer
+from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER, is_integer
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.printing import shown
@@ -131,6 +131,7 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     import torch
     from threadpoolctl import threadpool_limits
 
+    POSITIVE_INTEGER.check("n_threads", n_threads)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

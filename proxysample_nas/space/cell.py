@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from proxysample.checks import integer_from
+from proxysample.checks import as_tuple, integer_from
 from proxysample.errors import InputError
 from proxysample.printing import shown
 from proxysample_nas.space.isomorphism import normal_form
@@ -103,6 +103,7 @@ def all_cells(n_nodes: int, space: SearchSpace = NAS_BENCH_201) -> Iterator[Cell
     125
     """
     edge_count = n_edges(n_nodes)
+    space = SearchSpace.of(space)
     chosen = itertools.product(space.operations, repeat=edge_count)
     return (Cell(operations) for operations in chosen)
 
@@ -145,7 +146,7 @@ class Cell:
                 "Cell takes one operation name per edge; to parse a string use "
                 f"Cell.from_string({shown(given)})"
             )
-        operations = tuple(self.operations)
+        operations = as_tuple("operations", given)
         object.__setattr__(self, "operations", operations)
         for edge, operation in enumerate(operations):
             try:
