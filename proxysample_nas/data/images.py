@@ -263,7 +263,7 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
     >>> classes_of(left, right)
     (1, 2, 3)
     """
-    every = _class_names({name: None for dataset in datasets for name in dataset.classes})
+    every = _class_names(list({name: None for dataset in datasets for name in dataset.classes}))
     return _class_names(np.unique(every))
 
 
