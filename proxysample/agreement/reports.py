@@ -13,6 +13,7 @@ import numpy as np
 from proxysample.agreement.results import FULL, AgreementResults, Row, Trained, is_rival
 from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
+from proxysample.figures import create_figure, legend_label, show_as_written
 from proxysample.rendering import (
     NUMBER,
     PERCENT,
@@ -226,7 +227,7 @@ def draw_tau(results: AgreementResults) -> Figure:
         raise InputError("no proxy is done yet, so there is nothing to draw")
     references = list(dict.fromkeys(row.reference for row in rows))
     budgets = list(dict.fromkeys(row.budget for row in rows))
-    figure = _create_figure(1.2 + 4.4 * len(budgets), 0.8 + 3.4 * len(references))
+    figure = create_figure(1.2 + 4.4 * len(budgets), 0.8 + 3.4 * len(references))
     grid = figure.subplots(len(references), len(budgets), squeeze=False, sharey="row", sharex=True)
     for (line, reference), (column, budget) in product(enumerate(references), enumerate(budgets)):
         axes = grid[line, column]
@@ -243,6 +244,7 @@ def draw_tau(results: AgreementResults) -> Figure:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False
     )
+    show_as_written(figure)
     return figure
 
 
@@ -277,7 +279,7 @@ def _draw_lines(axes: Axes, rows: list[Row], results: AgreementResults) -> None:
             markersize=5,
             linewidth=1.2,
             capsize=2,
-            label=sampler.label,
+            label=legend_label(sampler.label),
         )
     axes.set_xticks(ratios, [f"{r:g}" for r in ratios])
 
@@ -322,7 +324,7 @@ def draw_ranks(results: AgreementResults, r: float | None = None) -> Figure:
     shown = [one for one in full if one is not reference][:1] + chosen
     n_columns = min(4, len(shown))
     n_rows = -(-len(shown) // n_columns)
-    figure = _create_figure(0.6 + 2.6 * n_columns, 0.6 + 2.7 * n_rows)
+    figure = create_figure(0.6 + 2.6 * n_columns, 0.6 + 2.7 * n_rows)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, one in zip(grid, shown, strict=False):
         axes.scatter(_ranks(reference.scores), _ranks(one.scores), s=14, color=HUES[0])
@@ -336,6 +338,7 @@ def draw_ranks(results: AgreementResults, r: float | None = None) -> Figure:
         axes.set_visible(False)
     figure.supxlabel("rank by the full data, 1 the best", fontsize=10)
     figure.supylabel("rank by the proxy", fontsize=10)
+    show_as_written(figure)
     return figure
 
 
@@ -351,16 +354,6 @@ def _ranks(scores: Any) -> Any:
     above = (scores[None, :] > scores[:, None]).sum(axis=1)
     tied = (scores[None, :] == scores[:, None]).sum(axis=1)
     return above + (tied + 1) / 2
-
-
-def _create_figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "drawing needs matplotlib: pip install 'proxysample[plots]'"
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def figure_bytes(figure: Figure, kind: str = "svg") -> bytes:

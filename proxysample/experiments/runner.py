@@ -22,6 +22,7 @@ from proxysample.experiments.executors import Executor, ExecutorName, create_exe
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
+from proxysample.printing import cleaned
 from proxysample.terminal import hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -207,7 +208,7 @@ class Runner:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             for experiment, outcome in self.executor.collect(SECONDS_BETWEEN_LOOKS):
                 self._keep(experiment, outcome)
-                bar.set_postfix_str(experiment.label)
+                bar.set_postfix_str(cleaned(experiment.label))
             bar.update(queue.drop_ended())
 
     def _fill(self, queue: StageQueue) -> None:

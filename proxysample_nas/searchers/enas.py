@@ -19,6 +19,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
+from proxysample.printing import cleaned
 from proxysample.terminal import hides_progress
 from proxysample_nas.searchers.base import Lengthening
 from proxysample_nas.searchers.controller import Controller
@@ -386,7 +387,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         with (
             tqdm(
                 total=self.n_candidates,
-                desc=f"choosing, {self.id}",
+                desc=cleaned(f"choosing, {self.id}"),
                 unit="cell",
                 disable=hides_progress(self.progress),
             ) as bar,

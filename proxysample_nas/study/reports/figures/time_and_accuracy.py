@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from proxysample.errors import InputError
-from proxysample.figures import HUES, INK, MARKERS, create_figure, settle_layout
+from proxysample.figures import HUES, INK, MARKERS, create_figure, legend_label, settle_layout
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import FoundCell, Row
 
@@ -310,7 +310,7 @@ def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
     styles = [_style(label, results) for label in labels]
     handles = [Line2D([], [], linewidth=1.2, color=c, marker=marker) for c, marker in styles]
     handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
-    named = [*(label or "full data" for label in labels), "proportional to r"]
+    named = [*(legend_label(label or "full data") for label in labels), "proportional to r"]
     return handles, named
 
 
