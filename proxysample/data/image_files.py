@@ -20,7 +20,7 @@ from proxysample.data.images import as_depth, common_depth, read_image, repeated
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

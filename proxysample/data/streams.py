@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import magic
 
-from proxysample.checks import POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
@@ -25,7 +25,7 @@ from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 Array = npt.NDArray[Any]
 
@@ -211,6 +211,7 @@ def read_stream(
     """
     check_stream(stream)
     POSITIVE_INTEGER.or_none().check("image_size", image_size)
+    BOOLEAN.check("progress", progress)
     place = as_path(folder).expanduser()
     make_folder(place)
     for name in ("images.npy", "labels.npy", "keys.json"):

@@ -15,15 +15,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from proxysample.checks import POSITIVE
+from proxysample.checks import BOOLEAN, POSITIVE
 from proxysample.errors import InputError
 from proxysample.experiments.claims import Claims, LiveRunner
 from proxysample.experiments.executors import Executor, ExecutorName, create_executor
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
-from proxysample.printing import cleaned
-from proxysample.terminal import hides_progress
+from proxysample.printing import cleaned, hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long to wait before looking again at what other runners have done."""
@@ -79,6 +78,8 @@ def run_experiments(
     WorkerDiedError
         If worker processes cannot begin.
     """
+    for name, value in {"progress": progress, "retry_failed": retry_failed}.items():
+        BOOLEAN.check(name, value)
     if max_hours is not None:
         POSITIVE.check("max_hours", max_hours)
     make_folder(folder)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proxysample.checks import POSITIVE_INTEGER, instance_of
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, instance_of
 from proxysample.data.images import Fitting, Interpolation
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
@@ -266,6 +266,7 @@ def extract_features(backbone: Backbone, images: ImageTensors, progress: bool = 
     >>> extract_features(Backbone(nn.Flatten()), images).shape
     torch.Size([3, 4])
     """
+    BOOLEAN.check("progress", progress)
     instance_of(Backbone).check("backbone", backbone)
     instance_of(ImageTensors).check("images", images)
     # Not inference_mode: a head that is trained on the features saves them for its backward.
