@@ -223,7 +223,8 @@ class Cell:
         >>> str(Cell.from_indices([3, 1, 0]))
         '|nor_conv_3x3~0|+|skip_connect~0|none~1|'
         """
-        return cls(tuple(_operation_at(index, edge, space) for edge, index in enumerate(indices)))
+        space, given = SearchSpace.of(space), as_tuple("indices", indices)
+        return cls(tuple(_operation_at(index, edge, space) for edge, index in enumerate(given)))
 
     @classmethod
     def filled(cls, operation: str, n_nodes: int) -> Cell:
@@ -431,7 +432,8 @@ def _check_n_nodes(n_nodes: int) -> int:
 def _operation_at(index: SupportsIndex, edge: int, space: SearchSpace) -> str:
     try:
         position = operator.index(index)
-    except TypeError:
+    # Of no integer, or whatever anyone's object raises.
+    except Exception:
         position = -1
     if not 0 <= position < len(space):
         raise InputError(

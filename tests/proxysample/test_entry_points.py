@@ -42,7 +42,7 @@ from proxysample.registry import takes_parameter
 from proxysample_nas.cli import app as nas_app
 from proxysample_nas.data import Loader
 from proxysample_nas.searchers import create_searcher, list_searchers
-from proxysample_nas.study import Component
+from proxysample_nas.study import Component, Transfer
 
 from ..odd_values import LABELS, NUMBER, PIXELS, TEXT, Code, code, frame, made, nearly, pairs
 
@@ -85,7 +85,10 @@ CALLED_BY_US = {
     "score", "Row.accuracies", "Row.by_seeds", "SearchData.digest", "Evaluator.check", "Part.take",
     "StudyStore.results", "StudyStore.failures", "StudyStore.states", "StudyStatus.read",
 }  # fmt: skip
-FUNCTIONS_OF_OURS = {"best_of", "draw_cells", "stream", "stratified_holdout", "record_epoch_end"}
+# The last runs what `plan_ranking` and `RankAgreement.run` do, of the usual length.
+FUNCTIONS_OF_OURS = {
+    "best_of", "draw_cells", "stream", "stratified_holdout", "record_epoch_end", "rank_cells",
+}  # fmt: skip
 
 
 def sampler(name: str) -> Any:
@@ -235,7 +238,7 @@ SELVES: dict[str, Callable[[], Any]] = {
     ),
     "OneSupernet": lambda: importlib.import_module("proxysample_nas.agreement").OneSupernet(),
     "Found": lambda: None, "StudyStatus": lambda: None, "CellAccuracy": lambda: None,
-    "Lookup": lambda: None, "Transfer": lambda: None,
+    "Lookup": lambda: None, "Transfer": lambda: Transfer(dataset="npz:small.npz"),
     "StudyStore": lambda: study().store,
 }  # fmt: skip
 
