@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,8 @@ def _are_decay_rates(value: object) -> bool:
 
 POSITIVE_INTEGER = integer_from(1)
 COUNT = integer_from(0)
+MAPPING = Constraint(("a mapping",), lambda value: isinstance(value, Mapping))
+NUMBER = Constraint(("a finite number",), is_number)
 POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)
 NOT_NEGATIVE = Constraint(
     ("a finite number of at least 0",), lambda value: is_number(value) and value >= 0
@@ -253,6 +256,28 @@ def plain_number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+# So many entries no list of settings, names or numbers of anyone's has; generators may have no end.
+MOST_LISTED = 1 << 24
+
+
+def by_length(given: Any) -> Any:
+    """Read by its length what has one and no iterator: numpy would go on until an item is missing.
+
+    Raises
+    ------
+    Exception
+        Whatever anyone's object raises.
+    """
+    known = ("__array__", "__array_interface__", "__iter__", "detach")
+    if any(hasattr(given, name) for name in known) or not hasattr(given, "__getitem__"):
+        return given
+    n_items = len(given)
+    if n_items > MOST_LISTED:
+        # Memory for them may be promised, and be filled for days.
+        raise ValueError(f"it claims {n_items:,} entries")
+    return [given[place] for place in range(n_items)]
+
+
 def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[Any]:
     """Turn what a user gives into an array; whatever stands against that is an `InputError`.
 
@@ -266,7 +291,7 @@ def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[An
     proxysample.errors.InputError: scores cannot be read as an array: [[1], [1, 2]] (...)
     """
     try:
-        return np.asarray(given, dtype)
+        return np.asarray(by_length(given), dtype)
     # Of rows of several lengths, of tensors that are not here, or of an object of anyone's.
     except Exception as error:
         raise InputError(f"{what} cannot be read as an array: {shown(given)} ({error})") from error
@@ -289,15 +314,18 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
     ...
     proxysample.errors.InputError: samplers must be a list, such as samplers=['cc-or'], not 'cc-or'
     """
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise InputError(
             f"{name} must be a list, such as {name}=[{shown(given)}], not {shown(given)}"
         )
     try:
-        return tuple(given)
+        found = tuple(islice(given, MOST_LISTED + 1))
     # Of an array without axes, or what anyone's generator raises.
     except Exception as error:
         raise InputError(f"{name} must be a list, not {shown(given)}: {error}") from error
+    if len(found) > MOST_LISTED:
+        raise InputError(f"{name} is {shown(given)}, which has more than {MOST_LISTED:,} entries")
+    return found
 
 
 def as_seeds(name: str, given: Any) -> tuple[int, ...]:

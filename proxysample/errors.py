@@ -106,6 +106,20 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {shown(name)}; {hint}Known: {', '.join(names)}")
 
 
+def check_name(kind: str, name: object, known: Collection[str]) -> None:
+    """Raise `InputError` where a name is none of those that are known, or no name at all.
+
+    Examples
+    --------
+    >>> check_name("preset", ["paper"], {"paper": 1, "digits": 2})
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: unknown preset ['paper']; Known: paper, digits
+    """
+    if not isinstance(name, str) or name not in known:
+        raise unknown_name(kind, name, known)
+
+
 def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:
     """Raise `InputError` for the first name that is not known; the message suggests the nearest.
 

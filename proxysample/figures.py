@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import replace_file
+from proxysample.files import as_path, replace_file
+from proxysample.printing import cleaned, cleaned_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +47,37 @@ def create_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def legend_label(name: str) -> str:
+    r"""Give a name of anyone's as a legend's: matplotlib leaves out those that begin with ``_``.
+
+    Examples
+    --------
+    >>> legend_label("rs"), legend_label("_a\x1b")
+    ('rs', ' _a\\x1b')
+    """
+    return f" {cleaned(name)}" if name.startswith("_") else cleaned(name)
+
+
+def show_as_written(figure: Figure) -> None:
+    """Have names in a figure stand for themselves: no formula between dollars, nothing hidden."""
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        in_legend = [] if legend is None else legend.get_texts()
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *in_legend):
+            _show_text_as_written(text)
+    for text in (*figure.texts, *(text for one in figure.legends for text in one.get_texts())):
+        _show_text_as_written(text)
+
+
+def _show_text_as_written(text: Any) -> None:
+    text.set_parse_math(False)
+    text.set_text(cleaned_lines(text.get_text()))
+
+
 def settle_layout(figure: Figure) -> None:
     """Let the places of a finished figure's parts come to rest, and keep them.
+
+    What its texts say is what was written, see `show_as_written`.
 
     The layout of axes whose aspect is fixed moves a little with every drawing. Left alone, a
     title may be cut off in the file that is saved first, and the next file is another.
@@ -57,6 +87,7 @@ def settle_layout(figure: Figure) -> None:
     figure : matplotlib.figure.Figure
         From `create_figure`.
     """
+    show_as_written(figure)
     for _ in range(_N_DRAWINGS):
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -79,7 +110,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     InputError
         If the ending is another, or the folder is missing.
     """
-    path = Path(path)
+    path = as_path(path)
     check_drawing_path(path)
     from matplotlib import rc_context
 
@@ -108,5 +139,5 @@ def check_drawing_path(path: str | Path) -> None:
     InputError
         If its ending is none of `FORMATS`.
     """
-    if Path(path).suffix not in FORMATS:
-        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {Path(path).name!r}")
+    if as_path(path).suffix not in FORMATS:
+        raise InputError(f"a drawing ends in {', '.join(FORMATS)}, not {as_path(path).name!r}")

@@ -67,7 +67,7 @@ def replace_file(path: str | Path) -> Iterator[BinaryIO]:
     >>> (Path(folder) / "greeting").read_text()
     'hello'
     """
-    path = Path(path)
+    path = as_path(path)
     check_writable(path)
     with refusals_explained(path), _replaced(path) as stream:
         yield stream
@@ -260,16 +260,28 @@ def check_writable(path: str | Path) -> None:
     Raises
     ------
     InputError
-        If its folder is missing or read-only, or a folder stands in its place.
+        If its folder is missing or read-only, or something else stands in its place: a folder,
+        or a device, which must never be replaced.
     """
     path = as_path(path)
     check_name(path)
-    if path.is_dir():
+    mode = _mode_of(path)
+    if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder; name a file in it")
-    if not path.parent.is_dir():
+    if mode and not stat.S_ISREG(mode):
+        raise InputError(f"{path} is no regular file, and cannot be replaced; name another")
+    if not stat.S_ISDIR(_mode_of(path.parent)):
         raise InputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder {path.parent} cannot be written to")
+
+
+def _mode_of(path: Path) -> int:
+    """Tell what is at a path, through links; 0 where nothing is, or nobody may look."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def as_path(path: Any) -> Path:
@@ -282,9 +294,16 @@ def as_path(path: Any) -> Path:
     ...
     proxysample.errors.InputError: a path must be a string or a path, not 3
     """
-    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+    try:
+        text = os.fspath(path)
+    # Of no path, or whatever anyone's path raises.
+    except Exception:
+        text = None
+    if not isinstance(text, str):
         raise InputError(f"a path must be a string or a path, not {shown(path)}")
-    return Path(path)
+    if "\0" in text:
+        raise InputError(f"a path holds no null character, as in {shown(path)}")
+    return Path(text)
 
 
 # Where the kernel shows itself as files, of which some end never and some wait.

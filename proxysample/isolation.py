@@ -23,11 +23,12 @@ AUTOCAST_DEVICES = ("cpu", "cuda")
 def isolated() -> Iterator[None]:
     """Work in the modes that a fresh process has; on leaving, all is as the user had it.
 
-    Inside, autocasting and deterministic algorithms are off, gradients are recorded, new tensors
-    are float32 on the CPU, products are of full precision, and numpy warns of overflows as it
-    does by default. Restored on leaving, also from an error, are these, the global generators
-    of random numbers, the number of threads, the filters of warnings, environment variables and
-    how processes start, whatever libraries that are imported for the first time do to them.
+    Inside, autocasting, deterministic algorithms and the search for anomalies are off, gradients
+    are recorded, new tensors are float32 on the CPU, products are of full precision, numbers near
+    zero are kept, and numpy warns of overflows as it does by default. Restored on leaving, also
+    from an error, are these, the global generators of random numbers, the number of threads, the
+    filters of warnings, environment variables and how processes start, whatever libraries that
+    are imported for the first time do to them.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def _use_default_modes(left: ExitStack) -> None:
 
     for keep in (_keep_torchs_generators, _keep_threads, _leave_autocast, _use_default_type):
         left.callback(keep())
-    for keep in (_use_any_algorithm, _use_full_precision):
+    for keep in (_use_any_algorithm, _use_full_precision, _leave_anomalies, _use_denormals):
         left.callback(keep())
     left.enter_context(torch.inference_mode(mode=False))
     left.enter_context(torch.enable_grad())
@@ -221,6 +222,30 @@ def _use_any_algorithm() -> Restore:
         torch.set_deterministic_debug_mode("default")
         return lambda: torch.set_deterministic_debug_mode(before)
     return _nothing
+
+
+def _leave_anomalies() -> Restore:
+    import torch
+
+    before, checks_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    if not before:
+        return _nothing
+    # Whoever looks for NaN of their own gets an error from inside where ours tells of it.
+    torch.set_anomaly_enabled(False)
+    return lambda: torch.set_anomaly_enabled(before, checks_nan)
+
+
+def _use_denormals() -> Restore:
+    import torch
+
+    smallest = torch.tensor(1e-30, dtype=torch.float32, device="cpu")
+    if float(smallest * 1e-10) or not torch.set_flush_denormal(False):
+        return _nothing
+
+    def restore() -> None:
+        torch.set_flush_denormal(True)
+
+    return restore
 
 
 def _use_full_precision() -> Restore:

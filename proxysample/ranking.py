@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_tuple
+from proxysample.checks import MAPPING, as_tuple, instance_of, one_of
 from proxysample.data.classes import Classes
 from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
@@ -115,8 +115,13 @@ class Ranking:
         for name, column in self.columns.items():
             _check_column(name, column, self.scores)
         as_rule(self.keep)
+        one_of("rounding", get_args(Rounding)).check("rounding", self.rounding)
+        one_of("order", get_args(Natural)).check("natural", self.natural)
 
     def _check_types(self) -> None:
+        instance_of(Classes).or_none().check("classes", self.classes)
+        for name in ("columns", "provenance"):
+            MAPPING.check(name, getattr(self, name))
         for name in ("scores", "codes", "skipped"):
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) and (array is not None or name == "scores"):
@@ -632,6 +637,8 @@ class Ranking:
         -------
         Ranking
         """
+        if not all(hasattr(stream, method) for method in ("read", "seek", "tell")):
+            raise InputError(f"a ranking is read from an open binary file, not {shown(stream)}")
         return cls._from_arrays(read_npz_stream(stream, name), name)
 
     @classmethod

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.errors import InputError, check_name, check_names, unknown_name
 from proxysample.printing import shown
 from proxysample.wording import parse_words
 
@@ -125,12 +125,12 @@ class Registry(Generic[T]):
         found = id_of(entry) if name is None else name
         if not isinstance(found, str) or not _ID.fullmatch(found):
             raise InputError(
-                f"{self._a_noun} is registered by an id such as 'my-{self.kind}', not {found!r}: "
-                f"give it an attribute id, or name='my-{self.kind}'"
+                f"{self._a_noun} is registered by an id such as 'my-{self.kind}', not "
+                f"{shown(found)}: give it an attribute id, or name='my-{self.kind}'"
             )
         if found in self and not replace and not _is_again(self._registered.get(found), entry):
             raise InputError(
-                f"there is {self._a_noun} {found!r} already; choose another id, or pass "
+                f"there is {self._a_noun} {shown(found)} already; choose another id, or pass "
                 "replace=True"
             )
         self._registered[found] = entry
@@ -347,8 +347,7 @@ _REGISTRIES: dict[str, Registry[Any] | str] = {
 
 def registry_of(kind: str) -> Registry[Any]:
     """Give the registry of a kind; see `register`."""
-    if kind not in _REGISTRIES:
-        raise unknown_name("kind to register", kind, _REGISTRIES)
+    check_name("kind to register", kind, _REGISTRIES)
     found = _REGISTRIES[kind]
     registry: Registry[Any] = _import(found) if isinstance(found, str) else found
     return registry

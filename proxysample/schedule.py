@@ -11,6 +11,7 @@ import torch.utils.data
 from proxysample.checks import COUNT, POSITIVE_INTEGER, SEED
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray, check_count, check_ratio, n_kept
+from proxysample.printing import shown
 
 
 class RandomSchedule(torch.utils.data.Sampler[int]):
@@ -50,7 +51,11 @@ class RandomSchedule(torch.utils.data.Sampler[int]):
     def __init__(
         self, data: Any, r: float | None = None, *, n: int | None = None, seed: int = 0
     ) -> None:
-        n_samples = len(data) if hasattr(data, "__len__") else data
+        try:
+            n_samples = len(data) if hasattr(data, "__len__") else data
+        # Whatever anyone's object raises: it may have no axes.
+        except Exception as error:
+            raise InputError(f"data have no length: {shown(data)} ({error})") from error
         POSITIVE_INTEGER.check("the number of samples", n_samples)
         SEED.check("seed", seed)
         if (r is None) == (n is None):
@@ -144,11 +149,14 @@ class RandomSchedule(torch.utils.data.Sampler[int]):
         InputError
             If it is of another schedule.
         """
+        if not isinstance(state, Mapping):
+            raise InputError(f"this is no state of a RandomSchedule: {shown(state)}")
         for name, own in self.state_dict().items():
             if name not in state:
                 raise InputError(f"this is no state of a RandomSchedule: {name} is missing")
-            if name != "epoch" and state[name] != own:
+            if name != "epoch" and not (type(state[name]) is type(own) and state[name] == own):
                 raise InputError(
-                    f"the state is of a schedule with {name}={state[name]}, and this one has {own}"
+                    f"the state is of a schedule with {name}={shown(state[name])}, and this one "
+                    f"has {own}"
                 )
         self.set_epoch(state["epoch"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import is_number
+from proxysample.checks import as_array, is_number
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
@@ -248,6 +248,14 @@ def floor_per_class(order: IntArray, labels: IntArray, r: float) -> IntArray:
 SCALE = 1_000_000
 
 
+def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if labels.dtype.kind == "O" and all(isinstance(one, str) for one in labels.flat):
+        labels = labels.astype(str)
+    if labels.dtype.kind not in "biufU":
+        raise InputError(f"labels are of type {labels.dtype}; needed: all numbers or all texts")
+    return labels
+
+
 @dataclass(frozen=True, eq=False)
 class ClassWeights:
     """Shares of classes in proportion to weights: a value of ``balance=``.
@@ -338,7 +346,10 @@ class ClassWeights:
         >>> ClassWeights.from_predictions(["a", "a", "b"], ["a", "b", "b"]).weights
         {'a': 0.5, 'b': 0.0}
         """
-        true, found = np.asarray(labels), np.asarray(predictions)
+        true, found = (
+            _plain(as_array(what, given))
+            for what, given in (("labels", labels), ("predictions", predictions))
+        )
         if true.ndim != 1 or true.shape != found.shape or not len(true):
             raise InputError(
                 f"labels of shape {true.shape} and predictions of shape {found.shape}; needed: one "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from proxysample.figures import check_drawing_path, create_figure, save_figure, settle_layout
+from proxysample.figures import (
+    check_drawing_path,
+    create_figure,
+    legend_label,
+    save_figure,
+    settle_layout,
+)
+from proxysample.files import as_path
 from proxysample_nas.space.cell import Cell, edges_of
 from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace, get_operation
 
@@ -48,7 +55,7 @@ def save_drawing(
     >>> "3x3 Conv" in path.read_text()
     True
     """
-    path = Path(path)
+    path = as_path(path)
     check_drawing_path(path)
     save_figure(draw_figure(cell, title, space), path)
 
@@ -107,7 +114,7 @@ def legend_handles(space: SearchSpace) -> list[Line2D]:
             [],
             [],
             color=operation.colour,
-            label=operation.label,
+            label=legend_label(operation.label),
             linewidth=2.2,
             linestyle=_line_style(operation),
         )

@@ -54,7 +54,61 @@ def user_modes() -> dict[str, AbstractContextManager[Any]]:
             lambda: torch.set_float32_matmul_precision("highest"),
         ),
         "numpy": np.errstate(all="raise"),
+        "printing": np.printoptions(legacy="1.13", precision=2),
+        "anomaly": torch.autograd.set_detect_anomaly(True),
+        "denormals": _switched(
+            lambda: torch.set_flush_denormal(True), lambda: torch.set_flush_denormal(False)
+        ),
+        "warnings": _strict(),
+        "seeds": _seeded(),
+        "start_method": _started_by("spawn"),
+        "variables": _with_variables(),
     }
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # The smallest sets lose classes; whoever makes that an error has it as one.
+        warnings.filterwarnings("ignore", ".* and none of .* classes")
+        yield
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+
+
+@contextmanager
+def _started_by(method: str) -> Iterator[None]:
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+
+
+@contextmanager
+def _with_variables() -> Iterator[None]:
+    own = {"OMP_NUM_THREADS": "3", "CUBLAS_WORKSPACE_CONFIG": ":0:0", "PYTHONHASHSEED": "7"}
+    before = dict(os.environ)
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -83,6 +137,9 @@ def state() -> dict[str, Any]:
         "cudnn": (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
         "threads": torch.get_num_threads(),
         "precision": torch.get_float32_matmul_precision(),
+        "anomaly": (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        "denormals": float(torch.tensor(1e-30, dtype=torch.float32, device="cpu") * 1e-10),
+        "printing": np.get_printoptions(),
         "numpy": np.geterr(),
         "generators": (
             random.getstate(),

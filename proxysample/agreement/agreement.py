@@ -28,7 +28,7 @@ from proxysample.agreement.results import AgreementResults, Row
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
 from proxysample.experiments.store import Store
-from proxysample.files import check_output, make_folder, replace_file
+from proxysample.files import as_path, check_output, make_folder, replace_file
 from proxysample.isolation import isolated
 from proxysample.rendering import markdown_document, to_csv, to_html_table, to_latex
 from proxysample.wording import pluralize
@@ -177,7 +177,7 @@ class RankAgreement:
         if folder is None:
             folder = tempfile.mkdtemp(prefix="rank-agreement-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         self.design = design
         self._dataset = dataset
 
@@ -190,7 +190,7 @@ class RankAgreement:
         InputError
             If there is none, or it is damaged.
         """
-        store = AgreementStore(store_path(Path(folder)), must_exist=True)
+        store = AgreementStore(store_path(as_path(folder)), must_exist=True)
         written = store.info("configuration")
         if written is None:
             raise InputError(f"no rank agreement was run in {store.path}")
@@ -342,7 +342,7 @@ class RankAgreement:
         list of Path
             The files.
         """
-        target = self.folder if folder is None else Path(folder)
+        target = self.folder if folder is None else as_path(folder)
         make_folder(target)
         table = agreement_table(self.results)
         files: dict[str, bytes] = {

@@ -366,6 +366,8 @@ def _with_rival(
 def _checked_known(
     known: Mapping[str, Sequence[float]], n: int, what: str = "known"
 ) -> dict[str, tuple[float, ...]]:
+    if not isinstance(known, Mapping):
+        raise InputError(f"{what} must be a mapping of names to scores, not {shown(known)}")
     checked = {}
     for name, values in known.items():
         scores = as_array(f"{what}[{shown(name)}]", values, np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 from proxysample.agreement.results import FULL, AgreementResults, Row, Trained, is_rival
 from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.figures import create_figure
+from proxysample.figures import create_figure, legend_label, show_as_written
 from proxysample.keeping import name_size
 from proxysample.rendering import (
     NUMBER,
@@ -262,6 +262,7 @@ def draw_tau(results: AgreementResults) -> Figure:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False
     )
+    show_as_written(figure)
     return figure
 
 
@@ -296,7 +297,7 @@ def _draw_lines(axes: Axes, rows: list[Row], results: AgreementResults) -> None:
             markersize=5,
             linewidth=1.2,
             capsize=2,
-            label=sampler.label,
+            label=legend_label(sampler.label),
         )
     axes.set_xticks(ratios, [f"{r:g}" for r in ratios])
 
@@ -355,6 +356,7 @@ def draw_ranks(results: AgreementResults, r: float | None = None) -> Figure:
         axes.set_visible(False)
     figure.supxlabel("rank by the full data, 1 the best", fontsize=10)
     figure.supylabel("rank by the proxy", fontsize=10)
+    show_as_written(figure)
     return figure
 
 

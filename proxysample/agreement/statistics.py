@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array
+from proxysample.checks import POSITIVE_INTEGER, as_array
 from proxysample.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -204,6 +204,7 @@ def top_k_overlap(x: npt.ArrayLike, y: npt.ArrayLike, k: int) -> float:
     0.5
     """
     x, y = _pair(x, y)
+    POSITIVE_INTEGER.check("k", k)
     if not 1 <= k <= len(x):
         raise InputError(f"k must be from 1 to {len(x)}, not {k}")
     return float((_chance_of_top(x, k) * _chance_of_top(y, k)).sum() / k)

@@ -26,6 +26,7 @@ from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.rows import Array, Precision, Rows, Workers
 from proxysample.isolation import thread_pools
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import shown
 
 # scikit-learn stops where the centers move by no more than this, squared and in units of the
 # features' mean variance; its default, which the paper's code has. Features that need double
@@ -227,7 +228,7 @@ def find_index(faiss: Any, n_features: int, device: str) -> Any:
     number = number or "0"
     if kind not in ("auto", "cuda") or not number.isdecimal() or int(number) >= n_gpus:
         raise InputError(
-            f"faiss sees {n_gpus} GPUs here, not {device!r}; pass device='cpu', or install "
+            f"faiss sees {n_gpus} GPUs here, not {shown(device)}; pass device='cpu', or install "
             "'proxysample[faiss-gpu]' in place of 'proxysample[faiss]'"
         )
     configuration = faiss.GpuIndexFlatConfig()

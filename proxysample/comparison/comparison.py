@@ -32,7 +32,7 @@ from proxysample.comparison.results import ComparisonResults
 from proxysample.comparison.table import comparison_table
 from proxysample.errors import InputError
 from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
-from proxysample.files import save_documents
+from proxysample.files import as_path, save_documents
 from proxysample.isolation import isolated
 from proxysample.keeping import list_sizes
 from proxysample.rendering import markdown_document, to_html_table
@@ -80,8 +80,8 @@ class Comparison:
         InputError
             If there is none, or its store is damaged.
         """
-        store = ComparisonStore(store_path(Path(folder)), must_exist=True)
-        return cls(read_comparison(store)[0], Path(folder))
+        store = ComparisonStore(store_path(as_path(folder)), must_exist=True)
+        return cls(read_comparison(store)[0], as_path(folder))
 
     @cached_property
     def _context(self) -> ComparisonContext:
@@ -202,7 +202,7 @@ class Comparison:
             If matplotlib is not installed (extra ``plots``).
         """
         folder = self.folder / "report"
-        page = folder / "comparison.html" if path is None else Path(path)
+        page = folder / "comparison.html" if path is None else as_path(path)
         data = None if self.configuration.source is None else self._context.data
         return write_report(self.results(), self.store, folder, page, data)
 
@@ -345,7 +345,7 @@ def set_up(
     """Set a comparison up and check all of it, without running anything; see `compare`."""
     configuration = Configuration.build(dataset, samplers, ratios, **settings)
     if folder is not None:
-        return Comparison(configuration, Path(folder))
+        return Comparison(configuration, as_path(folder))
     temporary = tempfile.mkdtemp(prefix="proxysample-")
     comparison = Comparison(configuration, Path(temporary))
     weakref.finalize(comparison, shutil.rmtree, temporary, ignore_errors=True)

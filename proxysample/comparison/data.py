@@ -119,7 +119,7 @@ class DataSource:
         if isinstance(held_out, int | float) and not 0 < held_out < 1:
             raise InputError(
                 "held_out must be the part of the training data to hold out, strictly between 0 "
-                f"and 1, or a dataset, not {held_out!r}"
+                f"and 1, or a dataset, not {shown(held_out)}"
             )
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import wrap_non_picklable_objects
 
-from proxysample.checks import Constraints, check_values, constraints_of
+from proxysample.checks import Constraints, as_array, check_values, constraints_of
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
 from proxysample.digests import as_plain, digest_of
 from proxysample.errors import InputError, check_names
@@ -47,7 +47,15 @@ class Found:
     @classmethod
     def of_predictions(cls, predicted: IntArray, labels: IntArray) -> Found:
         """Compare predicted class codes with the true ones."""
-        return cls(float((predicted == labels).mean()), predicted)
+        found, true = as_array("predicted", predicted), as_array("labels", labels)
+        if found.shape != true.shape or found.ndim != 1 or not len(found):
+            raise InputError(
+                f"predicted has shape {found.shape}, and labels {true.shape}; needed: one code of "
+                "each a sample"
+            )
+        if found.dtype.kind not in "iu" or true.dtype.kind not in "iu":
+            raise InputError("predicted and labels must be codes of classes, integers")
+        return cls(float((found == true).mean()), found)
 
 
 class Evaluator(abc.ABC):

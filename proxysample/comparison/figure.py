@@ -9,7 +9,7 @@ from proxysample.comparison.parts import BudgetKind
 from proxysample.comparison.results import CLASS_RANDOM, RANDOM, Cell, ComparisonResults, Row
 from proxysample.comparison.table import BUDGET_WORDS
 from proxysample.errors import InputError
-from proxysample.figures import HUES, INK, MARKERS, create_figure, settle_layout
+from proxysample.figures import HUES, INK, MARKERS, create_figure, legend_label, settle_layout
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -86,7 +86,7 @@ def _draw(axes: Axes, results: ComparisonResults, arm: str, budget: BudgetKind) 
             markersize=5,
             linewidth=1.3,
             capsize=2,
-            label=method,
+            label=legend_label(method),
         )
     ratios = sorted({r for cells in (*lines.values(), rival) for r in cells})
     axes.set_xscale("log")

@@ -221,6 +221,8 @@ def _check_codecs(folder: Path) -> None:
 
 def _check_files(place: Path, root: Path) -> None:
     """Refuse chunks that are no files in the store: zarr would follow links anywhere, and wait."""
+    if not Path(os.path.realpath(place)).is_relative_to(root):
+        raise InputError(f"{place} is a link that leads out of the store")
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

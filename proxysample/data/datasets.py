@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView
@@ -22,7 +23,7 @@ from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
 from proxysample.data.reading import check_layout
-from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.errors import InputError, check_name, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
 from proxysample.isolation import isolated
 from proxysample.printing import shown
@@ -79,7 +80,7 @@ class ArrayDataset:
             check_channels_last(self.images)
         self.targets = None if targets is None else kept_labels(targets, len(self.images))
         self.classes = None if classes is None else _names_of(classes)
-        self.files = None if files is None else tuple(files)
+        self.files = None if files is None else as_tuple("files", files)
         if self.files is not None and len(self.files) != len(self.images):
             raise InputError(f"{len(self.files)} files for {len(self.images)} images")
 
@@ -302,7 +303,8 @@ def load_dataset(
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
     path = Path(spec)
-    if path.is_dir():
+    # It may be longer than any path.
+    if os.path.isdir(spec):  # noqa: PTH112
         return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
     if path.suffix == ".npz":
         return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")
@@ -335,8 +337,8 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
         return Splits(f"npz:{path}", ArrayDataset(images, read_label_file(label)))
     names = npz_names(path)
     for role, name in {"image": image, "label": label}.items():
-        if name is not None and name not in names:
-            raise unknown_name(f"array for {role}=", name, names)
+        if name is not None:
+            check_name(f"array for {role}=", name, names)
     train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
     if train is not None or image is not None:
         images, labels = train or (image, "labels")

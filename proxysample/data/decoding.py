@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -348,6 +349,9 @@ class Decoder:
 def from_workers(loader: Iterable[Any]) -> Iterator[Any]:
     """Give the batches of a DataLoader whose items raise nothing; what it raises is of its own."""
     try:
+        if getattr(loader, "num_workers", 0):
+            # A loader that gets none of these leaves a half of itself, which fails once more.
+            multiprocessing.Lock()
         yield from loader
     except (RuntimeError, OSError, AssertionError, PicklingError, AttributeError) as error:
         raise InputError(

@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
+from proxysample.files import as_path
 from proxysample.printing import hides_progress
 
 Item = TypeVar("Item")
@@ -93,9 +95,11 @@ class ImageFiles:
     def __init__(
         self, files: Sequence[Path], targets: Any = None, classes: Sequence[str] | None = None
     ) -> None:
-        self.files = tuple(Path(file) for file in files)
+        self.files = tuple(map(as_path, as_tuple("files", files)))
         self.targets = None if targets is None else kept_labels(targets, len(self.files))
-        self.classes = None if classes is None else [str(name) for name in classes]
+        self.classes = (
+            None if classes is None else [str(name) for name in as_tuple("classes", classes)]
+        )
 
     def __len__(self) -> int:
         return len(self.files)

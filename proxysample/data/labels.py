@@ -22,7 +22,14 @@ LARGEST_WHOLE = 2.0**53
 MOST_LABELS = 1 << 36
 
 # What numpy makes of strings among which there are numbers, whatever their length.
-MADE_OF_NUMBERS = {"<U21": re.compile("0|-?[1-9][0-9]*"), "<U32": re.compile("nan|-?inf")}
+MADE_OF_NUMBERS = {
+    "<U5": re.compile("True|False"),
+    "<U21": re.compile("0|-?[1-9][0-9]*"),
+    "<U32": re.compile(r"nan|-?inf|-?[0-9]+\.[0-9]*(e[+-][0-9]+)?"),
+}
+
+TEXTS = (str, np.str_)
+PLAIN_KINDS = {bool, np.bool_, int, float, *np.sctypeDict.values()}
 
 
 HOW_TO_GIVE = (
@@ -106,9 +113,10 @@ def _has_changed(labels: Any, array: Array) -> bool:
         return False
     if array.dtype.kind == "U":
         # It ends strings at their last character that is not NUL.
-        return not all(isinstance(label, str) and label[-1:] != "\0" for label in labels)
+        return not all(type(label) in TEXTS and label[-1:] != "\0" for label in labels)
     kinds = set(map(type, labels))
-    return len(kinds) > 1 and not kinds.isdisjoint((bool, np.bool_))
+    # Tensors of one value, members of an enumeration and the like are looked at one by one.
+    return not kinds <= PLAIN_KINDS or (len(kinds) > 1 and not kinds.isdisjoint((bool, np.bool_)))
 
 
 def check_labels(labels: Any, n_samples: int) -> Array:
@@ -171,7 +179,8 @@ def _as_int64(array: Array) -> Array:
     # Python's integers of any size come as objects.
     is_large = array.dtype.kind == "O" or (array.dtype.kind == "u" and array.max(initial=0) >> 63)
     if is_large:
-        raise InputError(f"labels run to {shown(array.max())}, which is no class; {HOW_TO_GIVE}")
+        farthest = max(map(int, array.tolist()), key=abs)
+        raise InputError(f"labels run to {shown(farthest)}, which is no class; {HOW_TO_GIVE}")
     return array.astype(np.int64)
 
 
@@ -259,6 +268,9 @@ def _check_ends(labels: Array) -> None:
 
 def plain_label(label: Any) -> Any:
     """Turn a tensor or an array of one value into that value."""
+    if isinstance(label, str):
+        # Members of an enumeration are texts that are written otherwise, and numpy takes a NUL off.
+        return str.__str__(label)
     shape = getattr(label, "shape", None)
     if shape is None or math.prod(shape) != 1:
         return label
@@ -266,7 +278,20 @@ def plain_label(label: Any) -> Any:
         raise InputError(
             f"labels are tensors on the device 'meta', which hold nothing; {HOW_TO_GIVE}"
         )
-    return label.item()
+    value = label.item()
+    if isinstance(value, float) and hasattr(label, "detach"):
+        _check_precision(value, label)
+    return value
+
+
+def _check_precision(value: float, label: Any) -> None:
+    import torch
+
+    if abs(value) >= 2 / torch.finfo(label.dtype).eps:
+        raise InputError(
+            f"labels are floating point numbers, such as {value:g}, which {label.dtype} cannot "
+            f"tell from the next; {HOW_TO_GIVE}"
+        )
 
 
 def _is_missing(label: Any) -> bool:

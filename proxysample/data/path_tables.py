@@ -7,7 +7,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -346,7 +346,7 @@ def _chosen_columns(
     columns: Mapping[str, Any], path: Any, label: Any
 ) -> tuple[list[Any] | _Undecided, list[Any] | None]:
     for name in (path, label):
-        if name is not None and name not in columns:
+        if name is not None and (not isinstance(name, Hashable) or name not in columns):
             raise unknown_name("column", name, columns)
     found = path_columns(columns) if path is None else [path]
     if not found:

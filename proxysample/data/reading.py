@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.blocks import BlockArray
@@ -221,6 +221,7 @@ class Samples:
             "progress": progress,
         }
         POSITIVE_INTEGER.or_none().check("image_size", image_size)
+        BOOLEAN.check("progress", progress)
         self.image_size = image_size
         self.cache = cache
         self._streamed_labels: list[Any] | None = None

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import magic
 
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
@@ -209,6 +210,8 @@ def read_stream(
     ((3, 4, 4, 1), [0, 1, 0])
     """
     check_stream(stream)
+    POSITIVE_INTEGER.or_none().check("image_size", image_size)
+    BOOLEAN.check("progress", progress)
     place = as_path(folder).expanduser()
     make_folder(place)
     for name in ("images.npy", "labels.npy", "keys.json"):

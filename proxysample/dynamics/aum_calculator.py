@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxysample.checks import BOOLEAN, check_values
+from proxysample.checks import BOOLEAN, as_array, as_tuple, check_values
 from proxysample.dynamics.measures import MEASURES
 from proxysample.dynamics.pending import measure_checked, outputs_tensor
 from proxysample.errors import InputError
@@ -81,14 +81,19 @@ class AUMCalculator:
         """
         import torch
 
-        if getattr(logits, "ndim", 2) != 2:
+        if not isinstance(logits, torch.Tensor):
+            logits = as_array("logits", logits)
+        if logits.ndim != 2:
             raise InputError(f"logits have shape {tuple(logits.shape)}; needed: (rows, n_classes)")
         values = outputs_tensor(logits, int(np.shape(logits)[1]))
-        names = [_name(one) for one in sample_ids]
-        labels = targets.detach().clone() if isinstance(targets, torch.Tensor) else targets
-        labels = (
-            labels if isinstance(labels, torch.Tensor) else torch.as_tensor(labels, device="cpu")
-        )
+        names = [_name(one) for one in as_tuple("sample_ids", sample_ids)]
+        if isinstance(targets, torch.Tensor):
+            labels = targets.detach().clone()
+        else:
+            array = as_array("targets", targets)
+            if array.dtype.kind not in "iu":
+                raise InputError(f"targets have type {array.dtype}; needed: codes of classes")
+            labels = torch.as_tensor(array.astype(np.int64), device="cpu")
         if tuple(labels.shape) != (len(values),) or len(names) != len(values):
             raise InputError(
                 f"there are {len(values)} rows of logits, targets of shape {tuple(labels.shape)} "

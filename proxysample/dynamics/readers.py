@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.shortcuts import is_tensor
 from proxysample.dynamics.measures import OUTPUTS, SMALLEST, Outputs
 from proxysample.dynamics.record import Dynamics, told
 from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.errors import InputError, unknown_name
-from proxysample.files import map_npy
+from proxysample.files import as_path, map_npy
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
 
@@ -242,12 +243,12 @@ def from_jsonl(
 
 
 def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
-    if not isinstance(path, str | Path):
-        files = [Path(one) for one in path]
-    elif Path(path).is_dir():
+    if isinstance(path, Iterable) and not isinstance(path, str | bytes):
+        files = [as_path(one) for one in as_tuple("path", path)]
+    elif (folder := as_path(path)).is_dir():
         found = {
             int(match[1]): file
-            for file in Path(path).iterdir()
+            for file in folder.iterdir()
             if (match := EPOCH_FILE.fullmatch(file.name))
         }
         missing = sorted(set(range(max(found, default=0) + 1)) - found.keys())
@@ -255,7 +256,7 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
             raise InputError(f"{path} holds no file of epoch {missing[0]}, or of none")
         files = [found[epoch] for epoch in sorted(found)]
     else:
-        files = [Path(path)]
+        files = [folder]
     if not files:
         raise InputError("there are no files to read")
     for file in files:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.dynamics.measures import DERIVED, MEASURES, OUTPUTS
 from proxysample.errors import InputError
 from proxysample.files import check_output, read_npz, replace_file
 from proxysample.keeping import FloatArray, IntArray
+from proxysample.printing import shown
 from proxysample.records import REQUIRED, Count, Kind, Positive, Record, one_of
 
 if TYPE_CHECKING:
@@ -69,9 +71,11 @@ class Dynamics:
 
     def require(self, name: str, least_epochs: int = 1) -> npt.NDArray[Any]:
         """Give a measure, (epochs, n), or raise `InputError` saying what it needs."""
-        if name not in self.measures:
-            what = WHAT_FOR.get(name, "the outputs of all classes, not of the label's alone")
-            raise InputError(f"nothing was recorded that gives {name!r}: it needs {what}")
+        if not isinstance(name, str) or name not in self.measures:
+            every = "the outputs of all classes, not of the label's alone"
+            what = WHAT_FOR.get(name, every) if isinstance(name, str) else every
+            raise InputError(f"nothing was recorded that gives {shown(name)}: it needs {what}")
+        POSITIVE_INTEGER.check("least_epochs", least_epochs)
         found = self.measures[name]
         if len(found) < least_epochs:
             raise InputError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import BOOLEAN, check_values, integer_from, one_of
+from proxysample.checks import BOOLEAN, as_tuple, check_values, instance_of, integer_from, one_of
 from proxysample.dynamics.measures import DERIVED, MEASURES, OUTPUTS, Outputs
 from proxysample.dynamics.pending import Batches, Measured, losses_of_classes
 from proxysample.dynamics.record import (
@@ -364,7 +364,10 @@ class DynamicsRecorder:
         """
         from proxysample.dynamics.record import merged
 
-        return merged(cls, list(parts))
+        given = as_tuple("parts", parts)
+        for part in given:
+            instance_of(DynamicsRecorder).check("each of parts", part)
+        return merged(cls, list(given))
 
     def save(self, path: str | Path) -> None:
         """Write to an ``.npz`` file, whole or not at all; also in the middle of an epoch.

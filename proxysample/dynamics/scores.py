@@ -14,6 +14,7 @@ import numpy as np
 
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import FloatArray
+from proxysample.printing import shown
 
 if TYPE_CHECKING:
     from proxysample.dynamics.record import Dynamics
@@ -31,7 +32,7 @@ def _epoch(epoch: object, n_epochs: int, default: int) -> int:
     if epoch is None:
         return min(default, n_epochs - 1)
     if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer):
-        raise InputError(f"epoch must be an integer, counted from 0, not {epoch!r}")
+        raise InputError(f"epoch must be an integer, counted from 0, not {shown(epoch)}")
     if not -n_epochs <= epoch < n_epochs:
         raise InputError(f"epoch={epoch} of {n_epochs} recorded ones, which count from 0")
     return int(epoch) % n_epochs
@@ -42,7 +43,7 @@ def _first_epochs(epochs: object, n_epochs: int, default: int) -> int:
     if epochs is None:
         return min(default, n_epochs)
     if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1:
-        raise InputError(f"epochs must be a number of epochs of at least 1, not {epochs!r}")
+        raise InputError(f"epochs must be a number of epochs of at least 1, not {shown(epochs)}")
     if epochs > n_epochs:
         raise InputError(f"epochs={epochs}, and {n_epochs} were recorded")
     return int(epochs)
@@ -55,7 +56,9 @@ def _window(window: object, n_epochs: int, least: int) -> int:
     if window is None:
         return min(WINDOW, n_epochs)
     if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < least:
-        raise InputError(f"window must be a number of epochs of at least {least}, not {window!r}")
+        raise InputError(
+            f"window must be a number of epochs of at least {least}, not {shown(window)}"
+        )
     if window > n_epochs:
         raise InputError(f"window={window} epochs, and there are {n_epochs}: take a shorter one")
     return int(window)
@@ -174,7 +177,7 @@ def margin(dynamics: Dynamics, *, epoch: int | None = None, supervised: bool = F
         Low is hard.
     """
     if not isinstance(supervised, bool):
-        raise InputError(f"supervised must be True or False, not {supervised!r}")
+        raise InputError(f"supervised must be True or False, not {shown(supervised)}")
     found = dynamics.require("probability_margin" if supervised else "top_margin")
     return np.asarray(found[_epoch(epoch, len(found), len(found) - 1)], dtype=np.float64)
 

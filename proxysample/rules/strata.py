@@ -19,6 +19,7 @@ from proxysample.keeping import (
     check_ratio,
     group_rows,
 )
+from proxysample.printing import shown
 
 _NAME = Constraint(
     ("the name of a column", "None"), lambda value: value is None or isinstance(value, str)
@@ -145,7 +146,7 @@ def _ratio(given: object) -> float:
             given = float(given)
         except ValueError:
             raise InputError(
-                f"beta of the keeping rule 'ccs' is given by ratio, not by {given!r}"
+                f"beta of the keeping rule 'ccs' is given by ratio, not by {shown(given)}"
             ) from None
     return check_ratio(given)
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.checks import BOOLEAN, NUMBER, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import cluster
 from proxysample.coverage.density import N_REDUNDANT, zcore_scores
 from proxysample.coverage.groups import (
@@ -263,6 +263,7 @@ class SemDeDup(FeatureSampler):
         float
             A ratio to keep; with class shares it is that of all classes together.
         """
+        NUMBER.check("similarity", similarity)
         check_is_fitted(self, "ranking_")
         return float(np.mean(self.scores_ <= similarity))
 

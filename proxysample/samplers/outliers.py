@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from proxysample.checks import POSITIVE_INTEGER, Constraints, integer_from, one_of
+from proxysample.checks import POSITIVE_INTEGER, Constraints, as_tuple, integer_from, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import (
     Backend,
@@ -29,6 +29,7 @@ from proxysample.features.sources import (
 )
 from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
+from proxysample.printing import shown
 from proxysample.sampler import Protocol, Reads
 from proxysample.samplers.base import FeatureReader, ImageSampler
 from proxysample.samplers.random import RandomState
@@ -80,8 +81,8 @@ class CCOutlierRemoval(ImageSampler):
     def _check_parameters(self) -> None:
         if self.protocol == "paper" and self.metric != "euclidean":
             raise InputError(
-                f"protocol='paper' measures L2 distances, not {self.metric!r}; leave metric at "
-                "'euclidean', or take protocol='default'"
+                f"protocol='paper' measures L2 distances, not {shown(self.metric)}; leave metric "
+                "at 'euclidean', or take protocol='default'"
             )
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
@@ -233,8 +234,8 @@ class KMeansOutlierRemoval(FeatureReader):
     def _check_paper(self) -> None:
         if self.backend not in ("auto", "scikit-learn"):
             raise InputError(
-                f"protocol='paper' is scikit-learn's K-Means, not {self.backend!r}; leave backend "
-                "at 'auto', or take protocol='default'"
+                f"protocol='paper' is scikit-learn's K-Means, not {shown(self.backend)}; leave "
+                "backend at 'auto', or take protocol='default'"
             )
         for name, value, paper in (
             ("metric", self.metric, "euclidean"),
@@ -242,8 +243,8 @@ class KMeansOutlierRemoval(FeatureReader):
         ):
             if value != paper:
                 raise InputError(
-                    f"protocol='paper' has no {name}={value!r}; leave {name} at {paper!r}, or take "
-                    "protocol='default'"
+                    f"protocol='paper' has no {name}={shown(value)}; leave {name} at {paper!r}, "
+                    "or take protocol='default'"
                 )
 
     def _check_availability(self) -> None:
@@ -326,12 +327,13 @@ class KMeansOutlierRemoval(FeatureReader):
 
         ratio = check_ratio(r)
         integer_from(2).check("n_seeds", n_seeds)
-        for count in candidates or ():
+        given = None if candidates is None else as_tuple("candidates", candidates)
+        for count in given or ():
             POSITIVE_INTEGER.check("each of candidates", count)
         self.check_parameters()
         self._check_availability()
         samples = self._read(dataset, None)
-        tried = usual_counts(len(samples)) if candidates is None else tuple(candidates)
+        tried = usual_counts(len(samples)) if given is None else given
         check_counts(tried, len(samples))
         with Workers() as workers:
             return compare_counts(

@@ -345,7 +345,7 @@ def _check_backbone(backbone: object, weights: object) -> None:
 
     if not isinstance(backbone, str | nn.Module):
         raise InputError(
-            f"backbone must be the name of a timm model or an nn.Module, not {backbone!r}; "
+            f"backbone must be the name of a timm model or an nn.Module, not {shown(backbone)}; "
             "features (n, d) are given as the dataset"
         )
     if not isinstance(weights, str) or weights not in WEIGHTS:

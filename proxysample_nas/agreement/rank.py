@@ -11,7 +11,7 @@ import torch
 
 from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
-from proxysample.checks import POSITIVE_INTEGER, SEED
+from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
@@ -72,6 +72,7 @@ def draw_distinct_cells(
     """
     POSITIVE_INTEGER.check("n_cells", n)
     SEED.check("cell_seed", seed)
+    space = SearchSpace.of(space)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Cell] = {}
     for _ in range(MOST_DRAWS_EACH * n):
@@ -179,6 +180,18 @@ def plan_ranking(
     return RankAgreement(design, folder, dataset)
 
 
+OPTIONS_OF_RUN = (
+    "executor",
+    "n_workers",
+    "n_threads",
+    "n_gpus",
+    "address",
+    "progress",
+    "retry_failed",
+    "max_hours",
+)
+
+
 @isolated()
 def rank_cells(
     dataset: Any,
@@ -215,6 +228,8 @@ def rank_cells(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
+    MAPPING.or_none().check("run", run)
+    check_names("option of run", run or {}, OPTIONS_OF_RUN)
     planned = plan_ranking(dataset, samplers, ratios, **settings)
     planned.run(**(run or {}))
     return planned

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from proxysample.checks import FRACTION
+from proxysample.checks import FRACTION, as_tuple
 from proxysample.data.labels import check_labels
 from proxysample.data.reading import Samples
 from proxysample.data.whole import find_whole
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 
 
 def stratified_holdout(
@@ -142,6 +143,13 @@ class LabelledImages:
         LabelledImages
             A copy of the chosen samples, on the same device.
         """
+        if not isinstance(indices, Tensor) or indices.ndim != 1:
+            raise InputError(f"indices must be a tensor of one axis, not {shown(indices)}")
+        if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+            raise InputError(f"indices must be integers, not {indices.dtype}")
+        n_samples = len(self.images)
+        if len(indices) and not -n_samples <= int(indices.min()) <= int(indices.max()) < n_samples:
+            raise InputError(f"indices must lie from 0 to {n_samples - 1}")
         rows = indices.to(self.images.device)
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
@@ -255,13 +263,14 @@ def classes_of(*datasets: LabelledImages) -> tuple[int | str, ...]:
     >>> classes_of(left, right)
     (1, 2, 3)
     """
-    every = _class_names({name: None for dataset in datasets for name in dataset.classes})
+    every = _class_names(list({name: None for dataset in datasets for name in dataset.classes}))
     return _class_names(np.unique(every))
 
 
 def _class_names(classes: Iterable[int | str]) -> tuple[int | str, ...]:
     """Python values, in the given order."""
-    names = tuple(name.item() if isinstance(name, np.generic) else name for name in classes)
+    given = as_tuple("classes", classes)
+    names = tuple(name.item() if isinstance(name, np.generic) else name for name in given)
     if any(isinstance(name, np.ndarray | list) for name in names):
         raise InputError(f"classes must be numbers or words, one each; got {_shorten(names)}")
     if not names or len(set(names)) != len(names):

@@ -17,6 +17,7 @@ from proxysample.checks import (
     Constraints,
     check_values,
     constraints_of,
+    instance_of,
     plain_number,
 )
 from proxysample.device import copy_to_device
@@ -70,6 +71,8 @@ class Augmentation:
         -------
         int
         """
+        for name, value in {"height": height, "width": width}.items():
+            POSITIVE_INTEGER.check(name, value)
         return min(height, width) // 8 if self.crop_padding is None else self.crop_padding
 
     def draw(self, n_images: int, height: int, width: int, generator: torch.Generator) -> Draws:
@@ -219,6 +222,9 @@ class Loader:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         POSITIVE_INTEGER.check("batch_size", batch_size)
+        instance_of(LabelledImages).check("data", data)
+        instance_of(Normalization).check("normalization", normalization)
+        instance_of(Augmentation).or_none().check("augmentation", augmentation)
         self.data = data
         self.batch_size = batch_size
         self.augmentation = augmentation
@@ -272,6 +278,7 @@ class Loader:
         -------
         int
         """
+        COUNT.check("n_samples", n_samples)
         return -(-n_samples // self.batch_size)
 
 

@@ -8,8 +8,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from proxysample.checks import as_tuple, is_number
 from proxysample.device import is_traced
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample.records import Number, Record
 
 # Images are measured so many at a time, so that float64 copies stay small.
@@ -42,12 +44,12 @@ class Normalization(Record, title="a normalisation"):
     std: tuple[Number, ...]
 
     def __post_init__(self) -> None:
-        values = torch.tensor([*self.mean, *self.std], dtype=torch.float64)
-        fits = len(self.mean) == len(self.std) > 0
-        if not fits or not bool(values.isfinite().all()) or min(self.std) <= 0:
+        mean, std = as_tuple("mean", self.mean), as_tuple("std", self.std)
+        fits = len(mean) == len(std) > 0 and all(map(is_number, (*mean, *std)))
+        if not fits or min(std) <= 0:
             raise InputError(
                 "normalisation needs one finite mean and one positive standard deviation per "
-                f"channel, for pixels in [0, 1]; got mean={self.mean}, std={self.std}"
+                f"channel, for pixels in [0, 1]; got mean={shown(self.mean)}, std={shown(self.std)}"
             )
 
     @classmethod
@@ -68,6 +70,8 @@ class Normalization(Record, title="a normalisation"):
         >>> Normalization.of(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
         Normalization(mean=(0.5,), std=(0.5,))
         """
+        if not isinstance(images, Tensor) or images.ndim != 4 or not images.numel():
+            raise InputError(f"images must be a tensor (n, c, h, w), not {shown(images)}")
         scale = _pixel_scale(images)
         n_pixels = images.numel() // images.shape[1]
         mean = torch.zeros(images.shape[1], dtype=torch.float64, device=images.device)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxysample.checks import POSITIVE_INTEGER, Constraints
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.errors import InputError
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Lengthening, stream
@@ -138,6 +138,8 @@ def check_n_cells(
     InputError
         If there are fewer.
     """
+    integer_from(2).check("n_nodes", n_nodes)
+    BOOLEAN.check("connected_only", connected_only)
     # A node more makes at least so many times as many cells, be one operation a zero; from three
     # nodes on twice as many. So more nodes need no counting of huge numbers.
     bits = max(1, (len(space) - 1).bit_length() - 1)

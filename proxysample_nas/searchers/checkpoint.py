@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from proxysample.errors import InputError
-from proxysample.files import check_regular, make_folder, refusals_explained, remove_whole
+from proxysample.files import as_path, check_regular, make_folder, refusals_explained, remove_whole
 from proxysample.records import UNWRITTEN, Count, Named, Record, read_json
 from proxysample_nas.searchers.base import resolve_seed
 from proxysample_nas.searchers.data import SearchData
@@ -218,7 +218,7 @@ class Resumption:
         parameters: dict[str, Any],
         random_state: int | None,
     ) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else as_path(path)
         self.parameters = parameters
         exists = self.path is not None and self.path.exists()
         self._saved = Checkpoint.load(self.path) if self.path is not None and exists else None

@@ -19,7 +19,7 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
-from proxysample.printing import hides_progress
+from proxysample.printing import cleaned, hides_progress
 from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
@@ -385,7 +385,7 @@ class ENAS(WeightSharingSearcher[ControllerState, SeparateBatches]):
         with (
             tqdm(
                 total=self.n_candidates,
-                desc=f"choosing, {self.id}",
+                desc=cleaned(f"choosing, {self.id}"),
                 unit="cell",
                 disable=hides_progress(self.progress),
             ) as bar,

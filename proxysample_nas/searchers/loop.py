@@ -24,7 +24,7 @@ from proxysample.checks import (
 )
 from proxysample.device import resolve_device
 from proxysample.isolation import isolated
-from proxysample.printing import hides_progress
+from proxysample.printing import cleaned, hides_progress
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.base import Searcher, stream
@@ -299,7 +299,7 @@ class EpochSearcher(Searcher, Generic[StateT, BatchesT]):
         with tqdm(
             total=self._n_epochs() * per_epoch,
             initial=len(history) * per_epoch,
-            desc=f"searching, {self.id}",
+            desc=cleaned(f"searching, {self.id}"),
             unit=self._unit,
             disable=hides_progress(self.progress),
         ) as bar:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels
-from proxysample.printing import hides_progress
+from proxysample.printing import cleaned, hides_progress
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.data import PairedBatches
@@ -87,7 +87,7 @@ def select_by_perturbation(
         tqdm(
             total=n_edges * per_edge + (n_edges - 1) * per_training,
             initial=n_done * per_edge + min(n_done, n_edges - 1) * per_training,
-            desc=description,
+            desc=cleaned(description),
             unit="batch",
             disable=hides_progress(progress),
         ) as bar,

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Self
 import torch
 from tqdm import tqdm
 
-from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraint, Constraints, one_of
+from proxysample.checks import (
+    BOOLEAN,
+    POSITIVE_INTEGER,
+    Constraint,
+    Constraints,
+    is_integer,
+    one_of,
+)
 from proxysample_nas.data.normalization import Normalize
 from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.candidates import (
@@ -150,7 +157,9 @@ class ZeroCostSearch(EpochSearcher[Candidates, CandidateData]):
         "score": one_of("zero-cost score", SCORES),
         "n_samples": POSITIVE_INTEGER,
         "connected_only": BOOLEAN,
-        "epochs": Constraint(("0, since nothing is trained",), lambda value: value == 0),
+        "epochs": Constraint(
+            ("0, since nothing is trained",), lambda value: is_integer(value) and value == 0
+        ),
     }
 
     @property

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from proxysample.checks import integer_from
+from proxysample.checks import as_tuple, integer_from
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.notation import normal_form, read_operations, write_operations
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace, get_operation
 
@@ -101,6 +102,7 @@ def all_cells(n_nodes: int, space: SearchSpace = NAS_BENCH_201) -> Iterator[Cell
     125
     """
     edge_count = n_edges(n_nodes)
+    space = SearchSpace.of(space)
     chosen = itertools.product(space.operations, repeat=edge_count)
     return (Cell(operations) for operations in chosen)
 
@@ -141,9 +143,9 @@ class Cell:
         if isinstance(given, str):
             raise InputError(
                 "Cell takes one operation name per edge; to parse a string use "
-                f"Cell.from_string({given!r})"
+                f"Cell.from_string({shown(given)})"
             )
-        operations = tuple(self.operations)
+        operations = as_tuple("operations", given)
         object.__setattr__(self, "operations", operations)
         for edge, operation in enumerate(operations):
             try:
@@ -221,7 +223,8 @@ class Cell:
         >>> str(Cell.from_indices([3, 1, 0]))
         '|nor_conv_3x3~0|+|skip_connect~0|none~1|'
         """
-        return cls(tuple(_operation_at(index, edge, space) for edge, index in enumerate(indices)))
+        space, given = SearchSpace.of(space), as_tuple("indices", indices)
+        return cls(tuple(_operation_at(index, edge, space) for edge, index in enumerate(given)))
 
     @classmethod
     def filled(cls, operation: str, n_nodes: int) -> Cell:
@@ -429,11 +432,12 @@ def _check_n_nodes(n_nodes: int) -> int:
 def _operation_at(index: SupportsIndex, edge: int, space: SearchSpace) -> str:
     try:
         position = operator.index(index)
-    except TypeError:
+    # Of no integer, or whatever anyone's object raises.
+    except Exception:
         position = -1
     if not 0 <= position < len(space):
         raise InputError(
-            f"edge {edge}: {index!r} is not an operation index; give an integer from 0 to "
+            f"edge {edge}: {shown(index)} is not an operation index; give an integer from 0 to "
             f"{len(space) - 1} ({', '.join(space.operations)})"
         )
     return space.operations[position]

@@ -8,9 +8,10 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from proxysample.checks import POSITIVE_INTEGER, one_of
+from proxysample.checks import POSITIVE_INTEGER, instance_of, one_of
 from proxysample.device import is_traced
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.layers import WideConvolution
 from proxysample_nas.space.modules import build_module, materialize
@@ -383,7 +384,11 @@ class CellNetwork(Skeleton):
     ) -> None:
         given: object = cell
         if not isinstance(given, Cell):
-            raise InputError(f"cell must be a Cell, not {given!r}; parse it by Cell.from_string")
+            raise InputError(
+                f"cell must be a Cell, not {shown(given)}; parse it by Cell.from_string"
+            )
+        instance_of(torch.Generator).or_none().check("generator", generator)
+        instance_of(torch.dtype).or_none().check("autocast_dtype", autocast_dtype)
         super().__init__(
             lambda width: CellModule(cell, width),
             channels,

@@ -33,6 +33,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxysample.errors import InputError
+from proxysample.printing import shown
 from proxysample_nas.space.operations import get_operation
 
 _EXAMPLE = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|"
@@ -49,7 +50,7 @@ def read_operations(text: str) -> tuple[str, ...]:
     """
     given: object = text
     if not isinstance(given, str):
-        raise InputError(f"a cell is parsed from a string such as {_EXAMPLE!r}, not {given!r}")
+        raise InputError(f"a cell is parsed from a string such as {_EXAMPLE!r}, not {shown(given)}")
     stripped = text.strip()
     if not stripped:
         raise InputError(f"the cell string is empty; write it like {_EXAMPLE!r}")

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from proxysample.checks import as_tuple
 from proxysample.errors import InputError, unknown_name
+from proxysample.printing import shown
 from proxysample.registry import Registry
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Operation:
     builder: Builder | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        where = f"operation {self.name!r}"
+        where = f"operation {shown(self.name)}"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InputError(
                 f"{where}: a name consists of letters, digits, '_' and '-', such as 'max_pool_3x3'"
@@ -80,7 +82,9 @@ class Operation:
         if self.kind not in get_args(Kind):
             raise InputError(f"{where}: {unknown_name('kind', self.kind, get_args(Kind))}")
         if not isinstance(self.colour, str) or not _COLOUR.fullmatch(self.colour):
-            raise InputError(f"{where}: a colour is written like '#cc79a7', not {self.colour!r}")
+            raise InputError(
+                f"{where}: a colour is written like '#cc79a7', not {shown(self.colour)}"
+            )
         if (self.kernel_size is not None) != (self.kind == "convolution"):
             raise InputError(
                 f"{where}: a convolution needs a kernel_size, and no other kind has one"
@@ -88,7 +92,7 @@ class Operation:
         if self.kernel_size is not None and not _is_odd_size(self.kernel_size):
             raise InputError(
                 f"{where}: kernel_size must be a positive odd integer, so that the image keeps its "
-                f"size, not {self.kernel_size!r}"
+                f"size, not {shown(self.kernel_size)}"
             )
         if callable(self.builder) != self.is_built:
             raise InputError(
@@ -233,10 +237,10 @@ class SearchSpace:
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise InputError(
                 "a search space is made of a list of operations, such as ['none', 'nor_conv_3x3'], "
-                f"not {given!r}; SearchSpace.of reads 'none+nor_conv_3x3'"
+                f"not {shown(given)}; SearchSpace.of reads 'none+nor_conv_3x3'"
             )
         names: list[str] = []
-        for name in map(_registered_name, given):
+        for name in map(_registered_name, as_tuple("operations", given)):
             if name in names:
                 raise InputError(f"a search space has the operation {name!r} twice; leave one out")
             names.append(name)
@@ -293,14 +297,15 @@ class SearchSpace:
         >>> str(SearchSpace.of("none+nor_conv_3x3").covering([Cell.filled("skip_connect", 2)]))
         'none+nor_conv_3x3+skip_connect'
         """
-        others = {name for cell in cells for name in cell.operations} - set(self.operations)
+        given = as_tuple("cells", cells)
+        others = {name for cell in given for name in _operations_of(cell)} - set(self.operations)
         return SearchSpace([*self.operations, *in_fixed_order(others)])
 
     def index(self, operation: str) -> int:
         """Give the place of an operation in the order of this space."""
-        if operation not in self.operations:
+        if not isinstance(operation, str) or operation not in self.operations:
             raise InputError(
-                f"the operation {operation!r} is not in the search space of "
+                f"the operation {shown(operation)} is not in the search space of "
                 f"{', '.join(self.operations)}"
             )
         return self.operations.index(operation)
@@ -314,7 +319,7 @@ class SearchSpace:
         >>> NAS_BENCH_201.indices_of(Cell.filled("nor_conv_1x1", n_nodes=3))
         (2, 2, 2)
         """
-        return tuple(map(self.index, cell.operations))
+        return tuple(map(self.index, _operations_of(cell)))
 
     def __contains__(self, operation: object) -> bool:
         name = operation.name if isinstance(operation, Operation) else operation
@@ -334,6 +339,13 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         return f"SearchSpace.of({str(self)!r})"
+
+
+def _operations_of(cell: Cell) -> tuple[str, ...]:
+    # The class itself is not to be had here: its module imports this one.
+    if not hasattr(type(cell), "unique_form"):
+        raise InputError(f"a cell must be a Cell, not {shown(cell)}")
+    return cell.operations
 
 
 def _registered_name(given: object) -> str:

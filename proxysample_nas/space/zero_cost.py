@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from proxysample.checks import POSITIVE_INTEGER
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_name
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
 
@@ -334,8 +334,7 @@ def zero_cost_score(
     >>> zero_cost_score(cell, "parameters", torch.zeros(1, 3, 32, 32), n_classes=10)
     73306.0
     """
-    if score not in SCORES:
-        raise unknown_name("zero-cost score", score, SCORES)
+    check_name("zero-cost score", score, SCORES)
     _, in_channels, height, width = images.shape
     shape = in_channels, height, width
     sizes = {"channels": channels, "cells_per_stage": cells_per_stage}

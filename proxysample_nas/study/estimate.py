@@ -14,7 +14,7 @@ from tqdm import tqdm
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
-from proxysample.printing import cleaned_lines, hides_progress
+from proxysample.printing import cleaned, cleaned_lines, hides_progress
 from proxysample.wording import aligned, format_duration, plural, pluralize
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.durations import NO_TIME, Calibration, Seconds, share
@@ -179,7 +179,7 @@ def _time_kinds(
     bar.total = len(kinds)
     failures = {}
     for kind, first in kinds.items():
-        bar.set_postfix_str(first.group)
+        bar.set_postfix_str(cleaned(first.group))
         try:
             calibration.seconds_of(first)
         except ProxysampleError as error:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from proxysample.checks import as_tuple
 from proxysample.components import Component
-from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.errors import InputError, check_name, check_names
+from proxysample.printing import shown
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.given import Transfer
 
@@ -123,8 +125,7 @@ def preset(name: str, **overrides: Any) -> StudyConfiguration:
     >>> preset("digits", ratios=(0.1,)).ratios
     (0.1,)
     """
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS)
+    check_name("preset", name, PRESETS)
     check_names("setting of a study", overrides, StudyConfiguration.__dataclass_fields__)
     if overrides.get("n"):
         overrides = {"ratios": ()} | overrides
@@ -170,7 +171,7 @@ def extended(
     InputError
         If nothing is added, an addition is there already, or it cannot be used.
     """
-    given = {name: list(values) for name, values in additions.items()}
+    given = {name: list(as_tuple(name, values)) for name, values in additions.items()}
     if not any(given.values()):
         raise InputError(f"nothing to add: give at least one of {', '.join(AXES)}")
     settings = {
@@ -244,12 +245,12 @@ def _other_settings(earlier: StudyConfiguration, now: StudyConfiguration) -> Ite
     for name in _SINGLE:
         before, after = getattr(earlier, name), getattr(now, name)
         if before != after:
-            yield f"{name}={before!r} (now {after!r})"
+            yield f"{name}={shown(before)} (now {shown(after)})"
     if earlier.lookup is None and now.lookup is None:
         channels = earlier.channels[0]
         trainings = [one.create_trainer(channels).parameters() for one in (earlier, now)]
         yield from (
-            f"{name}={before!r} of evaluation (now {trainings[1].get(name)!r})"
+            f"{name}={shown(before)} of evaluation (now {trainings[1].get(name)!r})"
             for name, before in trainings[0].items()
             if before != trainings[1].get(name)
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from proxysample.checks import BOOLEAN
 from proxysample.components import Component
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, takes_run_options
@@ -373,7 +374,8 @@ class Study:
         return read_rows(self.store, self._searcher(searcher))
 
     def _searcher(self, name: str) -> Component:
-        found = [c for c in self.configuration.searchers if name in (c.name, c.label)]
+        is_text = isinstance(name, str)
+        found = [c for c in self.configuration.searchers if is_text and name in (c.name, c.label)]
         if not found:
             raise unknown_name(
                 "searcher of this study", name, [c.name for c in self.configuration.searchers]
@@ -403,7 +405,9 @@ class Study:
         -------
         str
         """
-        component = self._searcher(searcher or self.configuration.searchers[0].name)
+        BOOLEAN.check("paper_column", paper_column)
+        first = self.configuration.searchers[0].name
+        component = self._searcher(first if searcher is None else searcher)
         store = StudyStore(store_path(self.folder), must_exist=True)
         results = StudyResults.read(store, component, paper_column=paper_column)
         return markdown_document(accuracy_table(results, component, columns))
@@ -447,6 +451,7 @@ class Study:
 
     def results(self, *, paper_column: bool = True) -> StudyResults:
         """Read all that a report shows from the store; for `paper_column` see `table`."""
+        BOOLEAN.check("paper_column", paper_column)
         store = StudyStore(store_path(self.folder), must_exist=True)
         return StudyResults.read(store, paper_column=paper_column)
 
@@ -538,4 +543,6 @@ class Study:
             If matplotlib is not installed (extra ``plots``).
         """
         results = self.results(paper_column=paper_column)
-        return write_report(results, self.folder / "report", None if page is None else Path(page))
+        return write_report(
+            results, self.folder / "report", None if page is None else as_path(page)
+        )

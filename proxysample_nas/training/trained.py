@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from proxysample.checks import POSITIVE_INTEGER
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
 from proxysample.files import check_output, check_regular, replace_file
@@ -204,6 +205,7 @@ class TrainedCell(Record, title="what it says"):
         InputError
             If the images cannot be used.
         """
+        POSITIVE_INTEGER.check("batch_size", batch_size)
         network = self.with_normalization()
         batches = torch.split(load_pixels(dataset, device=self.device), batch_size)
         with torch.no_grad():
@@ -232,6 +234,7 @@ class TrainedCell(Record, title="what it says"):
         InputError
             If the data cannot be used, or a label is not among `classes`.
         """
+        POSITIVE_INTEGER.check("batch_size", batch_size)
         data = load_images(test, classes=self.classes, device=self.device)
         loader = Loader(data, batch_size=batch_size, normalization=self.normalization)
         with deterministic_kernels():

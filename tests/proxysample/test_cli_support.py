@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +88,12 @@ def test_values_that_python_cannot_read_are_refused(value):
         parse_parameters([f"a={value}"])
     with pytest.raises(InputError):
         parse_words(f"a={value}")
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/full", "fifo", "link"])
+def test_no_device_or_pipe_is_replaced_by_a_file(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    Path("link").symlink_to("/dev/null")
+    with pytest.raises(InputError, match="is no regular file"):
+        check_writable(place)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import torch
 
 from proxysample_nas import Cell, CellTrainer, Study, TrainedCell
-from proxysample_nas.searchers import create_searcher
+from proxysample_nas.searchers import create_searcher, list_searchers
 from proxysample_nas.testing import without_times
 
-from ..user_modes import state, user_modes
+from ..user_modes import state, together, user_modes
 
 SMALL = {
     "n_nodes": 3,
@@ -24,12 +25,12 @@ SMALL = {
     "device": "cpu",
     "progress": False,
 }
-PARAMETERS = {
-    "darts-v1": SMALL,
-    "darts-v2": SMALL,
-    "gdas": SMALL,
-    "enas": SMALL | {"controller_updates": 1, "controller_samples": 1, "n_candidates": 2},
-    "random": {**SMALL, "n_samples": 1},
+MORE = {
+    "n_samples": 2,
+    "controller_updates": 1,
+    "controller_samples": 1,
+    "n_candidates": 2,
+    "evaluation_samples": 2,
 }
 # The number of threads is the user's to choose, and decides last bits.
 MODES = [mode for mode in user_modes() if mode != "threads"]
@@ -39,22 +40,34 @@ pytestmark = pytest.mark.filterwarnings("ignore::proxysample_nas.searchers.Searc
 
 
 def found(name, proxy):
-    return without_times(create_searcher(name, **PARAMETERS[name]).search(proxy))
+    made = create_searcher(name)
+    given = SMALL | MORE | {"epochs": made.epochs and 1}
+    known = made._get_param_names()
+    searcher = create_searcher(name, **{key: one for key, one in given.items() if key in known})
+    return without_times(searcher.search(proxy))
 
 
-@pytest.fixture(scope="module")
-def expected(proxy):
-    return {name: found(name, proxy) for name in PARAMETERS}
+@functools.cache
+def expected(name, proxy):
+    return found(name, proxy)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_a_search_is_the_same_in_every_mode_of_a_users(name, mode, proxy, expected):
-    with user_modes()[mode]:
+def found_in(mode, name, proxy):
+    with mode:
         before = state()
         result = found(name, proxy)
         assert state() == before
-    assert result == expected[name]
+    return result
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_search_is_the_same_in_every_mode_of_a_users(mode, proxy):
+    assert found_in(user_modes()[mode], "darts-v1", proxy) == expected("darts-v1", proxy)
+
+
+@pytest.mark.parametrize("name", list_searchers())
+def test_every_search_is_the_same_in_all_modes_of_a_users_at_once(name, proxy):
+    assert found_in(together(), name, proxy) == expected(name, proxy)
 
 
 def trained(proxy, precision):
@@ -74,11 +87,10 @@ def trained(proxy, precision):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("mode", MODES)
-def test_a_training_is_the_same_in_every_mode_of_a_users(mode, precision, proxy, tmp_path):
+def test_a_training_is_the_same_in_all_modes_of_a_users_at_once(precision, proxy, tmp_path):
     network, run = trained(proxy, precision)
     predicted = network.predict(proxy)
-    with user_modes()[mode]:
+    with together():
         before = state()
         other, other_run = trained(proxy, precision)
         other.save(tmp_path / "network.safetensors")
@@ -97,10 +109,10 @@ def rows(folder, tiny_settings, samplers):
     return study.to_frame()["accuracy"].tolist()
 
 
-def test_a_study_keeps_the_same_results_under_autocast_and_in_float64(tmp_path, tiny_settings):
+def test_a_study_keeps_the_same_results_in_all_modes_of_a_users_at_once(tmp_path, tiny_settings):
     samplers = ["rs", "ae:epochs=1"]
-    expected = rows(tmp_path / "plain", tiny_settings, samplers)
-    with torch.autocast("cpu", torch.bfloat16), user_modes()["float64"], torch.no_grad():
+    plain = rows(tmp_path / "plain", tiny_settings, samplers)
+    with together():
         before = state()
-        assert rows(tmp_path / "modes", tiny_settings, samplers) == expected
+        assert rows(tmp_path / "modes", tiny_settings, samplers) == plain
         assert state() == before

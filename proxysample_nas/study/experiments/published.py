@@ -17,6 +17,7 @@ import numpy as np
 from proxysample.errors import InputError, unknown_name
 from proxysample.files import as_path, open_regular
 from proxysample.keeping import FloatArray
+from proxysample.printing import shown
 from proxysample.records import Amount, Percent, Positive, Record
 from proxysample_nas.space.cell import Cell
 
@@ -270,7 +271,8 @@ class PublishedAccuracies:
         if epochs not in known[dataset]:
             raise InputError(
                 f"{self.name} has accuracies of {dataset} after "
-                f"{' and '.join(map(str, sorted(known[dataset])))} epochs, not after {epochs!r}"
+                f"{' and '.join(map(str, sorted(known[dataset])))} epochs, not after "
+                f"{shown(epochs)}"
             )
         return self.columns[dataset, epochs]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxysample.components import Component
 from proxysample.errors import InputError
-from proxysample.figures import create_figure, settle_layout
+from proxysample.figures import create_figure, legend_label, settle_layout
 from proxysample.rendering import NUMBER, TEXT, Column, to_csv
 from proxysample.wording import pluralize
 from proxysample_nas.drawing import LEGEND_COLUMNS, draw_cell, legend_handles
@@ -412,6 +412,6 @@ def _legend(space: SearchSpace) -> list[Patch]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(facecolor=operation.colour, label=operation.label)
+        Patch(facecolor=operation.colour, label=legend_label(operation.label))
         for operation in space.in_order_of_legend
     ]

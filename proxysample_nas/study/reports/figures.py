@@ -9,8 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxysample.errors import InputError, unknown_name
-from proxysample.figures import HUES, INK, MARKERS, create_figure, save_figure, settle_layout
+from proxysample.errors import InputError, check_name
+from proxysample.figures import (
+    HUES,
+    INK,
+    MARKERS,
+    create_figure,
+    legend_label,
+    save_figure,
+    settle_layout,
+)
 from proxysample_nas.study.reports.cell_figures import (
     best_cells_caption,
     draw_best_cells,
@@ -321,7 +329,7 @@ def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
     styles = [_style(label, results) for label in labels]
     handles = [Line2D([], [], linewidth=1.2, color=c, marker=marker) for c, marker in styles]
     handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
-    named = [*(label or "full data" for label in labels), "proportional to r"]
+    named = [*(legend_label(label or "full data") for label in labels), "proportional to r"]
     return handles, named
 
 
@@ -411,8 +419,7 @@ def draw_figure(results: StudyResults, name: str) -> Figure:
     MissingDependencyError
         If matplotlib is not installed (extra ``plots``).
     """
-    if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+    check_name("figure", name, FIGURES)
     return FIGURES[name].draw(results)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +46,26 @@ MERGING = {
     "NUL": ["a", "a\0"] * 20,
     "NUL of objects": np.array(["a", "a\0"] * 20, dtype=object),
     "NUL in a column": pd.Series(["", "\0"] * 20),
+    "true and 1 of tensors": [torch.tensor(True), torch.tensor(1)] * 20,
+    "true and 1 of arrays": [np.array(True), np.array(1), 0] * 13 + [2],
+    "beyond 8 bits one by one": [torch.tensor(one, dtype=torch.bfloat16) for one in (256, 1)] * 20,
+    "NUL of numpy's strings": [np.str_("a"), np.str_("a\0")] * 20,
+    "fractions in words": np.array([1.5, "1.5"] * 20),
+    "true in words": np.array([True, "True"] * 20),
+    "fractions of Decimal": [Decimal("1"), Decimal("1.0")] * 20,
+    "rational numbers": [Fraction(1, 2), Fraction(2, 4)] * 20,
+    "missing in a column": pd.Series([1, pd.NA] * 20, dtype="Int64"),
+    "missing in texts": pd.Series(["a", pd.NA] * 20, dtype="string"),
+    "missing categories": pd.Series(["a", None] * 20, dtype="category"),
+    "categories of several kinds": pd.Series([1, "1"] * 20, dtype="category"),
+    "no times": pd.Series([pd.NaT, pd.Timestamp("2020")] * 20),
+    "days": [date(2020, 1, 1), date(2020, 1, 2)] * 20,
+    "24 bits in a column": pd.Series([2**24, 2**24 + 1] * 20, dtype="Float32"),
+    "bytes": [b"a", b"a\0"] * 20,
+    "complex": [1 + 0j, 1 - 0j] * 20,
+    "of several sizes": [np.uint64(2**63), np.int64(1)] * 20,
+    "beyond 64 bits below": [-(2**63) - 1, 1] * 20,
+    "structured": np.array([(1, "a"), (2, "b")] * 20, dtype=[("x", int), ("y", "U1")]),
     "nothing in them": torch.zeros(40, device="meta"),
 }
 
@@ -62,7 +87,16 @@ def test_labels_that_would_merge_are_refused_by_everyone_who_takes_them(labels):
             create_sampler("cc-rs").select(items, 0.5)
 
 
+class Animal(str, Enum):  # noqa: UP042
+    CAT = "cat"
+    DOG = "dog"
+
+
 APART = {
+    "members of an enumeration": [Animal.CAT, Animal.DOG],
+    "ligatures": ["\ufb01", "fi"],
+    "signs and letters": ["\u212a", "K", "\u0130", "\u0131"],
+    "what cannot be seen": ["a", "a\u200b", "a\xa0", "a\t"],
     "unicode": ["é", "e\u0301"],
     "spaces": ["a", "a ", " a"],
     "NUL within": ["a\0b", "a", "\0a"],

@@ -221,6 +221,50 @@ def test_chunks_of_zarr_are_files_in_the_store(kind, tmp_path):
         load_dataset(f"zarr:{tmp_path / 'a'}")
 
 
+def test_an_array_of_zarr_is_a_folder_in_the_store(tmp_path):
+    zarr = pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    zarr.save_group(str(tmp_path / "a"), images=np.ones((4, 2, 2)), labels=np.arange(4) % 2)
+    (tmp_path / "a" / "images").rename(tmp_path / "elsewhere")
+    (tmp_path / "a" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="images is a link that leads out of the store"):
+        load_dataset(f"zarr:{tmp_path / 'a'}")
+
+
+@pytest.mark.parametrize("kind", ["external", "group", "virtual", "storage"])
+def test_arrays_of_hdf5_are_in_their_file(kind, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["images"] = np.zeros((4, 2, 2), dtype=np.uint8)
+    place = str(tmp_path / "other.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["labels"] = np.arange(4) % 2
+        if kind == "external":
+            file["images"] = h5py.ExternalLink(place, "/images")
+        elif kind == "group":
+            file["elsewhere"] = h5py.ExternalLink(place, "/")
+            file["images"] = h5py.SoftLink("/elsewhere/images")
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4, 2, 2), dtype="u1")
+            layout[:] = h5py.VirtualSource(place, "images", shape=(4, 2, 2))
+            file.create_virtual_dataset("images", layout)
+        else:
+            file.create_dataset("images", (4, 2, 2), dtype="u1", external=[(place, 0, 16)])
+    with pytest.raises(InputError, match=r"images (is a link|leads to other files)"):
+        load_dataset(f"hdf5:{tmp_path / 'a.h5'}")
+
+
+def test_tensors_that_share_bytes_are_refused(tmp_path):
+    tensors = {
+        "images": {"dtype": "U8", "shape": [4, 2, 2], "data_offsets": [0, 16]},
+        "labels": {"dtype": "I32", "shape": [4], "data_offsets": [0, 16]},
+    }
+    header = json.dumps(tensors).encode()
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+    with pytest.raises(InputError, match="damaged"):
+        load_dataset(f"safetensors:{file}")
+
+
 def test_images_that_are_decoded_side_by_side_share_a_room():
     room = Room(10)
     inside, most = [], []

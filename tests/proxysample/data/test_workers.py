@@ -16,6 +16,7 @@ from proxysample.data.decoding import Decoder
 from proxysample.data.streams import read_stream
 from proxysample.isolation import isolated
 
+from ...mounts import MOUNT, needs_mount
 from ...user_modes import state
 
 
@@ -80,3 +81,47 @@ def test_a_generator_of_the_users_that_is_left_in_the_middle_leaves_their_modes(
             assert state() == before
             items.close()
             assert state() == before
+
+
+IN_LITTLE_SHARED_MEMORY = """
+import sys, warnings
+import numpy as np
+from proxysample import InputError, create_sampler
+
+warnings.simplefilter("ignore")
+if {is_full}:
+    with open("/dev/shm/rest", "wb", buffering=0) as rest:
+        try:
+            while rest.write(bytes(512)):
+                pass
+        except OSError:
+            pass
+else:
+    subprocess.run(["mount", "-o", "remount,ro", "/dev/shm"], check=True)
+
+class Images:
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return np.full((4, 4, 1), index, dtype=np.uint8), index % 2
+
+expected = create_sampler("cc-or", batch_size=4).select(Images(), 0.5)
+try:
+    kept = create_sampler("cc-or", batch_size=4, num_workers=1).select(Images(), 0.5)
+except InputError as error:
+    print("told:", error)
+else:
+    print("kept:", kept.tolist() == expected.tolist())
+"""
+
+
+@needs_mount
+@pytest.mark.parametrize("is_full", [True, False], ids=["full", "read-only"])
+def test_shared_memory_that_takes_nothing_is_told(is_full, forked):
+    code = MOUNT.format(size="64k") + IN_LITTLE_SHARED_MEMORY.format(is_full=is_full)
+    process = forked(code, "/dev/shm")
+    assert process.wait() == 0, process.stderr
+    assert "told: the processes that decode (num_workers) have failed" in process.stdout
+    assert "pass num_workers=0" in process.stdout
+    assert process.stderr == ""

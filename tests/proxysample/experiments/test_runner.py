@@ -84,6 +84,14 @@ def test_stages_run_one_after_another_and_nothing_twice(folder):
     assert len(counted(folder)) == 36
 
 
+def test_what_an_experiment_is_called_cannot_act_on_a_terminal(folder, monkeypatch, at_a_terminal):
+    monkeypatch.setattr(Doubling, "label", "doubled\x1b[31m\nby 2")
+    assert run(folder, [], progress=True) == 0
+    _, told = at_a_terminal.readouterr()
+    assert "doubled\\x1b[31m\\nby 2" in told
+    assert "\x1b[31m" not in told
+
+
 def test_what_fails_is_counted_with_what_needs_it_and_tried_again_when_asked_for(
     folder, monkeypatch
 ):

