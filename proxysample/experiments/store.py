@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -10,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
@@ -114,7 +116,7 @@ class Database:
             if found is None and must_exist:
                 raise InputError(f"no {noun} at {path}, but an empty file; run one first")
             found = found or self._create()
-        except DAMAGE as error:
+        except (*DAMAGE, OSError) as error:
             raise self._refusal(error) from error
         if found != self.format:
             raise InputError(f"{path} has format {found!r}, not {self.format!r}")
@@ -153,6 +155,8 @@ class Database:
             )
 
     def _create(self) -> str:
+        # SQLite would keep the group out, whatever the umask says.
+        self.path.touch()
         with closing(self._connect()) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("BEGIN IMMEDIATE")
@@ -165,13 +169,26 @@ class Database:
         return self.format
 
     def _connect(self) -> sqlite3.Connection:
+        # Never made here: one that was moved away would be begun anew in its old place.
+        where = (
+            f"file:{'//' if self.path.is_absolute() else ''}{quote(os.fsencode(self.path))}?mode=rw"
+        )
         # Transactions begin where the code says so.
-        connection = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
+        connection = sqlite3.connect(where, timeout=SECONDS_TO_WAIT, isolation_level=None, uri=True)
         # A store may come from anyone: no function is called by what it says, and a damaged page
         # is told from a sound one.
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         return connection
+
+    @property
+    def file(self) -> str:
+        """Names the file on this machine, wherever it is moved; a copy is another."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ""
+        return f"{found.st_dev}:{found.st_ino}"
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -194,7 +211,9 @@ class Database:
                     raise
                 connection.execute("COMMIT")
         except DAMAGE as error:
-            raise InputError(f"cannot write to {self.path}: {error}") from error
+            raise InputError(
+                self._unreachable() or f"cannot write to {self.path}: {error}"
+            ) from error
 
     def write(self, statement: str, values: Sequence[Any]) -> None:
         """Run one statement that writes, as a transaction of its own."""
@@ -207,7 +226,16 @@ class Database:
             with closing(self._connect()) as connection:
                 return connection.execute(statement, values).fetchall()
         except DAMAGE as error:
-            raise InputError(f"cannot read {self.path}: {error}") from error
+            raise InputError(self._unreachable() or f"cannot read {self.path}: {error}") from error
+
+    def _unreachable(self) -> str | None:
+        """Say that the file is gone, if it is."""
+        if self.path.is_file():
+            return None
+        return (
+            f"{self.path} is gone: it was removed or moved while it was in use; go on in the "
+            "folder where it is now, or begin anew"
+        )
 
 
 def _words(sql: str) -> str:

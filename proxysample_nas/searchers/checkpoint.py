@@ -57,13 +57,19 @@ class Checkpoint(Record, title="what it says"):
         Parameters
         ----------
         path : Path
-            Its folder is created where it is missing.
+            Its folder is created where it is missing, and the one above is not: a study that was
+            moved away leaves nothing in its old place.
 
         Raises
         ------
         InputError
             If it cannot be written, as on a full disk; the old file stays.
         """
+        if not path.parent.parent.is_dir():
+            raise InputError(
+                f"the folder {path.parent.parent} does not exist; make it first, or name it as it "
+                "is called now"
+            )
         make_folder(path.parent)
         # A folder, since the library writes beside its file first, under a name that it draws:
         # in the open, what a killed process has left of that would stay for ever.
