@@ -294,7 +294,8 @@ def is_gone(
 class LiveRunner:
     """Takes part in running experiments as this process, from entering ``with`` to leaving it.
 
-    A thread renews its heartbeat. On leaving, its claims end.
+    A thread renews its heartbeat. On leaving, its claims end. A store that was copied from one
+    that is in use has to be whole.
 
     Parameters
     ----------
@@ -326,6 +327,8 @@ class LiveRunner:
         self._thread = threading.Thread(target=self._beat_until_ended, daemon=True)
 
     def __enter__(self) -> Self:
+        if any(one.is_of_copied for one in self.claims.runners()):
+            self.claims.database.check_whole()
         self.claims.beat(self._record)
         _LIVE_HERE.add(self.id)
         self._thread.start()

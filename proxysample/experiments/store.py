@@ -122,7 +122,21 @@ class Database:
             raise InputError(f"{path} has format {found!r}, not {self.format!r}")
 
     def _refusal(self, reason: object) -> InputError:
-        return InputError(f"{self.path} cannot be used as a {self.noun}'s store: {reason}")
+        if isinstance(reason, OSError):
+            reason = (reason.strerror or str(reason)).lower()
+        return InputError(
+            f"{self.path} cannot be used as a {self.noun}'s store: {reason}{self._left_half()}"
+        )
+
+    def _left_half(self) -> str:
+        """Say what is to be done where only one who may write to the file can undo a write."""
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        if not journal.exists() or os.access(self.path.parent, os.W_OK):
+            return ""
+        return (
+            "; a process that wrote to it was killed, which is undone when somebody opens it who "
+            "may write to it: do so once, or copy the folder and open the copy"
+        )
 
     def _found_format(self) -> str | None:
         """Read the format of a store that is there; None where the file has no tables."""
@@ -190,6 +204,15 @@ class Database:
             return ""
         return f"{found.st_dev}:{found.st_ino}"
 
+    def check_whole(self) -> None:
+        """Read all of the file; `InputError` where its parts are of different moments."""
+        told = self.read("PRAGMA integrity_check(1)")
+        if told != [("ok",)]:
+            raise InputError(
+                f"{self.path} was copied while it was written to, and is not whole ({told[0][0]}); "
+                "copy it again while nothing runs"
+            )
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Read and write as the only writer; nothing is written if the block raises.
@@ -226,7 +249,9 @@ class Database:
             with closing(self._connect()) as connection:
                 return connection.execute(statement, values).fetchall()
         except DAMAGE as error:
-            raise InputError(self._unreachable() or f"cannot read {self.path}: {error}") from error
+            raise InputError(
+                self._unreachable() or f"cannot read {self.path}: {error}{self._left_half()}"
+            ) from error
 
     def _unreachable(self) -> str | None:
         """Say that the file is gone, if it is."""
