@@ -9,6 +9,7 @@ import pytest
 from proxysample import InputError
 from proxysample.data.folders import read_image_files as read_image_folder
 from proxysample.data.keys import Keys
+from proxysample.files import replace_folder
 from proxysample.subset_folder import make_subset_folder
 
 
@@ -115,3 +116,15 @@ def test_a_folder_of_links_is_a_dataset_again(tmp_path):
     again = read_image_folder(tmp_path / "kept")
     assert again.classes == ["cat"]
     assert again.images.max() == 1
+
+
+def test_of_two_that_fill_one_folder_the_second_is_told(keys, tmp_path):
+    def fill():
+        with replace_folder(tmp_path / "kept") as folder:
+            (folder / "first").touch()
+            make_subset_folder(tmp_path / "kept", keys, np.array([0]))
+
+    with pytest.raises(InputError, match="kept has been filled meanwhile"):
+        fill()
+    assert found(tmp_path / "kept") == {"cat/1.png": "cat/1.png"}
+    assert {one.name for one in tmp_path.iterdir()} == {"photos", "kept"}
