@@ -5,6 +5,7 @@ array of small images as CIFAR has. The bare passes get tensors that are decoded
 take turns, so that whatever else the machine does meets both.
 
     python benchmarks/embed.py --photos 512 --small 2048 --threads 1 --num-workers 1
+    python benchmarks/embed.py --device cuda --untrained --photos 4096 --small 50000 --num-workers 8
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from proxysample import embed, load_dataset
+from proxysample.data.images import Fitting
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.features.backbones import Backbone, as_backbone
@@ -37,6 +39,16 @@ def write_photos(folder: Path, n_photos: int) -> None:
         file.parent.mkdir(exist_ok=True)
         coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC).save(file, quality=90)
+
+
+def load_network(options: argparse.Namespace) -> Backbone:
+    """Load the network: with its weights, or with random ones, which take as long."""
+    if not options.untrained:
+        return as_backbone(options.backbone)
+    import timm
+
+    network = timm.create_model(options.backbone, pretrained=False, num_classes=0)
+    return Backbone(network, mean=(0.5,) * 3, std=(0.5,) * 3, native=Fitting(224, 0.875))
 
 
 def decoded(dataset: Any, backbone: Backbone, device: torch.device) -> tuple[list[Any], bool]:
@@ -59,7 +71,7 @@ def seconds_bare(backbone: Backbone, batches: list[Any], is_fitted: bool) -> flo
 
 def seconds_embedded(dataset: Any, options: argparse.Namespace) -> float:
     """Time embed from the beginning to the finished store, loading of the network left out."""
-    backbone = as_backbone(options.backbone)
+    backbone = load_network(options)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         embed(
@@ -75,7 +87,7 @@ def seconds_embedded(dataset: Any, options: argparse.Namespace) -> float:
 def row(name: str, dataset: Any, options: argparse.Namespace) -> str:
     """Measure both in turn, and write a row of the table."""
     device = resolve_device(options.device)
-    backbone = as_backbone(options.backbone).to(device)
+    backbone = load_network(options).to(device)
     batches, is_fitted = decoded(dataset, backbone, device)
     seconds_bare(backbone, batches[:1], is_fitted)
     bare, embedded = [], []
@@ -98,6 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--photos", type=int, default=512)
     parser.add_argument("--small", type=int, default=2048)
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
+    parser.add_argument("--untrained", action="store_true", help="with random weights")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the network on a CPU")
     parser.add_argument("--num-workers", type=int, default=1)

@@ -21,8 +21,6 @@ import torch
 
 from proxysample import DynamicsRecorder
 
-N_SAMPLES = 50_000
-
 
 def resnet18(n_classes: int) -> torch.nn.Module:
     """ResNet-18 as it is trained on CIFAR: a first convolution of 3 x 3, no pooling after it."""
@@ -48,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--samples", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3, help="of the recorder")
@@ -56,17 +55,18 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     print(
-        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, {N_SAMPLES:,} "
-        f"samples, batches of {options.batch}; CPU seconds in brackets\n"
+        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{options.samples:,} samples, batches of {options.batch}; CPU seconds in brackets\n"
     )
     print("| classes | a step, ms | recording, ms a step | share | without tdds | 30 epochs |")
     print("|---" * 6 + "|")
     for n_classes in options.classes:
         train, train_busy = step_cost(n_classes, options.batch, options.steps, device)
-        with_changes = epoch_cost(n_classes, options.batch, options.epochs, device, changes=True)
-        without = epoch_cost(n_classes, options.batch, options.epochs, device, changes=False)
+        sizes = options.samples, n_classes, options.batch, options.epochs
+        with_changes = epoch_cost(*sizes, device, changes=True)
+        without = epoch_cost(*sizes, device, changes=False)
         # Nine measures an epoch, probabilities of the last epoch and sums of the next.
-        memory = 30 * N_SAMPLES * (8 + 1 + 8 * 4) + 2 * 4 * N_SAMPLES * n_classes
+        memory = 30 * options.samples * (8 + 1 + 8 * 4) + 2 * 4 * options.samples * n_classes
         # The clock of a busy machine tells little; that of the processor nothing of a GPU.
         which = 1 if device.type == "cpu" else 0
         share = with_changes[which] / (train, train_busy)[which]
@@ -99,17 +99,17 @@ def step_cost(n_classes: int, batch: int, steps: int, device: torch.device) -> t
 
 
 def epoch_cost(
-    n_classes: int, batch: int, epochs: int, device: torch.device, *, changes: bool
+    n_samples: int, n_classes: int, batch: int, epochs: int, device: torch.device, *, changes: bool
 ) -> tuple[float, float]:
     """Record epochs, and give the median of what one costs, a step."""
-    recorder = DynamicsRecorder(N_SAMPLES, n_classes, changes=changes)
+    recorder = DynamicsRecorder(n_samples, n_classes, changes=changes)
     generator = np.random.default_rng(0)
-    labels = torch.from_numpy(generator.integers(n_classes, size=N_SAMPLES))
-    outputs = torch.randn(N_SAMPLES, n_classes, device=device)
+    labels = torch.from_numpy(generator.integers(n_classes, size=n_samples))
+    outputs = torch.randn(n_samples, n_classes, device=device)
     on_device = labels.to(device)
 
     def epoch() -> None:
-        order = torch.from_numpy(generator.permutation(N_SAMPLES))
+        order = torch.from_numpy(generator.permutation(n_samples))
         for rows in order.split(batch):
             there = rows.to(device)
             recorder.record(rows, outputs[there], on_device[there])
@@ -117,7 +117,7 @@ def epoch_cost(
 
     seconds(epoch, device)
     found = [seconds(epoch, device) for _ in range(epochs)]
-    n_steps = -(-N_SAMPLES // batch)
+    n_steps = -(-n_samples // batch)
     clock, busy = (statistics.median(one) / n_steps for one in zip(*found, strict=True))
     return clock, busy
 

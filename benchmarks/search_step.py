@@ -1,20 +1,27 @@
-"""Time one search step of the library against the plain form that the authors ran.
+r"""Time one search step of the library against the plain form that the authors ran.
 
 The plain form has one module per edge and operation, biases that BatchNorm cancels, one backward
 for everything and a deep copy for the virtual step; it stands in the tests, which prove both equal.
-Steps of the two alternate in one process, so that whatever else the machine does meets both alike.
+Steps of all forms alternate in one process, so that whatever else the machine does meets all alike.
+
+The library's step is timed as it is (``eager``), with its cells compiled by torch.compile
+(``compile``), and, on a GPU, recorded once as a CUDA graph and replayed (``graph``). The last
+column tells how far the architecture parameters then are from those of the first form.
 
     python benchmarks/search_step.py --step darts-v1 --step gdas --repeats 5
-    python benchmarks/search_step.py --device cuda --precision bfloat16 --repeats 20
+    python benchmarks/search_step.py --device cuda --form eager --form graph \
+        --precision float32 --precision bfloat16 --repeats 20
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -41,9 +48,13 @@ Batch = tuple[Tensor, Tensor]
 
 CLIP = 5.0
 LEARNING_RATE = 0.025
+WARM_UP = 3
+"""Steps that are not timed: kernels are chosen and compiled in them."""
+
+FORMS = ("eager", "compile", "graph")
 
 
-def library_state(supernet: Supernet, alphas: Tensor) -> SearchState:
+def library_state(supernet: Supernet, alphas: Tensor, capturable: bool = False) -> SearchState:
     """Set up a search with the published optimisers."""
     alphas = alphas.clone().requires_grad_()
     return SearchState(
@@ -53,7 +64,7 @@ def library_state(supernet: Supernet, alphas: Tensor) -> SearchState:
             supernet.parameters(), LEARNING_RATE, 0.9, weight_decay=5e-4, nesterov=True
         ),
         architecture_optimizer=torch.optim.Adam(
-            [alphas], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3
+            [alphas], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3, capturable=capturable
         ),
     )
 
@@ -88,7 +99,9 @@ def gdas(state: SearchState, plain: Reference, first: Batch, second: Batch) -> l
     }
 
     def sampled_loss(net: Supernet | ReferenceSupernet, alphas: Tensor, batch: Batch) -> Tensor:
-        noise = -torch.empty(alphas.shape).exponential_(generator=streams[net]).log()
+        noise = (
+            -torch.empty(alphas.shape).exponential_(generator=streams[net]).log().to(alphas.device)
+        )
         soft = torch.softmax(torch.log_softmax(alphas, dim=1) + noise, dim=1)
         operations = soft.argmax(dim=1)
         gates = F.one_hot(operations, len(NAS_BENCH_201)) - soft.detach() + soft
@@ -121,6 +134,47 @@ def gdas(state: SearchState, plain: Reference, first: Batch, second: Batch) -> l
 STEPS = {"darts-v1": darts_v1, "darts-v2": darts_v2, "gdas": gdas}
 
 
+def unavailable(form: str, name: str, device: str) -> str | None:
+    """Say why a form of a step cannot be timed here, if so."""
+    if form != "eager" and name == "gdas":
+        return "what runs is drawn anew in each step"
+    if form == "graph" and not device.startswith("cuda"):
+        return "needs a CUDA device"
+    if form == "compile" and not any(map(shutil.which, ("cc", "c++", "gcc", "g++", "clang"))):
+        return "needs a compiler"
+    return None
+
+
+def prepare(form: str, step: Step, state: SearchState) -> Step:
+    """Warm a step up, as all forms are, and give what runs it in its form."""
+    if form == "compile":
+        for stage in state.supernet.stages:
+            for cell in stage:  # type: ignore[union-attr]
+                cell.compile(dynamic=False)
+    if form != "graph":
+        for _ in range(WARM_UP):
+            step()
+        return step
+    # What a step leaves in the gradient is read by the next one, from the same place.
+    left_over = torch.zeros_like(state.alphas)
+
+    def whole() -> None:
+        state.alphas.grad = left_over
+        step()
+        left_over.copy_(state.alphas.grad)
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            whole()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        whole()
+    return graph.replay
+
+
 def interleave(steps: Sequence[Step], repeats: int) -> list[list[float]]:
     """Run the steps in turn, once to warm up and then `repeats` times; return the seconds."""
     seconds: list[list[float]] = [[] for _ in steps]
@@ -140,8 +194,8 @@ def wait_for_device() -> None:
         torch.cuda.synchronize()
 
 
-def measure(options: argparse.Namespace, name: str) -> str:
-    """Time one kind of step and write its row of the table."""
+def measure(options: argparse.Namespace, name: str) -> Iterator[str]:
+    """Time one kind of step in every form, and write the rows of the table."""
     generator = torch.Generator().manual_seed(0)
     size = (options.batch_size, 3, options.image_size, options.image_size)
     first, second = (
@@ -154,17 +208,45 @@ def measure(options: argparse.Namespace, name: str) -> str:
     alphas = 1e-3 * torch.randn(n_edges(options.n_nodes), len(NAS_BENCH_201), generator=generator)
     alphas = alphas.to(options.device)
     sizes = (options.n_nodes, options.channels, options.cells_per_stage, options.n_classes)
-    dtype = autocast_dtype(options.precision)
-    supernet = Supernet(*sizes, generator=generator, autocast_dtype=dtype)
-    state = library_state(supernet.to(options.device), alphas)
+    supernet = Supernet(*sizes, generator=generator).to(options.device)
     plain = Reference(ReferenceSupernet(*sizes).to(options.device), alphas, LEARNING_RATE)
-    library, authors = interleave(STEPS[name](state, plain, first, second), options.repeats)
-    fast, slow = statistics.median(library), statistics.median(authors)
-    ratios = [a / b for a, b in zip(authors, library, strict=True)]
+    states: list[SearchState] = []
+    labels, steps = [], []
+    for precision in options.precision or ["float32"]:
+        for form in options.form or ["eager"]:
+            reason = unavailable(form, name, options.device)
+            if reason is not None:
+                yield f"| {name} | {form}, {precision} | {reason} |" + 6 * " |"
+                continue
+            own = deepcopy(supernet)
+            own.autocast_dtype = autocast_dtype(precision)
+            state = library_state(own, alphas, capturable=form == "graph")
+            library, authors = STEPS[name](state, plain, first, second)
+            if not states:
+                steps.append(prepare("eager", authors, state))
+            steps.append(prepare(form, library, state))
+            states.append(state)
+            labels.append(f"{form}, {precision}")
+    if not states:
+        return
+    slow, *fast = interleave(steps, options.repeats)
+    yield from (
+        row(name, label, slow, taken, options.batch_size, state.alphas - states[0].alphas)
+        for label, taken, state in zip(labels, fast, states, strict=True)
+    )
+
+
+def row(
+    name: str, label: str, slow: list[float], fast: list[float], batch_size: int, off: Tensor
+) -> str:
+    """Write what one form took, beside the plain one."""
+    plain, library = statistics.median(slow), statistics.median(fast)
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    # A step reads a batch for the weights and one for the architecture.
     return (
-        f"| {name} | {slow:.3f} | {fast:.3f} | {slow / fast:.2f} "
-        f"| {min(ratios):.2f} to {max(ratios):.2f} | {2 * options.batch_size / fast:.0f} "
-        f"| {options.repeats} |"
+        f"| {name} | {label} | {plain:.4f} | {library:.4f} | {plain / library:.2f} "
+        f"| {min(ratios):.2f} to {max(ratios):.2f} | {2 * batch_size / library:.0f} "
+        f"| {len(fast)} | {off.detach().abs().max().item():.1e} |"
     )
 
 
@@ -185,7 +267,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of each form")
     parser.add_argument("--device", default="cpu", help="such as cuda")
-    parser.add_argument("--precision", default="float32", choices=list(AUTOCAST_DTYPES))
+    parser.add_argument(
+        "--precision", action="append", choices=list(AUTOCAST_DTYPES), help="default: float32"
+    )
+    parser.add_argument("--form", action="append", choices=FORMS, help="default: eager")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args(arguments)
 
@@ -197,14 +282,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"{options.n_nodes} nodes, {options.channels} channels, {options.cells_per_stage} cells a "
         f"stage, batch {options.batch_size}, {options.image_size}x{options.image_size} pixels, "
-        f"{options.threads} threads, {device_name(options.device)}, library in "
-        f"{options.precision}, torch {torch.__version__}\n"
+        f"{options.threads} threads, {device_name(options.device)}, torch {torch.__version__}\n"
     )
-    # A step reads a batch for the weights and one for the architecture.
-    print("| step | plain, median s | library, median s | ratio | ratio per pair | images/s | n |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| step | library's form | plain, median s | library, median s | ratio | ratio per pair "
+        "| images/s | n | off |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in options.step or STEPS:
-        print(measure(options, name), flush=True)
+        for line in measure(options, name):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

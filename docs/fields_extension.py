@@ -1,4 +1,4 @@
-"""Shows in the reference what Python knows of a searcher's parameters, those of its bases included.
+"""Shows in the reference what Python knows of parameters, those that a class inherits included.
 
 The reference is made of the source, which says of each class only what its bases do not.
 """
@@ -12,12 +12,12 @@ from typing import Any
 import griffe
 
 
-class SearcherFields(griffe.Extension):
-    """Gives the classes of searchers the signature and the docstring that they have at run time."""
+class InheritedFields(griffe.Extension):
+    """Gives samplers and searchers the signature and the docstring that they have at run time."""
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Complete a class."""
-        if not cls.path.startswith("proxysample_nas.searchers."):
+        if not cls.path.startswith(("proxysample.samplers.", "proxysample_nas.searchers.")):
             return
         known = getattr(import_module(cls.module.path), cls.name, None)
         if cls.docstring is None or not hasattr(known, "check_parameters"):

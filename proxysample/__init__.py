@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from proxysample.features.embedding import embed
     from proxysample.features.store import Features
     from proxysample.keeping import KeepingRule
-    from proxysample.quotas import ClassWeights
     from proxysample.ranking import NotNestedWarning, Ranking
     from proxysample.resampler import Resampler
-    from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
+    from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepMiddle, KeepTop
     from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
-    from proxysample.rules.middle import KeepMiddle
     from proxysample.rules.strata import CCS
     from proxysample.sampler import Sampler
     from proxysample.samplers.autoencoder import AutoencoderLoss
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from proxysample.samplers.transfer import TransferLoss
     from proxysample.schedule import RandomSchedule
     from proxysample.selection import LostClassesWarning
+    from proxysample.shares import ClassWeights
 
     __version__: str
 
@@ -116,12 +115,17 @@ if not TYPE_CHECKING:
             "proxysample.features.embedding": ["embed"],
             "proxysample.features.store": ["Features"],
             "proxysample.keeping": ["KeepingRule"],
-            "proxysample.quotas": ["ClassWeights"],
+            "proxysample.shares": ["ClassWeights"],
             "proxysample.ranking": ["NotNestedWarning", "Ranking"],
             "proxysample.resampler": ["Resampler"],
-            "proxysample.rules.directions": ["KeepBottom", "KeepEasy", "KeepHard", "KeepTop"],
+            "proxysample.rules.directions": [
+                "KeepBottom",
+                "KeepEasy",
+                "KeepHard",
+                "KeepMiddle",
+                "KeepTop",
+            ],
             "proxysample.rules.draws": ["BetaDraw", "HistogramDraw", "WeightedDraw"],
-            "proxysample.rules.middle": ["KeepMiddle"],
             "proxysample.rules.strata": ["CCS"],
             "proxysample.sampler": ["Sampler"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],

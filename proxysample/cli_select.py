@@ -14,16 +14,19 @@ import typer
 from proxysample.errors import InputError
 from proxysample.outputs import (
     STANDARD_OUTPUT,
+    Kind,
     SelectionWriter,
     check_destination,
+    check_empty,
+    check_folder,
     check_names,
+    make_subset_folder,
+    read_sample_list,
     spread,
 )
 from proxysample.printing import cleaned
-from proxysample.quotas import ClassWeights
-from proxysample.sample_lists import read_sample_list
 from proxysample.selection import BALANCES, Cut, SelectionRules
-from proxysample.subset_folder import Kind, check_empty, check_folder, make_subset_folder
+from proxysample.shares import ClassWeights
 
 if TYPE_CHECKING:
     from proxysample.data.keys import Keys

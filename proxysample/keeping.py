@@ -10,14 +10,14 @@ import abc
 import json
 import numbers
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import LARGEST_INTEGER
+from proxysample.checks import LARGEST_INTEGER, Constraints, plain_number
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 from proxysample.registry import RULES
@@ -353,3 +353,29 @@ def check_needs(rule: KeepingRule, known: Iterable[str], scorer: str) -> None:
 def _column(rule: KeepingRule, name: str, columns: Columns) -> FloatArray:
     check_needs(rule, columns, "the ranking")
     return columns[name]
+
+
+def group_rows(codes: IntArray | None, n_samples: int) -> Iterator[IntArray]:
+    """Give the ascending indices of each class, or of all samples."""
+    if codes is None:
+        yield np.arange(n_samples)
+        return
+    by_class = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes)
+    yield from (rows for rows in np.split(by_class, np.cumsum(sizes)[:-1]) if len(rows))
+
+
+def ranks_of(values: FloatArray) -> IntArray:
+    """Give each value its place in ascending order, ties by index."""
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return ranks
+
+
+def check_parameters(rule: KeepingRule, constraints: Constraints) -> None:
+    """Refuse the first parameter that is not what it must be; make NumPy's numbers Python's."""
+    for name, constraint in constraints.items():
+        value = plain_number(getattr(rule, name))
+        constraint.check(f"{name} of the keeping rule {rule.id!r}", value)
+        # A rule is frozen once it is made.
+        object.__setattr__(rule, name, value)

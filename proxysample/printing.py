@@ -1,8 +1,9 @@
-"""Text of anyone's as a terminal, a page and a message can show it."""
+"""Text of anyone's as a terminal, a page and a message can show it, and whether anybody watches."""
 
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 # Control characters, among them escapes and line breaks; marks that turn the direction of what
@@ -58,3 +59,30 @@ def shown(value: Any, most: int = 80) -> str:
     # Such as of an integer of thousands of digits, a list within itself, or a class of anyone's.
     except Exception:
         return f"a value of type {type(value).__name__}"
+
+
+def hides_progress(progress: bool) -> bool:
+    """Say whether a bar stays hidden: where it is not wanted, and where nobody watches.
+
+    Parameters
+    ----------
+    progress : bool
+        Whether it is wanted.
+
+    Returns
+    -------
+    bool
+        What ``tqdm(disable=...)`` takes.
+
+    Examples
+    --------
+    >>> hides_progress(False)
+    True
+    """
+    return not (progress and _is_watched())
+
+
+def _is_watched() -> bool:
+    # A notebook's stream is no terminal, but has a reader.
+    is_notebook = type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
+    return is_notebook or (sys.stderr is not None and sys.stderr.isatty())

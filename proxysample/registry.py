@@ -287,7 +287,7 @@ RULES: Registry[type[KeepingRule]] = Registry(
         "hard": "proxysample.rules.directions:KeepHard",
         "top": "proxysample.rules.directions:KeepTop",
         "bottom": "proxysample.rules.directions:KeepBottom",
-        "middle": "proxysample.rules.middle:KeepMiddle",
+        "middle": "proxysample.rules.directions:KeepMiddle",
         "ccs": "proxysample.rules.strata:CCS",
         "weighted": "proxysample.rules.draws:WeightedDraw",
         "histogram": "proxysample.rules.draws:HistogramDraw",

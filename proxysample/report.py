@@ -19,10 +19,10 @@ from proxysample.gallery.sheets import N_EXAMPLES, Example, read_examples
 from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.printing import cleaned
-from proxysample.quotas import ClassWeights
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut, SelectionRules, as_mask
+from proxysample.shares import ClassWeights
 from proxysample.wording import visible
 
 N_BINS = 40

@@ -7,8 +7,18 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
+from dataclasses import field, replace
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    dataclass_transform,
+)
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -48,6 +58,8 @@ from proxysample.keeping import (
     as_rule,
     check_needs,
 )
+from proxysample.machine import package_versions
+from proxysample.parameters import declare_fields
 from proxysample.printing import shown
 from proxysample.ranking import Ranking, as_cuts
 from proxysample.selection import Cut, SelectionRules
@@ -66,15 +78,18 @@ class SelectOptions(SelectionRules, FieldArguments, total=False):
     """What `Sampler.select` and its like take beside `r` and `n`."""
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 class Sampler(BaseEstimator, abc.ABC):
     """Rank the samples of a dataset, then keep a fraction.
 
-    A subclass stores its parameters in ``__init__`` and says how it scores; reading, checking,
-    ranking and keeping are here. Parameters of these names are honoured where a subclass has
-    them: ``protocol``, ``keep``, ``batch_size``, ``num_workers``, ``progress``, ``image_size``,
-    ``cache``, and ``random_state`` is checked to be a seed or a generator. What its others must
-    be a subclass lists in ``_constraints``, and checks what depends on several in
-    ``_check_parameters``.
+    A subclass says how it scores; reading, checking, ranking and keeping are here. It declares its
+    parameters as the fields of a dataclass, such as ``keep: str = "easy"``: it gets an ``__init__``
+    that takes them, and those of its base, by keyword and stores them unchanged, and a docstring
+    that says of inherited parameters what the base says. Or it writes an ``__init__`` of its own.
+    Parameters of these names are honoured where a subclass has them: ``protocol``, ``keep``,
+    ``batch_size``, ``num_workers``, ``progress``, ``image_size``, ``cache``, and ``random_state``
+    is checked to be a seed or a generator. What its others must be a subclass lists in
+    ``_constraints``, and checks what depends on several in ``_check_parameters``.
 
     Attributes
     ----------
@@ -112,6 +127,10 @@ class Sampler(BaseEstimator, abc.ABC):
         "image_size": POSITIVE_INTEGER.or_none(),
         "cache": CACHE,
     }
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        declare_fields(cls, own_first=True)
 
     @property
     def algorithm_version(self) -> int:
@@ -271,7 +290,7 @@ class Sampler(BaseEstimator, abc.ABC):
                     whole=whole.indices,
                 ),
                 "seconds": round(time.perf_counter() - started, 3),
-                "versions": versions(),
+                "versions": dict(package_versions()),
                 **({"details": details} if (details := self._details()) else {}),
             },
         )
@@ -669,10 +688,3 @@ def clone_keeping(estimator: Estimator, *names: str) -> Estimator:
     copied = {one: clone(value, safe=False) for one, value in parameters.items()}
     cloned: Estimator = type(estimator)(**same, **copied)
     return cloned
-
-
-def versions() -> dict[str, str]:
-    """Name the versions that a ranking depends on."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("proxysample", "numpy", "scikit-learn", "torch")}

@@ -15,8 +15,7 @@ from proxysample.data.classes import Classes
 from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
 from proxysample.printing import shown
-from proxysample.quotas import ClassWeights
-from proxysample.shares import interleave_classes
+from proxysample.shares import ClassWeights, interleave_classes
 
 Balance = Literal["none", "proportional", "equal"]
 BALANCES: tuple[Balance, ...] = ("none", "proportional", "equal")

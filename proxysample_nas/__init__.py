@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from proxysample_nas.space.cell import Cell
     from proxysample_nas.space.network import CellNetwork
     from proxysample_nas.space.operations import NAS_BENCH_201, Operation, SearchSpace
-    from proxysample_nas.study.grid.configuration import StudyConfiguration
-    from proxysample_nas.study.grid.evaluation import Lookup, Transfer
-    from proxysample_nas.study.grid.presets import preset
+    from proxysample_nas.study.configuration import StudyConfiguration
+    from proxysample_nas.study.given import Lookup, Transfer
+    from proxysample_nas.study.presets import preset
     from proxysample_nas.study.study import Study
     from proxysample_nas.training.evaluation import Evaluation
     from proxysample_nas.training.trained import TrainedCell
@@ -95,9 +95,9 @@ if not TYPE_CHECKING:
             "proxysample_nas.space.cell": ["Cell"],
             "proxysample_nas.space.network": ["CellNetwork"],
             "proxysample_nas.space.operations": ["NAS_BENCH_201", "Operation", "SearchSpace"],
-            "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
-            "proxysample_nas.study.grid.evaluation": ["Lookup", "Transfer"],
-            "proxysample_nas.study.grid.presets": ["preset"],
+            "proxysample_nas.study.configuration": ["StudyConfiguration"],
+            "proxysample_nas.study.given": ["Lookup", "Transfer"],
+            "proxysample_nas.study.presets": ["preset"],
             "proxysample_nas.study.study": ["Study"],
             "proxysample_nas.training.evaluation": ["Evaluation"],
             "proxysample_nas.training.trained": ["TrainedCell"],

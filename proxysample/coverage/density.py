@@ -24,7 +24,7 @@ def d2_order(
         At least 0.
     neighbours : ndarray of shape (n, k), int64
     distances : ndarray of shape (n, k), float64
-        See `proxysample.coverage.neighbours.nearest_neighbours`. Two rows are connected where one
+        See `proxysample.coverage.groups.nearest_neighbours`. Two rows are connected where one
         is a neighbour of the other.
     gamma : float
         How fast the loss fades with the distance.

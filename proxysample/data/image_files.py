@@ -18,7 +18,7 @@ import numpy.typing as npt
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.errors import InputError
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from proxysample.data.decoding import decode_item, from_workers
 from proxysample.data.image_files import holds_files, on_threads
 from proxysample.errors import InputError, SampleError, reason_of
 from proxysample.isolation import isolate_worker
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 if TYPE_CHECKING:
     from proxysample.data.fields import Pairs

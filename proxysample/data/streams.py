@@ -24,7 +24,7 @@ from proxysample.data.labels import check_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 Array = npt.NDArray[Any]
 

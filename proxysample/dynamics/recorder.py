@@ -13,12 +13,13 @@ import numpy.typing as npt
 from proxysample.checks import BOOLEAN, check_values, integer_from, one_of
 from proxysample.dynamics.measures import DERIVED, MEASURES, OUTPUTS, Outputs
 from proxysample.dynamics.pending import Batches, Measured, losses_of_classes
-from proxysample.dynamics.record import Dynamics, told
-from proxysample.dynamics.record_files import (
+from proxysample.dynamics.record import (
+    Dynamics,
     Header,
     arrays_from_state,
     read_record,
     state_of,
+    told,
     write_record,
 )
 from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
@@ -26,7 +27,7 @@ from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from proxysample.dynamics.record_files import Arrays
+    from proxysample.dynamics.record import Arrays
 
 # What the authors of TDDS add inside the logarithm.
 TINY = 1e-8
@@ -361,7 +362,7 @@ class DynamicsRecorder:
         InputError
             If they are not of one training, or samples are missing.
         """
-        from proxysample.dynamics.merging import merged
+        from proxysample.dynamics.record import merged
 
         return merged(cls, list(parts))
 

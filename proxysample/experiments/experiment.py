@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from proxysample.experiments.machine import processor_model, versions
 from proxysample.files import remove_whole
 from proxysample.isolation import isolated
+from proxysample.machine import processor_model, versions
 from proxysample.records import COUNT, MAPPING, TEXT, Kind, optional
 
 

@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,9 +21,7 @@ from proxysample.experiments.executors import (
     sendable,
 )
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
-
-VERSIONS = ("proxysample", "torch", "numpy", "scikit-learn")
-"""Packages whose versions results depend on."""
+from proxysample.machine import other_versions, package_versions
 
 
 class RayCluster(WorkerPool[Any]):
@@ -98,7 +95,9 @@ class RayCluster(WorkerPool[Any]):
         context = self.context.for_worker(self.n_workers)
         expected = self.context.info()
         with sendable():
-            worker = actor.remote(context, self._shipped, expected, self.n_threads, versions())
+            worker = actor.remote(
+                context, self._shipped, expected, self.n_threads, package_versions()
+            )
         self._begun[worker] = worker.begin.remote()
         return worker
 
@@ -186,8 +185,8 @@ def n_actors(n_workers: int | None, n_most: int, n_threads: int, n_gpus: float) 
 class RayWorker:
     """Runs experiments in a process of its own; `RayCluster` makes it an actor.
 
-    It gets a context without data, the data, and what `Context.info` and `versions` gave in the
-    process that asks.
+    It gets a context without data, the data, and what `Context.info` and `package_versions` gave
+    in the process that asks.
     """
 
     def __init__(
@@ -196,7 +195,7 @@ class RayWorker:
         shipped: Any,
         info: Any,
         n_threads: int,
-        versions_there: dict[str, str],
+        versions_there: Mapping[str, str],
     ) -> None:
         self.context = context
         self.shipped = shipped
@@ -206,11 +205,7 @@ class RayWorker:
 
     def begin(self) -> Unfit | None:
         """Unpack the data, before any experiment; None where all is well."""
-        different = [
-            f"{name} {here} there and {self.versions_there[name]} here"
-            for name, here in versions().items()
-            if here != self.versions_there[name]
-        ]
+        different = other_versions(self.versions_there)
         if different:
             return Unfit(
                 "results would not be the same on every machine of the Ray cluster: "
@@ -226,17 +221,6 @@ class RayWorker:
         """Run an experiment; an error becomes its outcome."""
         with fixed_threads(self.n_threads):
             return attempt(experiment, self.context)
-
-
-def versions() -> dict[str, str]:
-    """Give the installed versions of `VERSIONS`.
-
-    Examples
-    --------
-    >>> sorted(versions())
-    ['numpy', 'proxysample', 'scikit-learn', 'torch']
-    """
-    return {name: version(name) for name in VERSIONS}
 
 
 class RaySession:

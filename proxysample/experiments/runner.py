@@ -22,7 +22,7 @@ from proxysample.experiments.executors import Executor, ExecutorName, create_exe
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
 from proxysample.experiments.store import Store
 from proxysample.files import make_folder
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long to wait before looking again at what other runners have done."""

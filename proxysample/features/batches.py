@@ -18,7 +18,7 @@ from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import copy_to_device, fits_on_gpu
 from proxysample.errors import InputError, SampleError
 from proxysample.keeping import IntArray
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 # Share of a GPU's free memory that data may take; what takes more is sent anew for each use. The
 # rest is for the network, and what its forward and backward passes hold.

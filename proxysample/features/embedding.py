@@ -40,7 +40,7 @@ from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.features.stream_embedding import StreamEmbedder
 from proxysample.files import as_path, make_folder
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 Array = npt.NDArray[Any]
 Executor = Literal["in-process", "ray"]

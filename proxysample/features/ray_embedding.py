@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,7 +19,8 @@ from proxysample.data.decoding import FormChangedError
 from proxysample.device import resolve_device
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.experiments.executors import fixed_threads, sendable
-from proxysample.experiments.ray import RaySession, n_actors, room, versions
+from proxysample.experiments.ray import RaySession, n_actors, room
+from proxysample.machine import other_versions, package_versions
 
 if TYPE_CHECKING:
     from proxysample.features.embedding import Embedder
@@ -96,7 +97,7 @@ class RayBlocks:
                     ray.put(self.embedder),
                     n_threads,
                     bool(n_gpus),
-                    versions(),
+                    package_versions(),
                 ),
                 batch_size=-(-len(rows) // hands),
                 concurrency=min(n_workers, hands),
@@ -124,29 +125,25 @@ class RayEmbedder:
     n_threads : int
     has_gpu : bool
         Whether Ray gives it one, or a part of one.
-    versions_there : dict
+    versions_there : mapping
         Of the process that asks.
     """
 
     def __init__(
-        self, shipped: Any, n_threads: int, has_gpu: bool, versions_there: dict[str, str]
+        self, shipped: Any, n_threads: int, has_gpu: bool, versions_there: Mapping[str, str]
     ) -> None:
         import ray
 
         self.begin(ray.get(shipped), n_threads, has_gpu, versions_there)
 
     def begin(
-        self, embedder: Embedder, n_threads: int, has_gpu: bool, versions_there: dict[str, str]
+        self, embedder: Embedder, n_threads: int, has_gpu: bool, versions_there: Mapping[str, str]
     ) -> None:
         """Take over what was sent."""
         self.embedder = embedder
         self.embedder.device = resolve_device("cuda" if has_gpu else "cpu")
         self.n_threads = n_threads
-        self.unlike = [
-            f"{name} {here} there and {versions_there[name]} here"
-            for name, here in versions().items()
-            if here != versions_there[name]
-        ]
+        self.unlike = other_versions(versions_there)
 
     def __call__(self, batch: dict[str, Array]) -> dict[str, Array]:
         """Compute the features of some blocks.

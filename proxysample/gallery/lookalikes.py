@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.coverage.groups import Group, Metric, read_rows
-from proxysample.coverage.neighbours import nearest_neighbours
+from proxysample.coverage.groups import Group, Metric, nearest_neighbours, read_rows
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers

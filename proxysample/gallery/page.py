@@ -27,13 +27,13 @@ from proxysample.gallery.lookalikes import (
     of_features,
     of_pixels,
 )
-from proxysample.gallery.sprites import COLUMNS, PER_SHEET, Sheet, Sprites
+from proxysample.gallery.pictures import COLUMNS, PER_SHEET, Sheet, Sprites
 from proxysample.gallery.stops import Stops, find_stops
 from proxysample.isolation import isolated
+from proxysample.outputs import check_empty
 from proxysample.ranking import Ranking
 from proxysample.rendering import render_template
 from proxysample.selection import Cut
-from proxysample.subset_folder import check_empty
 from proxysample.wording import visible
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepTop
+from proxysample.rules.directions import KeepBottom, KeepEasy, KeepHard, KeepMiddle, KeepTop
 from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
-from proxysample.rules.middle import KeepMiddle
 from proxysample.rules.strata import CCS
 
 __all__ = [

@@ -14,8 +14,7 @@ import numpy as np
 
 from proxysample.checks import NOT_NEGATIVE, POSITIVE, SEED, Constraint, is_number, one_of
 from proxysample.errors import InputError
-from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
-from proxysample.rules.groups import check_parameters
+from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule, check_parameters
 
 PROBABILITY = "probability"
 """The column of each sample's mean probability of its own label."""

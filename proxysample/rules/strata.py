@@ -10,8 +10,15 @@ import numpy as np
 
 from proxysample.checks import DECAY_RATE, POSITIVE_INTEGER, SEED, Constraint
 from proxysample.errors import InputError
-from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule, check_ratio
-from proxysample.rules.groups import check_parameters, group_rows
+from proxysample.keeping import (
+    Columns,
+    FloatArray,
+    IntArray,
+    KeepingRule,
+    check_parameters,
+    check_ratio,
+    group_rows,
+)
 
 _NAME = Constraint(
     ("the name of a column", "None"), lambda value: value is None or isinstance(value, str)

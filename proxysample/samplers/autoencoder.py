@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, one_of
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError
 from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray, Keep
-from proxysample.sampler import Protocol, Reads, Sampler
+from proxysample.sampler import Protocol, Reads
+from proxysample.samplers.base import ImageSampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Loss = Literal["mse", "bce"]
 LOSSES: tuple[Loss, ...] = ("mse", "bce")
 
 
-class AutoencoderLoss(Sampler):
+class AutoencoderLoss(ImageSampler):
     """Keep the samples that an autoencoder reconstructs best (ae; section 3.2.3, equation 4).
 
     A convolutional autoencoder is trained on all samples and scores each of them by its
@@ -59,18 +59,6 @@ class AutoencoderLoss(Sampler):
     device : str or torch.device
         "auto" takes the first CUDA device where there is one. Scores differ a little between
         kinds of device and numbers of threads, whose sums round otherwise.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding, training and scoring.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side. By default images stay as they are where all are of one size; where they are of
-        several, a warning tells so and they come to 64.
-    cache : bool or path
-        Where decoded images are kept that several passes read, if they take more than 64 MB:
-        True in the folder for temporary files, a path in another folder, in a file that goes away
-        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -111,38 +99,15 @@ class AutoencoderLoss(Sampler):
         "device": DEVICE,
     }
 
-    def __init__(
-        self,
-        *,
-        loss: Loss = "mse",
-        keep: Keep = "easy",
-        epochs: int = 50,
-        learning_rate: float = 1e-3,
-        training_batch_size: int = 64,
-        latent_channels: int | None = None,
-        protocol: Protocol = "default",
-        random_state: RandomState = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        self.loss = loss
-        self.keep = keep
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.training_batch_size = training_batch_size
-        self.latent_channels = latent_channels
-        self.protocol = protocol
-        self.random_state = random_state
-        self.device = device
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.image_size = image_size
-        self.cache = cache
+    loss: Loss = "mse"
+    keep: Keep = "easy"
+    epochs: int = 50
+    learning_rate: float = 1e-3
+    training_batch_size: int = 64
+    latent_channels: int | None = None
+    protocol: Protocol = "default"
+    random_state: RandomState = None
+    device: Any = "auto"
 
     def _check_availability(self) -> None:
         resolve_device(self.device)

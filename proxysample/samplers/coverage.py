@@ -3,73 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from proxysample.checks import BOOLEAN, DEVICE, POSITIVE_INTEGER, Constraints, one_of
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, Constraints, one_of
 from proxysample.clustering import cluster
 from proxysample.coverage.density import N_REDUNDANT, zcore_scores
 from proxysample.coverage.groups import (
     Group,
+    cosines,
     for_each_group,
+    nearest_before,
     places,
     read_rows,
     squared_lengths,
     to_unit_length,
 )
-from proxysample.coverage.neighbours import cosines, nearest_before
 from proxysample.data.labels import encode_labels
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
-from proxysample.features.sources import check_features, feature_rows, reads_for
+from proxysample.features.sources import feature_rows
 from proxysample.keeping import FloatArray, IntArray, Keep, Natural, check_ratio
-from proxysample.sampler import Reads, Sampler, class_codes, clone_keeping
+from proxysample.sampler import class_codes
+from proxysample.samplers.base import FeatureReader
 from proxysample.samplers.random import RandomState
 
 
-class FeatureSampler(Sampler):
-    """Base of samplers that compare features within each class, or within the dataset."""
+class FeatureSampler(FeatureReader):
+    """Base of samplers that compare features within each class, or within the dataset.
 
-    _constraints: ClassVar[Constraints] = {"device": DEVICE, "per_class": BOOLEAN.or_none()}
+    Parameters
+    ----------
+    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
+        What is compared; see `KMeansOutlierRemoval`. Cosines are those of the features as given,
+        not about their mean; a sample whose features are all zero is like no other. Distances are
+        Euclidean.
+    per_class : bool, optional
+        Whether each class is compared by itself and keeps its share; by default where there are
+        labels.
+    """
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        per_class: bool | None = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        self.features = features
-        self.n_components = n_components
-        self.per_class = per_class
-        self.device = device
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.image_size = image_size
-        self.cache = cache
+    per_class: bool | None = None
 
-    @property
-    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
-        """What `features` needs of a dataset: nothing where they are an array or on disk."""
-        return reads_for(self.features)
-
-    def __sklearn_clone__(self) -> Self:
-        return clone_keeping(self, "features")
-
-    def _check_parameters(self) -> None:
-        check_features(self.features, self.n_components)
+    _constraints: ClassVar[Constraints] = {"per_class": BOOLEAN.or_none()}
 
     def _check_availability(self) -> None:
         resolve_device(self.device)
@@ -151,24 +131,9 @@ class Moderate(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Distances are Euclidean.
-    n_components : int, optional
-        Project the features on so many principal components first.
     per_class : bool, optional
         Whether each class has its own median and ranks, and keeps its share; by default where
         there are labels. The authors rank all classes together, so that wide classes lose.
-    device : str or torch.device
-        Where a network runs.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Attributes
     ----------
@@ -218,11 +183,6 @@ class SemDeDup(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Cosines are those of the features as given,
-        not about their mean; a sample whose features are all zero is like no other.
-    n_components : int, optional
-        Project the features, about their mean, on so many principal components first.
     first : {"far", "near", "random"}
         Which of near duplicates is kept: that of the lowest cosine to the mean (the authors'
         choice), of the highest, or one that is drawn.
@@ -230,22 +190,8 @@ class SemDeDup(FeatureSampler):
         Compare samples within so many clusters only, of all classes. By default each class is
         compared as a whole, or all samples are, which takes time that grows with the square of
         their number.
-    per_class : bool, optional
-        Whether classes are compared by themselves, and keep their shares; by default where there
-        are labels.
-    device : str or torch.device
-        Where a network runs.
     random_state : int, Generator or None
         Seed of the order and of the clusters.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -268,36 +214,9 @@ class SemDeDup(FeatureSampler):
         "n_clusters": POSITIVE_INTEGER.or_none(),
     }
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        first: First = "far",
-        n_clusters: int | None = None,
-        per_class: bool | None = None,
-        device: Any = "auto",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.first = first
-        self.n_clusters = n_clusters
-        self.random_state = random_state
+    first: First = "far"
+    n_clusters: int | None = None
+    random_state: RandomState = None
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         random = np.random.default_rng(self.random_state)
@@ -357,32 +276,13 @@ class Prototypes(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Cosines are those of the features as given,
-        not about their mean.
-    n_components : int, optional
-        Project the features, about their mean, on so many principal components first.
     n_clusters : int, optional
         Take the means of so many clusters, of all classes; by default of each class, or of all.
     keep : str or KeepingRule
         ``"easy"`` keeps samples that are like the mean, ``"hard"`` others; or another rule, by its
         id or with parameters.
-    per_class : bool, optional
-        Whether classes have their own means, and keep their shares; by default where there are
-        labels.
-    device : str or torch.device
-        Where a network runs.
     random_state : int, Generator or None
         Seed of the clusters.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -397,36 +297,9 @@ class Prototypes(FeatureSampler):
     id: ClassVar[str] = "prototypes"
     _constraints: ClassVar[Constraints] = {"n_clusters": POSITIVE_INTEGER.or_none()}
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        n_clusters: int | None = None,
-        keep: Keep = "easy",
-        per_class: bool | None = None,
-        device: Any = "auto",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.n_clusters = n_clusters
-        self.keep = keep
-        self.random_state = random_state
+    n_clusters: int | None = None
+    keep: Keep = "easy"
+    random_state: RandomState = None
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         def distances(group: Group) -> FloatArray:
@@ -444,10 +317,6 @@ class ZCore(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`.
-    n_components : int, optional
-        Project the features on so many principal components first.
     n_draws : int, optional
         Points; by default ten a sample, and a million at most.
     n_neighbours : int
@@ -457,19 +326,8 @@ class ZCore(FeatureSampler):
         parameters.
     per_class : bool, optional
         Whether classes keep their shares, of the same scores; None does where there are labels.
-    device : str or torch.device
-        Where a network runs.
     random_state : int, Generator or None
         Seed of the draws.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -486,38 +344,11 @@ class ZCore(FeatureSampler):
         "n_neighbours": POSITIVE_INTEGER,
     }
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        n_draws: int | None = None,
-        n_neighbours: int = N_REDUNDANT,
-        keep: Keep = "hard",
-        per_class: bool | None = False,
-        device: Any = "auto",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.n_draws = n_draws
-        self.n_neighbours = n_neighbours
-        self.keep = keep
-        self.random_state = random_state
+    n_draws: int | None = None
+    n_neighbours: int = N_REDUNDANT
+    keep: Keep = "hard"
+    per_class: bool | None = False
+    random_state: RandomState = None
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         with Workers() as workers:

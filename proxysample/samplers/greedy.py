@@ -14,13 +14,13 @@ from proxysample.coverage.groups import (
     METRICS,
     Group,
     Metric,
+    cosines,
     members_of,
+    nearest_neighbours,
     places,
     squared_lengths,
     to_unit_length,
 )
-from proxysample.coverage.neighbours import cosines, nearest_neighbours
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
@@ -40,10 +40,6 @@ class Herding(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`.
-    n_components : int, optional
-        Project the features on so many principal components first.
     metric : {"euclidean", "cosine"}
         Means of the features, or of their directions: rows of unit length.
     cut : float
@@ -53,22 +49,8 @@ class Herding(FeatureSampler):
         on the features here.
     record : str, Path, DynamicsRecorder or Dynamics, optional
         With `cut`, a record of a training of one's own in place of the head's; see `AUM`.
-    per_class : bool, optional
-        Whether each class is ordered by itself and keeps its share; by default where there are
-        labels.
-    device : str or torch.device
-        Where a network runs.
     random_state : int, Generator or None
         Seed of the head's training.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Attributes
     ----------
@@ -96,38 +78,10 @@ class Herding(FeatureSampler):
         "cut": DECAY_RATE,
     }
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        metric: Metric = "euclidean",
-        cut: float = 0.0,
-        record: Any = None,
-        per_class: bool | None = None,
-        device: Any = "auto",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.metric = metric
-        self.cut = cut
-        self.record = record
-        self.random_state = random_state
+    metric: Metric = "euclidean"
+    cut: float = 0.0
+    record: Any = None
+    random_state: RandomState = None
 
     def __sklearn_clone__(self) -> Self:
         return clone_keeping(self, "features", "record")
@@ -205,28 +159,10 @@ class KCenter(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Distances are Euclidean.
-    n_components : int, optional
-        Project the features on so many principal components first.
     start : {"mean", "random"}
         First sample: the one nearest to the mean, or one that is drawn.
-    per_class : bool, optional
-        Whether each class is ordered by itself and keeps its share; by default where there are
-        labels.
-    device : str or torch.device
-        Where a network runs.
     random_state : int, Generator or None
         Seed of the draw.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -239,34 +175,8 @@ class KCenter(FeatureSampler):
     id: ClassVar[str] = "k-center"
     _constraints: ClassVar[Constraints] = {"start": one_of("start", STARTS)}
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        start: Start = "mean",
-        per_class: bool | None = None,
-        device: Any = "auto",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.start = start
-        self.random_state = random_state
+    start: Start = "mean"
+    random_state: RandomState = None
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         starts: list[int | None] = [None] * len(members_of(codes, len(samples)))
@@ -288,28 +198,9 @@ class FacilityLocation(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`. Cosines are those of the features as given,
-        not about their mean.
-    n_components : int, optional
-        Project the features, about their mean, on so many principal components first.
     metric : {"cosine", "euclidean"}
         Similarity of two samples: their cosine, zero where it is negative, or
         ``1 / (1 + distance)``.
-    per_class : bool, optional
-        Whether each class is ordered by itself and keeps its share; by default where there are
-        labels.
-    device : str or torch.device
-        Where a network runs.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Notes
     -----
@@ -327,32 +218,7 @@ class FacilityLocation(FeatureSampler):
     id: ClassVar[str] = "facility-location"
     _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        metric: Metric = "cosine",
-        per_class: bool | None = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.metric = metric
+    metric: Metric = "cosine"
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         def order(group: Group) -> FloatArray:
@@ -371,10 +237,6 @@ class D2(FeatureSampler):
 
     Parameters
     ----------
-    features : "pixels", str, ndarray, nn.Module, callable or object with ``transform``
-        What is compared; see `KMeansOutlierRemoval`.
-    n_components : int, optional
-        Project the features on so many principal components first.
     difficulty : array-like of shape (n,) or Ranking, optional
         At least 0, high is hard: numbers of forgetting, or scores of another sampler. By default
         the distance to the mean of the class: Euclidean, or one less the cosine.
@@ -384,20 +246,6 @@ class D2(FeatureSampler):
         How fast the loss of neighbours fades with their distance.
     metric : {"cosine", "euclidean"}
         Distance of two samples: Euclidean, with the features at unit length for "cosine".
-    per_class : bool, optional
-        Whether each class is ordered by itself and keeps its share; by default where there are
-        labels.
-    device : str or torch.device
-        Where a network runs.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Examples
     --------
@@ -415,38 +263,10 @@ class D2(FeatureSampler):
         "metric": one_of("metric", METRICS),
     }
 
-    def __init__(
-        self,
-        *,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        difficulty: Any = None,
-        n_neighbours: int = 10,
-        gamma: float = 1.0,
-        metric: Metric = "cosine",
-        per_class: bool | None = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        super().__init__(
-            features=features,
-            n_components=n_components,
-            per_class=per_class,
-            device=device,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=progress,
-            image_size=image_size,
-            cache=cache,
-        )
-        self.difficulty = difficulty
-        self.n_neighbours = n_neighbours
-        self.gamma = gamma
-        self.metric = metric
+    difficulty: Any = None
+    n_neighbours: int = 10
+    gamma: float = 1.0
+    metric: Metric = "cosine"
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

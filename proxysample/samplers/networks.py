@@ -16,7 +16,7 @@ from tqdm import tqdm
 from proxysample.device import copy_to_device
 from proxysample.errors import InputError
 from proxysample.keeping import FloatArray, IntArray
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from proxysample.checks import DEVICE, POSITIVE_INTEGER, Constraints, integer_from, one_of
+from proxysample.checks import POSITIVE_INTEGER, Constraints, integer_from, one_of
 from proxysample.clustering import Clustering, cluster, cluster_from_random_starts
 from proxysample.clustering.backends import (
     Backend,
@@ -19,20 +19,18 @@ from proxysample.clustering.engines import on_sphere
 from proxysample.clustering.groups import distances_to_own, group_means
 from proxysample.clustering.sizes import ClusterSizes, count_clusters, measure_to_counted
 from proxysample.data.labels import encode_labels
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import (
     check_digits,
-    check_features,
     directions,
     feature_rows,
-    reads_for,
 )
 from proxysample.isolation import isolated
 from proxysample.keeping import FloatArray, IntArray, Keep, check_ratio
-from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
+from proxysample.sampler import Protocol, Reads
+from proxysample.samplers.base import FeatureReader, ImageSampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ Metric = Literal["euclidean", "cosine"]
 METRICS: tuple[Metric, ...] = ("euclidean", "cosine")
 
 
-class CCOutlierRemoval(Sampler):
+class CCOutlierRemoval(ImageSampler):
     """Keep the samples nearest to their class's mean image (cc-or; section 3.3.2, equation 6).
 
     Parameters
@@ -57,18 +55,6 @@ class CCOutlierRemoval(Sampler):
         "paper" keeps ``int(n_c * r)`` samples of each class, as the authors' code does; the
         default keeps ``round(r * n)`` in all, each class within one sample of its share. The
         scores are the same: L2 distances of raw pixels.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show a progress bar while decoding.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side. By default images stay as they are where all are of one size; where they are of
-        several, a warning tells so and they come to 64.
-    cache : bool or path
-        Where decoded images are kept that several passes read, if they take more than 64 MB:
-        True in the folder for temporary files, a path in another folder, in a file that goes away
-        with the process; False in memory, up to 4 GB.
 
     Examples
     --------
@@ -87,26 +73,9 @@ class CCOutlierRemoval(Sampler):
     per_class = True
     _constraints: ClassVar[Constraints] = {"metric": one_of("metric", METRICS)}
 
-    def __init__(
-        self,
-        *,
-        keep: Keep = "easy",
-        metric: Metric = "euclidean",
-        protocol: Protocol = "default",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        self.keep = keep
-        self.metric = metric
-        self.protocol = protocol
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.image_size = image_size
-        self.cache = cache
+    keep: Keep = "easy"
+    metric: Metric = "euclidean"
+    protocol: Protocol = "default"
 
     def _check_parameters(self) -> None:
         if self.protocol == "paper" and self.metric != "euclidean":
@@ -139,7 +108,7 @@ DEFAULT_STARTS = 4
 PAPER_STARTS = 100
 
 
-class KMeansOutlierRemoval(Sampler):
+class KMeansOutlierRemoval(FeatureReader):
     """Keep the samples nearest to their K-Means centroid (km-or; paper section 3.2.2, equation 3).
 
     Parameters
@@ -154,8 +123,6 @@ class KMeansOutlierRemoval(Sampler):
         such as `AutoencoderLoss`, whose latents are taken; see
         `proxysample.features.sources.feature_rows`. They are never fitted here, so that
         ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
-    n_components : int, optional
-        Project the features on so many principal components first.
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.
@@ -191,19 +158,6 @@ class KMeansOutlierRemoval(Sampler):
         authors cluster anew for each ratio, unseeded; here one clustering serves all ratios.
     random_state : int, Generator or None
         Seed of the starts; None draws new ones each time.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding and while a network runs.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre, so many a
-        side; a named network gets them at that size, and by default at its own. By default images
-        stay as they are where all are of one size; where they are of several, a warning tells so
-        and they come to 64.
-    cache : bool or path
-        Where decoded images are kept that several passes read, if they take more than 64 MB:
-        True in the folder for temporary files, a path in another folder, in a file that goes away
-        with the process; False in memory, up to 4 GB.
 
     Attributes
     ----------
@@ -250,65 +204,26 @@ class KMeansOutlierRemoval(Sampler):
         "distance": one_of("distance", DISTANCES),
         "metric": one_of("metric", METRICS),
         "min_cluster_size": POSITIVE_INTEGER.or_none(),
-        "device": DEVICE,
     }
 
-    def __init__(
-        self,
-        *,
-        n_clusters: int = 100,
-        features: Any = "pixels",
-        n_components: int | None = None,
-        distance: Distance = "overall",
-        metric: Metric = "euclidean",
-        min_cluster_size: int | None = None,
-        keep: Keep = "easy",
-        n_init: int | None = None,
-        max_iter: int = 300,
-        backend: Backend = "auto",
-        device: Any = "auto",
-        protocol: Protocol = "default",
-        random_state: RandomState = None,
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.features = features
-        self.n_components = n_components
-        self.distance = distance
-        self.metric = metric
-        self.min_cluster_size = min_cluster_size
-        self.keep = keep
-        self.n_init = n_init
-        self.max_iter = max_iter
-        self.backend = backend
-        self.device = device
-        self.protocol = protocol
-        self.random_state = random_state
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.image_size = image_size
-        self.cache = cache
+    n_clusters: int = 100
+    distance: Distance = "overall"
+    metric: Metric = "euclidean"
+    min_cluster_size: int | None = None
+    keep: Keep = "easy"
+    n_init: int | None = None
+    max_iter: int = 300
+    backend: Backend = "auto"
+    protocol: Protocol = "default"
+    random_state: RandomState = None
 
     @property
     def algorithm_version(self) -> int:
         """2 since samples of small clusters are measured to large ones."""
         return 1 if self.protocol == "paper" else 2
 
-    @property
-    def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter
-        """What `features` needs of a dataset: nothing where they are an array or on disk."""
-        return reads_for(self.features)
-
-    def __sklearn_clone__(self) -> Self:
-        return clone_keeping(self, "features")
-
     def _check_parameters(self) -> None:
-        check_features(self.features, self.n_components)
+        super()._check_parameters()
         check_backend_name(self.backend)
         if self.metric == "cosine":
             check_spherical(self.backend)

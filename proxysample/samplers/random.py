@@ -36,9 +36,8 @@ class RandomSampling(Sampler):
     id: ClassVar[str] = "rs"
     reads: ClassVar[Reads] = "nothing"
 
-    def __init__(self, *, protocol: Protocol = "default", random_state: RandomState = None) -> None:
-        self.protocol = protocol
-        self.random_state = random_state
+    protocol: Protocol = "default"
+    random_state: RandomState = None
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:  # noqa: ARG002
         return np.random.default_rng(self.random_state).random(len(samples))

@@ -20,7 +20,6 @@ from proxysample.checks import (
     integer_from,
 )
 from proxysample.data.labels import encode_labels
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import Samples
 from proxysample.device import draw_seeds, resolve_device
 from proxysample.digests import as_plain, digest_of
@@ -33,7 +32,8 @@ from proxysample.keeping import Columns, FloatArray, IntArray, Keep
 from proxysample.printing import shown
 from proxysample.rules.draws import PROBABILITY, BetaDraw
 from proxysample.rules.strata import CCS
-from proxysample.sampler import Reads, Sampler, clone_keeping
+from proxysample.sampler import Reads, clone_keeping
+from proxysample.samplers.base import ImageSampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Network = Literal["head", "small"]
 NETWORKS: tuple[Network, ...] = ("head", "small")
 
 
-class DynamicsSampler(Sampler):
+class DynamicsSampler(ImageSampler):
     """Base of samplers that score by what a network made of each sample in each epoch.
 
     Scores are signed so that low is easy, and where few values are possible, ties go by the mean
@@ -88,14 +88,6 @@ class DynamicsSampler(Sampler):
         Seed of initial weights, order, folds and shifts; None draws a new one each time.
     device : str or torch.device
         "auto" takes the first CUDA device where there is one.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
-    progress : bool
-        Show progress bars while decoding, computing features and training.
-    image_size : int, optional
-        Resize the shorter side of each image to so many pixels and crop the centre.
-    cache : bool or path
-        Where decoded images are kept that several passes read; see `KMeansOutlierRemoval`.
 
     Attributes
     ----------
@@ -116,44 +108,18 @@ class DynamicsSampler(Sampler):
         "device": DEVICE,
     }
 
-    def __init__(
-        self,
-        *,
-        record: Any = None,
-        options: Mapping[str, Any] | None = None,
-        network: Network | nn.Module = "head",
-        features: Any = None,
-        folds: int | None = None,
-        keep: Keep | None = None,
-        per_class: bool = False,
-        epochs: int | None = None,
-        learning_rate: float | None = None,
-        training_batch_size: int = 128,
-        random_state: RandomState = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        image_size: int | None = None,
-        cache: Cache = True,
-    ) -> None:
-        self.record = record
-        self.options = options
-        self.network = network
-        self.features = features
-        self.folds = folds
-        self.keep = keep
-        self.per_class = per_class
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.training_batch_size = training_batch_size
-        self.random_state = random_state
-        self.device = device
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.image_size = image_size
-        self.cache = cache
+    record: Any = None
+    options: Mapping[str, Any] | None = None
+    network: Network | nn.Module = "head"
+    features: Any = None
+    folds: int | None = None
+    keep: Keep | None = None
+    per_class: bool = False
+    epochs: int | None = None
+    learning_rate: float | None = None
+    training_batch_size: int = 128
+    random_state: RandomState = None
+    device: Any = "auto"
 
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -340,8 +306,8 @@ class EL2N(DynamicsSampler):
     """Keep samples whose probabilities lie far from their labels early in training (el2n).
 
     The score is `el2n` of `proxysample.dynamics.scores`, and by default that is its hard end (M.
-    Paul, S. Ganguli and G. K. Dziugaite, Deep learning on a data diet, 2021). Parameters and
-    attributes are those of `DynamicsSampler`.
+    Paul, S. Ganguli and G. K. Dziugaite, Deep learning on a data diet, 2021). Attributes are those
+    of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "el2n"
@@ -351,8 +317,8 @@ class GraNd(DynamicsSampler):
     """Keep samples of long gradients, as the last layer has them (grand).
 
     The score is `grand` of `proxysample.dynamics.scores`, and by default that is its hard end (M.
-    Paul, S. Ganguli and G. K. Dziugaite, Deep learning on a data diet, 2021). Parameters and
-    attributes are those of `DynamicsSampler`.
+    Paul, S. Ganguli and G. K. Dziugaite, Deep learning on a data diet, 2021). Attributes are those
+    of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "grand"
@@ -362,8 +328,8 @@ class Forgetting(DynamicsSampler):
     """Keep samples that are forgotten often, or never learned (forgetting).
 
     The score is `forgetting` of `proxysample.dynamics.scores`, and by default that is its hard end
-    (M. Toneva and others, An empirical study of example forgetting, 2019). Parameters and
-    attributes are those of `DynamicsSampler`.
+    (M. Toneva and others, An empirical study of example forgetting, 2019). Attributes are those of
+    `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "forgetting"
@@ -374,7 +340,7 @@ class AUM(DynamicsSampler):
 
     The score is `aum` of `proxysample.dynamics.scores`, and by default that is its easy end (G.
     Pleiss, T. Zhang, E. Elenberg and K. Weinberger, Identifying mislabeled data using the area
-    under the margin ranking, 2020). Parameters and attributes are those of `DynamicsSampler`.
+    under the margin ranking, 2020). Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "aum"
@@ -384,8 +350,8 @@ class ProbabilityAUM(DynamicsSampler):
     """Keep samples of large margins of probabilities (aum-p).
 
     The score is `aum-p` of `proxysample.dynamics.scores`, and by default that is its easy end (H.
-    Zheng, R. Liu, F. Lai and A. Prakash, Coverage-centric coreset selection, 2023). Parameters and
-    attributes are those of `DynamicsSampler`.
+    Zheng, R. Liu, F. Lai and A. Prakash, Coverage-centric coreset selection, 2023). Attributes are
+    those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "aum-p"
@@ -395,8 +361,7 @@ class Margin(DynamicsSampler):
     """Keep samples whose two likeliest classes are near each other (margin).
 
     The score is `margin` of `proxysample.dynamics.scores`, and by default that is its hard end (C.
-    Coleman and others, Selection via proxy, 2020). Parameters and attributes are those of
-    `DynamicsSampler`.
+    Coleman and others, Selection via proxy, 2020). Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "margin"
@@ -406,8 +371,7 @@ class Entropy(DynamicsSampler):
     """Keep samples of high entropy (entropy).
 
     The score is `entropy` of `proxysample.dynamics.scores`, and by default that is its hard end (C.
-    Coleman and others, Selection via proxy, 2020). Parameters and attributes are those of
-    `DynamicsSampler`.
+    Coleman and others, Selection via proxy, 2020). Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "entropy"
@@ -417,8 +381,8 @@ class LeastConfidence(DynamicsSampler):
     """Keep samples whose likeliest class is unlikely (least-confidence).
 
     The score is `least-confidence` of `proxysample.dynamics.scores`, and by default that is its
-    hard end (C. Coleman and others, Selection via proxy, 2020). Parameters and attributes are those
-    of `DynamicsSampler`.
+    hard end (C. Coleman and others, Selection via proxy, 2020). Attributes are those of
+    `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "least-confidence"
@@ -428,7 +392,7 @@ class Confidence(DynamicsSampler):
     """Keep samples whose labels were likely on average (confidence).
 
     The score is `confidence` of `proxysample.dynamics.scores`, and by default that is its easy end
-    (S. Swayamdipta and others, Dataset cartography, 2020). Parameters and attributes are those of
+    (S. Swayamdipta and others, Dataset cartography, 2020). Attributes are those of
     `DynamicsSampler`.
     """
 
@@ -439,7 +403,7 @@ class Variability(DynamicsSampler):
     """Keep samples whose labels' probabilities varied (variability).
 
     The score is `variability` of `proxysample.dynamics.scores`, and by default that is its hard end
-    (S. Swayamdipta and others, Dataset cartography, 2020). Parameters and attributes are those of
+    (S. Swayamdipta and others, Dataset cartography, 2020). Attributes are those of
     `DynamicsSampler`.
     """
 
@@ -451,7 +415,7 @@ class DynUnc(DynamicsSampler):
 
     The score is `dyn-unc` of `proxysample.dynamics.scores`, and by default that is its hard end (M.
     He, S. Yang, T. Huang and B. Zhao, Large-scale dataset pruning with dynamic uncertainty, 2024).
-    Parameters and attributes are those of `DynamicsSampler`.
+    Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "dyn-unc"
@@ -461,8 +425,8 @@ class TDDS(DynamicsSampler):
     """Keep samples whose probabilities moved unevenly (tdds).
 
     The score is `tdds` of `proxysample.dynamics.scores`, and by default that is its hard end (X.
-    Zhang, J. Du, Y. Li, W. Xie and J. Zhou, Spanning training progress, 2024). Parameters and
-    attributes are those of `DynamicsSampler`.
+    Zhang, J. Du, Y. Li, W. Xie and J. Zhou, Spanning training progress, 2024). Attributes are those
+    of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "tdds"
@@ -474,7 +438,7 @@ class DUAL(DynamicsSampler):
     The score is `dual` of `proxysample.dynamics.scores`, and ``keep=None`` is `BetaDraw` with the
     sampler's seed, as its authors have it (Y. Cho, B. Shin, C. Kang and C. Yun, Lightweight dataset
     pruning without full training, 2025): each ratio has an order of its own. ``keep="top"`` keeps
-    the hard end, and kept sets nest. Parameters and attributes are those of `DynamicsSampler`.
+    the hard end, and kept sets nest. Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "dual"
@@ -494,8 +458,8 @@ class CoverageCentric(DynamicsSampler):
     The score is `aum-p` of `proxysample.dynamics.scores`, and ``keep=None`` is `CCS` with the
     sampler's seed and ``beta=0.3``: the hardest 30 % are cut, so at most 70 % can be kept; to keep
     more, or to cut as the authors tuned it (H. Zheng, R. Liu, F. Lai and A. Prakash,
-    Coverage-centric coreset selection, 2023), pass ``keep=CCS(beta=...)``. Parameters and
-    attributes are those of `DynamicsSampler`.
+    Coverage-centric coreset selection, 2023), pass ``keep=CCS(beta=...)``. Attributes are those of
+    `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "ccs"
@@ -509,7 +473,7 @@ class CSL(DynamicsSampler):
     """Keep samples of small losses over the training (csl).
 
     The score is `csl` of `proxysample.dynamics.scores`, and by default that is its easy end (D.
-    Ravikumar and others, 2025). Parameters and attributes are those of `DynamicsSampler`.
+    Ravikumar and others, 2025). Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "csl"
@@ -519,8 +483,8 @@ class LearningSpeed(DynamicsSampler):
     """Keep samples that were right in many epochs (learning-speed).
 
     The score is `learning-speed` of `proxysample.dynamics.scores`, and by default that is its easy
-    end (S. Swayamdipta and others, Dataset cartography, 2020). Parameters and attributes are those
-    of `DynamicsSampler`.
+    end (S. Swayamdipta and others, Dataset cartography, 2020). Attributes are those of
+    `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "learning-speed"
@@ -530,8 +494,8 @@ class FirstLearned(DynamicsSampler):
     """Keep samples that were right early (first-learned).
 
     The score is `first-learned` of `proxysample.dynamics.scores`, and by default that is its easy
-    end (M. Toneva and others, An empirical study of example forgetting, 2019). Parameters and
-    attributes are those of `DynamicsSampler`.
+    end (M. Toneva and others, An empirical study of example forgetting, 2019). Attributes are those
+    of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "first-learned"
@@ -541,7 +505,7 @@ class CLD(DynamicsSampler):
     """Keep samples whose losses move with those of held-out samples of their class (cld).
 
     The score is `cld` of `proxysample.dynamics.scores`, and by default that is its easy end (M.
-    Nagaraj and others, 2025). Parameters and attributes are those of `DynamicsSampler`.
+    Nagaraj and others, 2025). Attributes are those of `DynamicsSampler`.
     """
 
     id: ClassVar[str] = "cld"

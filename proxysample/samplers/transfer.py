@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from proxysample.checks import DEVICE, POSITIVE, POSITIVE_INTEGER, Constraints, integer_from
 from proxysample.data.labels import encode_labels
-from proxysample.data.pixel_cache import Cache
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.device import deterministic_kernels, draw_seeds, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import FloatArray, IntArray, Keep
 from proxysample.printing import shown
-from proxysample.sampler import Protocol, Reads, Sampler, clone_keeping
+from proxysample.sampler import Protocol, Reads, clone_keeping
+from proxysample.samplers.base import DecodingSampler
 from proxysample.samplers.random import RandomState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 3e-4
 
 
-class TransferLoss(Sampler):
+class TransferLoss(DecodingSampler):
     """Keep the samples that a transferred classifier gets right (tl; section 3.3.3, equation 7).
 
     A small head is trained on the features of a frozen, pretrained backbone; the score of a
@@ -83,8 +83,6 @@ class TransferLoss(Sampler):
     device : str or torch.device
         "auto" takes the first CUDA device where there is one. Scores differ a little between
         kinds of device and numbers of threads, whose sums round otherwise.
-    batch_size, num_workers : int
-        How a map-style dataset is decoded. They do not change the result.
     progress : bool
         Show progress bars while decoding, computing features and training.
     cache : bool or path
@@ -131,40 +129,17 @@ class TransferLoss(Sampler):
         "device": DEVICE,
     }
 
-    def __init__(
-        self,
-        *,
-        backbone: str | nn.Module = "tf_efficientnet_lite0",
-        features: Any = None,
-        weights: Any = "auto",
-        input_size: int | None = None,
-        keep: Keep = "easy",
-        epochs: int = 50,
-        learning_rate: float = 1e-3,
-        training_batch_size: int = 128,
-        protocol: Protocol = "default",
-        random_state: RandomState = None,
-        device: Any = "auto",
-        batch_size: int = 256,
-        num_workers: int = 0,
-        progress: bool = False,
-        cache: Cache = True,
-    ) -> None:
-        self.backbone = backbone
-        self.features = features
-        self.weights = weights
-        self.input_size = input_size
-        self.keep = keep
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.training_batch_size = training_batch_size
-        self.protocol = protocol
-        self.random_state = random_state
-        self.device = device
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.progress = progress
-        self.cache = cache
+    backbone: str | nn.Module = "tf_efficientnet_lite0"
+    features: Any = None
+    weights: Any = "auto"
+    input_size: int | None = None
+    keep: Keep = "easy"
+    epochs: int = 50
+    learning_rate: float = 1e-3
+    training_batch_size: int = 128
+    protocol: Protocol = "default"
+    random_state: RandomState = None
+    device: Any = "auto"
 
     @property
     def reads(self) -> Reads:  # type: ignore[override]  # follows a parameter

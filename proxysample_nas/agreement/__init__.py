@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from proxysample_nas.agreement.cells import draw_distinct_cells
-    from proxysample_nas.agreement.rank import plan_ranking, rank_cells
+    from proxysample_nas.agreement.rank import draw_distinct_cells, plan_ranking, rank_cells
     from proxysample_nas.agreement.scorers import OneSupernet, TrainedAlone
 
 __all__ = ["OneSupernet", "TrainedAlone", "draw_distinct_cells", "plan_ranking", "rank_cells"]
@@ -17,8 +16,11 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.agreement.cells": ["draw_distinct_cells"],
-            "proxysample_nas.agreement.rank": ["plan_ranking", "rank_cells"],
+            "proxysample_nas.agreement.rank": [
+                "draw_distinct_cells",
+                "plan_ranking",
+                "rank_cells",
+            ],
             "proxysample_nas.agreement.scorers": ["OneSupernet", "TrainedAlone"],
         },
     )

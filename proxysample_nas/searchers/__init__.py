@@ -11,14 +11,14 @@ from proxysample.lazy import lazy_exports
 from proxysample_nas.searchers.registry import create_searcher, list_searchers
 
 if TYPE_CHECKING:
-    from proxysample_nas.searchers.base import Lengthening, Searcher
+    from proxysample_nas.searchers.base import Lengthening, Searcher, stream
     from proxysample_nas.searchers.candidates import CandidateSearcher, draw_cells
     from proxysample_nas.searchers.darts import DARTS
     from proxysample_nas.searchers.data import SearchData
     from proxysample_nas.searchers.enas import ENAS
     from proxysample_nas.searchers.gdas import GDAS
     from proxysample_nas.searchers.loop import EpochSearcher, TrainingSearcher
-    from proxysample_nas.searchers.random_search import RandomSearch
+    from proxysample_nas.searchers.random_search import RandomSearch, ZeroCostSearch
     from proxysample_nas.searchers.remedies import SearchCollapseWarning
     from proxysample_nas.searchers.result import (
         Candidate,
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
         SearchResult,
         best_of,
     )
-    from proxysample_nas.searchers.seeds import stream
     from proxysample_nas.searchers.weight_sharing import GradientSearcher, WeightSharingSearcher
-    from proxysample_nas.searchers.zero_cost import ZeroCostSearch
 
 __all__ = [
     "DARTS",
@@ -65,14 +63,14 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "proxysample_nas.searchers.base": ["Lengthening", "Searcher"],
+            "proxysample_nas.searchers.base": ["Lengthening", "Searcher", "stream"],
             "proxysample_nas.searchers.candidates": ["CandidateSearcher", "draw_cells"],
             "proxysample_nas.searchers.darts": ["DARTS"],
             "proxysample_nas.searchers.data": ["SearchData"],
             "proxysample_nas.searchers.enas": ["ENAS"],
             "proxysample_nas.searchers.gdas": ["GDAS"],
             "proxysample_nas.searchers.loop": ["EpochSearcher", "TrainingSearcher"],
-            "proxysample_nas.searchers.random_search": ["RandomSearch"],
+            "proxysample_nas.searchers.random_search": ["RandomSearch", "ZeroCostSearch"],
             "proxysample_nas.searchers.remedies": ["SearchCollapseWarning"],
             "proxysample_nas.searchers.result": [
                 "Candidate",
@@ -83,11 +81,9 @@ if not TYPE_CHECKING:
                 "SearchResult",
                 "best_of",
             ],
-            "proxysample_nas.searchers.seeds": ["stream"],
             "proxysample_nas.searchers.weight_sharing": [
                 "GradientSearcher",
                 "WeightSharingSearcher",
             ],
-            "proxysample_nas.searchers.zero_cost": ["ZeroCostSearch"],
         },
     )

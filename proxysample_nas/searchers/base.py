@@ -1,25 +1,29 @@
-"""The base of every searcher: a scikit-learn estimator that finds a cell."""
+"""The base of every searcher: a scikit-learn estimator that finds a cell from a seed."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-import inspect
+import hashlib
 import os
-import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
+import numpy as np
 from sklearn.base import clone
 
-from proxysample.checks import Constraints, check_values, constraints_of, plain_number
+from proxysample.checks import SEED, Constraints, check_values, constraints_of, plain_number
 from proxysample.digests import as_plain, has_arrays
 from proxysample.errors import InputError
+from proxysample.parameters import declare_fields
 from proxysample_nas.searchers.result import SearchResult
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 
 if TYPE_CHECKING:
+    import torch
+
     # scikit-learn ships no types, and a class of unknown base takes any argument.
     class BaseEstimator:  # noqa: D101
         @classmethod
@@ -247,54 +251,71 @@ def _as_json(value: Any) -> Any:
     return plain_number(value)
 
 
-_SECTION = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
-_PARAMETERS = "Parameters\n----------\n"
+STREAMS = (
+    "initialization",
+    "holdout",
+    "weight batches",
+    "architecture batches",
+    "operations",
+    "perturbation",
+)
+"""What our searches draw, each from its own stream, so that none depends on another's length.
 
-Entries = dict[tuple[str, ...], str]
-"""What a docstring says of each group of parameters: the type, and the lines below."""
+The order fixes the numbers: new streams go at the end.
+"""
 
 
-def declare_fields(cls: type) -> None:
-    """Give a class an ``__init__`` that takes its fields by keyword, and only stores them.
+def resolve_seed(random_state: int | None) -> int:
+    """Turn `random_state` into the integer that repeats the search.
 
-    A class that has an ``__init__`` of its own, or inherits such a one, keeps it.
+    Parameters
+    ----------
+    random_state : int or None
+        None takes a fresh seed from the operating system.
+
+    Raises
+    ------
+    InputError
+        If it is neither None nor an integer from 0 to below 2**63.
+
+    Examples
+    --------
+    >>> resolve_seed(7)
+    7
     """
-    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    if owner is not object and "__dataclass_fields__" not in vars(owner):
-        return
-    own = vars(cls).get("__doc__")
-    dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
-    if own:
-        cls.__doc__ = _with_inherited_entries(cls, inspect.cleandoc(own))
+    SEED.or_none().check("random_state", random_state)
+    return secrets.randbits(32) if random_state is None else int(random_state)
 
 
-def _with_inherited_entries(cls: type, text: str) -> str:
-    """Add to a docstring what the bases say of the parameters that it does not name itself."""
-    before, entries, after = _parse(text)
-    named = {name for group in entries for name in group}
-    for base in cls.__bases__:
-        for group, said in _parse(inspect.cleandoc(base.__doc__ or ""))[1].items():
-            left = tuple(name for name in group if name not in named)
-            if left:
-                entries[left] = said
-                named.update(left)
-    if not entries:
-        return text
-    places = {name: place for place, name in enumerate(inspect.signature(cls).parameters)}
-    ordered = sorted(entries, key=lambda group: places.get(group[0], len(places)))
-    written = "\n".join(f"{', '.join(group)}{entries[group]}" for group in ordered)
-    return "\n\n".join(part for part in (before, f"{_PARAMETERS}{written}", after) if part)
+def stream(seed: int, name: str) -> torch.Generator:
+    """Create the generator of one of a search's streams.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the search.
+    name : str
+        One of `STREAMS`, or any other: a searcher of one's own may name as many as it needs.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU, so that a seed means the same on every device.
+
+    Examples
+    --------
+    >>> stream(0, "holdout").initial_seed() == stream(0, "mutations").initial_seed()
+    False
+    """
+    import torch
+
+    sequence = np.random.SeedSequence(seed, spawn_key=_key(name))
+    # PyTorch takes signed 64-bit seeds.
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
 
-def _parse(text: str) -> tuple[str, Entries, str]:
-    """Split a docstring in what stands before its parameters, these, and what follows."""
-    sections = list(_SECTION.finditer(text))
-    starts = [section.start() for section in sections] + [len(text)]
-    for section, end in zip(sections, starts[1:], strict=True):
-        if section[1] == "Parameters":
-            entries: Entries = {}
-            for entry in re.split(r"\n(?=\S)", text[section.end() : end].strip()):
-                names, colon, said = entry.partition(" :")
-                entries[tuple(names.split(", "))] = f"{colon}{said}"
-            return text[: section.start()].rstrip(), entries, text[end:].rstrip()
-    return text[: starts[0]].rstrip(), {}, text[starts[0] :].rstrip()
+def _key(name: str) -> tuple[int, ...]:
+    if name in STREAMS:
+        return (STREAMS.index(name),)
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return tuple(np.frombuffer(digest, "<u4").tolist())

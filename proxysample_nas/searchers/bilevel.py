@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.remedies import beta_gradient
-from proxysample_nas.searchers.run_operations import passed_by
-from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.searchers.state import SearchState, passed_by
 
 Forward = Callable[[SearchState, Batch, Tensor], tuple[Tensor, Tensor]]
 """From a state, a batch and architecture parameters to the mean loss and the logits."""

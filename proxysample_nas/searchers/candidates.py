@@ -15,11 +15,10 @@ from tqdm import tqdm
 from proxysample.checks import POSITIVE_INTEGER, Constraints
 from proxysample.errors import InputError
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.searchers.base import Lengthening
+from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import Candidate, EpochRecord, FinalChoice, best_of
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.trainer import CellTrainer

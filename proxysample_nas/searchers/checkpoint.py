@@ -18,9 +18,9 @@ from torch import Tensor
 from proxysample.errors import InputError
 from proxysample.files import check_regular, make_folder, refusals_explained, remove_whole
 from proxysample.records import UNWRITTEN, Count, Named, Record, read_json
+from proxysample_nas.searchers.base import resolve_seed
 from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice, check_operations
-from proxysample_nas.searchers.seeds import resolve_seed
 
 FORMAT = "proxysample-nas search 1"
 ANEW = "delete it to start anew, or pass another path"

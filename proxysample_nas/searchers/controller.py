@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from proxysample_nas.space.initialization import fresh_generator, uniform_fan_in
+from proxysample_nas.space.modules import fresh_generator, uniform_fan_in
 from proxysample_nas.space.operations import NAS_BENCH_201
 
 Choose = Callable[[int, Tensor], Tensor]

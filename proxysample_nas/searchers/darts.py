@@ -19,7 +19,7 @@ from proxysample.checks import (
 )
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
-from proxysample_nas.searchers.base import Lengthening
+from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.bilevel import (
     update_architecture,
     update_architecture_unrolled,
@@ -28,7 +28,6 @@ from proxysample_nas.searchers.bilevel import (
 from proxysample_nas.searchers.data import PairedBatches, SearchData
 from proxysample_nas.searchers.perturbation import select_by_perturbation
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.searchers.state import SearchState
 from proxysample_nas.searchers.weight_sharing import GradientSearcher
 from proxysample_nas.space.cell import n_edges

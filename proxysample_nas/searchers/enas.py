@@ -19,8 +19,8 @@ from proxysample.checks import (
     Constraints,
 )
 from proxysample.device import deterministic_kernels
-from proxysample.terminal import hides_progress
-from proxysample_nas.searchers.base import Lengthening
+from proxysample.printing import hides_progress
+from proxysample_nas.searchers.base import Lengthening, stream
 from proxysample_nas.searchers.controller import Controller
 from proxysample_nas.searchers.data import SearchData, SeparateBatches
 from proxysample_nas.searchers.enas_updates import (
@@ -31,8 +31,7 @@ from proxysample_nas.searchers.enas_updates import (
     train_shared_weights,
 )
 from proxysample_nas.searchers.result import Candidate, EpochRecord, FinalChoice, best_of
-from proxysample_nas.searchers.run_operations import RunOperations
-from proxysample_nas.searchers.seeds import stream
+from proxysample_nas.searchers.state import RunOperations
 from proxysample_nas.searchers.weight_sharing import WeightSharingSearcher
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.training.optimization import (

@@ -23,8 +23,7 @@ from proxysample_nas.searchers.controller import (
     policy_loss_of_the_authors,
 )
 from proxysample_nas.searchers.data import SeparateBatches
-from proxysample_nas.searchers.run_operations import RunOperations, passed_by
-from proxysample_nas.searchers.state import Parts, kept_statistics
+from proxysample_nas.searchers.state import Parts, RunOperations, kept_statistics, passed_by
 from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import counted
 

@@ -24,10 +24,10 @@ from proxysample.checks import (
 )
 from proxysample.device import resolve_device
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation
 from proxysample_nas.data.normalization import Normalization
-from proxysample_nas.searchers.base import Searcher
+from proxysample_nas.searchers.base import Searcher, stream
 from proxysample_nas.searchers.checkpoint import Resumable, Resumption
 from proxysample_nas.searchers.data import SearchData, prepare_data
 from proxysample_nas.searchers.remedies import (
@@ -37,7 +37,6 @@ from proxysample_nas.searchers.remedies import (
     warn_of_collapse,
 )
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice, SearchInfo, SearchResult
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.modules import try_operations
 from proxysample_nas.space.network import PRECISION, Precision

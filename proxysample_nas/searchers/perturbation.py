@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from proxysample.device import deterministic_kernels
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 from proxysample_nas.data.loader import Batch
 from proxysample_nas.searchers.bilevel import outcome
 from proxysample_nas.searchers.data import PairedBatches

@@ -19,7 +19,7 @@ SEARCHERS: Registry[type[Searcher]] = Registry(
         "gdas": "proxysample_nas.searchers.gdas:GDAS",
         "enas": "proxysample_nas.searchers.enas:ENAS",
         "random": "proxysample_nas.searchers.random_search:RandomSearch",
-        "zero-cost": "proxysample_nas.searchers.zero_cost:ZeroCostSearch",
+        "zero-cost": "proxysample_nas.searchers.random_search:ZeroCostSearch",
     },
     base="proxysample_nas.searchers.base:Searcher",
 )
@@ -81,7 +81,7 @@ def create_searcher(name: str, **parameters: Any) -> Searcher:
     searcher, implied = SEARCHERS.get(name), implied_parameters(name)
     known = [known for known in searcher._get_param_names() if known not in implied]
     check_names(f"parameter of {name}", parameters, known)
-    from proxysample_nas.data.written import from_written
+    from proxysample_nas.data.loader import from_written
 
     try:
         return searcher(**(implied | from_written(parameters)))

@@ -24,13 +24,12 @@ from proxysample.device import deterministic_kernels
 from proxysample.errors import InputError
 from proxysample.sampler import PROTOCOLS, Protocol
 from proxysample_nas.data.loader import Batch
+from proxysample_nas.searchers.base import stream
 from proxysample_nas.searchers.data import PairedBatches, SearchData
 from proxysample_nas.searchers.loop import BatchesT, StateT, TrainingSearcher
 from proxysample_nas.searchers.remedies import beta_strength, reason_to_stop
 from proxysample_nas.searchers.result import EpochRecord
-from proxysample_nas.searchers.run_operations import RunOperations
-from proxysample_nas.searchers.seeds import stream
-from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.searchers.state import RunOperations, SearchState
 from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.network import autocast_dtype
 from proxysample_nas.space.supernet import Supernet

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from proxysample.checks import integer_from
 from proxysample.errors import InputError
-from proxysample_nas.space.isomorphism import normal_form
-from proxysample_nas.space.notation import read_operations, write_operations
+from proxysample_nas.space.notation import normal_form, read_operations, write_operations
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace, get_operation
 
 if TYPE_CHECKING:
@@ -351,7 +350,7 @@ class Cell:
     def unique_form(self) -> str:
         """Return a key that is equal for cells which compute the same family of functions.
 
-        See `proxysample_nas.space.isomorphism` for the invariances that are taken.
+        See `proxysample_nas.space.notation` for the invariances that are taken.
 
         Returns
         -------

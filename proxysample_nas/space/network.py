@@ -12,9 +12,8 @@ from proxysample.checks import POSITIVE_INTEGER, one_of
 from proxysample.device import is_traced
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.initialization import materialize
 from proxysample_nas.space.layers import WideConvolution
-from proxysample_nas.space.modules import build_module
+from proxysample_nas.space.modules import build_module, materialize
 from proxysample_nas.space.operations import get_operation, in_fixed_order
 
 N_STAGES = 3

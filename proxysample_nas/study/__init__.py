@@ -9,11 +9,11 @@ from proxysample.lazy import lazy_exports
 if TYPE_CHECKING:
     from proxysample.components import Component
     from proxysample.experiments.runner import RunInterrupted
+    from proxysample_nas.study.configuration import StudyConfiguration
     from proxysample_nas.study.forecast.estimate import StudyEstimate
     from proxysample_nas.study.forecast.status import StudyStatus
-    from proxysample_nas.study.grid.configuration import StudyConfiguration
-    from proxysample_nas.study.grid.evaluation import Lookup, Transfer
-    from proxysample_nas.study.grid.presets import PRESETS, preset
+    from proxysample_nas.study.given import Lookup, Transfer
+    from proxysample_nas.study.presets import PRESETS, preset
     from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
     from proxysample_nas.study.run import StudyStore
     from proxysample_nas.study.study import Study
@@ -43,9 +43,9 @@ if not TYPE_CHECKING:
             "proxysample_nas.study.forecast.estimate": ["StudyEstimate"],
             "proxysample_nas.study.forecast.status": ["StudyStatus"],
             "proxysample.components": ["Component"],
-            "proxysample_nas.study.grid.configuration": ["StudyConfiguration"],
-            "proxysample_nas.study.grid.evaluation": ["Lookup", "Transfer"],
-            "proxysample_nas.study.grid.presets": ["PRESETS", "preset"],
+            "proxysample_nas.study.configuration": ["StudyConfiguration"],
+            "proxysample_nas.study.given": ["Lookup", "Transfer"],
+            "proxysample_nas.study.presets": ["PRESETS", "preset"],
             "proxysample_nas.study.results": ["CellAccuracy", "FoundCell", "Row"],
             "proxysample_nas.study.run": ["StudyStore"],
             "proxysample_nas.study.study": ["Study"],

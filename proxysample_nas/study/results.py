@@ -13,7 +13,7 @@ from proxysample.registry import create_sampler
 from proxysample.sampler import may_use_labels
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.grid.configuration import Setting
+from proxysample_nas.study.configuration import Setting
 from proxysample_nas.training.evaluation import TrainingRun
 
 GROUPS = ("Baseline", "Unsupervised", "Supervised")

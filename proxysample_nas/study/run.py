@@ -10,14 +10,13 @@ from proxysample.errors import InputError
 from proxysample.experiments.runner import run_experiments
 from proxysample.experiments.store import Store
 from proxysample.isolation import isolated
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments import plan
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyInfo
-from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.base import read_configuration
+from proxysample_nas.study.experiments.data import StudyCallback, StudyContext, StudyInfo
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.published import RANDOM_CELL
-from proxysample_nas.study.grid.changes import left_out
-from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.presets import left_out
 
 
 class StudyStore(Store):
@@ -53,6 +52,7 @@ def run_study(
     *,
     progress: bool = True,
     drop: bool = False,
+    callback: StudyCallback | None = None,
     **options: Any,
 ) -> int:
     """Run what a study's folder lacks; see `proxysample_nas.study.Study.run`.
@@ -61,7 +61,7 @@ def run_study(
     `InputError`.
     """
     configuration.check_runnable()
-    context = StudyContext(configuration, progress=progress)
+    context = StudyContext(configuration, progress=progress, callback=callback)
     return run_experiments(
         context,
         folder,

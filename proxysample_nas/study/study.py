@@ -15,20 +15,19 @@ from proxysample.files import as_path
 from proxysample.printing import shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
-from proxysample_nas.study.experiments.known import read_configuration
-from proxysample_nas.study.experiments.plan import read_rows
-from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
-from proxysample_nas.study.forecast.status import StudyStatus
-from proxysample_nas.study.forecast.watching import RunningSearch, running_searches
-from proxysample_nas.study.grid.changes import extended
-from proxysample_nas.study.grid.configuration import (
+from proxysample_nas.study.configuration import (
     ArchitectureData,
     SamplerLike,
     SearcherLike,
     StudyConfiguration,
 )
-from proxysample_nas.study.grid.evaluation import Lookup, Transfer
-from proxysample_nas.study.grid.given_data import DatasetLike, name_and_parts
+from proxysample_nas.study.experiments.base import read_configuration
+from proxysample_nas.study.experiments.data import StudyCallback
+from proxysample_nas.study.experiments.plan import read_rows
+from proxysample_nas.study.forecast.estimate import StudyEstimate, estimate_study
+from proxysample_nas.study.forecast.status import RunningSearch, StudyStatus, running_searches
+from proxysample_nas.study.given import DatasetLike, Lookup, Transfer, name_and_parts
+from proxysample_nas.study.presets import extended
 from proxysample_nas.study.reports.accuracy_table import Line, accuracy_table
 from proxysample_nas.study.reports.figures import draw_figure
 from proxysample_nas.study.reports.report import (
@@ -266,6 +265,7 @@ class Study:
         retry_failed: bool = False,
         max_hours: float | None = None,
         drop: bool = False,
+        callback: StudyCallback | None = None,
     ) -> int:
         """Run what the store lacks, beside others that may be running the same study.
 
@@ -294,6 +294,10 @@ class Study:
         drop : bool
             Allow to compare less than the folder's study does, which is an error otherwise: the
             store keeps the results, and the tables no longer show them.
+        callback : callable, optional
+            Called after every epoch of a search or a training with its name and a mapping of
+            numbers, such as ``train_loss``. What has finished calls nothing. Several workers
+            call it each in its own process, so that it has to be a function of a module.
 
         Returns
         -------
@@ -321,6 +325,7 @@ class Study:
             retry_failed=retry_failed,
             max_hours=max_hours,
             drop=drop,
+            callback=callback,
         )
 
     def estimate(

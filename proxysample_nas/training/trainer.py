@@ -26,7 +26,7 @@ from proxysample.checks import (
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError, unknown_name
 from proxysample.isolation import isolated
-from proxysample.terminal import hides_progress
+from proxysample.printing import hides_progress
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization

@@ -29,8 +29,8 @@ from proxysample.data.labels import check_labels
 from proxysample.errors import ProxysampleError
 from proxysample.features import Features, load_backbone
 from proxysample.keeping import as_rule, check_count, check_ratio
+from proxysample.outputs import read_sample_list
 from proxysample.registry import sampler_class, takes_parameter
-from proxysample.sample_lists import read_sample_list
 from proxysample.wording import parse_parameters, parse_words
 from proxysample_nas import Cell, CellTrainer, Study, TrainedCell
 from proxysample_nas.cli import app as nas_app

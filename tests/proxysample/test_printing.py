@@ -1,9 +1,11 @@
-"""What anyone's data are called reaches terminals, messages, tables and pages as harmless text."""
+"""Names of anyone's reach terminals and pages as harmless text; bars go where somebody watches."""
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from proxysample import ArrayDataset, InputError, create_sampler
 from proxysample.cli_support import echo
 from proxysample.errors import ProxysampleWarning, unknown_name
-from proxysample.printing import cleaned, cleaned_lines, shown, storable
+from proxysample.printing import cleaned, cleaned_lines, hides_progress, shown, storable
 from proxysample.rendering import (
     CODE,
     TEXT,
@@ -121,3 +123,25 @@ def test_values_whose_repr_fails_are_shown_by_their_type():
         nested = [nested]
     for value in (Odd(), 10**5000, nested):
         assert shown(value) == f"a value of type {type(value).__name__}"
+
+
+class Watched(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class NotebookStream(io.StringIO):
+    pass
+
+
+NotebookStream.__module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize(
+    ("stream", "hidden"),
+    [(Watched(), False), (NotebookStream(), False), (io.StringIO(), True), (None, True)],
+)
+def test_a_bar_shows_where_somebody_watches(monkeypatch, stream, hidden):
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert hides_progress(True) == hidden
+    assert hides_progress(False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +56,13 @@ def tiny_settings() -> Callable[..., dict[str, Any]]:
         } | changed
 
     return create
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """MLflow, which keeps what it is told in a folder of the test's, and tells nobody of it."""
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A database takes seconds to set up.
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlflow")
+    return pytest.importorskip("mlflow", reason="mlflow is not installed")

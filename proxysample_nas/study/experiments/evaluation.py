@@ -17,21 +17,20 @@ from proxysample.records import MAPPING, PERCENT, POSITIVE, TEXT
 from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.study.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
 from proxysample_nas.study.experiments.base import (
     SMALL_BATCH,
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, StudyData, draw_rows
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import LOOKED_UP_CHANNELS, StudyConfiguration
-from proxysample_nas.study.grid.evaluation import Transfer
+from proxysample_nas.study.given import Transfer
 from proxysample_nas.study.results import CellAccuracy, Findings, best_cells
 from proxysample_nas.training.evaluation import TrainingRun
 from proxysample_nas.training.trainer import CellTrainer
@@ -105,7 +104,12 @@ class Training(StudyExperiment):
             raise ValueError("a cell that is not found yet cannot be trained")
         data = self._data(context)
         run = self._trainer(context.configuration, context.progress).train_once(
-            self.cell, data.train_images, data.test_images, self.seed, split=data.info.split
+            self.cell,
+            data.train_images,
+            data.test_images,
+            self.seed,
+            split=data.info.split,
+            callback=context.epoch_callback(f"{self.label}, {self.cell}"),
         )
         return Outcome(run.to_dict() | {"machine": context.machine()})
 

@@ -13,17 +13,21 @@ from functools import partial
 from proxysample.components import Component
 from proxysample.experiments.experiment import Stage
 from proxysample.experiments.store import Store
-from proxysample_nas.study.experiments.base import Progress, StudyExperiment
+from proxysample_nas.study.configuration import StudyConfiguration
+from proxysample_nas.study.experiments.base import (
+    KnownStudy,
+    Progress,
+    StudyExperiment,
+    read_configuration,
+)
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import (
     Lookup,
     Training,
     TransferTraining,
 )
-from proxysample_nas.study.experiments.known import KnownStudy, read_configuration
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.results import Row
 
 KINDS: tuple[type[StudyExperiment], ...] = (Scoring, Search, Training, Lookup, TransferTraining)

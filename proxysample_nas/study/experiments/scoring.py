@@ -23,14 +23,13 @@ from proxysample.sampler import Sampler
 from proxysample_nas.study.experiments.base import (
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, draw_rows
 from proxysample_nas.study.results import Findings
 
 SMALLEST_PART = 128

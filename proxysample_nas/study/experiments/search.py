@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,20 +20,19 @@ from proxysample.records import AMOUNT, COUNT, MAPPING, POSITIVE, TEXT, list_of,
 from proxysample_nas.searchers import Searcher
 from proxysample_nas.searchers.remedies import SearchCollapseWarning
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.configuration import Setting
 from proxysample_nas.study.experiments.base import (
     SMALL_BATCH,
     SPECIFICATION,
     Counts,
+    KnownStudy,
     Part,
     Progress,
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
-from proxysample_nas.study.experiments.data import StudyData, draw_rows
-from proxysample_nas.study.experiments.known import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext, StudyData, draw_rows
 from proxysample_nas.study.experiments.scoring import Scoring
-from proxysample_nas.study.grid.configuration import Setting
 from proxysample_nas.study.results import Findings
 
 CONTENTS = Contents(
@@ -181,8 +181,16 @@ class Search(StudyExperiment):
         searcher = context.configuration.create_searcher(
             self.setting.searcher, self.seed, context.progress
         )
+        callback = context.epoch_callback(self.label)
+        # A searcher of anyone's need not tell of its epochs.
+        told: dict[str, Any] = {}
+        if callback is not None and _tells(searcher):
+            told["callback"] = callback
         result = searcher.search(
-            proxy, context.data.architecture_images, checkpoint=context.checkpoint(self.key)
+            proxy,
+            context.data.architecture_images,
+            checkpoint=context.checkpoint(self.key),
+            **told,
         ).to_dict()
         return Outcome(result | {"n_kept": len(proxy), "machine": context.machine()})
 
@@ -213,6 +221,11 @@ class Search(StudyExperiment):
         """Make a few steps of the searcher."""
         searcher = context.configuration.create_searcher(self.setting.searcher)
         return [search_trial(searcher, context.data)]
+
+
+def _tells(searcher: Searcher) -> bool:
+    parameters = inspect.signature(searcher.search).parameters.values()
+    return any(one.name == "callback" or one.kind == one.VAR_KEYWORD for one in parameters)
 
 
 def search_sizes(searcher: Searcher, data: StudyData, n_samples: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import nnls
 
 from proxysample_nas.study.experiments.base import Counts, Part, StudyExperiment, Trial
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds
 
 ONCE = "once"
@@ -29,6 +29,12 @@ STANDS_OUT = 5
 
 TOO_LONG = 4
 """A shortest run that would take so many times what there is time for is not made."""
+
+MOST_KINDS = 20
+"""Once as many would have had their time, every other is timed by its shortest run alone."""
+
+HARDLY_ANY = 1e-3
+"""Seconds that leave no choice but the shortest run."""
 
 T = TypeVar("T")
 
@@ -133,13 +139,15 @@ def _time_part(
 class Calibration:
     """Times each kind of experiment of a study when it is first asked for.
 
-    `seconds_each` is how long each is timed, where its shortest run leaves a choice.
+    `seconds_each` is how long each is timed, where its shortest run leaves a choice; on a machine
+    that is too busy for that, what comes last gets less.
     """
 
     def __init__(self, context: StudyContext, seconds_each: float) -> None:
         self.context = context
         self.seconds_each = seconds_each
         self._timed: dict[tuple[str, str], list[Rates]] = {}
+        self._ends = time.perf_counter() + MOST_KINDS * seconds_each
         _import_what_optimizers_import()
 
     def seconds_of(self, experiment: StudyExperiment) -> Seconds:
@@ -155,7 +163,8 @@ class Calibration:
         alike = experiment.cost.compared
         if alike not in self._timed:
             trials = experiment.trials(self.context)
-            seconds = self.seconds_each / max(len(trials), 1)
+            left = max(self._ends - time.perf_counter(), HARDLY_ANY)
+            seconds = min(self.seconds_each, left) / max(len(trials), 1)
             self._timed[alike] = [time_trial(trial, seconds) for trial in trials]
         counts = experiment.counts(self.context)
         found = [rates.estimate(counts) for rates in self._timed[alike]]

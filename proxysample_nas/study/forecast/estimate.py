@@ -14,16 +14,15 @@ from tqdm import tqdm
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
-from proxysample.printing import cleaned_lines
-from proxysample.terminal import hides_progress
+from proxysample.printing import cleaned_lines, hides_progress
 from proxysample.wording import aligned, format_duration, plural, pluralize
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.base import StudyExperiment
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import trial_cells
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.forecast.calibration import Calibration
 from proxysample_nas.study.forecast.durations import NO_TIME, Seconds, share
-from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.run import StudyStore, store_path
 
 SECONDS_EACH = 4.0

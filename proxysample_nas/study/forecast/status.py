@@ -1,4 +1,4 @@
-"""How far a study has come, read from its store alone."""
+"""How far a study is, and how far the searches are that run now."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from proxysample.errors import InputError
 from proxysample.experiments.claims import Claim, Claims, RunnerRecord, is_gone
+from proxysample.experiments.experiment import Checkpoints
 from proxysample.experiments.store import Store
 from proxysample.printing import cleaned, cleaned_lines
 from proxysample.wording import aligned, format_duration, plural, pluralize
-from proxysample_nas.study.experiments.base import StudyExperiment
-from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.searchers.checkpoint import read_progress
+from proxysample_nas.searchers.result import EpochRecord
+from proxysample_nas.study.experiments.base import StudyExperiment, read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.forecast.durations import NO_TIME, Durations, Seconds, share
 
@@ -311,3 +315,57 @@ def _to_go(time: TimeToGo, *, has_runners: bool) -> Iterator[str]:
     if unknown:
         names = "; ".join(f"{count:,} x {label}" for label, count in unknown.items())
         yield f"Not estimated, since nothing like it has finished yet: {names}."
+
+
+@dataclass(frozen=True)
+class RunningSearch:
+    """A search that is under way.
+
+    Attributes
+    ----------
+    label : str
+        The searcher, what it searches on, and its seeds.
+    n_epochs : int or None
+        Epochs in all, where the searcher counts them.
+    history : tuple of EpochRecord
+        Those that are done.
+    """
+
+    label: str
+    n_epochs: int | None
+    history: tuple[EpochRecord, ...]
+
+    def __str__(self) -> str:
+        last = self.history[-1]
+        in_all = "" if self.n_epochs is None else f" of {self.n_epochs}"
+        return cleaned(
+            f"{self.label}: {len(self.history)}{in_all} epochs, {last.train_accuracy:.1f} % of "
+            f"the weight samples and {last.architecture_accuracy:.1f} % of the architecture's "
+            f"right, {last.seconds:.1f} s the last; {last.cell}"
+        )
+
+
+def running_searches(folder: Path, status: StudyStatus) -> Iterator[RunningSearch]:
+    """List the searches of a study that run and have finished an epoch.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study, with the checkpoints of runners on this machine, or on others that share it.
+    status : StudyStatus
+    """
+    for stage in status.stages:
+        for one in stage.running:
+            if not one.experiment.keeps_checkpoint:
+                continue
+            path = Checkpoints(folder, one.runner.id).path(one.experiment.key)
+            try:
+                parameters, history = read_progress(path)
+            except InputError:
+                # Not there yet, or gone since it has ended.
+                continue
+            if history:
+                # Searches that train cell by cell have a record for each cell.
+                named = parameters.get("n_samples", parameters.get("epochs"))
+                n_epochs = named if isinstance(named, int) else None
+                yield RunningSearch(one.experiment.label, n_epochs, history)

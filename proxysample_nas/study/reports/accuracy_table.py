@@ -27,10 +27,9 @@ from proxysample.rendering import (
     Table,
     seconds,
 )
-from proxysample_nas.paper.comparison import Comparison
-from proxysample_nas.paper.numbers import papers_row, papers_rows
+from proxysample_nas.paper import Comparison, papers_row, papers_rows
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.size import NetworkSize
+from proxysample_nas.space.zero_cost import NetworkSize
 from proxysample_nas.study.reports.notes import protocol_notes
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import (
@@ -496,8 +495,8 @@ def search_table(
     Table
         In the paper's form and order. Accuracies are mean ± std over the trainings of the found
         cell. The paper's numbers stand beside them where its table is of the same data; see
-        `proxysample_nas.paper.comparison`. A setting that has not been searched, or of which a
-        search has failed, has one line without a cell, which says so.
+        `proxysample_nas.paper`. A setting that has not been searched, or of which a search has
+        failed, has one line without a cell, which says so.
     """
     compared = Compared(results, results.compare_with_paper(searcher))
     lines = [

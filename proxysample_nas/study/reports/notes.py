@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxysample.components import Component
-from proxysample.experiments.machine import mixed_versions
+from proxysample.machine import mixed_versions
 from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.data import DatasetInfo
 from proxysample_nas.study.experiments.plan import kind_named
 from proxysample_nas.study.experiments.published import RandomCell
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.evaluation import Transfer, create_trainer
+from proxysample_nas.study.given import Transfer, create_trainer
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.results import Row
 

@@ -23,21 +23,21 @@ from proxysample_nas.study.reports.accuracy_table import (
     search_table,
     setting_table,
 )
-from proxysample_nas.study.reports.break_even import break_even_table
+from proxysample_nas.study.reports.cell_figures import edge_distributions_to_csv
 from proxysample_nas.study.reports.figures import FIGURES, save_figures
-from proxysample_nas.study.reports.figures.edges import edge_distributions_to_csv
 from proxysample_nas.study.reports.notes import (
     describe_experiment,
     how_far_it_got,
     reading_rules,
     what_was_run,
 )
-from proxysample_nas.study.reports.results import StudyResults, results_to_csv
-from proxysample_nas.study.reports.transfer_table import (
+from proxysample_nas.study.reports.other_tables import (
+    break_even_table,
     papers_transfer_table,
     transfer_table,
     transfers_to_csv,
 )
+from proxysample_nas.study.reports.results import StudyResults, results_to_csv
 from proxysample_nas.study.reports.verdicts import verdict_table
 
 SEARCHES = "searches.csv"

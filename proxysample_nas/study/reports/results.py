@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any, Self
 from proxysample.components import Component
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Store
-from proxysample_nas.paper.comparison import (
+from proxysample_nas.paper import (
     Comparison,
     SamplerSetup,
     Setup,
     compare_with_paper,
 )
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.size import NetworkSize, network_size
-from proxysample_nas.study.experiments.base import Progress
+from proxysample_nas.space.zero_cost import NetworkSize, network_size
+from proxysample_nas.study.configuration import StudyConfiguration
+from proxysample_nas.study.experiments.base import Progress, read_configuration
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.evaluation import read_transfer
-from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import progress_of
 from proxysample_nas.study.experiments.published import RANDOM_CELL, RandomCell
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import StudyConfiguration
-from proxysample_nas.study.grid.evaluation import Transfer
+from proxysample_nas.study.given import Transfer
 from proxysample_nas.study.results import CellAccuracy, FoundCell, Row
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from proxysample import CCOutlierRemoval, CCRandomSampling, InputError, load_dataset
 from proxysample.data.whole import BrokenImageWarning
-from proxysample_nas.study.grid.evaluation import Transfer
+from proxysample_nas.study.given import Transfer
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), dtype=np.uint8)
 CODES = np.arange(8) % 2

@@ -21,7 +21,7 @@ from proxysample.data.image_files import ImageFiles, on_threads
 from proxysample.data.images import Room, read_image
 from proxysample.features import Features
 from proxysample.files import check_regular, read_bounded, read_npy, read_npz
-from proxysample.sample_lists import read_sample_list
+from proxysample.outputs import read_sample_list
 from proxysample_nas import TrainedCell
 from proxysample_nas.searchers import SearchResult
 from proxysample_nas.searchers.checkpoint import Checkpoint

@@ -12,7 +12,8 @@ from proxysample import InputError, MissingDependencyError
 from proxysample.experiments import ray as ray_executor
 from proxysample.experiments.executors import create_executor
 from proxysample.experiments.experiment import Checkpoints
-from proxysample.experiments.ray import RayWorker, n_actors, room, versions
+from proxysample.experiments.ray import RayWorker, n_actors, room
+from proxysample.machine import package_versions
 
 from .executing import EXPERIMENTS, check_same, lost, run_all, run_script
 
@@ -114,7 +115,9 @@ def test_room_is_counted_in_cores_and_fractions_of_gpus(resources, n_gpus, expec
 
 
 def worker(context, info, **changed_versions) -> RayWorker:
-    return RayWorker(context.for_worker(1), context.ship(), info, 1, versions() | changed_versions)
+    return RayWorker(
+        context.for_worker(1), context.ship(), info, 1, package_versions() | changed_versions
+    )
 
 
 def test_a_worker_with_other_versions_is_refused(context):

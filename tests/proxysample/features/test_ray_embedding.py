@@ -58,12 +58,12 @@ def test_ray_data_that_is_not_installed_is_named(photos, tmp_path, monkeypatch):
 def test_a_worker_with_other_versions_is_refused(photos):
     from proxysample.data.reading import Samples
     from proxysample.device import resolve_device
-    from proxysample.experiments.ray import versions
     from proxysample.features.backbones import as_backbone
     from proxysample.features.embedding import Embedder
+    from proxysample.machine import package_versions
 
     embedder = Embedder(Samples(photos), as_backbone(network()), resolve_device("cpu"))
     worker = object.__new__(ray_embedding.RayEmbedder)
-    worker.begin(embedder, 1, False, versions() | {"torch": "1.0"})
+    worker.begin(embedder, 1, False, package_versions() | {"torch": "1.0"})
     answer = worker({"block": np.array([0]), "start": np.array([0]), "stop": np.array([2])})
     assert "torch" in answer["error"][0]

@@ -7,6 +7,7 @@ import pytest
 from proxysample import RankAgreement
 from proxysample.errors import InputError
 from proxysample_nas import plan_ranking, rank_cells
+from proxysample_nas.agreement import draw_distinct_cells
 from proxysample_nas.cli import main
 
 SMALL = {"channels": 4, "epochs": 1}
@@ -127,3 +128,26 @@ def test_the_command_line_says_what_is_missing(command_line, tmp_path):
     code, _, err = command_line(main, "rank", "-o", str(tmp_path))
     assert code == 2
     assert "no rank agreement at" in err
+
+
+def test_no_two_cells_compute_the_same_and_all_are_connected():
+    cells = draw_distinct_cells(40, 3, seed=3)
+    assert len({cell.unique_form() for cell in cells}) == 40
+    assert all(cell.is_connected for cell in cells)
+
+
+def test_more_cells_begin_with_the_same_ones():
+    assert draw_distinct_cells(9, seed=1)[:4] == draw_distinct_cells(4, seed=1)
+    assert draw_distinct_cells(4, seed=2) != draw_distinct_cells(4, seed=1)
+
+
+def test_too_many_are_refused_with_how_many_there_are():
+    # Four operations but none on the one edge.
+    with pytest.raises(InputError, match="only 4 cells of 2 nodes"):
+        draw_distinct_cells(5, 2)
+
+
+@pytest.mark.parametrize("n", [0, 2.5])
+def test_a_number_that_is_none_is_refused(n):
+    with pytest.raises(InputError, match="n_cells"):
+        draw_distinct_cells(n)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from proxysample_nas.searchers import Searcher, create_searcher
+from proxysample_nas.searchers.base import stream
 from proxysample_nas.searchers.data import SearchData, prepare_data
-from proxysample_nas.searchers.seeds import stream
 
 SMALL_SEARCH: dict[str, Any] = {
     "n_nodes": 3,

@@ -25,7 +25,7 @@ from proxysample_nas.searchers.enas_updates import (
     update_controller,
     update_shared_weights,
 )
-from proxysample_nas.searchers.run_operations import RunOperations
+from proxysample_nas.searchers.state import RunOperations
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sklearn.base import clone
 
+from proxysample.parameters import documented_parameters
 from proxysample_nas.searchers import Searcher, SearchResult, create_searcher, list_searchers
-from proxysample_nas.searchers.base import _parse
 
 
 class Base(Searcher):
@@ -115,7 +115,7 @@ def test_a_constructor_of_ones_own_stays():
 @pytest.mark.parametrize("name", list_searchers())
 def test_every_parameter_is_documented_once(name):
     kind = type(create_searcher(name))
-    entries = _parse(kind.__doc__)[1]
+    entries = documented_parameters(kind.__doc__)[1]
     documented = [parameter for group in entries for parameter in group]
     assert documented.count("stop_at_skips") == (name in ("darts-v1", "darts-v2", "gdas"))
     assert sorted(documented) == sorted(inspect.signature(kind).parameters)

@@ -13,8 +13,7 @@ from proxysample.errors import InputError
 from proxysample_nas.searchers import GDAS
 from proxysample_nas.searchers import gdas as gdas_module
 from proxysample_nas.searchers.gdas import gdas_step, sample_operations, sampled_forward
-from proxysample_nas.searchers.run_operations import RunOperations
-from proxysample_nas.searchers.state import SearchState
+from proxysample_nas.searchers.state import RunOperations, SearchState
 from proxysample_nas.space.cell import n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201
 from proxysample_nas.space.supernet import Supernet

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from proxysample.errors import InputError
 from proxysample_nas.searchers import DARTS, SearchCollapseWarning, SearchResult
 from proxysample_nas.searchers import perturbation as perturbation_module
+from proxysample_nas.searchers.base import stream
 from proxysample_nas.searchers.checkpoint import Checkpoint
 from proxysample_nas.searchers.perturbation import (
     decide,
@@ -25,7 +26,6 @@ from proxysample_nas.searchers.perturbation import (
     select_by_perturbation,
 )
 from proxysample_nas.searchers.result import EdgeDecision
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.training.optimization import DivergenceError
 

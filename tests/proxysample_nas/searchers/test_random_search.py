@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from proxysample.errors import InputError
 from proxysample_nas.searchers import RandomSearch, SearchCollapseWarning, SearchResult
+from proxysample_nas.searchers.base import stream
 from proxysample_nas.searchers.candidates import check_n_cells, draw_cells, n_cells
-from proxysample_nas.searchers.seeds import stream
 from proxysample_nas.space.cell import Cell, all_cells
 from proxysample_nas.training.trainer import CellTrainer
 

@@ -24,12 +24,12 @@ from proxysample_nas.searchers import (
     create_searcher,
     list_searchers,
 )
+from proxysample_nas.searchers.base import STREAMS, resolve_seed, stream
 from proxysample_nas.searchers.remedies import (
     has_collapsed,
     warn_if_disconnected,
     warn_of_collapse,
 )
-from proxysample_nas.searchers.seeds import STREAMS, resolve_seed, stream
 from proxysample_nas.space.cell import Cell
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from proxysample_nas.space.initialization import build
 from proxysample_nas.space.layers import ScaledBatchNorm, WideConvolution, average_pool
+from proxysample_nas.space.modules import build
 
 CHANNELS, GROUPS = 3, 4
 

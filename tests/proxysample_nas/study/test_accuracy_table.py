@@ -8,7 +8,7 @@ import pytest
 
 from proxysample.rendering import NUMBER, Column
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.size import network_size
+from proxysample_nas.space.zero_cost import network_size
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.evaluation import Training
 from proxysample_nas.study.experiments.search import Search

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.base import Trial
-from proxysample_nas.study.forecast.calibration import time_trial
+from proxysample_nas.study.forecast import calibration
+from proxysample_nas.study.forecast.calibration import Calibration, Rates, time_trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
@@ -21,7 +23,7 @@ warnings.simplefilter("ignore")
 import torch
 from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import StudyConfiguration
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.forecast.calibration import Calibration
 
 context = StudyContext(StudyConfiguration.build(**{settings!r}))
@@ -87,3 +89,30 @@ def test_a_run_that_would_take_far_too_long_is_told_from_a_smaller_one():
     ran.clear()
     time_trial(trial, 100.0)
     assert ran == [16, 64, 64]
+
+
+def test_a_busy_machine_gets_less_time_for_what_comes_last(monkeypatch):
+    given = []
+
+    def timed(trial, seconds):
+        given.append(seconds)
+        return Rates.of_one({"step": 1.0}, 0.1)
+
+    class Kind:
+        takes_time = True
+
+        def __init__(self, name):
+            self.cost = mock.Mock(compared=("search", name))
+
+        def trials(self, context):
+            return [mock.sentinel.trial] * 2
+
+        def counts(self, context):
+            return {"step": 3.0}
+
+    clock = iter([0.0, 0.0, 79.0, 500.0])
+    monkeypatch.setattr(calibration, "time_trial", timed)
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: next(clock))
+    busy = Calibration(mock.sentinel.context, seconds_each=4.0)
+    assert [busy.seconds_of(Kind(name)).likely for name in "abc"] == pytest.approx([0.3] * 3)
+    assert given == [2.0] * 2 + [0.5] * 2 + [calibration.HARDLY_ANY / 2] * 2

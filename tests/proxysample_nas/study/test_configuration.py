@@ -10,11 +10,11 @@ import pytest
 from proxysample_nas import Augmentation, Normalization
 from proxysample_nas.searchers import DARTS, create_searcher
 from proxysample_nas.study import Study, StudyConfiguration, Transfer, preset
+from proxysample_nas.study.configuration import settings_of
+from proxysample_nas.study.experiments.base import KnownStudy
 from proxysample_nas.study.experiments.data import StudyInfo
-from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import settings_of
 from proxysample_nas.training.trainer import CellTrainer
 
 from .written_store import DIGITS

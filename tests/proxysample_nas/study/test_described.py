@@ -34,8 +34,8 @@ from proxysample.testing import small_digits
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.searchers import DARTS, GDAS, RandomSearch
 from proxysample_nas.study import Component, Study, StudyConfiguration
+from proxysample_nas.study.experiments.base import KnownStudy
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
-from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.run import StudyStore
 
@@ -252,7 +252,7 @@ def picked(tmp_path_factory) -> dict[str, Any]:
         dataset="digits", n_train=120, samplers=["cc-or"], ratios=[0.5], searchers=[RANDOM],
         folder=folder, channels=[4], seeds=[777], recipe="nas-bench-201",
     )  # fmt: skip
-    from proxysample_nas.study.experiments.context import StudyContext
+    from proxysample_nas.study.experiments.data import StudyContext
 
     train = StudyContext(study.configuration).data.train
     indices = np.array([5, 100, 3, 77, 20, 21, 23, 119, 40, 41, 42, 43, 60, 61, 62, 63, 70, 71])

@@ -12,9 +12,9 @@ from proxysample import InputError, Ranking
 from proxysample.experiments.executors import create_executor
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import StudyConfiguration, StudyStore
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.base import KnownStudy
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import Training
-from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.plan import Plan
 
 

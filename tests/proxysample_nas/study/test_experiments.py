@@ -24,7 +24,7 @@ from proxysample_nas.study.experiments.base import (
     StudyExperiment,
     Trial,
 )
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.results import Findings
 

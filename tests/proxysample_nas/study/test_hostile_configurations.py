@@ -15,8 +15,8 @@ import pytest
 from proxysample.errors import InputError
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
+from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.data import StudyInfo
-from proxysample_nas.study.grid.configuration import StudyConfiguration
 from proxysample_nas.study.reports.report import all_documents
 
 from ...mutations import changed_values, mutations

@@ -17,7 +17,7 @@ from proxysample.experiments.claims import Claims
 from proxysample.experiments.experiment import experiment_key
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.known import read_configuration
+from proxysample_nas.study.experiments.base import read_configuration
 from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.run import StudyStore
 

@@ -17,7 +17,7 @@ from proxysample_nas.cli import main
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import load_study_data
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.changes import left_out
+from proxysample_nas.study.presets import left_out
 
 SETTINGS: dict[str, Any] = {
     "samplers": ["rs"],

@@ -9,16 +9,14 @@ import pytest
 
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study import Transfer
-from proxysample_nas.study.reports.break_even import (
+from proxysample_nas.study.reports.other_tables import (
     break_even_table,
     break_evens,
-)
-from proxysample_nas.study.reports.report import all_documents
-from proxysample_nas.study.reports.transfer_table import (
     papers_transfer_table,
     transfer_table,
     transfers_to_csv,
 )
+from proxysample_nas.study.reports.report import all_documents
 
 from .written_store import CIFAR100, IMAGENET16, write_results
 

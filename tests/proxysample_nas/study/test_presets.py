@@ -5,7 +5,7 @@ import pytest
 from proxysample import InputError
 from proxysample_nas.searchers import list_searchers
 from proxysample_nas.study import PRESETS, preset
-from proxysample_nas.study.grid.configuration import settings_of
+from proxysample_nas.study.configuration import settings_of
 from proxysample_nas.study.results import PAPERS_ORDER
 
 

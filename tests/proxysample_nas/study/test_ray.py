@@ -14,7 +14,7 @@ import torch
 
 from proxysample.experiments.claims import Claims
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.data import StudyContext
 
 
 def contents(study: Study) -> list[tuple[object, ...]]:
@@ -70,7 +70,7 @@ def test_shipped_data_are_those_that_were_read(tiny_settings, tmp_path, monkeypa
     )
     context = StudyContext(Study(**settings, folder=tmp_path).configuration)
     info, packed = context.info(), context.ship()
-    monkeypatch.setattr("proxysample_nas.study.experiments.context.load_study_data", None)
+    monkeypatch.setattr("proxysample_nas.study.experiments.data.load_study_data", None)
     other = context.for_worker(2)
     other.unship(packed)
     assert other.info() == info

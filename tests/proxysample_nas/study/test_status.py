@@ -11,9 +11,9 @@ import pytest
 from proxysample import InputError
 from proxysample.experiments.claims import Claims, LiveRunner, ProcessIdentity, RunnerRecord
 from proxysample_nas.study import Study
-from proxysample_nas.study.experiments.context import StudyContext
+from proxysample_nas.study.experiments.base import read_configuration
+from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.evaluation import Training
-from proxysample_nas.study.experiments.known import read_configuration
 from proxysample_nas.study.experiments.plan import Plan
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.forecast.durations import Durations, Seconds

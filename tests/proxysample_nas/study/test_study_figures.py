@@ -13,12 +13,12 @@ from proxysample import InputError
 from proxysample.figures import save_figure
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, get_operation
-from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
-from proxysample_nas.study.reports.figures.cells import parameter_free_cells
-from proxysample_nas.study.reports.figures.edges import (
+from proxysample_nas.study.reports.cell_figures import (
     edge_distributions,
     edge_distributions_to_csv,
+    parameter_free_cells,
 )
+from proxysample_nas.study.reports.figures import FIGURES, draw_figure, save_figures
 
 from .written_store import write_results
 

@@ -8,7 +8,7 @@ import pytest
 
 from proxysample import InputError
 from proxysample_nas.study import Component, Study
-from proxysample_nas.study.grid.configuration import StudyConfiguration
+from proxysample_nas.study.configuration import StudyConfiguration
 
 SETTINGS: dict[str, Any] = {
     "dataset": "digits",

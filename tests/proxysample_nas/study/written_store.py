@@ -9,13 +9,12 @@ from typing import Any
 
 from proxysample.components import Component
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.study.experiments.base import StudyExperiment
+from proxysample_nas.study.configuration import Setting, StudyConfiguration
+from proxysample_nas.study.experiments.base import KnownStudy, StudyExperiment
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.evaluation import Training, TransferTraining
-from proxysample_nas.study.experiments.known import KnownStudy
 from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
-from proxysample_nas.study.grid.configuration import Setting, StudyConfiguration
 from proxysample_nas.study.reports.results import StudyResults
 from proxysample_nas.study.run import StudyStore
 

@@ -62,11 +62,9 @@ def test_tensorboard_takes_it(proxy, tmp_path):
     assert list(tmp_path.iterdir())
 
 
-def test_mlflow_takes_it(proxy, tmp_path):
-    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_experiment("searches")
+def test_mlflow_takes_it(proxy, mlflow):
+    mlflow.start_run()
     searched(proxy, lambda told: mlflow.log_metrics(told, step=int(told["epoch"])))
-    found = mlflow.last_active_run().data.metrics
     mlflow.end_run()
+    found = mlflow.last_active_run().data.metrics
     assert found["epoch"] == 1

@@ -1,0 +1,104 @@
+"""What experiments run on: the processor's model, Python, and the versions of packages."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "pillow")
+"""Whose versions may change a result; one that is not installed is left out."""
+
+OWN = "proxysample"
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@cache
+def processor_model() -> str | None:
+    """Name the processor as its maker does, such as "AMD EPYC 7763"; None where it is not told."""
+    try:
+        lines = CPUINFO.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or None
+
+
+@cache
+def versions() -> Mapping[str, Any]:
+    """Give the version of this library, of Python and of `PACKAGES`, as plain JSON values."""
+    found = dict(package_versions())
+    return {OWN: found.pop(OWN), "python": platform.python_version(), "packages": found}
+
+
+@cache
+def package_versions() -> Mapping[str, str]:
+    """Give the version of this library, and of those of `PACKAGES` that are installed.
+
+    Examples
+    --------
+    >>> list(package_versions())[:3]
+    ['proxysample', 'numpy', 'scipy']
+    """
+    found = {name: known for name in PACKAGES if (known := _version(name)) is not None}
+    return {OWN: _version(OWN) or "not installed", **found}
+
+
+def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
+    """Say which packages have another version here than in a process that asks.
+
+    Parameters
+    ----------
+    elsewhere : mapping
+        What `package_versions` gave there. A package that only one of the two has is passed over.
+    """
+    return [
+        f"{name} {here} there and {elsewhere[name]} here"
+        for name, here in package_versions().items()
+        if here != elsewhere.get(name, here)
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def mixed_versions(machines: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Tell which versions differ between the machines of several experiments.
+
+    Parameters
+    ----------
+    machines : iterable of mapping
+        As `proxysample.experiments.experiment.Context.machine` gives them. What is missing, as
+        in results of before it was kept, is an "unknown" version.
+
+    Returns
+    -------
+    dict of str to list of str
+        The versions, sorted, of each package that has several.
+
+    Examples
+    --------
+    >>> first = {"proxysample": "1.0", "python": "3.12.1", "packages": {"torch": "2.9"}}
+    >>> mixed_versions([first, first | {"packages": {"torch": "2.10"}}])
+    {'torch': ['2.10', '2.9']}
+    """
+    known = [_flat(machine) for machine in machines]
+    names = dict.fromkeys(name for one in known for name in one)
+    found = {name: sorted({one.get(name, "unknown") for one in known}) for name in names}
+    return {name: several for name, several in found.items() if len(several) > 1}
+
+
+def _flat(machine: Mapping[str, Any]) -> dict[str, str]:
+    names = (OWN, "python", "numpy", "torch")
+    own = {name: str(machine[name]) for name in names if name in machine}
+    return own | {name: str(value) for name, value in machine.get("packages", {}).items()}

@@ -1,1 +1,0 @@
-"""The paper that this library began with: its own numbers, and when they may stand beside ours."""

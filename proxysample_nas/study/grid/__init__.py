@@ -1,1 +1,0 @@
-"""What a study compares, and which experiments that needs."""
