@@ -348,7 +348,11 @@ class Decoder:
 def from_workers(loader: Iterable[Any]) -> Iterator[Any]:
     """Give the batches of a DataLoader whose items raise nothing; what it raises is of its own."""
     try:
-        yield from loader
+        with warnings.catch_warnings():
+            # Python 3.12 warns of every fork beside a thread; torch forks, and has threads.
+            warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+            batches = iter(loader)
+        yield from batches
     except (RuntimeError, OSError, AssertionError, PicklingError, AttributeError) as error:
         raise InputError(
             f"the processes that decode (num_workers) have failed: {error}; one may have been "
