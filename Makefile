@@ -10,7 +10,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 OTHERS_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning \
 	-W ignore::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test lint wheel lowest docs dist release clean
+.PHONY: demo test lint wheel lowest soak docs dist release clean
 
 # The main job on an embedded default, scikit-learn's digits: which sampler pays there, against ten
 # random draws, as a table and a plot; then what searches on the kept parts find.
@@ -59,6 +59,10 @@ lowest:
 dist: wheel
 	rm -rf dist
 	cp -r build/dist dist
+
+# An hour of work that is killed at random, side by side; prints what became of it.
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.soak --minutes 60
 
 # What a release uploads: only from a clean commit with the tag of its version.
 release: $(INSTALLED)

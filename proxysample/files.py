@@ -126,7 +126,14 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)
             yield temporary
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise InputError(
+                    f"{path} has been filled meanwhile, by another process: name another folder"
+                ) from error
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -95,8 +95,8 @@ class Column(Generic[Row]):
     csv_name : str or None
         In comma-separated values, behind the names of the kind's parts; None where the column
         is not in them.
-    missing : str
-        What a reader sees in the place of None.
+    missing : str or callable
+        What a reader sees in the place of None; or takes it from a row.
     is_borrowed : bool
         Whether its numbers are of others.
     in_latex : bool
@@ -113,20 +113,23 @@ class Column(Generic[Row]):
     kind: Kind
     value: Callable[[Row], Any]
     csv_name: str | None = None
-    missing: str = ""
+    missing: str | Callable[[Row], str] = ""
     is_borrowed: bool = False
     in_latex: bool = True
 
     def text(self, row: Row) -> str:
         """Write a row's value as a reader sees it."""
         value = self.value(row)
-        return self.missing if value is None else self.kind.text(value)
+        return self._absence(row) if value is None else self.kind.text(value)
 
     def short(self, row: Row) -> str:
         """Write a row's value where room is scarce."""
         value = self.value(row)
         write = self.kind.short or self.kind.text
-        return self.missing if value is None else write(value)
+        return self._absence(row) if value is None else write(value)
+
+    def _absence(self, row: Row) -> str:
+        return self.missing if isinstance(self.missing, str) else self.missing(row)
 
     def is_code(self, row: Row) -> bool:
         """Whether a row has code here, and not a word in its place."""

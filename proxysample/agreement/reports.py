@@ -146,6 +146,8 @@ def notes(results: AgreementResults) -> list[str]:
     ]
     if n_done < n_all:
         found.append(f"{n_done} of {n_all} proxies are done; the others are not shown.")
+    if results.failed_samplers:
+        found.append(f"Failed, and so not shown: {', '.join(results.failed_samplers)}.")
     if results.failed:
         found.append(f"Left out everywhere because a training failed: {', '.join(results.failed)}.")
     return found

@@ -173,6 +173,13 @@ class AgreementResults:
         return tuple(name for name in self.design.names if name in names)
 
     @cached_property
+    def failed_samplers(self) -> tuple[str, ...]:
+        """Labels of samplers of which a pass has failed; what they would pick is nowhere."""
+        failed = {one.key for one in self.store.failures()}
+        passes = self._plan.selections().experiments
+        return tuple(dict.fromkeys(one.sampler.label for one in passes if one.key in failed))
+
+    @cached_property
     def compared(self) -> IntArray:
         """Places of the configurations that are compared."""
         kept = [place for place, name in enumerate(self.design.names) if name not in self.failed]

@@ -400,6 +400,8 @@ def _embedded(
     if source.folder is None:
         raise ValueError("features that are made need a folder")
     parts = [one.dataset for one in (samples, tests) if one is not None]
+    if not source.folder.is_dir():
+        raise InputError(f"{source.folder} is gone: it was removed or moved while it was in use")
     folder = source.folder / "features"
     return [embed(part, backbone=backbone, folder=folder) for part in parts]
 

@@ -255,6 +255,11 @@ class Place:
     scoring: Scoring | None
     n: int | None = None
 
+    @property
+    def words(self) -> str:
+        """What is trained on, for people; the same for every seed and budget."""
+        return self.method if self.r == 1 else f"{self.method} at r = {self.r:.4g}"
+
 
 ALL_DATA = "all data"
 

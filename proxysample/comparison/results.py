@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -176,6 +176,8 @@ class ComparisonResults:
     n_missing : int
         Trainings that have no result.
     failures : tuple of Record
+    failed : dict of str to int
+        How many trainings have failed, or cannot run because their sampler has, by what was kept.
     machines : tuple of str
         What ran them, in words.
     """
@@ -185,6 +187,7 @@ class ComparisonResults:
     runs: tuple[Run, ...]
     n_missing: int
     failures: tuple[Record, ...] = field(default=(), compare=False)
+    failed: Mapping[str, int] = field(default_factory=dict, compare=False)
     machines: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -194,11 +197,16 @@ class ComparisonResults:
         listing = Listing(configuration, info)
         scorings = store.results(Scoring.kind)
         trainings = store.results(Training.kind)
+        failures = tuple(store.failures())
+        keys_of_failures = {one.key for one in failures}
         runs, n_missing = [], 0
+        failed: Counter[str] = Counter()
         for place in listing.places():
             record = trainings.get(place.training.key)
             if record is None or record.result is None:
                 n_missing += 1
+                needed = {place.training.key, place.scoring.key if place.scoring else ""}
+                failed[place.words] += bool(needed & keys_of_failures)
                 continue
             scored = None if place.scoring is None else scorings.get(place.scoring.key)
             found = record.result
@@ -224,7 +232,8 @@ class ComparisonResults:
             info,
             tuple(runs),
             n_missing,
-            tuple(store.failures()),
+            failures,
+            +failed,
             tuple(sorted(machines)),
         )
 

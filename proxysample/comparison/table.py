@@ -144,6 +144,9 @@ def notes(results: ComparisonResults) -> Iterator[str]:
             f"{results.n_missing:,} trainings have no result, and "
             f"{len(results.failures):,} experiments have failed."
         )
+    if results.failed:
+        told = (f"{pluralize(n, 'training')} on {words}" for words, n in results.failed.items())
+        yield f"Failed, and so in no number: {', '.join(told)}."
 
 
 def _notes_on_features(results: ComparisonResults) -> Iterator[str]:

@@ -352,7 +352,11 @@ def from_workers(loader: Iterable[Any]) -> Iterator[Any]:
         if getattr(loader, "num_workers", 0):
             # A loader that gets none of these leaves a half of itself, which fails once more.
             multiprocessing.Lock()
-        yield from loader
+        with warnings.catch_warnings():
+            # Python 3.12 warns of every fork beside a thread; torch forks, and has threads.
+            warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+            batches = iter(loader)
+        yield from batches
     except (RuntimeError, OSError, AssertionError, PicklingError, AttributeError) as error:
         raise InputError(
             f"the processes that decode (num_workers) have failed: {error}; one may have been "

@@ -118,6 +118,8 @@ class RunnerRecord:
         Experiments that it runs side by side.
     started, heartbeat : float
         When it began, and when it last said that it lives, in seconds since 1970.
+    is_of_copied : bool
+        Whether it runs the experiments of the file that its store was copied from.
     """
 
     id: str
@@ -125,6 +127,7 @@ class RunnerRecord:
     n_workers: int
     started: float
     heartbeat: float
+    is_of_copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ class Claims:
                 one.host,
                 one.pid,
                 one.machine,
-                one.process,
+                f"{one.process} {self.database.file}",
                 runner.n_workers,
                 runner.started,
                 time.time(),
@@ -236,10 +239,24 @@ class Claims:
         )
         for row in rows:
             check_row(row, RUNNER, f"a runner in {self.database.path}")
-        return [
-            RunnerRecord(name, ProcessIdentity(*identity), n_workers, started, heartbeat)
-            for name, *identity, n_workers, started, heartbeat in rows
-        ]
+        return [self._record(*row) for row in rows]
+
+    def _record(
+        self,
+        name: str,
+        host: str,
+        pid: int,
+        machine: str,
+        process: str,
+        n_workers: int,
+        started: float,
+        heartbeat: float,
+    ) -> RunnerRecord:
+        process, _, file = process.partition(" ")
+        identity = ProcessIdentity(host, pid, machine, process)
+        # Another machine may know the file under another name.
+        is_of_copied = bool(file) and machine == _machine() and file != self.database.file
+        return RunnerRecord(name, identity, n_workers, started, heartbeat, is_of_copied)
 
     def held(self) -> list[Claim]:
         """List the claims, oldest first."""
@@ -255,7 +272,8 @@ def is_gone(
     """Tell whether a runner has ended, in order or not.
 
     A runner of this process is gone when it has left, one on this machine when its process has
-    ended. Of one on another machine nothing is known but how long it has been silent.
+    ended, and one that came with a copied store at once: it lives elsewhere, if at all. Of one on
+    another machine nothing is known but how long it has been silent.
 
     Parameters
     ----------
@@ -265,6 +283,8 @@ def is_gone(
     seconds_until_gone : float
         How long another machine's runner may be silent.
     """
+    if runner.is_of_copied:
+        return True
     if runner.identity == ProcessIdentity.here():
         return runner.id not in _LIVE_HERE
     is_alive = runner.identity.is_alive()
@@ -274,7 +294,8 @@ def is_gone(
 class LiveRunner:
     """Takes part in running experiments as this process, from entering ``with`` to leaving it.
 
-    A thread renews its heartbeat. On leaving, its claims end.
+    A thread renews its heartbeat. On leaving, its claims end. A store that was copied from one
+    that is in use has to be whole.
 
     Parameters
     ----------
@@ -306,6 +327,8 @@ class LiveRunner:
         self._thread = threading.Thread(target=self._beat_until_ended, daemon=True)
 
     def __enter__(self) -> Self:
+        if any(one.is_of_copied for one in self.claims.runners()):
+            self.claims.database.check_whole()
         self.claims.beat(self._record)
         _LIVE_HERE.add(self.id)
         self._thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -10,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
@@ -115,13 +117,27 @@ class Database:
             if found is None and must_exist:
                 raise InputError(f"no {noun} at {path}, but an empty file; run one first")
             found = found or self._create()
-        except DAMAGE as error:
+        except (*DAMAGE, OSError) as error:
             raise self._refusal(error) from error
         if found != self.format:
             raise InputError(f"{path} has format {found!r}, not {self.format!r}")
 
     def _refusal(self, reason: object) -> InputError:
-        return InputError(f"{self.path} cannot be used as a {self.noun}'s store: {reason}")
+        if isinstance(reason, OSError):
+            reason = (reason.strerror or str(reason)).lower()
+        return InputError(
+            f"{self.path} cannot be used as a {self.noun}'s store: {reason}{self._left_half()}"
+        )
+
+    def _left_half(self) -> str:
+        """Say what is to be done where only one who may write to the file can undo a write."""
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        if not journal.exists() or os.access(self.path.parent, os.W_OK):
+            return ""
+        return (
+            "; a process that wrote to it was killed, which is undone when somebody opens it who "
+            "may write to it: do so once, or copy the folder and open the copy"
+        )
 
     def _found_format(self) -> str | None:
         """Read the format of a store that is there; None where the file has no tables."""
@@ -154,6 +170,8 @@ class Database:
             )
 
     def _create(self) -> str:
+        # SQLite would keep the group out, whatever the umask says.
+        self.path.touch()
         with closing(self._connect()) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("BEGIN IMMEDIATE")
@@ -166,13 +184,35 @@ class Database:
         return self.format
 
     def _connect(self) -> sqlite3.Connection:
+        # Never made here: one that was moved away would be begun anew in its old place.
+        where = (
+            f"file:{'//' if self.path.is_absolute() else ''}{quote(os.fsencode(self.path))}?mode=rw"
+        )
         # Transactions begin where the code says so.
-        connection = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
+        connection = sqlite3.connect(where, timeout=SECONDS_TO_WAIT, isolation_level=None, uri=True)
         # A store may come from anyone: no function is called by what it says, and a damaged page
         # is told from a sound one.
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         return connection
+
+    @property
+    def file(self) -> str:
+        """Names the file on this machine, wherever it is moved; a copy is another."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ""
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def check_whole(self) -> None:
+        """Read all of the file; `InputError` where its parts are of different moments."""
+        told = self.read("PRAGMA integrity_check(1)")
+        if told != [("ok",)]:
+            raise InputError(
+                f"{self.path} was copied while it was written to, and is not whole ({told[0][0]}); "
+                "copy it again while nothing runs"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -195,7 +235,9 @@ class Database:
                     raise
                 connection.execute("COMMIT")
         except DAMAGE as error:
-            raise InputError(f"cannot write to {self.path}: {error}") from error
+            raise InputError(
+                self._unreachable() or f"cannot write to {self.path}: {error}"
+            ) from error
 
     def write(self, statement: str, values: Sequence[Any]) -> None:
         """Run one statement that writes, as a transaction of its own."""
@@ -208,7 +250,18 @@ class Database:
             with closing(self._connect()) as connection:
                 return connection.execute(statement, values).fetchall()
         except DAMAGE as error:
-            raise InputError(f"cannot read {self.path}: {error}") from error
+            raise InputError(
+                self._unreachable() or f"cannot read {self.path}: {error}{self._left_half()}"
+            ) from error
+
+    def _unreachable(self) -> str | None:
+        """Say that the file is gone, if it is."""
+        if self.path.is_file():
+            return None
+        return (
+            f"{self.path} is gone: it was removed or moved while it was in use; go on in the "
+            "folder where it is now, or begin anew"
+        )
 
 
 def _words(sql: str) -> str:

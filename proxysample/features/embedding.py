@@ -285,7 +285,13 @@ def _with_labels(features: Features, samples: Samples) -> Features:
     new_keys = keys if keys is not None and not _same(features.keys, np.array(keys)) else None
     if new_labels is None and new_keys is None:
         return features
-    write_beside(features.folder, new_labels, new_keys)
+    try:
+        write_beside(features.folder, new_labels, new_keys)
+    except InputError as error:
+        raise InputError(
+            f"{features.folder} has these features with other labels or keys, which cannot be "
+            f"replaced ({error}); embed into a folder of your own"
+        ) from error
     return Features.open(features.folder)
 
 

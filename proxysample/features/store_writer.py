@@ -255,8 +255,9 @@ class StoreWriter:
         Raises
         ------
         InputError
-            If a value is not finite, or the disk is full.
+            If a value is not finite, the disk is full, or the store was removed or moved.
         """
+        self._check_in_place()
         rows = self.plan.rows_of(block)
         kept = as_type(features, self.plan.dtype, rows.start, self._skipped)
         if kept.shape != (rows.stop - rows.start, self.plan.n_features):
@@ -269,6 +270,18 @@ class StoreWriter:
             _write_all(self._file, kept.tobytes(), self._place(block))
             os.write(self._journal, entry.tobytes())
         self._checksums[block] = int(entry["checksum"][0])
+
+    def _check_in_place(self) -> None:
+        """Refuse to go on with files that nobody would find: they were moved, or removed."""
+        try:
+            known = (self.folder / FEATURES).stat()
+        except OSError:
+            known = None
+        if known is None or not os.path.samestat(known, os.fstat(self._file)):
+            raise InputError(
+                f"{self.folder} is gone: it was removed or moved while features were written to "
+                "it; embed again into the folder where it is now, which goes on, or into another"
+            )
 
     def finish(
         self,
@@ -284,6 +297,7 @@ class StoreWriter:
         Features
         """
         assert not self.missing
+        self._check_in_place()
         checksums = np.array([self._checksums[block] for block in range(self.plan.n_blocks)], "u4")
         record = StoreRecord(
             format=FORMAT,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self
@@ -57,22 +59,26 @@ class Checkpoint(Record, title="what it says"):
         Parameters
         ----------
         path : Path
-            Its folder is created where it is missing.
+            Its folder is created where it is missing, and the one above is not: a study that was
+            moved away leaves nothing in its old place.
 
         Raises
         ------
         InputError
             If it cannot be written, as on a full disk; the old file stays.
         """
+        if not path.parent.parent.is_dir():
+            raise InputError(
+                f"the folder {path.parent.parent} does not exist; make it first, or name it as it "
+                "is called now"
+            )
         make_folder(path.parent)
         # A folder, since the library writes beside its file first, under a name that it draws:
         # in the open, what a killed process has left of that would stay for ever.
         part = path.with_name(f"{path.name}.part")
         written = part / path.name
         try:
-            with refusals_explained(path):
-                remove_whole(part)
-                part.mkdir()
+            with refusals_explained(path), _only_writer(part):
                 save_file(
                     {name: tensor.contiguous() for name, tensor in self.tensors.items()},
                     written,
@@ -84,10 +90,6 @@ class Checkpoint(Record, title="what it says"):
         except SafetensorError as error:
             # The library turns what the system answers into its own error.
             raise InputError(f"{path} cannot be written: {error}") from error
-        finally:
-            # Where nothing can be written nothing was, and the reason has been told.
-            with suppress(OSError):
-                remove_whole(part)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -154,6 +156,38 @@ class Checkpoint(Record, title="what it says"):
                 f"{path} belongs to another search; differing: {', '.join(differing)}. Go on with "
                 "what it was begun with, or pass another path"
             )
+
+
+@contextmanager
+def _only_writer(part: Path) -> Iterator[None]:
+    """Make a folder to write in, alone and empty; another that writes the same file waits."""
+    handle = _claimed(part)
+    try:
+        for left in part.iterdir():
+            remove_whole(left)
+        yield
+    finally:
+        # Where nothing can be written nothing was, and the reason has been told.
+        with suppress(OSError):
+            remove_whole(part)
+        os.close(handle)
+
+
+def _claimed(part: Path) -> int:
+    while True:
+        if part.is_file() or part.is_symlink():
+            part.unlink(missing_ok=True)
+        part.mkdir(exist_ok=True)
+        # The one that wrote before may remove the folder at any moment.
+        with suppress(FileNotFoundError):
+            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+            # The system's lock ends with the process, however it ends; not all disks have them.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(part.stat(), os.fstat(handle)):
+                    return handle
+            os.close(handle)
 
 
 def read_progress(path: Path) -> tuple[dict[str, Any], tuple[EpochRecord, ...]]:

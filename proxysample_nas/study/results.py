@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -97,6 +97,8 @@ class FoundCell:
         What the sampler drew from, where the study has several draws.
     search : mapping
         All that the store holds of the search: its info, history and machine.
+    failed : frozenset of int
+        Widths at which a training of the cell has failed.
     """
 
     seed: int
@@ -106,6 +108,7 @@ class FoundCell:
     evaluations: dict[int, CellAccuracy]
     proxy_seed: int | None = None
     search: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    failed: frozenset[int] = field(default=frozenset(), repr=False)
 
     def __repr__(self) -> str:
         found = "".join(f", {one.mean:.1f} % at C={c}" for c, one in self.evaluations.items())
@@ -125,15 +128,20 @@ class Row:
         In the order of the search seeds; a search that is missing is left out.
     scoring_seconds : float or None
         Wall-clock time of the sampler's one pass for all ratios; the mean of several.
+    n_failed : int
+        Searches that have failed, or that cannot be run because their sampler has.
     """
 
     setting: Setting
     group: str
     found: tuple[FoundCell, ...]
     scoring_seconds: float | None
+    n_failed: int = 0
 
     def __repr__(self) -> str:
         searched = pluralize(len(self.found), "search")
+        if self.n_failed:
+            searched += f", {self.n_failed} failed"
         searcher = self.setting.searcher.name
         return f"Row({self.method}, {self.setting.size}, {searcher}: {searched})"
 
@@ -186,6 +194,8 @@ class Findings:
             list
         )
         self._evaluations: dict[Cell, dict[int, CellAccuracy]] = defaultdict(dict)
+        self._failed_searches: Counter[str] = Counter()
+        self._failed_trainings: dict[Cell, set[int]] = defaultdict(set)
 
     def add_scoring(
         self, sampler: Component, seconds: float, proxy_seed: int | None = None
@@ -198,6 +208,14 @@ class Findings:
     ) -> None:
         """Add the result of a search as the store holds it."""
         self._searches[repr(setting)].append((seed, result, proxy_seed))
+
+    def add_failed_search(self, setting: Setting) -> None:
+        """Add that a search of a setting gives no cell."""
+        self._failed_searches[repr(setting)] += 1
+
+    def add_failed_training(self, cell: Cell, channels: int) -> None:
+        """Add that a training of a cell at a width has failed."""
+        self._failed_trainings[cell].add(channels)
 
     def add_training(self, cell: Cell, channels: int, run: TrainingRun) -> None:
         """Add one more training of a cell at a width."""
@@ -221,7 +239,8 @@ class Findings:
         found = tuple(self._found(*one) for one in self._searches.get(repr(setting), ()))
         passes = self._scoring_seconds.get(repr(sampler)) if sampler is not None else None
         seconds = statistics.fmean(passes.values()) if passes else None
-        return Row(setting, _group(sampler), found, seconds)
+        n_failed = self._failed_searches[repr(setting)]
+        return Row(setting, _group(sampler), found, seconds, n_failed)
 
     def _found(
         self, seed: int, result: Mapping[str, Any], proxy_seed: int | None = None
@@ -229,7 +248,14 @@ class Findings:
         cell = Cell.from_string(result["cell"])
         evaluations = dict(self._evaluations.get(cell, {}))
         return FoundCell(
-            seed, cell, result["n_kept"], result["seconds"], evaluations, proxy_seed, result
+            seed,
+            cell,
+            result["n_kept"],
+            result["seconds"],
+            evaluations,
+            proxy_seed,
+            result,
+            frozenset(self._failed_trainings.get(cell, ())),
         )
 
 

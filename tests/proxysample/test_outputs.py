@@ -15,6 +15,7 @@ from proxysample import InputError, MissingDependencyError, RandomSampling, Rank
 from proxysample.data.classes import Classes
 from proxysample.data.folders import read_image_files as read_image_folder
 from proxysample.data.keys import Keys
+from proxysample.files import replace_folder
 from proxysample.outputs import (
     SelectionWriter,
     check_destination,
@@ -293,3 +294,15 @@ def test_a_folder_in_that_of_the_dataset_is_refused(keys, tmp_path):
         with pytest.raises(InputError, match="would then hold the kept files twice"):
             make_subset_folder(folder, inside, np.array([0]))
     make_subset_folder(tmp_path / "photos-kept", inside, np.array([0]))
+
+
+def test_of_two_that_fill_one_folder_the_second_is_told(keys, tmp_path):
+    def fill():
+        with replace_folder(tmp_path / "kept") as folder:
+            (folder / "first").touch()
+            make_subset_folder(tmp_path / "kept", keys, np.array([0]))
+
+    with pytest.raises(InputError, match="kept has been filled meanwhile"):
+        fill()
+    assert found(tmp_path / "kept") == {"cat/1.png": "cat/1.png"}
+    assert {one.name for one in tmp_path.iterdir()} == {"photos", "kept"}

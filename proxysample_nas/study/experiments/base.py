@@ -275,6 +275,9 @@ class StudyExperiment(Experiment[StudyContext]):
     def add_to(self, findings: Findings, result: Mapping[str, Any]) -> None:
         """Add what a stored result says to the study's rows; see `fills_rows`."""
 
+    def add_failure_to(self, findings: Findings) -> None:
+        """Add to the study's rows that it has failed, or cannot run since what it needs has."""
+
     @property
     def cost(self) -> Cost:
         """What decides how long it takes."""
@@ -403,4 +406,6 @@ class Progress:
                 for one in self.experiments(kind):
                     if one.is_named and one.key in results:
                         one.add_to(findings, results[one.key])
+                    elif one.is_blocked or (one.is_named and one.key in self.states):
+                        one.add_failure_to(findings)
         return findings.rows(self.study.settings)

@@ -124,6 +124,11 @@ class Training(StudyExperiment):
         if self.cell is not None:
             findings.add_training(self.cell, self.channels, training_run(result))
 
+    def add_failure_to(self, findings: Findings) -> None:
+        """Rows tell at which widths a cell could not be trained."""
+        if self.cell is not None:
+            findings.add_failed_training(self.cell, self.channels)
+
     @classmethod
     def samples_of(cls, result: Mapping[str, Any]) -> int:
         """Read how many images were trained on."""

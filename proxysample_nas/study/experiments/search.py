@@ -201,6 +201,10 @@ class Search(StudyExperiment):
         """Rows list the cells that were found."""
         findings.add_search(self.setting, self.seed, result, self.proxy_seed)
 
+    def add_failure_to(self, findings: Findings) -> None:
+        """Rows count the searches that give no cell."""
+        findings.add_failed_search(self.setting)
+
     @classmethod
     def samples_of(cls, result: Mapping[str, Any]) -> int:
         """Read how many images were searched on."""

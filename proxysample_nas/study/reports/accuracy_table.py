@@ -11,6 +11,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
@@ -40,6 +41,9 @@ from proxysample_nas.study.results import (
     FoundCell,
     Row,
 )
+
+FAILED = "failed"
+"""What stands in the place of what a search or a training was to give."""
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -293,6 +297,18 @@ class Line:
         """Give the accuracy of the cell that the search of a line for one found."""
         return None if self.one is None else self.one.evaluations.get(channels)
 
+    def absence(self, otherwise: str, channels: int | None = None) -> str:
+        """Say in the place of a number of a line for one search whether that has failed."""
+        if self.one is None:
+            return FAILED if self.row.n_failed else otherwise
+        return FAILED if channels in self.one.failed else otherwise
+
+    @property
+    def progress(self) -> str:
+        """How many of its searches have found a cell."""
+        failed = f", {self.row.n_failed} {FAILED}" if self.row.n_failed else ""
+        return f"{len(self.found)} of {self.n_searches}{failed}"
+
     def distribution(self, channels: int) -> Distribution:
         """Give the accuracies of the cells of all its searches."""
         return Distribution(
@@ -315,7 +331,13 @@ def _method(line: Line) -> str:
 
 def _accuracies(compared: Compared) -> Iterator[Column[Line]]:
     for c in compared.channels:
-        yield Column(f"A, C={c}", ACCURACY, _at(Line.accuracy, c), csv_name=f"_c{c}")
+        yield Column(
+            f"A, C={c}",
+            ACCURACY,
+            _at(Line.accuracy, c),
+            csv_name=f"_c{c}",
+            missing=partial(_absence, channels=c),
+        )
 
 
 def _distributions(compared: Compared) -> Iterator[Column[Line]]:
@@ -343,6 +365,10 @@ def _sizes(compared: Compared) -> Iterator[Column[Line]]:
 def _proxy_seeds(compared: Compared) -> Iterator[Column[Line]]:
     if compared.results.configuration.proxy_seeds:
         yield Column(None, VERBATIM, lambda line: line.proxy_seed, csv_name="proxy_seed")
+
+
+def _absence(line: Line, channels: int) -> str:
+    return line.absence("", channels)
 
 
 def _papers_accuracies(compared: Compared) -> Iterator[Column[Line]]:
@@ -414,7 +440,7 @@ SEARCH_COLUMNS: tuple[Entry[Line, Compared], ...] = (
         CODE,
         lambda line: line.cell,
         csv_name="cell",
-        missing="not searched yet",
+        missing=lambda line: line.absence("not searched yet"),
         in_latex=False,
     ),
 )
@@ -433,7 +459,7 @@ SETTING_COLUMNS: tuple[Entry[Line, Compared], ...] = (
     Column(None, NUMBER, lambda line: line.n_disconnected, csv_name="n_disconnected"),
     _distributions,
     _papers_accuracies,
-    Column("searches", VERBATIM, lambda line: f"{len(line.found)} of {line.n_searches}"),
+    Column("searches", VERBATIM, lambda line: line.progress),
     Column(
         "collapsed",
         VERBATIM,
@@ -477,8 +503,8 @@ def search_table(
     Table
         In the paper's form and order. Accuracies are mean ± std over the trainings of the found
         cell. The paper's numbers stand beside them where its table is of the same data; see
-        `proxysample_nas.paper`. A setting that has not been searched has one line
-        without a cell.
+        `proxysample_nas.paper`. A setting that has not been searched, or of which a search has
+        failed, has one line without a cell, which says so.
     """
     compared = Compared(results, results.compare_with_paper(searcher))
     lines = [
@@ -531,7 +557,9 @@ def accuracy_table(
 
 
 def _one_by_one(row: Row) -> list[tuple[FoundCell, ...]]:
-    return [(one,) for one in row.found] or [()]
+    found: list[tuple[FoundCell, ...]] = [(one,) for one in row.found]
+    # One line without a cell stands for all that have none.
+    return [*found, ()] if row.n_failed or not found else found
 
 
 def _table(

@@ -465,3 +465,27 @@ def test_numbers_of_samples_stand_beside_ratios(notes, tmp_path):
     assert RankAgreement.open(tmp_path).design.n == (10,)
     with pytest.raises(InputError, match=r"n=40 is r=0\.5 of 80"):
         agree(samplers=["cc-or"], ratios=[0.5], n=[40])
+
+
+def test_a_folder_that_is_moved_away_while_it_runs_is_told(tmp_path):
+    there = tmp_path / "there"
+
+    def moving(configuration, train, held_out, seed):
+        if there.exists():
+            there.rename(tmp_path / "moved")
+        return float(configuration[1:])
+
+    with pytest.raises(InputError, match=r"sqlite is gone"):
+        agree(FunctionEvaluator(moving, "moving"), folder=there)
+    assert not there.exists()
+
+
+def test_a_sampler_that_fails_is_told_in_the_table(tmp_path):
+    class Failing(Sampler):
+        id = "failing"
+
+        def _score(self, samples):
+            raise FloatingPointError("diverged")
+
+    found = agree(samplers=[Failing()])
+    assert "Failed, and so not shown: " in found.table()

@@ -234,6 +234,7 @@ def test_what_a_function_gives_is_checked_and_told_once_a_training():
     assert n_failed == len(failures) == 4
     assert "predicted class codes for the 600 samples held out" in failures[0].error
     assert "4 trainings have no result" in comparison.table()
+    assert "Failed, and so in no number: 1 training on all data" in comparison.table()
     assert comparison.verdict.startswith("There is nothing to tell yet")
 
 
@@ -401,3 +402,17 @@ def test_numbers_of_samples_are_held_against_the_data_before_anything_runs():
     splits, is_wrong = planted_data()
     with pytest.raises(InputError, match="n=10,000 is not less than the"):
         compare(splits, [Planted(is_wrong)], n=[10_000], evaluator="head:epochs=1", seeds=2)
+
+
+def test_a_folder_that_is_moved_away_while_it_runs_is_told(tmp_path):
+    splits, _ = planted_data()
+    there = tmp_path / "there"
+
+    def moving(train, held_out, seed, budget):
+        if there.exists():
+            there.rename(tmp_path / "moved")
+        return 0.5
+
+    with pytest.raises(InputError, match=r"comparison\.sqlite is gone"):
+        compare(splits, [Alike()], [0.1], moving, 1, there, draws=1)
+    assert not there.exists()

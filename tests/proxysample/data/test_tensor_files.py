@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 
@@ -49,6 +50,21 @@ def test_safetensors_are_datasets(tmp_path):
     save_file({"embeddings": features}, tmp_path / "b.safetensors")
     train = load_dataset(f"safetensors:{tmp_path}/b.safetensors").train
     assert np.array_equal(train.images, features.float())
+
+
+@pytest.mark.parametrize("offsets", [(0, 192, 96, 288), (0, 192, 0, 192), (96, 288, 0, 192)])
+def test_tensors_that_share_bytes_are_refused(tmp_path, offsets):
+    parts = {"images": (offsets[:2], [12, 4, 4]), "labels": (offsets[2:], [192])}
+    header = json.dumps(
+        {
+            name: {"dtype": "U8", "shape": shape, "data_offsets": list(place)}
+            for name, (place, shape) in parts.items()
+        }
+    ).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(max(offsets)))
+    with pytest.raises(InputError, match="is no safetensors file, or is damaged"):
+        load_dataset(f"safetensors:{path}")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from proxysample import InputError, create_sampler, embed
-from proxysample.data.decoding import Decoder
+from proxysample.data.decoding import Decoder, from_workers
 from proxysample.data.streams import read_stream
 from proxysample.isolation import isolated
 
@@ -125,3 +126,14 @@ def test_shared_memory_that_takes_nothing_is_told(is_full, forked):
     assert "told: the processes that decode (num_workers) have failed" in process.stdout
     assert "pass num_workers=0" in process.stdout
     assert process.stderr == ""
+
+
+def test_what_python_says_of_forks_beside_threads_stops_nobody():
+    class Forking:
+        def __iter__(self):
+            warnings.warn("This process (pid=7) is multi-threaded", DeprecationWarning, 1)
+            return iter([1, 2])
+
+    before = list(warnings.filters)
+    assert list(from_workers(Forking())) == [1, 2]
+    assert warnings.filters == before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from proxysample import Features, InputError, KMeansOutlierRemoval, embed
 from proxysample.features import store as stores
+from proxysample.features.batches import ROWS_PER_BLOCK
 from proxysample.features.store import CHECKSUMS, FEATURES, KEYS, LABELS, RECORD
 from proxysample.files import map_npy
 
@@ -159,3 +161,23 @@ def test_a_mapped_array_is_the_one_that_is_read(tmp_path):
         mapped = map_npy(tmp_path / "a.npy")
         np.testing.assert_array_equal(mapped, array)
         assert isinstance(mapped, np.memmap)
+
+
+@pytest.mark.parametrize("way", ["removed", "moved"])
+def test_a_store_that_is_lost_while_it_is_written_is_told_and_not_begun_anew(tmp_path, way):
+    images = np.random.default_rng(0).integers(0, 256, (ROWS_PER_BLOCK + 9, 2), dtype=np.uint8)
+    there, moved = tmp_path / "there", tmp_path / "moved"
+
+    class Losing(nn.Module):
+        def forward(self, images):
+            if len(list(there.glob("*/making.json"))) and images.shape[0] == 9:
+                shutil.rmtree(there) if way == "removed" else there.rename(moved)
+            return images.flatten(1)
+
+    with pytest.raises(InputError, match="is gone: it was removed or moved while features"):
+        embed(images[:, :, np.newaxis], folder=there, backbone=Losing())
+    assert not there.exists()
+    if way == "moved":
+        features = embed(images[:, :, np.newaxis], folder=moved, backbone=Losing())
+        # It goes on with what had been written.
+        assert features.provenance["samples_taken_over"] == ROWS_PER_BLOCK

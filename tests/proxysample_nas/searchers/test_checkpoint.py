@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,25 @@ def test_a_failed_save_leaves_the_last_one(
         replace(saved, seed=99).save(path)
     assert Checkpoint.load(path).seed == 0
     assert [file.name for file in tmp_path.iterdir()] == ["search.safetensors"]
+
+
+def test_two_that_keep_a_search_in_one_file_write_it_in_turn(tmp_path: Path) -> None:
+    path = tmp_path / "search.safetensors"
+
+    def keep(seed: int) -> None:
+        for _ in range(20):
+            tensors = {"w": torch.full((5_000,), float(seed))}
+            Checkpoint(seed, {}, "", (), tensors).save(path)
+            saved = Checkpoint.load(path)
+            assert bool((saved.tensors["w"] == saved.seed).all())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(keep, [1, 2]))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_was_moved_away_is_not_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "moved" / "unfinished" / "search.safetensors"
+    with pytest.raises(InputError, match="moved does not exist"):
+        Checkpoint(0, {}, "", (), {}).save(path)
+    assert not list(tmp_path.iterdir())

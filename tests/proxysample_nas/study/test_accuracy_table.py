@@ -10,9 +10,16 @@ from proxysample.rendering import NUMBER, Column
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.zero_cost import network_size
 from proxysample_nas.study import Study
+from proxysample_nas.study.experiments.evaluation import Training
+from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.study.reports import accuracy_table as tables
-from proxysample_nas.study.reports.accuracy_table import accuracy_table
+from proxysample_nas.study.reports.accuracy_table import (
+    accuracy_table,
+    search_table,
+    setting_table,
+)
 from proxysample_nas.study.reports.report import accuracy_documents, all_documents, to_html
+from proxysample_nas.study.reports.results import StudyResults
 
 from .written_store import CIFAR100, HALF_OF_CIFAR100, write_results
 
@@ -388,3 +395,39 @@ def test_a_hostile_name_is_shown_in_every_form_of_every_table(tmp_path):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7 * 7 }}" in page
     assert "&amp;lt;" in page
+
+
+def test_what_has_failed_is_told_from_what_was_not_run(tmp_path):
+    def found(setting, seed):
+        if setting.sampler is not None and seed == 1:
+            return None
+        return (CONVOLUTION if setting.sampler is None else SKIPS, 4.0)
+
+    results = write_results(
+        tmp_path,
+        found,
+        lambda cell, channels: [] if cell == SKIPS else [70.0],
+        searchers=["gdas"],
+        search_seeds=[0, 1],
+        seeds=[7],
+    )
+    (searcher,) = results.configuration.searchers
+    assert lines(search_table(results, searcher), "A, C=16", "cell")[-1] == ("", str(SKIPS))
+    missing = [
+        one
+        for kind in (Search, Training)
+        for one in results.progress.experiments(kind)
+        if one.is_named and one.key not in results.progress.results(kind)
+    ]
+    assert [one.kind for one in missing] == ["search", "training"]
+    for one in missing:
+        results.store.put_failure(one.kind, one.specification, "DivergenceError: NaN")
+    results = StudyResults.read(results.store)
+    assert lines(search_table(results, searcher), "A, C=16", "cell")[2:] == [
+        ("failed", str(SKIPS)),
+        ("failed", "failed"),
+    ]
+    assert lines(setting_table(results, searcher), "searches") == [
+        ("2 of 2",),
+        ("1 of 2, 1 failed",),
+    ]

@@ -176,6 +176,34 @@ assert len(study.store.results("search")) == 2
     assert "full" in told
 
 
+@needs_mount
+def test_an_installation_and_a_home_that_are_read_only_are_enough(run: Callable[..., str]) -> None:
+    code = (
+        """
+import os, sysconfig
+import proxysample
+home = folder / "home"
+home.mkdir()
+os.environ["HOME"] = str(home)
+for path in {home, Path(sysconfig.get_path("purelib")), Path(proxysample.__file__).parents[1]}:
+    subprocess.run(["mount", "--bind", str(path), str(path)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(path)], check=True)
+    try:
+        (path / "written").touch()
+    except OSError:
+        print("read-only")
+"""
+        + STUDY.replace("folder=folder", "folder=folder / 'study'")
+        + """
+assert study.run(progress=False) == 0, study.store.failures()
+study.save_tables()
+digits = proxysample.load_dataset("digits").train
+assert len(proxysample.KMeansOutlierRemoval(n_clusters=5).select(digits, 0.1)) == 144
+"""
+    )
+    assert run(code, size="64m").splitlines() == ["read-only"] * 3
+
+
 def test_what_is_killed_while_it_keeps_a_search_leaves_nothing_for_ever(
     forked: Callable[..., Forked], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from proxysample import InputError
 from proxysample_nas.study import Component, Study, StudyConfiguration
+from proxysample_nas.study.experiments.search import Search
 
 TINY = "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=1"
 
@@ -168,7 +169,8 @@ def test_failures_are_kept_and_retried_on_request(tmp_path):
     study = Study(**settings(searchers=[diverging], samplers=["rs"]), folder=tmp_path)
     assert study.run(n_workers=1, progress=False) == 2
     assert all("DivergenceError" in failure.error for failure in study.store.failures())
-    assert "not searched yet" in study.table()
+    assert "| failed" in study.table()
+    assert "not searched yet" not in study.table()
     before = finished_at(study)
     study.run(n_workers=1, progress=False)
     assert finished_at(study) == before
@@ -294,3 +296,21 @@ def test_components_read_words():
     component = Component.parse("km-or:n_clusters=50,protocol=paper")
     assert component == Component("km-or", {"n_clusters": 50, "protocol": "paper"})
     assert Component.parse("rs").label == "RS"
+
+
+def test_a_folder_that_is_moved_away_while_it_runs_is_told(tmp_path, monkeypatch):
+    there, moved = tmp_path / "there", tmp_path / "moved"
+    study = Study(**settings(samplers=["rs"]), folder=there)
+    search = Search.run
+
+    def move_and_search(self, context):
+        there.rename(moved)
+        return search(self, context)
+
+    monkeypatch.setattr(Search, "run", move_and_search)
+    with pytest.raises(InputError, match="is gone: it was removed"):
+        study.run(progress=False)
+    # Not even what it keeps between epochs.
+    assert not there.exists()
+    store = Study.open(moved).store
+    assert len(store.states()) == len(store.results("selection")) == 1
