@@ -273,11 +273,10 @@ class StoreWriter:
 
     def _check_in_place(self) -> None:
         """Refuse to go on with files that nobody would find: they were moved, or removed."""
-        try:
-            known = (self.folder / FEATURES).stat()
-        except OSError:
-            known = None
-        if known is None or not os.path.samestat(known, os.fstat(self._file)):
+        is_there = False
+        with suppress(OSError):
+            is_there = os.path.samestat((self.folder / FEATURES).stat(), os.fstat(self._file))
+        if not is_there:
             raise InputError(
                 f"{self.folder} is gone: it was removed or moved while features were written to "
                 "it; embed again into the folder where it is now, which goes on, or into another"
