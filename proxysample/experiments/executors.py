@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER, is_integer
+from proxysample.checks import POSITIVE_INTEGER, is_integer, is_number
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
@@ -109,11 +109,14 @@ def _check(
 def _check_for_ray(name: str | None, n_gpus: float | None, address: str | None) -> None:
     if name != "ray" and (n_gpus is not None or address is not None):
         raise InputError("n_gpus and address are for the executor 'ray'; choose it, or leave both")
-    NOT_NEGATIVE.or_none().check("n_gpus", n_gpus)
     if address is not None and not isinstance(address, str):
         raise InputError(f"address must be that of a cluster, as text, not {shown(address)}")
-    if n_gpus is not None and (n_gpus < 0 or (n_gpus > 1 and n_gpus != int(n_gpus))):
-        raise InputError(f"n_gpus must be a fraction of a GPU or a whole number, not {n_gpus}")
+    if n_gpus is not None and (
+        not is_number(n_gpus) or n_gpus < 0 or (n_gpus > 1 and n_gpus != int(n_gpus))
+    ):
+        raise InputError(
+            f"n_gpus must be a fraction of a GPU or a whole number, not {shown(n_gpus)}"
+        )
 
 
 @contextmanager
