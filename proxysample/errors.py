@@ -114,7 +114,8 @@ def check_name(kind: str, name: object, known: Collection[str]) -> None:
     >>> check_name("preset", ["paper"], {"paper": 1, "digits": 2})
     Traceback (most recent call last):
     ...
-    proxysample.errors.InputError: unknown preset ['paper']; Known: paper, digits
+    proxysample.errors.InputError: unknown preset ['paper']; did you mean 'paper'?
+    Known: paper, digits
     """
     if not isinstance(name, str) or name not in known:
         raise unknown_name(kind, name, known)

@@ -106,12 +106,10 @@ class Database:
         self.path = path
         self.noun = noun
         self.format = f"proxysample-{noun}-1"
-        if must_exist and not path.is_file():
-            raise InputError(f"no {noun} at {path}; run one first")
-        if not path.parent.is_dir():
-            raise InputError(f"the folder {path.parent} does not exist; make it first")
-        if path.is_file() and 0 < path.stat().st_size < BYTES_OF_A_HEADER:
-            raise self._refusal("it is no database, or cut")
+        try:
+            self._check_place(must_exist)
+        except OSError as error:
+            raise self._refusal(error) from error
         try:
             found = self._found_format()
             if found is None and must_exist:
@@ -121,6 +119,15 @@ class Database:
             raise self._refusal(error) from error
         if found != self.format:
             raise InputError(f"{path} has format {found!r}, not {self.format!r}")
+
+    def _check_place(self, must_exist: bool) -> None:
+        is_there = self.path.is_file()
+        if must_exist and not is_there:
+            raise InputError(f"no {self.noun} at {self.path}; run one first")
+        if not self.path.parent.is_dir():
+            raise InputError(f"the folder {self.path.parent} does not exist; make it first")
+        if is_there and 0 < self.path.stat().st_size < BYTES_OF_A_HEADER:
+            raise self._refusal("it is no database, or cut")
 
     def _refusal(self, reason: object) -> InputError:
         if isinstance(reason, OSError):
@@ -132,7 +139,10 @@ class Database:
     def _left_half(self) -> str:
         """Say what is to be done where only one who may write to the file can undo a write."""
         journal = self.path.with_name(f"{self.path.name}-journal")
-        if not journal.exists() or os.access(self.path.parent, os.W_OK):
+        try:
+            if not journal.exists() or os.access(self.path.parent, os.W_OK):
+                return ""
+        except PermissionError:
             return ""
         return (
             "; a process that wrote to it was killed, which is undone when somebody opens it who "

@@ -298,7 +298,7 @@ def rank_study(
     ...     searchers=["random:n_nodes=3"], folder=tempfile.mkdtemp(),
     ... )
     >>> small = {"channels": 2, "epochs": 1}
-    >>> found = rank_study(study, 2, training=small, run={"progress": False})
+    >>> found = rank_study(study, 3, training=small, run={"progress": False})
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
@@ -142,6 +143,10 @@ def estimate_study(
     InputError
         If the data cannot be read.
     """
+    if n_workers is not None:
+        POSITIVE_INTEGER.check("n_workers", n_workers)
+    POSITIVE_INTEGER.check("n_threads", n_threads)
+    NOT_NEGATIVE.check("seconds_each", seconds_each)
     start = time.perf_counter()
     context = StudyContext(configuration)
     with tqdm(desc="timing", unit="kind", disable=hides_progress(progress)) as bar:

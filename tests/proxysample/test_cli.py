@@ -163,7 +163,7 @@ def test_what_contradicts_itself_is_refused_before_any_scoring(proxysample, tmp_
     for more, message in (
         ("-n 9 --must-keep keep.txt --exclude drop.txt", "sample 5 is in must_keep and in exclude"),
         ("-n 1 --must-keep keep.txt", "must_keep names 2 samples, and 1 are to be kept"),
-        ("-n 9 --min-per-class 1", "min_per_class=1 make 10 samples, and 9 are to be kept"),
+        ("-n 9 --min-per-class 1", "min_per_class=1 makes 10 samples, and 9 are to be kept"),
         ("--balance 3=5000", "keeps 5,000 of class '3', which has 146 samples"),
         ("", "give r, the fraction to keep"),
         ("-n 1438", "more than the 1,437 samples"),

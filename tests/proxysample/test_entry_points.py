@@ -274,6 +274,7 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "width": ("4",), "dynamics": ("recorder().dynamics",), "function": ("train",),
     "predicted": ("LABELS",), "configuration": ("study().configuration",), "held_out": ("None",),
     "searcher": ("'random'",), "accuracy": ("50.0",), "store": ("study().store",),
+    "study": ("study()",),
     "entry": ("type(create_sampler('rs'))",), "trainer": ("trainer()",), "state_dict": ("{}",),
     "folds": ("None", "2"), "seeds": ("[0]",), "proxy_seeds": ("[0]",), "evaluator": ("'head'",),
     "n_workers": ("1",), "executor": ("None",), "n_cells": ("3",), "candidates": ("[2, 3]",),

@@ -28,7 +28,7 @@ def digits():
         ({"n": 201}, "more than the 200 samples"),
         ({"n": 2, "must_keep": [1, 2, 3]}, "must_keep names 3"),
         ({"n": 2, "must_keep": [1], "exclude": [1]}, "is in must_keep and in exclude"),
-        ({"n": 9, "min_per_class": 1}, "make 10 samples"),
+        ({"n": 9, "min_per_class": 1}, "makes 10 samples"),
         ({"balance": {"3": 100}}, "keeps 100 of class '3'"),
         ({"r": 1.0, "exclude": [1]}, "199 are not excluded"),
         ({"n": 2, "must_keep": ["a.png"]}, "no files or keys; give indices"),

@@ -336,7 +336,7 @@ def trial_cells(configuration: StudyConfiguration, n_cells: int = 2) -> list[Cel
         max(n_nodes),
         connected_only=True,
         generator=generator,
-        space=SearchSpace(names),
+        space=SearchSpace(tuple(names)),
     )
 
 

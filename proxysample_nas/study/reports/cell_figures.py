@@ -403,9 +403,8 @@ def _draw_pie(
 
 
 def _all_of(distributions: list[EdgeDistribution]) -> SearchSpace:
-    return SearchSpace(
-        dict.fromkeys(name for one in distributions for name in one.space.operations)
-    )
+    names = dict.fromkeys(name for one in distributions for name in one.space.operations)
+    return SearchSpace(tuple(names))
 
 
 def _legend(space: SearchSpace) -> list[Patch]:

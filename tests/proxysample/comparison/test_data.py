@@ -112,6 +112,7 @@ def test_features_given_in_any_way_are_the_same(tmp_path):
         network,
         (kept[0], kept[1]),
     ]
+    (tmp_path / "made").mkdir()
     for way in ways:
         data = load_comparison_data(source(splits, features=way, folder=tmp_path / "made"))
         arm = data.arms[CLEAN]

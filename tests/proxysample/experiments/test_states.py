@@ -186,7 +186,8 @@ def test_another_user_reads_and_is_told_what_cannot_be_written(forked):
 
     from proxysample import embed
 
-    with tempfile.TemporaryDirectory() as name:
+    # Where another user may look: not in the folder of the tests.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         place = Path(name)
         for path in ("sums.sqlite", "half.sqlite"):
             Store(place / path, KINDS, noun="sum").put("count", {"a": 1}, {"steps": 1})

@@ -107,7 +107,7 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 
 @every_weight_sharing_searcher
 def test_the_steps_of_one_pass_give_the_bits_of_the_default(name: str, proxy: Any) -> None:
-    few = Subset(proxy, range(100))
+    few = Subset(proxy, range(120))
     plain = small(name, n_nodes=2).search(few)
     assert plain.info.steps_per_epoch == 3
     told = small(name, n_nodes=2, steps_per_epoch=3).search(few)
