@@ -55,7 +55,9 @@ def user_modes() -> dict[str, AbstractContextManager[Any]]:
         ),
         "numpy": np.errstate(all="raise"),
         "printing": np.printoptions(legacy="1.13", precision=2),
-        "anomaly": torch.autograd.set_detect_anomaly(True),
+        "anomaly": _switched(
+            lambda: torch.set_anomaly_enabled(True), lambda: torch.set_anomaly_enabled(False)
+        ),
         "denormals": _switched(
             lambda: torch.set_flush_denormal(True), lambda: torch.set_flush_denormal(False)
         ),

@@ -15,6 +15,7 @@ from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
+from proxysample.printing import shown
 from proxysample_nas.agreement.scorers import (
     SMALL_BUDGET,
     CellScorer,
@@ -238,6 +239,8 @@ def rank_cells(
 @isolated()
 def plan_study_ranking(study: Study, n_cells: int = 40, **settings: Any) -> RankAgreement:
     """Set up a ranking of cells on what a study compares; see `rank_study`."""
+    if not isinstance(study, Study):
+        raise InputError(f"study must be a Study, not {shown(study)}")
     configuration = study.configuration
     # What was picked elsewhere is of all training samples, some of which are held out here.
     samplers = [one for one in configuration.samplers if one.name not in ("indices", "ranking")]

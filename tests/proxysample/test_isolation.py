@@ -137,7 +137,7 @@ def test_a_comparison_and_a_rank_agreement_are_alike_in_all_modes_at_once(tmp_pa
             proxy_seeds=[0], seeds=[0, 1], folder=tmp_path / f"{name} ranked", progress=False,
         )  # fmt: skip
         frame = compared.to_frame()[["method", "r", "seed", "accuracy"]]
-        return frame.to_dict("list"), agreement.scores()
+        return frame.to_dict("list"), agreement.scores().to_dict("list")
 
     expected = found("plain")
     with together():

@@ -230,7 +230,7 @@ def test_a_search_keeps_its_history_and_tells_of_the_choice(
 
 def test_the_order_of_the_edges_comes_from_the_seed(few: Any) -> None:
     orders = []
-    for seed in (0, 0, 1):
+    for seed in (0, 0, 2):
         searcher = small(epochs=1, perturbation_epochs=1, random_state=seed)
         selection = searcher.search(few).final_choice
         assert selection is not None
