@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,3 +251,10 @@ def test_skipping_and_stopping_agree_on_whole_folders(tmp_path):
     stop, (skip, indices) = load_dataset(f"folder:{root}").train, skipping(root)
     assert np.array_equal(stop.images, skip.images)
     assert indices.tolist() == list(range(len(stop)))
+
+
+def test_a_path_alone_and_no_name_are_no_dataset():
+    with pytest.raises(InputError, match="such as 'folder:photos', not by a path alone"):
+        load_dataset(Path("photos"))
+    with pytest.raises(InputError, match="unknown dataset ''"):
+        load_dataset("")
