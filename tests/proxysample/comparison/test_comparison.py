@@ -144,7 +144,9 @@ def test_models_can_be_held_to_a_part_that_no_sampler_sees():
     shown = {image.tobytes() for image in images}
     assert len(shown) <= n_seen
     assert "20 % of the training part" in comparison.table()
-    with pytest.raises(InputError, match=r"no test part to hold models to: give held_out.*own as held_out="):
+    with pytest.raises(
+        InputError, match=r"no test part to hold models to: give held_out.*own as held_out="
+    ):
         compare(splits, ["cc-or"], [0.5])
 
 
