@@ -511,6 +511,12 @@ def _sampler(
     quiet: bool,
     verbose: bool,
 ) -> Sampler:
+    first, colon, rest = name.partition(":")
+    if colon and first in SAMPLERS:
+        raise InputError(
+            f"--sampler takes an id alone here: give --sampler {first}, and what is in {rest!r} "
+            "by --param name=value, one for each"
+        )
     parameters = parse_parameters(words or ())
     if keep is not None:
         parameters["keep"] = _checked_keep(name, parameters, keep)

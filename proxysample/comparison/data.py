@@ -221,7 +221,8 @@ def _parts(source: DataSource) -> tuple[Any, Any, str]:
     if splits.test is None:
         raise InputError(
             f"{splits.name} has no test part to hold models to: give held_out=0.2 (--held-out 0.2) "
-            "to take a part of the training data, which no sampler then sees, or a dataset"
+            "to take a part of the training data, which no sampler then sees, or a dataset of your "
+            "own as held_out="
         )
     return splits.train, splits.test, splits.name
 

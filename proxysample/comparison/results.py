@@ -362,6 +362,15 @@ def _machine_in_words(result: dict[str, Any]) -> str:
     )
 
 
+def _nothing_to_tell(results: ComparisonResults) -> str:
+    if not results.failures:
+        return "There is nothing to tell yet: no training on what a sampler keeps has ended."
+    return (
+        f"There is nothing to tell: {len(results.failures):,} experiments have failed, the first "
+        f"with {results.failures[0].error}"
+    )
+
+
 def verdict(results: ComparisonResults) -> str:
     """Say in one sentence how much to keep and by which method, or to take random.
 
@@ -374,7 +383,7 @@ def verdict(results: ComparisonResults) -> str:
     rows = [row for row in results.rows if row.arm == CLEAN and budget in row.cells]
     tried = [row for row in rows if not row.is_rival and row.cells[budget].difference]
     if not tried:
-        return "There is nothing to tell yet: no training on what a sampler keeps has ended."
+        return _nothing_to_tell(results)
     if len(seeds) == 1:
         best = max(tried, key=lambda row: _gain(row, budget))
         return (

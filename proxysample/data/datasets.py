@@ -257,7 +257,7 @@ def load_dataset(
     (ArrayDataset(1,437 samples of 8x8x1, 10 classes), ArrayDataset(360 samples of 8x8x1, 10 classes))
     """  # noqa: E501
     if not isinstance(spec, str):
-        raise InputError(f"a dataset is named by a string such as 'digits', not {shown(spec)}")
+        raise _no_name(spec)
     kind = re.split("[,:]", spec, maxsplit=1)[0]
     if kind not in READERS:
         raise _unknown_dataset(spec, kind)
@@ -301,10 +301,19 @@ def load_dataset(
     return splits.viewed(**views) if views else splits
 
 
+def _no_name(spec: object) -> InputError:
+    if isinstance(spec, Path):
+        return InputError(
+            f"a dataset is named by a string such as 'folder:{spec}', not by a path alone, which "
+            "does not say what is in it"
+        )
+    return InputError(f"a dataset is named by a string such as 'digits', not {shown(spec)}")
+
+
 def _unknown_dataset(spec: str, kind: str) -> InputError:
     path = Path(spec)
     # It may be longer than any path.
-    if os.path.isdir(spec):  # noqa: PTH112
+    if spec and os.path.isdir(spec):  # noqa: PTH112
         return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
     if path.suffix == ".npz":
         return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")

@@ -473,7 +473,9 @@ def load_backbone(name: str, weights: Weights = "auto", input_size: int | None =
 
 def _check_name(name: str, timm: ModuleType) -> None:
     if not isinstance(name, str) or not timm.is_model(name.partition(".")[0]):
-        near = difflib.get_close_matches(shown(name).strip("'"), timm.list_models(), n=1)
+        near = difflib.get_close_matches(
+            shown(name).strip("'"), ["pixels", *timm.list_models()], n=1
+        )
         hint = f"; did you mean {near[0]!r}" if near else ""
         raise InputError(f"timm has no model {shown(name)}{hint}; timm.list_models() lists them")
 

@@ -375,3 +375,10 @@ def test_what_is_for_a_page_needs_one(proxysample, more):
     code, _out, err = proxysample(*words, *more)
     assert code == 2
     assert "are for a page: name it by -o" in err
+
+
+def test_the_words_of_a_study_are_told_to_be_parameters(proxysample, tmp_path):
+    words = ["--dataset", "digits", "--sampler", "km-or:n_clusters=20", "-r", "0.1"]
+    code, _, err = proxysample("select", *words, "-o", str(tmp_path / "kept.npy"))
+    assert code == 2
+    assert "give --sampler km-or, and what is in 'n_clusters=20' by --param name=value" in err

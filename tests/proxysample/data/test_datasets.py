@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,3 +268,10 @@ def test_an_item_is_its_own_whatever_holds_the_array(tmp_path, dtype):
         item += 1
         assert np.array_equal(dataset.images, features)
         assert (features == 1).all()
+
+
+def test_a_path_alone_and_no_name_are_no_dataset():
+    with pytest.raises(InputError, match="such as 'folder:photos', not by a path alone"):
+        load_dataset(Path("photos"))
+    with pytest.raises(InputError, match="unknown dataset ''"):
+        load_dataset("")

@@ -168,6 +168,8 @@ def test_features_that_cannot_be_are_refused_before_the_data_is_touched(
 def test_a_timm_model_is_found_by_name():
     with pytest.raises(InputError, match="timm has no model 'resnet_18'"):
         features_of("resnet_18")
+    with pytest.raises(InputError, match="did you mean 'pixels'"):
+        features_of("pixel")
 
 
 @pytest.mark.skipif(
