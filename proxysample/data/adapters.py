@@ -17,7 +17,7 @@ from proxysample.data.path_tables import (
     path_columns,
     read_paths,
 )
-from proxysample.data.tables import is_foreign, named_column
+from proxysample.data.tables import is_foreign, is_frame, named_column
 from proxysample.errors import InputError
 
 
@@ -59,6 +59,7 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
         return ArrayDataset(np.asarray(dataset), dataset.labels), fields
     if is_foreign(dataset):
         dataset = as_pandas(dataset)
+    dataset = _listed(dataset)
     if is_table(dataset):
         return _adapted_frame(dataset, fields)
     if is_block_source(dataset):
@@ -74,6 +75,17 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
             "WebDataset are read by proxysample.load_dataset('webdataset:PATTERN')"
         )
     return dataset, fields
+
+
+def _listed(dataset: Any) -> Any:
+    """Give a column of paths, of pandas or numpy, as the list that it is; others as they are."""
+    is_series = is_frame(dataset) and not hasattr(dataset, "columns")
+    if not is_series and not (isinstance(dataset, np.ndarray) and dataset.dtype.kind in "OU"):
+        return dataset
+    if np.ndim(dataset) != 1 or not len(dataset):
+        return dataset
+    first = dataset.iloc[0] if is_series else dataset[0]
+    return list(dataset) if is_list_of_paths([first]) else dataset
 
 
 def _adapted_frame(frame: Any, fields: Fields) -> tuple[Any, Fields]:

@@ -211,6 +211,8 @@ def test_lists_of_files(folder, of_paths):
     assert Samples(pairs).labels.tolist() == LABELS
     assert np.array_equal(Samples(pairs).images, PIXELS)
     assert read_paths(NAMES, root=folder).files[0] == folder / NAMES[0]
+    for column in (pd.Series(files), np.array(files), pd.Series(files, index=[9] * len(files))):
+        assert np.array_equal(Samples(column, LABELS).images, PIXELS)
 
 
 @pytest.mark.parametrize("table", [[], [("a.png", 1), "b.png"], ["a.png", 3], ["a.png", ""], 7])
