@@ -309,7 +309,7 @@ def as_path(path: Any) -> Path:
     if not isinstance(text, str):
         raise InputError(f"a path must be a string or a path, not {shown(path)}")
     if "\0" in text:
-        raise InputError(f"a path holds no null character, as in {shown(path)}")
+        raise InputError(f"a file cannot be named {shown(path)}: it holds a null character")
     return Path(text)
 
 

@@ -187,7 +187,7 @@ def study_run(
         int | None,
         typer.Option(
             "--rank-cells",
-            min=2,
+            min=3,
             help="Then also rank so many random cells on the full data and on every proxy, by a "
             "small budget, and tell how far the ranks agree.",
         ),

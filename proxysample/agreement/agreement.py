@@ -260,8 +260,7 @@ class RankAgreement:
         return store
 
     def _begin(self, context: RankContext, store: Store) -> Plan:
-        store.set_info("configuration", self.design.to_json())
-        store.set_info("facts", context.info().to_json())
+        store.describe(self.design.to_json(), context.info().to_json())
         return Plan(self.design, context.info(), store)
 
     @cached_property
@@ -372,10 +371,10 @@ class RankAgreement:
 
 def _refuse_changed_data(store: Store, design: Design, info: DataInfo) -> None:
     """Refuse other data under the same name: what had finished would be left out silently."""
-    written, known = store.info("configuration"), store.info("facts")
-    if written is None or known is None:
+    described = store.description()
+    if described is None:
         return
-    before, of_before = Design.from_json(written), DataInfo.from_json(known)
+    before, of_before = Design.from_json(described[0]), DataInfo.from_json(described[1])
     alike = ("dataset", "held_out", "random_state", "n_train")
     if any(getattr(before, name) != getattr(design, name) for name in alike):
         return

@@ -447,9 +447,10 @@ def read_comparison(store: Store) -> tuple[Configuration, ComparisonInfo]:
     InputError
         If no comparison was run in the store, or it is damaged.
     """
-    written, known = store.info("configuration"), store.info("facts")
-    if written is None or known is None:
+    described = store.description()
+    if described is None:
         raise InputError(f"no comparison was run in {store.path}")
+    written, known = described
     return Configuration.from_json(written), ComparisonInfo.from_json(known)
 
 
@@ -458,15 +459,14 @@ def begin(context: ComparisonContext, store: Store) -> Plan:
     info = context.info()
     for arm in info.arms.values():
         context.configuration.check_sizes(arm.n_train)
-    store.set_info("configuration", context.configuration.to_json())
-    store.set_info("facts", info.to_json())
+    store.describe(context.configuration.to_json(), info.to_json())
     return Plan(context.configuration, info, store)
 
 
 def open_store(folder: Path, context: ComparisonContext) -> Store:
     """Open a folder's store; `InputError` where the data under the same name have changed."""
     store = ComparisonStore(store_path(folder))
-    if store.info("configuration") is None or store.info("facts") is None:
+    if store.description() is None:
         return store
     earlier, known = read_comparison(store)
     now = context.info()

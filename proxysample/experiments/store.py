@@ -546,6 +546,16 @@ class Store:
         rows = self.database.read("SELECT value FROM facts WHERE name = ?", [name])
         return str(rows[0][0]) if rows else None
 
+    def describe(self, configuration: str, known: str) -> None:
+        """Keep what is compared, and what is known of its data."""
+        self.set_info("configuration", configuration)
+        self.set_info("facts", known)
+
+    def description(self) -> tuple[str, str] | None:
+        """Look up what `describe` kept; None where nothing was run."""
+        written, known = self.info("configuration"), self.info("facts")
+        return None if written is None or known is None else (written, known)
+
     def _record(self, row: tuple[Any, ...]) -> Record:
         key, kind, specification, status, result, payload, error, traceback, finished = row
         where = f"an experiment in {self.path}"

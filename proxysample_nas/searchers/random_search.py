@@ -30,6 +30,7 @@ from proxysample_nas.searchers.data import SearchData
 from proxysample_nas.searchers.loop import EpochSearcher
 from proxysample_nas.searchers.result import EpochRecord, FinalChoice
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.space.zero_cost import SCORES, ZeroCost, zero_cost_score
 
 
@@ -85,13 +86,7 @@ class RandomSearch(CandidateSearcher):
 
     def _create_state(self, data: SearchData, seed: int) -> Candidates:
         state = super()._create_state(data, seed)
-        state.cells = draw_cells(
-            self.n_samples,
-            self.n_nodes,
-            connected_only=self.connected_only,
-            generator=stream(seed, "operations"),
-            space=state.space,
-        )
+        state.cells = _drawn(self, seed, state.space)
         return state
 
     def _next_cell(self, state: Candidates, history: Sequence[EpochRecord]) -> Cell:
@@ -110,12 +105,7 @@ class RandomSearch(CandidateSearcher):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_n_cells(
-            self.n_samples,
-            self.n_nodes,
-            connected_only=self.connected_only,
-            space=self._search_space(),
-        )
+        _check_number(self)
 
 
 class ZeroCostSearch(EpochSearcher[Candidates, CandidateData]):
@@ -187,13 +177,7 @@ class ZeroCostSearch(EpochSearcher[Candidates, CandidateData]):
 
     def _create_state(self, data: SearchData, seed: int) -> Candidates:  # noqa: ARG002
         space = self._search_space()
-        cells = draw_cells(
-            self.n_samples,
-            self.n_nodes,
-            connected_only=self.connected_only,
-            generator=stream(seed, "operations"),
-            space=space,
-        )
+        cells = _drawn(self, seed, space)
         seeds = torch.randint(2**32, (2,), generator=stream(seed, "initialization")).tolist()
         return Candidates(seeds, space, cells)
 
@@ -236,9 +220,24 @@ class ZeroCostSearch(EpochSearcher[Candidates, CandidateData]):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_n_cells(
-            self.n_samples,
-            self.n_nodes,
-            connected_only=self.connected_only,
-            space=self._search_space(),
-        )
+        _check_number(self)
+
+
+def _check_number(searcher: RandomSearch | ZeroCostSearch) -> None:
+    """Refuse to draw more cells than the space has."""
+    check_n_cells(
+        searcher.n_samples,
+        searcher.n_nodes,
+        connected_only=searcher.connected_only,
+        space=searcher._search_space(),
+    )
+
+
+def _drawn(searcher: RandomSearch | ZeroCostSearch, seed: int, space: SearchSpace) -> list[Cell]:
+    return draw_cells(
+        searcher.n_samples,
+        searcher.n_nodes,
+        connected_only=searcher.connected_only,
+        generator=stream(seed, "operations"),
+        space=space,
+    )

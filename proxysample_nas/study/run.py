@@ -80,8 +80,7 @@ def _open_store(folder: Path, context: StudyContext, drop: bool) -> Store:
 
 def _begin(context: StudyContext, store: Store) -> Plan:
     info = context.info()
-    store.set_info("configuration", context.configuration.to_json())
-    store.set_info("facts", info.to_json())
+    store.describe(context.configuration.to_json(), info.to_json())
     lookup = context.configuration.lookup
     if lookup is not None:
         known = context.published.random_cell(lookup.dataset, lookup.epochs)
@@ -91,7 +90,7 @@ def _begin(context: StudyContext, store: Store) -> Plan:
 
 def refuse_fewer(store: Store, configuration: StudyConfiguration, info: StudyInfo) -> None:
     """Refuse to run less than a store's study compares: its tables would shrink unsaid."""
-    began = store.info("configuration") is not None and store.info("facts") is not None
+    began = store.description() is not None
     if not began or not any(status == "done" for status, _ in store.states().values()):
         return
     earlier, known = read_configuration(store)
@@ -115,7 +114,7 @@ def refuse_changed_data(store: Store, configuration: StudyConfiguration, info: S
     What had finished on the old data would be left out of every table from then on, since
     experiments are named by what is in the data: hours of work, lost without a word.
     """
-    if store.info("configuration") is None or store.info("facts") is None:
+    if store.description() is None:
         return
     earlier, known = read_configuration(store)
     for name, now in info.datasets.items():

@@ -69,7 +69,7 @@ def test_a_write_that_the_system_cuts_is_told(tmp_path):
 @pytest.mark.parametrize("name", ["a\0b", "x" * 256, "é" * 128])
 def test_names_that_no_file_can_have_are_refused_before_any_work(name, tmp_path):
     for check in (check_name, check_writable):
-        with pytest.raises(InputError, match=r"cannot be named|no null character"):
+        with pytest.raises(InputError, match="cannot be named"):
             check(tmp_path / name)
     with pytest.raises(InputError):
         make_folder(tmp_path / name)

@@ -107,9 +107,10 @@ def read_configuration(store: Store) -> tuple[StudyConfiguration, StudyInfo]:
     InputError
         If no study was run in the store, or it is damaged.
     """
-    written, known = store.info("configuration"), store.info("facts")
-    if written is None or known is None:
+    described = store.description()
+    if described is None:
         raise InputError(f"no study was run in {store.path}")
+    written, known = described
     configuration, info = StudyConfiguration.from_json(written), StudyInfo.from_json(known)
     names = [configuration.dataset, *(transfer.dataset for transfer in configuration.transfers)]
     unknown = [name for name in names if name not in info.datasets]

@@ -222,7 +222,8 @@ def test_two_cells_are_timed_the_same_whenever_asked(context):
     assert cells == trial_cells(context.configuration)
     assert cells[0] != cells[1]
     for cell in cells:
-        assert "train" in time_trial(training_trial(trainer, cell, context.data), 0.01).seconds
+        # There is time for one run alone, whose rate no other run can bring to 0.
+        assert time_trial(training_trial(trainer, cell, context.data), 0.01).seconds["train"] > 0
 
 
 @pytest.mark.parametrize("name", ["rs", "cc-or", "km-or:n_clusters=20", "ae:epochs=3"])
