@@ -128,13 +128,19 @@ def read_zarr(
         what = "is a file; unpack it into a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}")
     names = [""] if _is_zarr_array(folder) else sorted(_zarr_names(folder))
+    root = Path(os.path.realpath(folder))
 
     def find(name: str) -> Any:
         _check_codecs(folder / name)
-        _check_files(folder / name, Path(os.path.realpath(folder)))
+        _check_files(folder / name, root)
         return zarr.open_array(str(folder / name), mode="r")
 
-    return _opened_parts(str(folder), names, find, place, image, label)
+    try:
+        return _opened_parts(str(folder), names, find, place, image, label)
+    except InputError:
+        # What is missing may be a link, which is no array of the store.
+        _check_files(folder, root)
+        raise
 
 
 def _parted(path: str) -> tuple[str, str | None]:
@@ -228,9 +234,9 @@ def _check_files(place: Path, root: Path) -> None:
             if entry.is_dir(follow_symlinks=False):
                 _check_files(Path(entry.path), root)
             elif entry.is_symlink():
-                check_regular(entry.path)
                 if not Path(os.path.realpath(entry.path)).is_relative_to(root):
                     raise InputError(f"{entry.path} is a link that leads out of the store")
+                check_regular(entry.path)
             elif not entry.is_file():
                 raise InputError(f"{entry.path} is no regular file")
 

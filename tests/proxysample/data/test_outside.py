@@ -226,10 +226,7 @@ def test_an_array_of_zarr_is_a_folder_in_the_store(tmp_path):
     zarr.save_group(str(tmp_path / "a"), images=np.ones((4, 2, 2)), labels=np.arange(4) % 2)
     (tmp_path / "a" / "images").rename(tmp_path / "elsewhere")
     (tmp_path / "a" / "images").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(
-        InputError,
-        match=r"leads out of the store|needed: images",
-    ):
+    with pytest.raises(InputError, match="images is a link that leads out of the store"):
         load_dataset(f"zarr:{tmp_path / 'a'}")
 
 
