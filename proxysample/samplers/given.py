@@ -163,7 +163,7 @@ class GivenRanking(Sampler):
         ranking = self.read()
         name = ranking.provenance.get("sampler")
         if isinstance(name, str) and SAMPLERS.is_built_in(name):
-            needs_labels = SAMPLERS.get(name).needs_labels
+            needs_labels: object = SAMPLERS.get(name).needs_labels
             if isinstance(needs_labels, bool):
                 return needs_labels
             # A property of the class: it depends on whether each class is kept by itself.
