@@ -30,11 +30,14 @@ ENOUGH = 4 << 30
 
 
 def pytest_configure() -> None:
-    """Have the files of tests lie in memory, where there is room.
+    """Have the files of tests lie in memory, where there is room, and keep what is compiled.
 
     Stores and checkpoints wait for the disk with each thing they keep, and what becomes of them
-    when the power fails is not what is tested.
+    when the power fails is not what is tested. Each process would compile all tests and packages
+    for itself; those that are started from here take over what the environment says.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

@@ -82,7 +82,7 @@ def test_names_as_long_as_a_file_can_have_are_written(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("value", ["9" * 5_000, "[" * 100_000, '{"a":' * 100_000])
+@pytest.mark.parametrize("value", ["9" * 5_000, "[" * 10_000, '{"a":' * 10_000])
 def test_values_that_python_cannot_read_are_refused(value):
     with pytest.raises(InputError, match="too long a number, or nests too deeply"):
         parse_parameters([f"a={value}"])
