@@ -260,7 +260,8 @@ def compare(
         Each is an id such as ``"herding"`` or ``"km-or:n_clusters=50"``, a `Sampler` or a class of
         them, or what was picked elsewhere: an array of indices, or a `Ranking`. One with a
         parameter ``random_state`` that is not given draws anew for each seed. One with a
-        parameter ``features`` that is not given gets the comparison's.
+        parameter ``features`` that is not given gets the comparison's; with
+        ``features="pixels"`` each reads the pixels itself.
     ratios : iterable of float
         Fractions to keep, each below 1.
     n : iterable of int
