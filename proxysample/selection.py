@@ -12,7 +12,13 @@ import numpy.typing as npt
 
 from proxysample.checks import as_array, as_tuple, is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
+from proxysample.errors import (
+    InputError,
+    ProxysampleWarning,
+    check_names,
+    level_of_caller,
+    unknown_name,
+)
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
 from proxysample.printing import shown
 from proxysample.shares import ClassWeights, interleave_classes
@@ -110,6 +116,12 @@ class Cut:
             raise InputError(
                 f"{known}, or counts by class such as {{'cat': 100, 'dog': 50}}, or ClassWeights"
             )
+
+    @classmethod
+    def of(cls, r: float | None, n: int | None, rules: SelectionRules) -> Cut:
+        """Create a cut; `InputError` for a rule that there is not."""
+        check_names("keyword of select", rules, cls.__annotations__)
+        return cls(r=r, n=n, **rules)
 
     @property
     def needs_classes(self) -> bool:

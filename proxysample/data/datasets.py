@@ -16,7 +16,7 @@ import numpy.typing as npt
 from proxysample.checks import as_tuple
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
-from proxysample.data.fields import Broken, Field, FieldView
+from proxysample.data.fields import Broken, Field, FieldView, check_fields
 from proxysample.data.label_files import is_label_file, read_label_file
 from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.names import DatasetName
@@ -175,6 +175,7 @@ class Splits:
 
     def viewed(self, **fields: Any) -> Splits:
         """Give the same parts with their fields named; see `FieldView`."""
+        check_fields("viewed", fields)
 
         def read_test() -> FieldView | None:
             return None if self.test is None else FieldView(self.test, **fields)

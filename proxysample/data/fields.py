@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 from proxysample.checks import BOOLEAN
 from proxysample.data.image_files import raw_item
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 
 Field = str | int | Callable[[Any], Any]
@@ -27,6 +27,11 @@ class FieldArguments(TypedDict, total=False):
     features: Any
     broken: Broken
     distinct_labels: bool
+
+
+def check_fields(function: str, given: Iterable[str]) -> None:
+    """Raise `InputError` for a keyword of a function that is no `FieldArguments`."""
+    check_names(f"keyword of {function}", given, FieldArguments.__annotations__)
 
 
 class Unsure:

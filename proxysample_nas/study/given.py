@@ -296,6 +296,7 @@ class Lookup:
                 f"lookup must be a mapping such as {{'path': {path}, "
                 f"'dataset': 'cifar100'}}, not {shown(given)}"
             )
+        check_names("name in lookup", given, cls.__annotations__)
         try:
             return cls(**given)
         except TypeError as error:
