@@ -254,8 +254,9 @@ def compare(
 
     Parameters
     ----------
-    dataset : str, Splits or dataset
-        See `proxysample.load_dataset`; or a map-style dataset, with `held_out`.
+    dataset : str, Splits, pair (train, test), mapping or dataset
+        See `proxysample.load_dataset`; two parts, each a dataset or a pair of images and labels; or
+        one dataset, or pair of images and labels, with `held_out`.
     samplers : iterable
         Each is an id such as ``"herding"`` or ``"km-or:n_clusters=50"``, a `Sampler` or a class of
         them, or what was picked elsewhere: an array of indices, or a `Ranking`. One with a

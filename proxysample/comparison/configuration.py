@@ -16,6 +16,7 @@ from proxysample.comparison.data import DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
 from proxysample.components import Component, check_labels
+from proxysample.data.datasets import as_splits
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.features.sources import PIXELS
@@ -230,6 +231,8 @@ class Configuration(Shipped):
             raise unknown_name("budget", budget, get_args(BudgetChoice))
         SEED.check("random_state", random_state)
         model = as_evaluator(evaluator)
+        splits = as_splits(dataset)
+        dataset = dataset if splits is None else splits
         source = DataSource(
             dataset,
             held_out,

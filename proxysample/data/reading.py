@@ -91,7 +91,7 @@ def n_samples(dataset: Any) -> int:
         raise InputError("a nested tensor has samples of several shapes: pass a list, its unbind()")
     if not getattr(dataset, "shape", True):
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
-    if _is_pair_of_images_and_labels(dataset):
+    if is_pair_of_images_and_labels(dataset):
         raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
     try:
         size = len(dataset)
@@ -118,7 +118,8 @@ def _way_to_items(dataset: Any) -> str:
     return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
-def _is_pair_of_images_and_labels(dataset: Any) -> bool:
+def is_pair_of_images_and_labels(dataset: Any) -> bool:
+    """Tell whether it is two arrays, of which the second has a label for each row of the first."""
     if not isinstance(dataset, tuple | list) or len(dataset) != 2:
         return False
     images, labels = (tuple(getattr(part, "shape", ())) for part in dataset)

@@ -20,9 +20,10 @@ from proxysample import (
 )
 from proxysample.comparison.comparison import set_up
 from proxysample.comparison.configuration import Method
-from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE
+from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE, load_comparison_data
 from proxysample.comparison.experiments import Listing, read_comparison
 from proxysample.comparison.results import CLASS_RANDOM
+from proxysample.data.datasets import as_splits
 from proxysample.features import backbones
 from proxysample.testing import small_digits
 
@@ -271,6 +272,23 @@ def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_othe
     # Random features tell nothing: the head is at chance, whatever is kept.
     assert abs(of(comparison, "CC-RS", 0.1).cells["epochs"].mean - 25) < 6
     assert "what these samplers compare, too: HERDING." in comparison.table()
+
+
+def test_two_parts_are_given_in_any_way_that_a_study_takes():
+    digits = small_digits(40)
+    pair = (digits.images, digits.targets)
+    splits = Splits("given data", digits, digits)
+    known = set()
+    for given in (splits, (digits, digits), {"train": digits, "test": digits}, [pair, pair]):
+        configuration = set_up(given, ["herding"], [0.5], features="pixels").configuration
+        data = load_comparison_data(configuration.source)
+        known.add((configuration.dataset, data.arms[CLEAN].info.fingerprint, data.info.held_out))
+    ((name, _, held_out),) = known
+    assert name.startswith("Splits('given data', ArrayDataset(40 samples")
+    assert held_out == "the test part of given data, 40 samples"
+    one = set_up(pair, ["herding"], [0.5], features="pixels", held_out=0.25).configuration
+    assert load_comparison_data(one.source).arms[CLEAN].info.n_train == 30
+    assert as_splits(["cat.png", "dog.png"]) is as_splits([(digits[0][0], 1), digits[1]]) is None
 
 
 def test_samplers_of_training_dynamics_see_the_pixels_where_the_comparison_does():
