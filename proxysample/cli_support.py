@@ -105,9 +105,9 @@ def make_app(help_text: str) -> typer.Typer:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from proxysample.machine import own_version
 
-        typer.echo(f"proxysample {version('proxysample')}")
+        typer.echo(f"proxysample {own_version()}")
         raise typer.Exit
 
 
