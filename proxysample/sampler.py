@@ -675,7 +675,10 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
         given = rules.get(name)
-        if not isinstance(given, list | tuple | np.ndarray) or not np.size(given):
+        if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__len__"):
+            continue
+        given = list(given)
+        if not given:
             continue
         if all(isinstance(one, str | os.PathLike) for one in given):
             found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)

@@ -435,7 +435,9 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
-    indices = as_array(what, given if hasattr(given, "__len__") else as_tuple(what, given))
+    # A set has a length, and is no sequence.
+    is_sequence = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    indices = as_array(what, given if is_sequence else as_tuple(what, given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):
             raise InputError(f"{what} is a mask of shape {indices.shape}; needed: ({n_samples},)")

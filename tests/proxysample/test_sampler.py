@@ -104,6 +104,17 @@ def test_a_number_is_kept_whatever_the_rounding(digits):
 
 
 @pytest.mark.parametrize(
+    "given", [{2, 1}, frozenset({1, 2}), range(1, 3), {1: 0, 2: 0}.keys(), np.array([1, 2])]
+)
+def test_samples_to_keep_are_given_in_any_collection(digits, given):
+    sampler = RandomSampling(random_state=0)
+    expected = sampler.select(digits, n=9, must_keep=[1, 2])
+    assert np.array_equal(sampler.select(digits, n=9, must_keep=given), expected)
+    with pytest.raises(InputError, match="must be indices of samples"):
+        sampler.select(digits, n=9, exclude={"a", 1})
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (
