@@ -674,7 +674,7 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     found = rules.copy()
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
-        given = rules.get(name)
+        given: Any = rules.get(name)
         if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__len__"):
             continue
         given = list(given)

@@ -71,11 +71,10 @@ def read_paths(
     ((PosixPath('photos/a.png'), PosixPath('photos/b.png')), ['cat', 'dog'])
     """
     if not is_table(table):
-        paths, labels = _pairs(table)
-        return _dataset(paths, root, labels)
+        return _dataset(*_pairs(table), root)
     columns = frame_columns(table)
     paths, labels = _chosen_columns(columns, path, label)
-    return _dataset(paths, root, labels, _others(columns, path))
+    return _dataset(paths, labels, root, _others(columns, path))
 
 
 def read_csv(
@@ -112,7 +111,7 @@ def read_csv(
     try:
         paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
         labels = as_numbers(labels) if isinstance(labels, list) else labels
-        return _dataset(paths, root, labels, _others(columns, _named(columns, path)))
+        return _dataset(paths, labels, root, _others(columns, _named(columns, path)))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
@@ -313,8 +312,8 @@ class _Undecided:
 
 def _dataset(
     paths: list[Any] | _Undecided,
-    root: str | Path | None,
     labels: Any,
+    root: str | Path | None,
     others: Sequence[str] = (),
 ) -> ImageFiles:
     if isinstance(paths, _Undecided):

@@ -237,7 +237,7 @@ def rank_cells(
     return planned
 
 
-def _check_run(run: object) -> None:
+def _check_run(run: Mapping[str, Any] | None) -> None:
     MAPPING.or_none().check("run", run)
     check_names("option of run", run or {}, OPTIONS_OF_RUN)
 
