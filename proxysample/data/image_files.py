@@ -92,6 +92,9 @@ class ImageFiles:
     (torch.Size([3, 6, 8]), torch.float32, 1.0, 'cat')
     """
 
+    root: Path | None = None
+    """The folder that it was listed from."""
+
     other_columns: Sequence[str] = ()
     """Those of the table that it was made of, but for the paths, where none is known as labels."""
 
