@@ -26,6 +26,7 @@ from proxysample.ranking import Ranking
 from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
+from proxysample.samplers.given import GivenIndices, GivenRanking
 
 SamplerLike = (
     str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
@@ -320,6 +321,23 @@ class Configuration(Shipped):
         """Refuse numbers of samples that a training part does not have; `InputError`."""
         check_kept_sizes(n_train, self.ratios, self.n)
 
+    def check_given(self, n_train: int) -> None:
+        """Refuse a ranking or indices of others than the samples that are compared on."""
+        for method in self.others:
+            component = method.component
+            if component.name not in READY_MADE:
+                continue
+            made = method.make(None, None)
+            is_ranking = isinstance(made, GivenRanking)
+            size = len(made.read()) if isinstance(made, GivenRanking) else _n_named(made)
+            if size > n_train or (is_ranking and size < n_train):
+                what = f"of {size:,} samples" if is_ranking else f"up to {size - 1:,}"
+                raise InputError(
+                    f"{component.label} is {what}, and samplers pick from {n_train:,} here, "
+                    "counted from 0; where a part of the training data is held out, pick among "
+                    "the others, or give a dataset of your own as held_out="
+                )
+
     def to_json(self) -> str:
         """Write as JSON what reading the results needs."""
         counts = {"n": list(self.n)} if self.n else {}
@@ -372,6 +390,11 @@ class Configuration(Shipped):
         """Have features that are made kept in a folder."""
         assert self.source is not None
         return replace(self, source=replace(self.source, folder=folder))
+
+
+def _n_named(sampler: Sampler) -> int:
+    """Give the number of samples that given indices need at least."""
+    return int(sampler.read()[-1]) + 1 if isinstance(sampler, GivenIndices) else 0
 
 
 def _has_features(features: Any, evaluator: Evaluator) -> bool:

@@ -299,7 +299,7 @@ def test_a_listed_folder_is_known_as_the_datasets(keys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     listed = keys_of(read_image_folder(Path("photos")))
     for folder in ("photos/kept", str(tmp_path / "photos" / "cat")):
-        with pytest.raises(InputError, match="would then hold the kept files twice|not empty"):
+        with pytest.raises(InputError, match=r"would then hold the kept files twice|not empty"):
             make_subset_folder(folder, listed, np.array([0]))
     make_subset_folder("kept", listed, np.array([0]))
     assert len(list((tmp_path / "kept").rglob("*.*"))) == 1

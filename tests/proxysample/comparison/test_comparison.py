@@ -274,6 +274,18 @@ def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_othe
     assert "what these samplers compare, too: HERDING." in comparison.table()
 
 
+def test_what_was_picked_among_others_is_refused_before_any_work():
+    digits = small_digits(40)
+    settings = {"seeds": 1, "draws": 1, "features": "pixels", "held_out": 0.25}
+    ranking = create_sampler("rs", random_state=0).rank(digits)
+    for given, message in (
+        (ranking, "is of 40 samples, and samplers pick from 30 here"),
+        ([3, 33], "is up to 33, and samplers pick from 30 here"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(digits, [given], [0.5], "head:epochs=1", **settings)
+
+
 def test_two_parts_are_given_in_any_way_that_a_study_takes():
     digits = small_digits(40)
     pair = (digits.images, digits.targets)
