@@ -95,7 +95,8 @@ def takes_run_options(**defaults: Any) -> Callable[[FunctionT], FunctionT]:
 
         @wraps(function)
         def with_known_names(*given: Any, **named: Any) -> Any:
-            check_names(f"keyword of {function.__name__}", named, signature.parameters)
+            known = [name for name in signature.parameters if name != "self"]
+            check_names(f"keyword of {function.__name__}", named, known)
             return function(*given, **named)
 
         with_known_names.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it

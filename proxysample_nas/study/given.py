@@ -157,6 +157,7 @@ class Transfer:
                 "training": values,
             }
         try:
+            check_names("name in transfer", given, cls.__annotations__)
             made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
