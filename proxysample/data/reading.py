@@ -665,6 +665,8 @@ def check_layout(images: Array) -> Array:
     InputError
         If the shape or type is another.
     """
+    if np.ma.is_masked(images):
+        raise InputError("images hold masked values; fill them, such as images.filled(0)")
     if images.ndim not in (2, 3, 4):
         raise InputError(
             f"images have shape {images.shape}; needed: (n, height, width), "
