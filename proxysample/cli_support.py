@@ -105,9 +105,9 @@ def make_app(help_text: str) -> typer.Typer:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from proxysample.machine import own_version
 
-        typer.echo(f"proxysample {version('proxysample')}")
+        typer.echo(f"proxysample {own_version()}")
         raise typer.Exit
 
 
@@ -265,6 +265,21 @@ def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     echo(f"warning: {cleaned(str(message))}", err=True, colour=typer.colors.YELLOW)
+
+
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+]
+
+
+def refuse_existing(paths: Iterable[str | Path | None], overwrite: bool) -> None:
+    """Refuse files that are there already, before any work, unless they are to be replaced."""
+    for path in paths:
+        # What is no file, such as /dev/stdout or standard output's -, loses nothing.
+        if not overwrite and path not in (None, "-") and Path(path).is_file():
+            raise InputError(
+                f"{path} is there already: name another file, or pass --overwrite to replace it"
+            )
 
 
 def parse_ratio(text: str) -> float:

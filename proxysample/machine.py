@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +16,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "p
 
 OWN = "proxysample"
 CPUINFO = Path("/proc/cpuinfo")
+CHECKOUT = Path(__file__).parents[1]
 
 
 @cache
@@ -47,7 +50,7 @@ def package_versions() -> Mapping[str, str]:
     ['proxysample', 'numpy', 'scipy']
     """
     found = {name: known for name in PACKAGES if (known := _version(name)) is not None}
-    return {OWN: _version(OWN) or "not installed", **found}
+    return {OWN: own_version(), **found}
 
 
 def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
@@ -63,6 +66,34 @@ def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
         for name, here in package_versions().items()
         if here != elsewhere.get(name, here)
     ]
+
+
+@cache
+def own_version() -> str:
+    """Give this library's version; of a checkout that is not installed what its pyproject says."""
+    return _version(OWN) or _version_of_checkout(CHECKOUT) or "unknown, not installed"
+
+
+def _version_of_checkout(folder: Path) -> str | None:
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        return str(project["version"]) if project["name"] == OWN else None
+    # Whatever lies beside a package that was copied somewhere.
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def version_of(package: str) -> str:
+    """Give the version of a package that is at hand, as its metadata or else the module says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> version_of("numpy") == np.__version__, version_of("no_such_package")
+    (True, 'unknown')
+    """
+    module = sys.modules.get(package)
+    return _version(package) or str(getattr(module, "__version__", "unknown"))
 
 
 def _version(package: str) -> str | None:

@@ -96,6 +96,15 @@ class Registry(Generic[T]):
             return False
         return name in self._built_in or name in self._registered or name in self._read_plug_ins()
 
+    def _unknown(self, name: str) -> InputError:
+        known, colon, _ = name.partition(":")
+        if colon and known in self:
+            return InputError(
+                f"unknown {self.noun} {shown(name)}; parameters are given beside the name "
+                f"{known!r}, as keywords"
+            )
+        return unknown_name(self.noun, name, self)
+
     def get(self, name: str) -> T:
         """Give the object of an id.
 
@@ -114,7 +123,7 @@ class Registry(Generic[T]):
             found: T = _import(entry) if isinstance(entry, str) else entry
             return found
         if name not in self._read_plug_ins():
-            raise unknown_name(self.noun, name, self)
+            raise self._unknown(name)
         if name not in self._loaded:
             self._loaded[name] = self._load_plug_in(name)
         return self._loaded[name]

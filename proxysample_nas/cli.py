@@ -17,6 +17,7 @@ from proxysample.cli_support import (
     ExecutorOption,
     GpusOption,
     MaxHoursOption,
+    OverwriteOption,
     RetryFailedOption,
     ThreadsOption,
     VersionOption,
@@ -26,6 +27,7 @@ from proxysample.cli_support import (
     list_entries,
     make_app,
     parse_ratio,
+    refuse_existing,
     run_app,
     run_to_end,
     say,
@@ -476,6 +478,7 @@ def search(
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="File to go on from when killed.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
@@ -489,6 +492,8 @@ def search(
     if "progress" in create_searcher(searcher).get_params(deep=False):
         parameters = {**wanted_progress(), **parameters}
     chosen = create_searcher(searcher, **parameters)
+    # Before any data are read.
+    chosen.check_parameters()
     if parameters.get("protocol") == "paper":
         raise InputError(
             "protocol=paper trains the architecture on half of the test part, which a study "
@@ -499,6 +504,7 @@ def search(
             check_writable(path)
     if drawing is not None:
         check_drawing_path(drawing)
+    refuse_existing([output, drawing], overwrite)
     part = load_dataset(dataset).train
     train = load_images(part) if indices is None else _picked_images(part, indices)
     result = chosen.search(train, checkpoint=checkpoint)
@@ -549,6 +555,7 @@ def evaluate(
         Path | None,
         typer.Option("--save-network", help="The network, as .safetensors; NAME-SEED if several."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train a cell's network from scratch on the training part and evaluate it on the test part."""
     from proxysample.data.datasets import load_dataset
@@ -565,6 +572,7 @@ def evaluate(
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)
+    refuse_existing(paths, overwrite)
     splits = load_dataset(dataset)
     result = trainer.evaluate(
         evaluated, splits.train, splits.require_test(), keep_network=bool(paths)

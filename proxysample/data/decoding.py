@@ -520,6 +520,13 @@ def _first_of(item: dict[Any, Any], keys: tuple[str, ...]) -> Any:
     return next((item[key] for key in keys if key in item), None)
 
 
+def _way_out(image: Any) -> str:
+    if isinstance(image, str | PathLike):
+        return ": open the file in the dataset"
+    is_number = isinstance(image, int | float)
+    return "; rows of numbers are passed as an array, numpy.asarray(rows)" if is_number else ""
+
+
 def _image_array(image: Any, index: int) -> Array:
     if hasattr(image, "detach"):
         pixels = tensor_to_array(image)
@@ -532,8 +539,7 @@ def _image_array(image: Any, index: int) -> Array:
         raise SampleError(
             index,
             f" is a {type(image).__name__}, not an image: a PIL image, an array or a tensor is "
-            "needed"
-            + (": open the file in the dataset" if isinstance(image, str | PathLike) else ""),
+            "needed" + _way_out(image),
         )
     if pixels.ndim > 3 or 0 in pixels.shape:
         raise SampleError(

@@ -206,7 +206,9 @@ def read_image_files(root: Path, known: Iterable[str] = ()) -> ImageFiles:
             SkippedFilesWarning,
             stacklevel=3,
         )
-    return ImageFiles(listing.files, listing.labels, listing.classes)
+    made = ImageFiles(listing.files, listing.labels, listing.classes)
+    made.root = root
+    return made
 
 
 def parts_of(root: Path) -> tuple[Path, Path | None]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from proxysample.data.blocks import BlockArray
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.images import read_image
-from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
@@ -226,7 +226,7 @@ def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceIm
         features = _feature_columns(split, labels, named.features)
         if features is None:
             return HuggingFaceImages(split, None, labels, spec, home)
-        targets = None if labels is None else _values(split, labels)
+        targets = _unsure_labels(split) if labels is None else _values(split, labels)
         return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from None
@@ -254,6 +254,13 @@ def _label_column(split: Any, named: Any) -> str | None:
         return named_column(split, named)
     known = [name for name in LABEL_COLUMNS if name in split.column_names]
     return known[0] if len(known) == 1 else None
+
+
+def _unsure_labels(split: Any) -> Unsure | None:
+    known = [name for name in LABEL_COLUMNS if name in split.column_names]
+    choices = " or ".join(f"label={name!r}" for name in known)
+    several = f"the columns {' and '.join(known)} may each be the labels: pass {choices}"
+    return Unsure(several) if len(known) > 1 else None
 
 
 def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str] | None:
@@ -346,6 +353,7 @@ class HuggingFaceImages:
         self._labels = labels
         values = None if labels is None else _values(split, labels)
         self.targets = None if values is None else kept_labels(values, len(split))
+        self.unsure = _unsure_labels(split) if labels is None else None
         names = None if labels is None else getattr(split.features[labels], "names", None)
         self.classes = None if names is None else [str(name) for name in names]
         # As Arrow has them: the library would open whatever place a row names, on any network.

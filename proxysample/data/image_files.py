@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from proxysample.checks import as_tuple
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
-from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path
 from proxysample.printing import hides_progress
@@ -75,7 +75,7 @@ class ImageFiles:
     ----------
     files : sequence of Path
         One a sample.
-    targets : array-like of shape (n, ...), optional
+    targets : array-like of shape (n, ...) or Unsure, optional
         Integers or strings for who needs classes; of any kind for others.
     classes : sequence of str, optional
         Names of the integer classes, in order. Not each needs samples.
@@ -92,11 +92,19 @@ class ImageFiles:
     (torch.Size([3, 6, 8]), torch.float32, 1.0, 'cat')
     """
 
+    root: Path | None = None
+    """The folder that it was listed from."""
+
+    other_columns: Sequence[str] = ()
+    """Those of the table that it was made of, but for the paths, where none is known as labels."""
+
     def __init__(
         self, files: Sequence[Path], targets: Any = None, classes: Sequence[str] | None = None
     ) -> None:
         self.files = tuple(map(as_path, as_tuple("files", files)))
-        self.targets = None if targets is None else kept_labels(targets, len(self.files))
+        self.unsure = targets if isinstance(targets, Unsure) else None
+        has_targets = targets is not None and self.unsure is None
+        self.targets = kept_labels(targets, len(self.files)) if has_targets else None
         self.classes = (
             None if classes is None else [str(name) for name in as_tuple("classes", classes)]
         )
@@ -199,14 +207,16 @@ class UndecidedFiles(ImageFiles):
     n_samples : int
     reason : str
         Naming the candidates.
-    targets : array-like of shape (n, ...), optional
+    targets : array-like of shape (n, ...) or Unsure, optional
     """
 
     def __init__(self, n_samples: int, reason: str, targets: Any = None) -> None:
         # No files: none of the columns names the samples.
         self._n_samples = n_samples
         self._reason = reason
-        self.targets = None if targets is None else kept_labels(targets, n_samples)
+        self.unsure = targets if isinstance(targets, Unsure) else None
+        has_targets = targets is not None and self.unsure is None
+        self.targets = kept_labels(targets, n_samples) if has_targets else None
         self.classes = None
 
     def __len__(self) -> int:

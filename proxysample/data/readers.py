@@ -47,7 +47,8 @@ def read_csv_dataset(
     if image is None and root is None:
         numbers = read_csv_features(path, features, label)
     if numbers is not None:
-        return Splits(f"csv:{path}", ArrayDataset(*numbers))
+        train = ArrayDataset(*numbers) if isinstance(numbers, tuple) else numbers
+        return Splits(f"csv:{path}", train)
     folder = None if root is None else Path(str(root))
     return Splits(f"csv:{path}", read_csv(path, folder, path=image, label=label))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -29,12 +31,12 @@ from proxysample.data.fields import (
     Fields,
     FieldView,
     Pairs,
-    Unsure,
     check_broken,
     describe_item,
 )
 from proxysample.data.images import Fitting
 from proxysample.data.labels import (
+    Unsure,
     as_label_array,
     check_labels,
     check_not_all_different,
@@ -49,7 +51,7 @@ from proxysample.data.shortcuts import (
     is_tensor,
 )
 from proxysample.data.tables import is_frame, positional
-from proxysample.errors import InputError, SampleError
+from proxysample.errors import InputError, ProxysampleWarning, SampleError, level_of_caller
 from proxysample.printing import shown
 
 
@@ -91,7 +93,7 @@ def n_samples(dataset: Any) -> int:
         raise InputError("a nested tensor has samples of several shapes: pass a list, its unbind()")
     if not getattr(dataset, "shape", True):
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
-    if _is_pair_of_images_and_labels(dataset):
+    if is_pair_of_images_and_labels(dataset):
         raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
     try:
         size = len(dataset)
@@ -118,7 +120,8 @@ def _way_to_items(dataset: Any) -> str:
     return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
-def _is_pair_of_images_and_labels(dataset: Any) -> bool:
+def is_pair_of_images_and_labels(dataset: Any) -> bool:
+    """Tell whether it is two arrays, of which the second has a label for each row of the first."""
     if not isinstance(dataset, tuple | list) or len(dataset) != 2:
         return False
     images, labels = (tuple(getattr(part, "shape", ())) for part in dataset)
@@ -133,6 +136,10 @@ MOST_SAMPLES = 1 << 36
 # Rows per step of a streaming pass. Part of the arithmetic (it fixes the order of float sums),
 # so it is a constant and never follows a user's batch size.
 ROWS_PER_CHUNK = 1024
+
+
+class UnsureLabelsWarning(ProxysampleWarning):
+    """It cannot be told which of several fields are the labels, and classes are not seen."""
 
 
 class Samples:
@@ -415,6 +422,8 @@ class Samples:
         found = self._found_labels
         if found is None:
             return self._numbered_alike(self._labels_of_items())
+        if found.unsure is not None:
+            raise InputError(found.unsure.reason)
         if found.values is None:
             return None
         if not found.is_sure:
@@ -516,8 +525,29 @@ class Samples:
             check_not_all_different(self.labels)
         return self.labels
 
+    def tell_unsure_labels(self, *, items: bool = True) -> None:
+        """Warn where it cannot be told which of several are the labels: classes are not seen.
+
+        Where items tell, one of them is read, but for `items` False.
+        """
+        found = self._found_labels
+        unsure = None if found is None else found.unsure
+        if found is None and items:
+            with suppress(Exception):
+                _, label = self.pairs[0]
+                unsure = label if isinstance(label, Unsure) else None
+        if unsure is not None:
+            warnings.warn(
+                f"no classes are seen, and what is kept holds no shares of them: {unsure.reason}",
+                UnsureLabelsWarning,
+                stacklevel=level_of_caller(),
+            )
+
     def _candidates(self) -> str:
         """Name what labels may be under, where items tell it without being decoded."""
+        others = getattr(self.dataset, "other_columns", ())
+        if others:
+            return f" (its columns are {', '.join(others)}, one of which label= may name)"
         if reads_files(self.dataset) or self.array is not None:
             return ""
         try:
@@ -635,6 +665,8 @@ def check_layout(images: Array) -> Array:
     InputError
         If the shape or type is another.
     """
+    if np.ma.is_masked(images):
+        raise InputError("images hold masked values; fill them, such as images.filled(0)")
     if images.ndim not in (2, 3, 4):
         raise InputError(
             f"images have shape {images.shape}; needed: (n, height, width), "

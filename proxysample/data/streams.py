@@ -19,9 +19,9 @@ from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
-from proxysample.data.fields import Field, Fields, Unsure
+from proxysample.data.fields import Field, Fields
 from proxysample.data.images import Fitting, as_depth, fitted, repeated_grey
-from proxysample.data.labels import check_labels
+from proxysample.data.labels import Unsure, check_labels
 from proxysample.errors import InputError
 from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated

@@ -180,8 +180,8 @@ def _numbers(dataset: Any, column: str) -> Array:
     values = np.asarray(column_values(dataset, column))
     if values.dtype.kind not in "fiub" or values.ndim != 1:
         raise InputError(
-            f"column {column!r} holds no numbers; name the feature columns by features=, or put "
-            f"the images, not their paths, in a column {IMAGE_COLUMNS[0]!r}"
+            f"column {column!r} holds no numbers, of {', '.join(column_names(dataset))}: name the "
+            "labels by label=, the columns of features by features=, or that of images by image="
         )
     return values.astype(np.float64)
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.datasets import ArrayDataset
-from proxysample.data.fields import Pairs, Unsure
-from proxysample.data.labels import check_labels
+from proxysample.data.fields import Pairs
+from proxysample.data.labels import Unsure, check_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.data.scanning import find_broken
 from proxysample.data.shortcuts import sample_file

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.classes import Classes, read_classes
-from proxysample.data.fields import FieldArguments
+from proxysample.data.fields import FieldArguments, check_fields
 from proxysample.data.keys import Keys, keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
@@ -147,6 +147,7 @@ def side_by_side(
     """
     if not rankings:
         raise InputError("no ranking is given to put side by side; give one by its name at least")
+    check_fields("side_by_side", fields)
     samples = Samples(dataset, y, **fields)
     for name, ranking in rankings.items():
         if len(ranking) != len(samples):

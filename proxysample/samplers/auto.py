@@ -126,7 +126,10 @@ class Automatic(Sampler):
     def fit(self, dataset: Any, y: Any = None, **fields: Unpack[FieldArguments]) -> Self:
         """Choose, and score by what was chosen; see `Sampler.fit`."""
         self.check_parameters()
-        has_classes = read_classes(self._read(dataset, y, **fields)) is not None
+        samples = self._read(dataset, y, **fields)
+        has_classes = read_classes(samples) is not None
+        if not has_classes:
+            samples.tell_unsure_labels(items=False)
         chosen, why = self._choose(has_classes)
         ranking = chosen.fit(dataset, y, **fields).ranking_
         details = {**ranking.provenance.get("details", {}), "chosen": f"{chosen.id}: {why}"}

@@ -59,6 +59,7 @@ class FeatureSampler(FeatureReader):
             try:
                 labels = samples.labels
             except InputError:  # They are there, and are no classes: masks, boxes, fractions.
+                samples.every.tell_unsure_labels()
                 return None
             return None if labels is None else encode_labels(labels)[1]
         # A class of one sample is no trouble here: the first of its class stands for it.

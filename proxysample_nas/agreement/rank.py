@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -229,11 +230,19 @@ def rank_cells(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
-    MAPPING.or_none().check("run", run)
-    check_names("option of run", run or {}, OPTIONS_OF_RUN)
+    _check_run(run)
+    check_names("keyword of rank_cells", settings, _SETTINGS)
     planned = plan_ranking(dataset, samplers, ratios, **settings)
     planned.run(**(run or {}))
     return planned
+
+
+def _check_run(run: Mapping[str, Any] | None) -> None:
+    MAPPING.or_none().check("run", run)
+    check_names("option of run", run or {}, OPTIONS_OF_RUN)
+
+
+_SETTINGS = tuple(signature(plan_ranking).parameters)
 
 
 @isolated()
@@ -241,6 +250,7 @@ def plan_study_ranking(study: Study, n_cells: int = 40, **settings: Any) -> Rank
     """Set up a ranking of cells on what a study compares; see `rank_study`."""
     if not isinstance(study, Study):
         raise InputError(f"study must be a Study, not {shown(study)}")
+    check_names("setting of a ranking", settings, _SETTINGS)
     configuration = study.configuration
     # What was picked elsewhere is of all training samples, some of which are held out here.
     samplers = [one for one in configuration.samplers if one.name not in ("indices", "ranking")]
@@ -305,6 +315,7 @@ def rank_study(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
+    _check_run(run)
     planned = plan_study_ranking(study, n_cells, **settings)
     planned.run(**(run or {}))
     return planned

@@ -328,3 +328,10 @@ def test_labels_of_array_datasets_are_among_their_classes_where_they_are_needed(
     assert np.array_equal(Samples(few).images, pixels)
     with pytest.raises(InputError, match="labels run from 0 to 2"):
         Samples(few).labels  # noqa: B018
+
+
+def test_masked_values_are_no_pixels():
+    values = np.random.default_rng(0).random((8, 4))
+    with pytest.raises(InputError, match=r"masked values; fill them, such as images.filled\(0\)"):
+        Samples(np.ma.array(values, mask=values > 0.9)).images  # noqa: B018
+    assert Samples(np.ma.array(values)).images.shape == (8, 4)

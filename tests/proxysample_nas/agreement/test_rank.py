@@ -84,11 +84,24 @@ def test_zero_cost_scores_are_estimates():
         ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
         ({"cells": CELLS[:2]}, "2 cells have no order"),
         ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
+        ({"lookup": {"pth": "nowhere.csv"}}, "did you mean 'path'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(changed, message, tmp_path):
     with pytest.raises(InputError, match=message):
         plan_ranking("digits", ["cc-or"], [0.5], folder=tmp_path, **(SETTINGS | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"run": {"workers": 2}}, "unknown option of run 'workers'; did you mean 'n_workers'"),
+        ({"cell": CELLS}, "unknown keyword of rank_cells 'cell'; did you mean 'cells'"),
+    ],
+)
+def test_a_setting_that_is_not_known_is_named_with_the_nearest(changed, message):
+    with pytest.raises(InputError, match=message):
+        rank_cells("digits", ["cc-or"], [0.5], **changed)
 
 
 def words(folder, *more):
