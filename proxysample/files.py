@@ -313,6 +313,18 @@ def as_path(path: Any) -> Path:
     return Path(text)
 
 
+def expanded(path: Any) -> Path:
+    """Give a path of a user's, see `as_path`; ``~`` stands for a home folder, where there is one.
+
+    Examples
+    --------
+    >>> expanded("~nobody-of-this-name/a.png")
+    PosixPath('~nobody-of-this-name/a.png')
+    """
+    # Path.expanduser raises where there is no such user.
+    return Path(os.path.expanduser(as_path(path)))  # noqa: PTH111
+
+
 # Where the kernel shows itself as files, of which some end never and some wait.
 NO_DISKS = ("/proc/", "/sys/")
 
@@ -346,6 +358,25 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode) or real.startswith(NO_DISKS):
         what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise InputError(f"{os.fspath(path)} is {what}")
+
+
+def leads_out(path: str | os.PathLike[str], home: Path) -> bool:
+    """Tell whether a path leads out of a folder, whose own links are resolved.
+
+    Examples
+    --------
+    >>> leads_out("/photos/../a.png", Path("/photos")), leads_out("/photos/a.png", Path("/photos"))
+    (True, False)
+    """
+    return not Path(os.path.realpath(path)).is_relative_to(home)
+
+
+def check_stays(path: str | os.PathLike[str], home: Path) -> None:
+    """Refuse a path that leads out of a folder which may come from anybody; see `leads_out`."""
+    if leads_out(path, home):
+        raise InputError(
+            f"{os.fspath(path)} is a link that leads out of {home}; put the file itself there"
+        )
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

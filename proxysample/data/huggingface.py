@@ -22,7 +22,7 @@ from proxysample.data.labels import kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import check_regular, read_bounded
+from proxysample.files import check_regular, check_stays, leads_out, read_bounded
 from proxysample.printing import shown
 from proxysample.records import read_json
 
@@ -142,7 +142,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 # What save_to_disk writes: what is in a folder, and in which files.
-SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
+SPLITS_FILE, STATE_FILE, INFO_FILE = "dataset_dict.json", "state.json", "dataset_info.json"
 MOST_JSON_BYTES = 1 << 26
 PLAIN_NAME = re.compile(r"(?!\.\.?$)\w[\w .+@=-]*")
 
@@ -155,25 +155,30 @@ def check_saved(folder: Path) -> None:
     InputError
         Naming the first that is no file in the folder.
     """
+    home = Path(os.path.realpath(folder))
     if not (folder / SPLITS_FILE).exists():
-        _check_split(folder)
+        _check_split(folder, home)
         return
-    splits = _notes(folder / SPLITS_FILE).get("splits")
+    splits = _notes(folder / SPLITS_FILE, home).get("splits")
     for name in splits if isinstance(splits, list) else []:
-        _check_split(folder / _checked_name(name, folder / SPLITS_FILE))
+        _check_split(folder / _checked_name(name, folder / SPLITS_FILE), home)
 
 
-def _check_split(folder: Path) -> None:
+def _check_split(folder: Path, home: Path) -> None:
     state = folder / STATE_FILE
     if not state.exists():
         return
-    files = _notes(state).get("_data_files")
-    for file in files if isinstance(files, list) else []:
-        name = file.get("filename") if isinstance(file, Mapping) else file
-        check_regular(folder / _checked_name(name, state))
+    files = _notes(state, home).get("_data_files")
+    known = files if isinstance(files, list) else []
+    names = [file.get("filename") if isinstance(file, Mapping) else file for file in known]
+    for name in [*names, *([INFO_FILE] if (folder / INFO_FILE).exists() else [])]:
+        file = folder / _checked_name(name, state)
+        check_stays(file, home)
+        check_regular(file)
 
 
-def _notes(file: Path) -> Mapping[str, Any]:
+def _notes(file: Path, home: Path) -> Mapping[str, Any]:
+    check_stays(file, home)
     notes = read_json(read_bounded(file, MOST_JSON_BYTES), str(file))
     if not isinstance(notes, Mapping):
         raise InputError(f"{file} is damaged: it holds no names")
@@ -377,8 +382,8 @@ class HuggingFaceImages:
         if image.get("bytes") is not None:
             return bytes(image["bytes"])
         path = image.get("path") or ""
-        file = Path(os.path.realpath(self._home / path))
-        if not path or "\0" in path or not file.is_relative_to(self._home) or not file.is_file():
+        file = self._home / path
+        if not path or "\0" in path or leads_out(file, self._home) or not file.is_file():
             raise InputError(
                 f"{self._spec}: image {index} is the file {str(path)[:200]!r}, which is not in "
                 f"{self._home}; save the dataset again with save_to_disk, which puts images into it"

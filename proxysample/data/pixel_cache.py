@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from proxysample.checks import Constraint
 from proxysample.errors import InputError
+from proxysample.files import expanded
 
 Array = npt.NDArray[Any]
 
@@ -186,7 +187,7 @@ def reserve_pixels(
                 f"{_gigabytes(MOST_BYTES_IN_MEMORY)} in memory: leave it out, or lower image_size="
             )
         return MemoryPixels(shape, dtype)
-    folder = Path(tempfile.gettempdir() if cache is True else cache).expanduser()
+    folder = expanded(tempfile.gettempdir() if cache is True else cache)
     # At this level so that it is seen where nobody set up logging.
     logging.getLogger("proxysample").warning(
         "%s samples of %s are kept in a temporary file of %s in %s until they are scored; "

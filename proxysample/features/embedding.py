@@ -38,7 +38,7 @@ from proxysample.features.identity import backbone_identity, dataset_identity, n
 from proxysample.features.store import FORMAT, RECORD, DType, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.features.stream_embedding import StreamEmbedder
-from proxysample.files import as_path, make_folder
+from proxysample.files import expanded, make_folder
 from proxysample.isolation import isolated
 from proxysample.printing import hides_progress
 
@@ -149,7 +149,7 @@ def embed(
     """
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
-    place = as_path(folder).expanduser()
+    place = expanded(folder)
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
     if is_stream(dataset):

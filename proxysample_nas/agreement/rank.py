@@ -229,11 +229,16 @@ def rank_cells(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
-    MAPPING.or_none().check("run", run)
-    check_names("option of run", run or {}, OPTIONS_OF_RUN)
+    _check_run(run)
     planned = plan_ranking(dataset, samplers, ratios, **settings)
     planned.run(**(run or {}))
     return planned
+
+
+def _check_run(run: Any) -> None:
+    """Refuse options of a run that are none."""
+    MAPPING.or_none().check("run", run)
+    check_names("option of run", run or {}, OPTIONS_OF_RUN)
 
 
 @isolated()
@@ -305,6 +310,7 @@ def rank_study(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
+    _check_run(run)
     planned = plan_study_ranking(study, n_cells, **settings)
     planned.run(**(run or {}))
     return planned
