@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -175,6 +176,60 @@ def _check_split(folder: Path, home: Path) -> None:
         file = folder / _checked_name(name, state)
         check_stays(file, home)
         check_regular(file)
+        if file.suffix == ".arrow":
+            _check_plain(file)
+
+
+# Of a message of Arrow, as its format numbers them: what follows, and where in it batches are.
+KIND, HEADER = 1, 2
+COMPRESSION = {2: (1, 3), 3: (3,)}
+
+
+def _check_plain(file: Path) -> None:
+    """Refuse batches that are compressed: few bytes of them would take any memory."""
+    if any(map(_is_compressed, _messages(file))):
+        raise InputError(
+            f"{file} is compressed, and save_to_disk compresses nothing; save the dataset again "
+            "with it"
+        )
+
+
+def _messages(file: Path) -> Iterator[bytes]:
+    """Give what stands before each part of an Arrow stream, none of which is read."""
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(file)) as stream:
+            while True:
+                yield pyarrow.ipc.read_message(stream).metadata.to_pybytes()
+    # At the end; and what is damaged is told by who reads it.
+    except (*DAMAGE, EOFError):
+        return
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Tell whether a message of Arrow is a batch that is compressed."""
+    place = struct.unpack_from("<I", metadata)[0]
+    kind = _place_of(metadata, place, KIND)
+    steps = COMPRESSION.get(metadata[kind] if kind else 0)
+    if steps is None:
+        return False
+    for number in (HEADER, *steps):
+        found = _place_of(metadata, place, number)
+        if found is None:
+            return False
+        place = found + struct.unpack_from("<I", metadata, found)[0]
+    return True
+
+
+def _place_of(metadata: bytes, table: int, number: int) -> int | None:
+    """Find a field of a table of FlatBuffers; None where it has none such."""
+    fields = table - struct.unpack_from("<i", metadata, table)[0]
+    slot = 4 + 2 * number
+    if slot >= struct.unpack_from("<H", metadata, fields)[0]:
+        return None
+    offset = struct.unpack_from("<H", metadata, fields + slot)[0]
+    return table + offset if offset else None
 
 
 def _notes(file: Path, home: Path) -> Mapping[str, Any]:
