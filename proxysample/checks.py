@@ -124,7 +124,8 @@ def one_of(kind: str, names: Iterable[str]) -> Constraint:
 
 def is_integer(value: object) -> bool:
     """Tell whether a value is an integer, of Python or of NumPy."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    # A length of time counts as one to NumPy.
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
 def is_number(value: object) -> bool:
@@ -137,10 +138,32 @@ def is_number(value: object) -> bool:
         return False
 
 
-def integer_from(least: int) -> Constraint:
-    """Give the constraint of an integer of at least so much."""
+@dataclass(frozen=True)
+class _Integer(Constraint):
+    """An integer; the error says so where it is too large to count anything."""
+
+    def error(self, name: str, value: object) -> InputError:
+        error = super().error(name, value)
+        if is_integer(value) and value > LARGEST_INTEGER:  # type: ignore[operator]
+            return InputError(f"{error}; none is counted from 2**63 on")
+        return error
+
+
+def integer_from(least: int, most: int = LARGEST_INTEGER) -> Constraint:
+    """Give the constraint of an integer of at least, and at most, so much.
+
+    Examples
+    --------
+    >>> integer_from(1).check("n", 2**70)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: n must be a positive integer, not 1180591620717411303424; none is
+    counted from 2**63 on
+    """
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    return Constraint((words,), lambda value: is_integer(value) and value >= least)
+    if most < LARGEST_INTEGER:
+        words = f"an integer from {least} to {most:,}"
+    return _Integer((words,), lambda value: is_integer(value) and least <= value <= most)
 
 
 def instance_of(kind: type) -> Constraint:
@@ -162,7 +185,8 @@ def _is_random_state(value: Any) -> bool:
         return False
     try:
         np.random.default_rng(value)
-    except (TypeError, ValueError):
+    # Of what is none, or whatever the repr of anyone's object raises.
+    except Exception:
         return False
     return True
 

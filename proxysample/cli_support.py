@@ -222,6 +222,8 @@ def _run(app: typer.Typer) -> int:
         sys.stdout.flush()
     except ProxysampleError as error:
         return _fail(str(error))
+    except UnicodeEncodeError as error:
+        return _fail(f"{shown(error.object)} has characters that no name of a file has")
     except OSError as error:
         _stop_writing()
         if error.errno == errno.EPIPE:

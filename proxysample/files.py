@@ -35,6 +35,7 @@ REFUSALS = frozenset(
 
 # Bytes of a name that a file system takes, and of that part of it that a file beside it repeats.
 MOST_BYTES_PER_NAME = 255
+MOST_BYTES_PER_PATH = 4_095
 MOST_CHARACTERS_REPEATED = 50
 
 
@@ -310,7 +311,27 @@ def as_path(path: Any) -> Path:
         raise InputError(f"a path must be a string or a path, not {shown(path)}")
     if "\0" in text:
         raise InputError(f"a file cannot be named {shown(path)}: it holds a null character")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InputError(f"a file cannot be named {shown(path)}: it holds half of one") from None
+    # The system tells of it in other places, and not on each Python alike.
+    if len(encoded) > MOST_BYTES_PER_NAME:
+        _check_lengths(encoded, text)
     return Path(text)
+
+
+def _check_lengths(encoded: bytes, text: str) -> None:
+    if max(map(len, encoded.split(os.fsencode(os.sep)))) > MOST_BYTES_PER_NAME:
+        raise InputError(
+            f"a file cannot be named {shown(Path(text).name, 50)}...: a name has at most "
+            f"{MOST_BYTES_PER_NAME} bytes"
+        )
+    if len(encoded) > MOST_BYTES_PER_PATH:
+        raise InputError(
+            f"a file cannot be named {shown(text, 50)}...: a path has at most "
+            f"{MOST_BYTES_PER_PATH:,} bytes"
+        )
 
 
 def expanded(path: Any) -> Path:
@@ -630,6 +651,7 @@ def read_npz_stream(
     >>> read_npz_stream(stream, "the ranking")["scores"].tolist()
     [0.5, 0.25]
     """
+    name = name if isinstance(name, str) else shown(name)
     try:
         with zipfile.ZipFile(stream) as archive:
             members = {

@@ -53,7 +53,7 @@ def isolated() -> Iterator[None]:
         try:
             yield
         except (MemoryError, RuntimeError) as error:
-            if not _is_for_memory(error):
+            if not is_for_memory(error):
                 raise
             raise InputError(
                 f"this takes more memory than there is ({error}); give fewer samples, or smaller "
@@ -61,7 +61,7 @@ def isolated() -> Iterator[None]:
             ) from error
 
 
-def _is_for_memory(error: Exception) -> bool:
+def is_for_memory(error: Exception) -> bool:
     """Tell whether numpy, Python or torch, on a CPU, say that memory has run out."""
     return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 

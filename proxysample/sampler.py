@@ -46,6 +46,7 @@ from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
 from proxysample.errors import InputError
 from proxysample.features.sources import given_rows, reads_for
+from proxysample.files import as_path
 from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
@@ -651,11 +652,13 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     found = rules.copy()
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
-        given = rules.get(name)
-        if not isinstance(given, list | tuple | np.ndarray) or not np.size(given):
+        given: Any = rules.get(name)
+        is_list = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim)
+        if not is_list or not len(given):
             continue
         if all(isinstance(one, str | os.PathLike) for one in given):
-            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+            named = [one if isinstance(one, str) else str(as_path(one)) for one in given]
+            found[name] = indices_of(named, keys_of(dataset), name)
     return found
 
 

@@ -155,8 +155,12 @@ class Splits:
         *,
         read_test: Callable[[], Any] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise InputError(f"the name of a dataset must be a text, not {shown(name)}")
         if test is not None and read_test is not None:
             raise InputError(f"{name}: give the test part or what reads it, not both")
+        if read_test is not None and not callable(read_test):
+            raise InputError(f"{name}: read_test must be a function, not {shown(read_test)}")
         self.name = name
         self.train = train
         self._read_test: Callable[[], Any] = read_test or (lambda: test)

@@ -196,8 +196,7 @@ def _check_plain(file: Path) -> None:
 
 def _messages(file: Path) -> Iterator[bytes]:
     """Give what stands before each part of an Arrow stream, none of which is read."""
-    import pyarrow
-
+    pyarrow = importlib.import_module("pyarrow")
     try:
         with pyarrow.memory_map(str(file)) as stream:
             while True:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import LARGEST_INTEGER, is_integer
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles, UndecidedFiles
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
@@ -163,6 +164,9 @@ def _named(columns: Mapping[str, Any], field: str | int | None) -> str | None:
     if field is None:
         return None
     names = list(columns)
+    # Python writes no integer of thousands of digits.
+    if not isinstance(field, str) and (not is_integer(field) or abs(field) > LARGEST_INTEGER):
+        raise unknown_name("column", field, names)
     if str(field) in names:
         return str(field)
     if isinstance(field, int) and -len(names) <= field < len(names):

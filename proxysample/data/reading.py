@@ -212,6 +212,7 @@ class Samples:
         self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
         self.broken = check_broken(_first(broken, dataset.broken if self._view else None, "stop"))
+        BOOLEAN.or_none().check("distinct_labels", distinct_labels)
         self.distinct_labels = bool(
             _first(distinct_labels, dataset.distinct_labels if self._view else None, False)
         )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import POSITIVE_INTEGER, is_integer, is_number
+from proxysample.checks import integer_from, is_integer, is_number
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
@@ -19,6 +19,8 @@ from proxysample.printing import shown
 ExecutorName = Literal["in-process", "processes", "ray"]
 
 MOST_ATTEMPTS = 2
+# No machine has nearly as many cores.
+MOST_THREADS = 1 << 12
 """How often an experiment is given to a worker, where workers die of it."""
 
 WorkerT = TypeVar("WorkerT")
@@ -134,7 +136,7 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     """
     import torch
 
-    POSITIVE_INTEGER.check("n_threads", n_threads)
+    integer_from(1, MOST_THREADS).check("n_threads", n_threads)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

@@ -142,7 +142,8 @@ class Database:
         try:
             if not journal.exists() or os.access(self.path.parent, os.W_OK):
                 return ""
-        except PermissionError:
+        # Who may not look, or of a name that no file can have.
+        except OSError:
             return ""
         return (
             "; a process that wrote to it was killed, which is undone when somebody opens it who "

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import MAPPING, instance_of
+from proxysample.checks import MAPPING, POSITIVE_INTEGER, instance_of
 from proxysample.data.classes import Classes, read_classes
 from proxysample.data.fields import FieldArguments
 from proxysample.data.keys import Keys, keys_of
@@ -148,6 +148,7 @@ def side_by_side(
     (2, 18)
     """
     MAPPING.check("rankings", rankings)
+    POSITIVE_INTEGER.check("n_images", n_images)
     for one in rankings.values():
         OF_RANKINGS.check("a ranking", one)
     if not rankings:

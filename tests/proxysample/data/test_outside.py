@@ -298,6 +298,24 @@ def test_files_of_huggingface_are_in_their_folder(name, tmp_path):
         load_dataset(f"huggingface:{tmp_path / 'd'}")
 
 
+def test_batches_of_huggingface_that_are_compressed_are_refused(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    import pyarrow
+
+    columns = {"x": [[0.5, 1.0], [2.0, 4.0]], "label": [3, 5]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "d")
+    (file,) = (tmp_path / "d").glob("*.arrow")
+    for compression in (None, "zstd"):
+        table = pyarrow.table(columns)
+        options = pyarrow.ipc.IpcWriteOptions(compression=compression)
+        with pyarrow.ipc.new_stream(str(file), table.schema, options=options) as stream:
+            stream.write_table(table)
+        if compression is None:
+            assert len(load_dataset(f"huggingface:{tmp_path / 'd'}").train) == 2
+    with pytest.raises(InputError, match="is compressed"):
+        load_dataset(f"huggingface:{tmp_path / 'd'}")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "device", "outside"])
 def test_chunks_of_zarr_are_files_in_the_store(kind, tmp_path):
     zarr = pytest.importorskip("zarr", reason="the extra zarr is not installed")
