@@ -138,32 +138,24 @@ def is_number(value: object) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class _Integer(Constraint):
-    """An integer; the error says so where it is too large to count anything."""
-
-    def error(self, name: str, value: object) -> InputError:
-        error = super().error(name, value)
-        if is_integer(value) and value > LARGEST_INTEGER:  # type: ignore[operator]
-            return InputError(f"{error}; none is counted from 2**63 on")
-        return error
-
-
-def integer_from(least: int, most: int = LARGEST_INTEGER) -> Constraint:
+def integer_from(least: int, most: int | None = None) -> Constraint:
     """Give the constraint of an integer of at least, and at most, so much.
 
     Examples
     --------
-    >>> integer_from(1).check("n", 2**70)
+    >>> integer_from(1, 4096).check("n_threads", 2**70)
     Traceback (most recent call last):
     ...
-    proxysample.errors.InputError: n must be a positive integer, not 1180591620717411303424; none is
-    counted from 2**63 on
+    proxysample.errors.InputError: n_threads must be an integer from 1 to 4,096, not
+    1180591620717411303424
     """
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    if most < LARGEST_INTEGER:
+    if most is not None:
         words = f"an integer from {least} to {most:,}"
-    return _Integer((words,), lambda value: is_integer(value) and least <= value <= most)
+    return Constraint(
+        (words,),
+        lambda value: is_integer(value) and value >= least and (most is None or value <= most),
+    )
 
 
 def instance_of(kind: type) -> Constraint:
