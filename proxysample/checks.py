@@ -138,24 +138,30 @@ def is_number(value: object) -> bool:
         return False
 
 
-def integer_from(least: int, most: int | None = None) -> Constraint:
+@dataclass(frozen=True)
+class _Integer(Constraint):
+    """An integer; of one that is too large the error says so."""
+
+    most: int = LARGEST_INTEGER
+
+    def error(self, name: str, value: object) -> InputError:
+        if is_integer(value) and value > self.most:  # type: ignore[operator]
+            return InputError(f"{name} must be at most {self.most:,}, not {shown(value)}")
+        return super().error(name, value)
+
+
+def integer_from(least: int, most: int = LARGEST_INTEGER) -> Constraint:
     """Give the constraint of an integer of at least, and at most, so much.
 
     Examples
     --------
-    >>> integer_from(1, 4096).check("n_threads", 2**70)
+    >>> integer_from(1, 4096).check("n_threads", 5000)
     Traceback (most recent call last):
     ...
-    proxysample.errors.InputError: n_threads must be an integer from 1 to 4,096, not
-    1180591620717411303424
+    proxysample.errors.InputError: n_threads must be at most 4,096, not 5000
     """
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    if most is not None:
-        words = f"an integer from {least} to {most:,}"
-    return Constraint(
-        (words,),
-        lambda value: is_integer(value) and value >= least and (most is None or value <= most),
-    )
+    return _Integer((words,), lambda value: is_integer(value) and least <= value <= most, most=most)
 
 
 def instance_of(kind: type) -> Constraint:

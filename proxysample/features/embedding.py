@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from proxysample.checks import COUNT, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, COUNT, POSITIVE_INTEGER
 from proxysample.data.adapters import is_stream
 from proxysample.data.decoding import Form, FormChangedError, reads_files
 from proxysample.data.fields import Broken, Field, Fields
@@ -147,6 +147,7 @@ def embed(
     >>> embed(images, backbone=nn.Flatten(), folder=folder, dtype="float16")
     Features(3 x 4 float16, torch.nn.modules.flatten.Flatten, key ...)
     """
+    BOOLEAN.check("progress", progress)
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
     place = expanded(folder)

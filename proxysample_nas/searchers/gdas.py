@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxysample.checks import LARGEST_INTEGER, POSITIVE, Constraints, integer_from
+from proxysample.checks import COUNT, POSITIVE, Constraints
 from proxysample.device import copy_to_device
 from proxysample.sampler import Protocol
 from proxysample_nas.data.loader import Batch
@@ -204,7 +204,7 @@ class GDAS(GradientSearcher):
         >>> [round(searcher.temperature(epoch), 6) for epoch in range(4)]
         [10.0, 6.7, 3.4, 0.1]
         """
-        integer_from(0, LARGEST_INTEGER).check("epoch", epoch)
+        COUNT.check("epoch", epoch)
         progressed = epoch / max(self.epochs - 1, 1)
         return (
             self.initial_temperature

@@ -539,7 +539,9 @@ COMMANDS = [
     *commands("", typer.main.get_command(app), app),
     *commands("", typer.main.get_command(nas_app), nas_app),
 ]
-ALL = {one.name: one for one in [*ENTRIES, *COMMANDS]}
+# Some commands go by the name of the function that they call.
+ALL: dict[str, Any] = {one.name: one for one in ENTRIES}
+ALL |= {f"command {one.name}": one for one in COMMANDS}
 
 
 def write_files() -> None:
@@ -657,13 +659,17 @@ FOUND = {
         "rankings": "{'a': ranking()}", "dataset": "dataset()", "r": "0.5", "n_images": "b'a'",
     },
     "TrainedCell.load": {"path": "Odd(1, 1)"},
-    "Study.run": {"drop": "np.zeros(2)"},
+    "Study.run.drop": {"drop": "np.zeros(2)"},
     "Study.estimate": {"n_threads": "2**64"},
     "plan_ranking": {
         "dataset": "pairs()", "samplers": "['rs']", "ratios": "[0.5]", "folder": "'new'",
         "training": "np.zeros(2)",
     },
     "GDAS.temperature": {"epoch": "10**5000"},
+    "DynamicsRecorder": {"n_samples": "2**62", "n_classes": "3"},
+    "Study.run": {"n_workers": "2**64"},
+    "compare": {"dataset": "Odd(24, Refusing())", "samplers": "['rs']", "ratios": "[0.5]"},
+    "D2": {"features": "PIXELS[:, :, 0, 0]", "difficulty": "10**5000"},
     "read_csv": {"file": "'small.csv'", "path": "10**5000"},
 }  # fmt: skip
 
@@ -671,7 +677,9 @@ FOUND = {
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_is_refused(name: str) -> None:
     with pytest.raises(ProxysampleError):
-        ALL[name].call({key: Code(value) for key, value in FOUND[name].items()})
+        ALL[name.removesuffix(".drop")].call(
+            {key: Code(value) for key, value in FOUND[name].items()}
+        )
 
 
 SAMPLERS: dict[str, dict[str, str]] = {
@@ -694,4 +702,4 @@ def test_what_was_found_of_samplers_is_refused(case: str) -> None:
 
 
 def test_half_a_character_on_a_command_line_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    ALL["compare"].call(["--dry-run", "--output", "a\ud800"])
+    ALL["command compare"].call(["--dry-run", "--output", "a\ud800"])
