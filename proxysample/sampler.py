@@ -46,6 +46,7 @@ from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
 from proxysample.errors import OTHER_WORDS, InputError, check_names
 from proxysample.features.sources import given_rows, reads_for
+from proxysample.files import as_path
 from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
@@ -675,13 +676,15 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
         given: Any = rules.get(name)
-        if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__len__"):
+        is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
+        if is_plain or not getattr(given, "ndim", 1):
             continue
         given = list(given)
         if not given:
             continue
         if all(isinstance(one, str | os.PathLike) for one in given):
-            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+            named = [one if isinstance(one, str) else str(as_path(one)) for one in given]
+            found[name] = indices_of(named, keys_of(dataset), name)
     return found
 
 

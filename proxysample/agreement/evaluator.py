@@ -106,9 +106,15 @@ class FunctionEvaluator(Evaluator):
     def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
         if not callable(function):
             raise InputError(f"evaluate must be a function, not {shown(function)}")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise InputError(f"name must be a text or None, not {shown(name)}")
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
-        self.takes_passes = "passes" in inspect.signature(function).parameters
+        try:
+            self.takes_passes = "passes" in inspect.signature(function).parameters
+        # Of some that are not written in Python nobody knows.
+        except (TypeError, ValueError):
+            self.takes_passes = False
         self._source = name if name is not None else _source_of(function)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, NOT_NEGATIVE, POSITIVE_INTEGER
 from proxysample.errors import ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
@@ -147,6 +147,7 @@ def estimate_study(
         POSITIVE_INTEGER.check("n_workers", n_workers)
     POSITIVE_INTEGER.check("n_threads", n_threads)
     NOT_NEGATIVE.check("seconds_each", seconds_each)
+    BOOLEAN.check("progress", progress)
     start = time.perf_counter()
     context = StudyContext(configuration)
     with tqdm(desc="timing", unit="kind", disable=hides_progress(progress)) as bar:

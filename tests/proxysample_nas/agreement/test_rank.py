@@ -6,7 +6,7 @@ import pytest
 
 from proxysample import RankAgreement
 from proxysample.errors import InputError
-from proxysample_nas import plan_ranking, rank_cells
+from proxysample_nas import plan_ranking, rank_cells, rank_study
 from proxysample_nas.agreement import draw_distinct_cells
 from proxysample_nas.cli import main
 
@@ -102,6 +102,16 @@ def test_what_cannot_be_used_is_refused(changed, message, tmp_path):
 def test_a_setting_that_is_not_known_is_named_with_the_nearest(changed, message):
     with pytest.raises(InputError, match=message):
         rank_cells("digits", ["cc-or"], [0.5], **changed)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [(["n_workers"], "run must be a mapping"), ({"workers": 2}, "of run 'workers'")],
+)
+def test_options_that_no_run_has_are_refused_first(run, message, tmp_path):
+    for ranks, data in ((rank_cells, ("nowhere", ["rs"])), (rank_study, ("no study",))):
+        with pytest.raises(InputError, match=message):
+            ranks(*data, run=run)
 
 
 def words(folder, *more):
