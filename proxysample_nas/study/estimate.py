@@ -277,13 +277,10 @@ def _total_in_words(estimate: StudyEstimate) -> list[str]:
         "Cells that are not found yet may turn out equal, and searches may stop early, which "
         "makes it less. Nothing was written."
     )
-    labels: dict[str, list[str]] = {}
-    for group in estimate.groups:
-        if group.failure is not None:
-            labels.setdefault(group.failure, []).append(group.label)
     untold = [
-        f"Cannot be told, and is not counted: {'; '.join(names)}: {failure}"
-        for failure, names in labels.items()
+        f"Cannot be told, and is not counted: {group.label}: {group.failure}"
+        for group in estimate.groups
+        if group.failure is not None
     ]
     untold += [f"Cannot be told, and is not counted: {one}" for one in estimate.unread]
     return [total, *untold, timed]
