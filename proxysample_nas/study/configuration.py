@@ -296,7 +296,8 @@ class StudyConfiguration(Shipped):
             )
         if self.lookup is not None and self.channels != LOOKED_UP_CHANNELS:
             raise InputError(
-                "published accuracies are of networks with 16 channels: channels=[16] (--channels 16)"
+                "published accuracies are of networks with 16 channels: give channels=[16], "
+                "--channels 16"
             )
 
     def _check_axes(self) -> None:
