@@ -27,9 +27,13 @@ class Evaluator(abc.ABC):
     ----------
     noun : str
         Of the class: what its configurations are called in tables, such as ``"cell"``.
+    keeps_checkpoint : bool
+        Of the class: whether `score` also takes ``checkpoint``, the path of a file that it writes
+        between its steps and goes on from; None where nothing is kept.
     """
 
     noun: ClassVar[str] = "configuration"
+    keeps_checkpoint: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -7,7 +7,7 @@ import pytest
 from proxysample import RankAgreement
 from proxysample.errors import InputError
 from proxysample_nas import plan_ranking, rank_cells, rank_study
-from proxysample_nas.agreement import draw_distinct_cells
+from proxysample_nas.agreement import draw_distinct_cells, scorers
 from proxysample_nas.cli import main
 
 SMALL = {"channels": 4, "epochs": 1}
@@ -46,6 +46,31 @@ def test_cells_are_ranked_on_every_proxy_at_both_budgets(scored):
     # Two trainings of the full data and two proxies at two budgets, for each cell or for all.
     assert n_scores == 6 * (4 if scored == "alone" else 1)
     assert found.scores().index.name == "cell"
+
+
+def test_a_supernet_goes_on_between_its_epochs_to_the_same_scores(tmp_path, monkeypatch):
+    def planned(name):
+        given = SETTINGS | {"training": SMALL | {"epochs": 3}, "folder": tmp_path / name}
+        return plan_ranking("digits", [], scored="supernet", seeds=[0, 1], **given)
+
+    def watch(loss, epoch, rate):
+        trained.append(epoch)
+        if trained == [0, 1, 2]:
+            raise KeyboardInterrupt
+
+    planned("whole").run(**RUN)
+    trained = []
+    monkeypatch.setattr(scorers, "check_loss", watch)
+    with pytest.raises(KeyboardInterrupt):
+        planned("stopped").run(**RUN)
+    (left,) = (tmp_path / "stopped" / "unfinished").glob("*.safetensors")
+    planned("stopped").run(**RUN)
+    # The first of two trainings had ended two of its epochs.
+    assert trained[3:] == [2, 0, 1, 2]
+    assert not left.exists()
+    whole, stopped = planned("whole"), planned("stopped")
+    assert whole.scores().equals(stopped.scores())
+    assert whole.store.states().keys() == stopped.store.states().keys()
 
 
 def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(table):
