@@ -157,8 +157,10 @@ class Transfer:
                 "training": values,
             }
         try:
-            check_names("name in transfer", given, cls.__annotations__)
-            made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+            # Not of this class here, which mypy cannot tell of a class given as `cls`.
+            names: Any = given
+            check_names("name in transfer", names, cls.__annotations__)
+            made = cls(**names)
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
         return cls.parse(made)
