@@ -23,6 +23,7 @@ from proxysample_nas.agreement.scorers import (
     TrainedAlone,
 )
 from proxysample_nas.data.images import load_images
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell
@@ -152,6 +153,9 @@ def plan_ranking(
     """
     if scored not in get_args(Scored):
         raise unknown_name("way to score cells", scored, get_args(Scored))
+    MAPPING.or_none().check("training", training)
+    if not isinstance(augmentation, Augmentation):
+        MAPPING.or_none().check("augmentation", augmentation)
     chosen_space = SearchSpace.of(space)
     if cells is None:
         ranked = draw_distinct_cells(n_cells, n_nodes, seed=cell_seed, space=chosen_space)
@@ -305,6 +309,7 @@ def rank_study(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
+    MAPPING.or_none().check("run", run)
     planned = plan_study_ranking(study, n_cells, **settings)
     planned.run(**(run or {}))
     return planned
@@ -388,6 +393,7 @@ def zero_cost_scores(
     InputError
         If there is no such score, or the data cannot be read.
     """
+    MAPPING.or_none().check("training", training)
     part = load_dataset(dataset).train if isinstance(dataset, str) else dataset
     if isinstance(part, tuple) and len(part) == 2:
         part = ArrayDataset(*part)
