@@ -140,7 +140,8 @@ if [[ $tiny ]]; then forms="--form eager --form graph"; fi
 {
     step 01-gpu-tests nothing env OMP_NUM_THREADS=1 "$python" -m pytest -q -rs -o addopts= --import-mode=importlib \
         -p no:cacheprovider -p no:benchmark -n 4 \
-        tests/test_simulated_gpu.py tests/proxysample/samplers/test_samplers_on_a_gpu.py \
+        tests/test_simulated_gpu.py tests/proxysample/dynamics/test_recorder.py \
+        tests/proxysample/samplers/test_samplers_on_a_gpu.py \
         tests/proxysample_nas/searchers/test_host_reads.py
     step 02-kmeans-torch data "$python" benchmarks/kmeans.py --backend torch --device "$device" $kmeans
     step 03-kmeans-faiss faiss-gpu "$python" benchmarks/kmeans.py --backend faiss --device "$device" $kmeans

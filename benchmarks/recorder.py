@@ -1,7 +1,8 @@
 """What recording costs beside a training step of ResNet-18, and what it keeps in memory.
 
 A step is forward, backward and SGD on a batch of 32 x 32 images. An epoch of the recorder is a
-`record` a batch and one `end_epoch`, over 50,000 samples; its cost is told a step. On a GPU both
+`record` a batch and one `end_epoch`, over 50,000 samples; its cost is told a step. Outputs and
+labels are on the device already, as a training has them, and indices on the host. On a GPU both
 are waited for, so that what the recorder leaves to the device is counted.
 
     python benchmarks/recorder.py --classes 100 --steps 5
@@ -108,11 +109,20 @@ def epoch_cost(
     outputs = torch.randn(n_samples, n_classes, device=device)
     on_device = labels.to(device)
 
+    order = torch.from_numpy(generator.permutation(n_samples))
+    there = order.to(device)
+    batches = list(
+        zip(
+            order.split(batch),
+            outputs[there].split(batch),
+            on_device[there].split(batch),
+            strict=True,
+        )
+    )
+
     def epoch() -> None:
-        order = torch.from_numpy(generator.permutation(n_samples))
-        for rows in order.split(batch):
-            there = rows.to(device)
-            recorder.record(rows, outputs[there], on_device[there])
+        for rows, some, classes in batches:
+            recorder.record(rows, some, classes)
         recorder.end_epoch()
 
     seconds(epoch, device)

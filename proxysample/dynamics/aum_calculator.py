@@ -107,9 +107,8 @@ class AUMCalculator:
     def _measure(self) -> None:
         waiting, self._waiting = self._waiting, []
         for names, logits, labels in waiting:
-            measures, _, _ = measure_checked(
-                logits, labels.to(logits.device), logits.shape[1], "logits"
-            )
+            pieces = [(logits, labels.to(logits.device))]
+            measures, _, _ = measure_checked(pieces, logits.shape[1], "logits")
             self._add(names, _margins(measures))
 
     def _add(self, names: list[SampleId], margins: FloatArray) -> None:

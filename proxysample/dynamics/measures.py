@@ -62,7 +62,7 @@ def as_logits(outputs: Tensor, kind: Outputs) -> Tensor:
 def are_probabilities(outputs: Tensor) -> Tensor:
     """Tell of each row of two or more whether it is one of probabilities."""
     sums = outputs.double().sum(dim=1)
-    return (outputs >= 0).all(dim=1) & ((sums - 1).abs() <= SUM_TOLERANCE)
+    return (outputs.amin(dim=1) >= 0) & ((sums - 1).abs() <= SUM_TOLERANCE)
 
 
 def measure(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

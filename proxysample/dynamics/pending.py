@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BYTES_WAITING = 1 << 24
+# A GPU is waited for when it is read from, and has room.
+BYTES_ON_DEVICE = 1 << 27
 LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Measures of some samples, on the host."""
+    """Measures of some samples, on the host; probabilities where a device has room for all."""
 
     indices: IntArray
     labels: IntArray
     measures: dict[str, FloatArray]
-    probabilities: npt.NDArray[np.float32] | None
+    probabilities: npt.NDArray[np.float32] | Tensor | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Batches:
         self._kind: Outputs = outputs
         self._with_probabilities = with_probabilities
         self._waiting: list[_Batch] = []
-        self._n_bytes = 0
+        self._share = 0.0
 
     @property
     def n_waiting(self) -> int:
@@ -72,7 +74,7 @@ class Batches:
     @property
     def are_many(self) -> bool:
         """Whether they take enough memory to be measured."""
-        return self._n_bytes >= BYTES_WAITING
+        return self._share >= 1
 
     def add(self, indices: Any, outputs: Any, labels: Any, features: Any) -> None:
         """Copy a batch; shapes are checked now, values when they are read."""
@@ -88,13 +90,14 @@ class Batches:
                 raise InputError(f"there are {rows} outputs and {len(squares)} rows of features")
             squares = squares.float().square().sum(dim=1)
         self._waiting.append(_Batch(places, values, _integers("labels", labels, rows), squares))
-        self._n_bytes += values.nbytes
+        is_here = values.device.type == "cpu"
+        self._share += values.nbytes / (BYTES_WAITING if is_here else BYTES_ON_DEVICE)
 
     def take(self) -> Iterator[Measured]:
         """Measure what waits, and forget it."""
         import torch
 
-        waiting, self._waiting, self._n_bytes = self._waiting, [], 0
+        waiting, self._waiting, self._share = self._waiting, [], 0.0
         for _, batches in groupby(waiting, key=lambda batch: batch.kind):
             # Entered for each: whoever takes one is to compute in modes of their own.
             with torch.no_grad():
@@ -106,16 +109,38 @@ class Batches:
 
         indices = torch.cat([one.indices.cpu() for one in batches]).numpy()
         check_indices(indices, self._n_samples)
-        raw = torch.cat([one.outputs for one in batches])
-        labels = torch.cat([one.labels.to(raw.device) for one in batches])
+        pieces = [
+            (
+                torch.cat([one.outputs for one in some]),
+                torch.cat([one.labels.to(one.outputs.device) for one in some]),
+            )
+            for some in _pieces(batches)
+        ]
         measures, codes, probabilities = measure_checked(
-            raw, labels, self._n_classes, self._kind, indices, self._with_probabilities
+            pieces, self._n_classes, self._kind, indices, self._with_probabilities
         )
         named = dict(zip(MEASURES, measures, strict=True))
         if batches[0].squares is not None:
             lengths = torch.cat([one.squares for one in batches if one.squares is not None])
             named["gradient"] = named["error"] * np.sqrt(1 + lengths.double().cpu().numpy())
-        return Measured(indices, codes, named, probabilities)
+        has_room = 4 * self._n_samples * self._n_classes <= BYTES_ON_DEVICE
+        if probabilities is None or (has_room and probabilities.device.type != "cpu"):
+            return Measured(indices, codes, named, probabilities)
+        return Measured(indices, codes, named, probabilities.cpu().numpy())
+
+
+def _pieces(batches: list[_Batch]) -> Iterator[list[_Batch]]:
+    """Cut into pieces that are measured at once, which takes several times their memory."""
+    piece: list[_Batch] = []
+    n_bytes = 0
+    for batch in batches:
+        piece.append(batch)
+        n_bytes += batch.outputs.nbytes
+        if n_bytes >= BYTES_WAITING:
+            yield piece
+            piece, n_bytes = [], 0
+    if piece:
+        yield piece
 
 
 def losses_of_classes(n_classes: int, kind: Outputs, outputs: Any, labels: Any) -> FloatArray:
@@ -125,47 +150,34 @@ def losses_of_classes(n_classes: int, kind: Outputs, outputs: Any, labels: Any) 
     with torch.no_grad():
         values = outputs_tensor(outputs, n_classes)
         targets = _integers("labels", labels, len(values)).to(values.device)
-        measures, codes = measure_checked(values, targets, n_classes, kind)[:2]
+        measures, codes = measure_checked([(values, targets)], n_classes, kind)[:2]
     losses = measures[list(MEASURES).index("loss")]
     sums = np.bincount(codes, losses, minlength=n_classes)
     return np.stack([sums, np.bincount(codes, minlength=n_classes)])
 
 
 def measure_checked(
-    outputs: Tensor,
-    labels: Tensor,
+    pieces: list[tuple[Tensor, Tensor]],
     n_classes: int,
     kind: Outputs,
     indices: IntArray | None = None,
     with_probabilities: bool = False,
-) -> tuple[FloatArray, IntArray, npt.NDArray[np.float32] | None]:
+) -> tuple[FloatArray, IntArray, Tensor | None]:
     """Measure outputs, and refuse those that cannot be by what is wrong, with the sample's index.
 
-    All is read from the device at once.
+    All is read from the device at once, but for the probabilities, which stay there.
     """
     import torch
 
-    logits = as_logits(outputs, kind)
-    wide = labels.to(logits.device).double()
-    # Compared before they are used: a label that is none would stop a GPU for good.
-    is_label = (wide >= 0) & (wide < n_classes) & (wide == wide.floor())
-    codes = torch.where(is_label, wide, 0).long()
-    is_finite = logits.isfinite().all(dim=1)
-    measures, probabilities = measure(torch.nan_to_num(logits), codes)
-    likely = (
-        are_probabilities(outputs)
-        if outputs.ndim == 2 and outputs.shape[1] > 1
-        else ((outputs >= 0) & (outputs <= 1)).reshape(len(outputs))
-    )
-    flags = torch.stack([is_label, is_finite, likely, codes]).double()
-    read = torch.cat([measures, flags]).cpu().numpy()
+    of_pieces = [_unread(outputs, labels, n_classes, kind) for outputs, labels in pieces]
+    read = torch.cat([values for values, _ in of_pieces], dim=1).cpu().numpy()
     found, (label_ok, finite, probable, own) = read[:-4], read[-4:]
     names = np.arange(len(own)) if indices is None else indices
     _refuse(names[label_ok == 0], f"the label of {{}} is none of 0 to {n_classes - 1}")
     _refuse(names[finite == 0], "the outputs of {} are not finite: the training has diverged")
     if kind == "probabilities":
         _refuse(names[probable == 0], "the outputs of {} are no probabilities: pass logits")
-    elif outputs.ndim == 2 and probable.all() and bool((outputs % 1 != 0).any()):
+    elif pieces[0][0].ndim == 2 and probable.all() and not _are_whole(pieces):
         raise InputError(
             "these outputs are probabilities, and were said to be logits, of which margins would "
             "be others: pass what goes into the softmax, or kind='probabilities'"
@@ -174,8 +186,35 @@ def measure_checked(
         names[(np.abs(found) > LARGEST).any(axis=0)],
         "the outputs of {} are beyond what single precision holds",
     )
-    kept = probabilities.float().cpu().numpy() if with_probabilities else None
+    kept = torch.cat([one.float() for _, one in of_pieces]) if with_probabilities else None
     return found, own.astype(np.int64), kept
+
+
+def _are_whole(pieces: list[tuple[Tensor, Tensor]]) -> bool:
+    return all(bool((outputs % 1 == 0).all()) for outputs, _ in pieces)
+
+
+def _unread(
+    outputs: Tensor, labels: Tensor, n_classes: int, kind: Outputs
+) -> tuple[Tensor, Tensor]:
+    """Give measures with what is to be checked, and probabilities, without waiting for them."""
+    import torch
+
+    logits = as_logits(outputs, kind)
+    outputs = outputs.to(logits.device)
+    wide = labels.to(logits.device).double()
+    # Compared before they are used: a label that is none would stop a GPU for good.
+    is_label = (wide >= 0) & (wide < n_classes) & (wide == wide.floor())
+    codes = torch.where(is_label, wide, 0).long()
+    # What is no number is neither.
+    is_finite = (logits.amin(dim=1) > -torch.inf) & (logits.amax(dim=1) < torch.inf)
+    measures, probabilities = measure(logits, codes)
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        likely = are_probabilities(logits if kind == "logits" else outputs)
+    else:
+        likely = ((outputs >= 0) & (outputs <= 1)).reshape(len(outputs))
+    flags = torch.stack([is_label, is_finite, likely, codes]).double()
+    return torch.cat([measures, flags]), probabilities
 
 
 def _refuse(indices: IntArray, words: str) -> None:

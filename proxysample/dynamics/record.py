@@ -279,12 +279,14 @@ def merged(cls: type[RecorderT], parts: list[DynamicsRecorder]) -> RecorderT:
         found._held_out.append(sum((part._held_out[epoch] for part in parts), np.zeros(())))
         found.repeats.append(int(np.count_nonzero(seen.sum(axis=0) > 1)))
     if first.changes:
-        known = [part._before for part in parts if part._before is not None]
-        found._before = known[0].copy() if known else None
+        parts_before = [part._changes.before for part in parts]
+        known = [before for before in parts_before if before is not None]
+        joined = known[0].copy() if known else None
         for before in known[1:]:
-            assert found._before is not None
-            unknown = np.isnan(found._before)
-            found._before[unknown] = before[unknown]
+            assert joined is not None
+            unknown = np.isnan(joined)
+            joined[unknown] = before[unknown]
+        found._changes.before = joined
     return found
 
 

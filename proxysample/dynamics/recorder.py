@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.checks import BOOLEAN, as_tuple, check_values, instance_of, integer_from, one_of
+from proxysample.dynamics.changes import Changes, add_at
 from proxysample.dynamics.measures import DERIVED, MEASURES, OUTPUTS, Outputs
 from proxysample.dynamics.pending import Batches, Measured, losses_of_classes
 from proxysample.dynamics.record import (
@@ -24,14 +25,10 @@ from proxysample.dynamics.record import (
 )
 from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
 from proxysample.isolation import isolated
-from proxysample.keeping import FloatArray, IntArray
+from proxysample.keeping import FloatArray
 
 if TYPE_CHECKING:
     from proxysample.dynamics.record import Arrays
-
-# What the authors of TDDS add inside the logarithm.
-TINY = 1e-8
-ROWS_PER_CHANGE = 1 << 12
 
 RecordProtocol = Literal["train", "eval"]
 RECORD_PROTOCOLS: tuple[RecordProtocol, ...] = ("train", "eval")
@@ -45,8 +42,9 @@ class DynamicsRecorder:
     """Record what a network makes of each sample in each epoch, in any training loop.
 
     Of each output a few numbers are kept, so that memory is that of ``n (epochs + classes)``
-    numbers. Outputs stay on their device until the end of the epoch, or until they take 16 MB, so
-    that no step waits for one.
+    numbers. Outputs stay on their device until the end of the epoch, or until they take 16 MB (128
+    MB on a GPU), so that no step waits for one. Where the probabilities of an epoch take no more
+    than that, they stay on the GPU too.
 
     An epoch ends where `end_epoch` is called, and nowhere else: that an index comes again says
     nothing, for samplers that pad or weigh repeat some. Every sample has to be there by then;
@@ -122,14 +120,14 @@ class DynamicsRecorder:
         self._labels = np.full(self.n_samples, -1, dtype=np.int64)
         self._epochs: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in MEASURES}
         self._held_out: list[FloatArray] = []
-        self._before: npt.NDArray[np.float32] | None = None
+        self._changes = Changes(self.n_samples, self.n_classes)
         self._batches = Batches(self.n_samples, self.n_classes, kind, changes)
         self._begin()
 
     def _begin(self) -> None:
         self._counts = np.zeros(self.n_samples, dtype=np.int64)
         self._sums: dict[str, FloatArray] = {}
-        self._now: npt.NDArray[np.float32] | None = None
+        self._changes.now = None
         self._held_out_sums = np.zeros((2, self.n_classes))
 
     @property
@@ -208,11 +206,9 @@ class DynamicsRecorder:
         are_first = bool((self._counts[indices] == 1).all())
         for name, values in part.measures.items():
             sums = self._sums.setdefault(name, np.zeros(self.n_samples))
-            _add_at(sums, indices, values, are_first)
+            add_at(sums, indices, values, are_first=are_first)
         if part.probabilities is not None:
-            if self._now is None:
-                self._now = np.zeros((self.n_samples, self.n_classes), dtype=np.float32)
-            _add_at(self._now, indices, part.probabilities, are_first)
+            self._changes.add(indices, part.probabilities, are_first=are_first)
 
     @isolated()
     def end_epoch(self) -> None:
@@ -248,7 +244,7 @@ class DynamicsRecorder:
             kept = mean > 0.5 if name == "right" else mean.astype({**MEASURES, **DERIVED}[name])
             self._epochs.setdefault(name, []).append(kept)
         if self.changes:
-            self._end_changes(divisor)
+            self._epochs.setdefault("change", []).append(self._changes.end(divisor))
         self._held_out.append(self._held_out_sums)
         self.repeats.append(len(repeated))
         self._begin()
@@ -257,13 +253,6 @@ class DynamicsRecorder:
         """Forget what was recorded since the last epoch ended, as of one that was cut short."""
         self._batches = Batches(self.n_samples, self.n_classes, self.kind, self.changes)
         self._begin()
-
-    def _end_changes(self, divisor: FloatArray) -> None:
-        if self._now is None:
-            self._now = np.zeros((self.n_samples, self.n_classes), dtype=np.float32)
-        self._now /= divisor[:, None].astype(np.float32)
-        self._epochs.setdefault("change", []).append(_change(self._before, self._now))
-        self._before = self._now
 
     def _check_gaps(self, seen: npt.NDArray[np.bool_]) -> None:
         if not seen.any() and not self.partial:
@@ -295,12 +284,13 @@ class DynamicsRecorder:
                 f"{np.count_nonzero(missing)} of {self.n_samples} samples are missing in an epoch "
                 f"({told(np.flatnonzero(missing))}): merge the parts of all ranks"
             )
+        before = self._changes.before
         return Dynamics(
             labels=self._labels.copy(),
             n_classes=self.n_classes,
             measures=measures,
             held_out=self._held_out_losses(),
-            probabilities=None if self._before is None else self._before.copy(),
+            probabilities=None if before is None else before.copy(),
             protocol=self.protocol,
         )
 
@@ -434,13 +424,13 @@ class DynamicsRecorder:
         self._flush()
         arrays: Arrays = {"labels": self._labels, "held_out": self._held_out_array()}
         arrays |= {f"epochs_{name}": np.array(rows) for name, rows in self._epochs.items() if rows}
-        if self._before is not None:
-            arrays["before"] = self._before
+        if self._changes.before is not None:
+            arrays["before"] = self._changes.before
         if self._counts.any():
             arrays["counts"] = self._counts
             arrays |= {f"sums_{name}": sums for name, sums in self._sums.items()}
-        if self._now is not None:
-            arrays["now"] = self._now
+        if self._changes.now is not None:
+            arrays["now"] = self._changes.now
         arrays["held_out_sums"] = self._held_out_sums
         header = Header(
             n_samples=self.n_samples,
@@ -467,8 +457,8 @@ class DynamicsRecorder:
         found._labels = arrays["labels"].astype(np.int64)
         found._held_out = list(arrays["held_out"])
         found._held_out_sums = arrays["held_out_sums"]
-        found._before = arrays.get("before")
-        found._now = arrays.get("now")
+        found._changes.before = arrays.get("before")
+        found._changes.now = arrays.get("now")
         found._counts = arrays.get("counts", found._counts).astype(np.int64)
         for name in {**MEASURES, **DERIVED}:
             if f"epochs_{name}" in arrays:
@@ -476,29 +466,3 @@ class DynamicsRecorder:
             if f"sums_{name}" in arrays:
                 found._sums[name] = arrays[f"sums_{name}"]
         return found
-
-
-def _add_at(
-    sums: npt.NDArray[Any], indices: IntArray, values: npt.NDArray[Any], are_first: bool
-) -> None:
-    if are_first:
-        sums[indices] = values
-    else:
-        np.add.at(sums, indices, values)
-
-
-def _change(
-    before: npt.NDArray[np.float32] | None, now: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Sum over classes how much p ln p moved since the epoch before; NaN where it is not known."""
-    changes = np.full(len(now), np.nan, dtype=np.float32)
-    tiny = np.float32(TINY)
-    for start in range(0, len(now) if before is not None else 0, ROWS_PER_CHANGE):
-        assert before is not None
-        rows = slice(start, start + ROWS_PER_CHANGE)
-        # In single precision, which the probabilities are in, and which is several times as fast.
-        moved = np.log(now[rows] + tiny)
-        moved -= np.log(before[rows] + tiny)
-        moved *= now[rows]
-        changes[rows] = np.abs(moved, out=moved).sum(axis=1)
-    return changes

@@ -163,7 +163,13 @@ class GivenRanking(Sampler):
         ranking = self.read()
         name = ranking.provenance.get("sampler")
         if isinstance(name, str) and SAMPLERS.is_built_in(name):
-            return SAMPLERS.get(name).needs_labels
+            needs_labels: object = SAMPLERS.get(name).needs_labels
+            if isinstance(needs_labels, bool):
+                return needs_labels
+            # A property of the class: it depends on whether each class is kept by itself.
+            parameters = ranking.provenance.get("parameters")
+            if isinstance(parameters, dict) and parameters.get("per_class") is False:
+                return False
         return ranking.codes is not None
 
     @isolated()

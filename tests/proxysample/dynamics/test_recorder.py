@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +16,17 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from proxysample import InputError
-from proxysample.dynamics import DynamicsRecorder, RepeatedSamplesWarning, with_indices
+from proxysample.dynamics import (
+    Dynamics,
+    DynamicsRecorder,
+    RepeatedSamplesWarning,
+    pending,
+    with_indices,
+)
 from proxysample.dynamics.scores import SCORES
 
+from ...real_gpu import count_waits
+from ...simulated_gpu import simulated_gpu
 from ...user_modes import state, user_modes
 
 N, C, EPOCHS = 23, 4, 5
@@ -423,6 +435,60 @@ def test_a_loop_in_any_mode_of_a_users_records_the_same(mode):
         scores = all_scores(found)
         assert state() == before
     assert scores == all_scores(expected)
+
+
+@pytest.mark.parametrize("room", [1 << 27, 64])
+@pytest.mark.parametrize(
+    "gpu",
+    [
+        simulated_gpu,
+        pytest.param(
+            nullcontext,
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ),
+    ],
+)
+def test_a_gpu_is_waited_for_at_the_end_of_an_epoch_alone(gpu, room, monkeypatch):
+    """Where it has room; some samples come twice, some from the host, and a checkpoint goes on."""
+    monkeypatch.setattr(pending, "BYTES_ON_DEVICE", room)
+    monkeypatch.setattr(pending, "BYTES_WAITING", 200)
+    logits, labels = planted()
+    rows = np.random.default_rng(0).permutation(N)
+    batches = [rows[:8], rows[8:16], np.append(rows[16:], rows[:2])]
+
+    def record(device: str, waits: Callable[[Callable[[], None]], int]) -> Dynamics:
+        recorder = DynamicsRecorder(N, C)
+        for number, epoch in enumerate(logits[:4]):
+            for some in batches:
+                place = "cpu" if number == 1 and some is batches[1] else device
+                on_device = [torch.from_numpy(of[some]).to(place) for of in (epoch, labels)]
+                n_waits = waits(partial(recorder.record, some, *on_device))
+                assert not n_waits or place == "cpu" or room == 64
+            if number == 2:
+                state = recorder.state_dict()
+                recorder = DynamicsRecorder(N, C)
+                recorder.load_state_dict(state)
+            recorder.end_epoch()
+        return pickle.loads(pickle.dumps(recorder)).dynamics
+
+    def crossed(run: Callable[[], None]) -> int:
+        n_before = len(crossings)
+        run()
+        return len(crossings) - n_before
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RepeatedSamplesWarning)
+        crossings: list = []
+        expected = record("cpu", crossed)
+        with gpu() as seen:
+            if seen is None:
+                found = record("cuda:0", lambda run: count_waits(run)[1])
+            else:
+                crossings = seen.crossings
+                found = record("cuda:0", crossed)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-6)
+    for name, values in expected.measures.items():
+        np.testing.assert_allclose(found.measures[name], values, rtol=1e-5, atol=1e-6)
 
 
 def test_an_epoch_can_be_discarded():

@@ -14,6 +14,7 @@ from proxysample import (
     create_sampler,
     list_samplers,
 )
+from proxysample.described import describe_sampler
 from proxysample.samplers import GivenIndices, GivenRanking
 from proxysample.testing import small_digits
 
@@ -112,6 +113,14 @@ def test_a_given_ranking_is_cut_at_every_ratio(ranking, digits, tmp_path):
         assert "cc-or keeps 60 of 240" in str(sampler.report(digits, 0.25))
     assert not GivenRanking(RandomSampling(random_state=0).rank(digits)).uses_labels
     assert not GivenRanking(Ranking(np.zeros(3))).uses_labels
+
+
+@pytest.mark.parametrize(("per_class", "used"), [(None, True), (False, False)])
+def test_a_ranking_by_a_sampler_that_may_use_labels_is_described(digits, per_class, used):
+    ranking = create_sampler("herding", per_class=per_class, random_state=0).rank(digits)
+    sampler = GivenRanking(ranking)
+    assert sampler.uses_labels is used
+    assert describe_sampler(sampler, {}).to_json()["uses_labels"] is used
 
 
 def test_a_ranking_of_another_dataset_is_refused(ranking, digits):
