@@ -24,6 +24,7 @@ from proxysample_nas.agreement.scorers import (
     TrainedAlone,
 )
 from proxysample_nas.data.images import load_images
+from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
@@ -156,7 +157,8 @@ def plan_ranking(
     if not isinstance(scored, str) or scored not in get_args(Scored):
         raise unknown_name("way to score cells", scored, get_args(Scored))
     MAPPING.or_none().check("training", training)
-    MAPPING.or_none().check("augmentation", augmentation)
+    if not isinstance(augmentation, Augmentation):
+        MAPPING.or_none().check("augmentation", augmentation)
     chosen_space = SearchSpace.of(space)
     if cells is None:
         ranked = draw_distinct_cells(n_cells, n_nodes, seed=cell_seed, space=chosen_space)
@@ -405,6 +407,7 @@ def zero_cost_scores(
     InputError
         If there is no such score, or the data cannot be read.
     """
+    MAPPING.or_none().check("training", training)
     part = load_dataset(dataset).train if isinstance(dataset, str) else dataset
     if isinstance(part, tuple) and len(part) == 2:
         part = ArrayDataset(*part)

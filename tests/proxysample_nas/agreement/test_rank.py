@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from proxysample import RankAgreement
@@ -106,6 +107,8 @@ def test_zero_cost_scores_are_estimates():
         ({"training": {"epoch": 3}}, "unknown parameter of CellTrainer 'epoch'"),
         ({"scored": "supernet", "training": {"seeds": [1]}}, "unknown parameter of OneSupernet"),
         ({"augmentation": {"flop": True}}, "unknown parameter of augmentation"),
+        ({"augmentation": np.zeros((4, 0))}, "augmentation must be"),
+        ({"training": np.zeros(2)}, "training must be"),
         ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
         ({"cells": CELLS[:2]}, "2 cells have no order"),
         ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
