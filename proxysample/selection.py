@@ -357,7 +357,8 @@ class FittedCut:
             there &= self.counts > 0
         there[self.classes.codes[kept]] = False
         lost = np.flatnonzero(there)
-        if not len(lost):
+        # Where each sample is a class of its own, every kept set loses some.
+        if not len(lost) or n_classes == len(self.classes.codes):
             return
         listed = ", ".join(self.classes.names[code] for code in lost[:N_NAMED])
         more = f" and {len(lost) - N_NAMED:,} more" if len(lost) > N_NAMED else ""

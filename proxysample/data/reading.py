@@ -531,6 +531,12 @@ class Samples:
             check_not_all_different(self.labels)
         return self.labels
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether there are cheap labels that can serve, and are not all different unasked."""
+        labels = self.cheap_labels
+        return labels is not None and (self.distinct_labels or _reason(labels) is None)
+
     def tell_unsure_labels(self, *, items: bool = True) -> None:
         """Warn where it cannot be told which of several are the labels: classes are not seen.
 
@@ -542,6 +548,8 @@ class Samples:
             with suppress(Exception):
                 _, label = self.pairs[0]
                 unsure = label if isinstance(label, Unsure) else None
+        if unsure is None and not self.has_classes:
+            unsure = _reason(self.cheap_labels)
         if unsure is not None:
             warnings.warn(
                 f"no classes are seen, and what is kept holds no shares of them: {unsure.reason}",
@@ -580,6 +588,15 @@ class Samples:
             if chunk.dtype == np.uint8:
                 flat /= 255
             yield rows, flat
+
+
+def _reason(labels: Array | None) -> Unsure | None:
+    """Say why labels are rather numbers or names of samples, if they are."""
+    try:
+        check_not_all_different(np.zeros(0) if labels is None else labels)
+    except InputError as error:
+        return Unsure(str(error))
+    return None
 
 
 def _only_one(first: str, one: Any, second: str, other: Any) -> Any:

@@ -127,7 +127,7 @@ class Automatic(Sampler):
         """Choose, and score by what was chosen; see `Sampler.fit`."""
         self.check_parameters()
         samples = self._read(dataset, y, **fields)
-        has_classes = read_classes(samples) is not None
+        has_classes = read_classes(samples) is not None and samples.has_classes
         if not has_classes:
             samples.tell_unsure_labels(items=False)
         chosen, why = self._choose(has_classes)

@@ -109,6 +109,19 @@ def test_several_columns_of_labels_stop_only_who_needs_classes(folder):
         Herding(per_class=False).select(numbers, 0.5)
 
 
+def test_labels_that_are_all_different_are_classes_for_nobody_unasked(folder, recwarn):
+    photos = read_csv(folder / write(folder, *(f"{n},id{i}" for i, n in enumerate(NAMES)))[4:])
+    for sampler, kind in ((Herding(), "herding"), (create_sampler("auto"), "rs")):
+        with pytest.warns(UnsureLabelsWarning, match="all 6 labels are different, such as id0"):
+            sampler.rank(photos)
+        assert getattr(sampler, "chosen_", sampler).id == kind
+    assert Herding().fit(photos, distinct_labels=True).ranking_.codes is not None
+    # Nor are classes lost where each sample is one.
+    recwarn.clear()
+    RandomSampling().select(photos, 0.5)
+    assert not recwarn
+
+
 def test_a_table_without_known_labels_names_its_columns(folder):
     frame = pd.DataFrame({"filename": [str(folder / name) for name in NAMES], "species": LABELS})
     with pytest.raises(InputError, match=r"its columns are species, one of which label= may name"):
