@@ -52,13 +52,18 @@ def isolated() -> Iterator[None]:
             left.callback(_reset_generator_of_torch)
         try:
             yield
-        except (MemoryError, RuntimeError) as error:
-            if not is_for_memory(error):
-                raise
-            raise InputError(
-                f"this takes more memory than there is ({error}); give fewer samples, or smaller "
-                "ones"
-            ) from error
+        except (MemoryError, RuntimeError, BlockingIOError) as error:
+            if is_for_memory(error):
+                raise InputError(
+                    f"this takes more memory than there is ({error}); give fewer samples, or "
+                    "smaller ones"
+                ) from error
+            if isinstance(error, BlockingIOError) or "start new thread" in str(error):
+                raise InputError(
+                    f"the machine begins no more threads or processes ({error}); end some, or "
+                    "have its limits raised"
+                ) from error
+            raise
 
 
 def is_for_memory(error: Exception) -> bool:

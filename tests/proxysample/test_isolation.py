@@ -306,3 +306,11 @@ def test_where_memory_runs_out_is_told(words):
     assert told.value.__cause__ is error
     with pytest.raises(RuntimeError, match="of another kind"), isolated():
         raise RuntimeError("of another kind")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), BlockingIOError(11, "no")]
+)
+def test_where_threads_and_processes_run_out_is_told(error):
+    with pytest.raises(InputError, match="begins no more threads or processes"), isolated():
+        raise error
