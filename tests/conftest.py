@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from _pytest.doctest import DoctestModule
+from hypothesis import settings
 
 from proxysample.registry import loaded_registries
 
@@ -24,6 +25,10 @@ from .forked import Forked, forkserver
 
 if TYPE_CHECKING:
     from proxysample.experiments.ray import RaySession
+
+# How long a case takes says nothing on a machine that is shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 << 30

@@ -622,7 +622,7 @@ def test_only_the_projects_errors_come_out(name: str) -> None:
 
     @given(entry.strategy())
     @settings(
-        max_examples=n_calls, deadline=None, database=None, derandomize=True,
+        max_examples=n_calls, database=None, derandomize=True,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def check(arguments: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_class_with_one_sample_stops_nobody(name, digits):
     assert name != "cc-or" or chosen.scores_[-1] == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(2, 30),
     st.integers(2, 30),
