@@ -25,8 +25,8 @@ from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
-    COUNT,
     POSITIVE_INTEGER,
+    PROCESSES,
     RANDOM_STATE,
     Constraints,
     as_tuple,
@@ -122,7 +122,7 @@ class Sampler(BaseEstimator, abc.ABC):
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
         "batch_size": POSITIVE_INTEGER,
-        "num_workers": COUNT,
+        "num_workers": PROCESSES,
         "random_state": RANDOM_STATE,
         "progress": BOOLEAN,
         "image_size": POSITIVE_INTEGER.or_none(),

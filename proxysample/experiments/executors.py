@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import integer_from, is_integer, is_number
+from proxysample.checks import MOST_AT_ONCE, integer_from, is_integer, is_number
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
@@ -19,8 +19,6 @@ from proxysample.printing import shown
 ExecutorName = Literal["in-process", "processes", "ray"]
 
 MOST_ATTEMPTS = 2
-# Processes, or threads of one: no machine has nearly as many cores.
-MOST_AT_ONCE = 1 << 12
 """How often an experiment is given to a worker, where workers die of it."""
 
 WorkerT = TypeVar("WorkerT")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from proxysample.checks import BOOLEAN, COUNT, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, PROCESSES
 from proxysample.data.adapters import is_stream
 from proxysample.data.decoding import Form, FormChangedError, reads_files
 from proxysample.data.fields import Broken, Field, Fields
@@ -315,7 +315,7 @@ def _check(
     ):
         if not isinstance(value, str) or value not in known:
             raise unknown_name(what, value, known)
-    COUNT.check("num_workers", num_workers)
+    PROCESSES.check("num_workers", num_workers)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
         POSITIVE_INTEGER.or_none().check(what, value)
 
