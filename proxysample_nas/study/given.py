@@ -156,8 +156,9 @@ class Transfer:
                 "augmentation": augmentation,
                 "training": values,
             }
-        try:
+        if isinstance(given, Mapping):
             check_names("name in transfer", given, cls.__annotations__)
+        try:
             made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
