@@ -675,13 +675,13 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
         given: Any = rules.get(name)
-        if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__len__"):
+        is_one = isinstance(given, str | bytes | Mapping) or getattr(given, "ndim", 1) == 0
+        if is_one or not isinstance(given, Collection) or not len(given):
             continue
         given = list(given)
-        if not given:
-            continue
         if all(isinstance(one, str | os.PathLike) for one in given):
-            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+            plain = [str(os.fspath(one)) for one in given]
+            found[name] = indices_of(plain, keys_of(dataset), name)
     return found
 
 
