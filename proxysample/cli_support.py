@@ -209,7 +209,18 @@ def run_app(app: typer.Typer) -> NoReturn:
         sys.exit(_run(app))
 
 
+def _open_closed_streams() -> None:
+    """Put something in the place of streams that were closed before the process began.
+
+    What is written to standard output is then an error as on a full disk; messages are lost.
+    """
+    for name, mode in (("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, mode), "w"))
+
+
 def _run(app: typer.Typer) -> int:
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files are bytes, of which not all are characters of the terminal's.
@@ -222,6 +233,8 @@ def _run(app: typer.Typer) -> int:
         sys.stdout.flush()
     except ProxysampleError as error:
         return _fail(str(error))
+    except UnicodeEncodeError as error:
+        return _fail(f"{shown(error.object)} has characters that no name of a file has")
     except OSError as error:
         _stop_writing()
         if error.errno == errno.EPIPE:

@@ -47,7 +47,7 @@ class SampleError(InputError):
         self._before = before
 
     def __str__(self) -> str:
-        return f"{self._before}sample {self.index}{self._words}"
+        return cleaned(f"{self._before}sample {self.index}{self._words}")
 
     def at(self, index: int, file: str | None = None) -> SampleError:
         """Give the error with another index, and with the file of the sample."""

@@ -1,4 +1,4 @@
-"""What experiments run on: the processor's model, Python, and the versions of packages."""
+"""What work runs on: the processor's model, memory, Python, and the versions of packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "p
 """Whose versions may change a result; one that is not installed is left out."""
 
 OWN = "proxysample"
-CPUINFO = Path("/proc/cpuinfo")
+CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
 CHECKOUT = Path(__file__).parents[1]
 
 
@@ -31,6 +32,29 @@ def processor_model() -> str | None:
         if colon and name.strip() == "model name" and value.strip():
             return value.strip()
     return platform.processor() or None
+
+
+def free_memory() -> int | None:
+    """Count the bytes that there are for new things, without any's going to a disk but for swap.
+
+    None where the system does not tell. Limits of a container count.
+    """
+    try:
+        lines = MEMINFO.read_text().splitlines()
+        kilobytes = {
+            name: words.split()[0] for name, _, words in (one.partition(":") for one in lines)
+        }
+        free = 1024 * (int(kilobytes["MemAvailable"]) + int(kilobytes.get("SwapFree", 0)))
+    except (OSError, LookupError, ValueError):
+        return None
+    try:
+        limit, taken = (
+            int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+        return max(0, min(free, limit - taken))
+    # There is no container, or it has no limit.
+    except (OSError, ValueError):
+        return free
 
 
 @cache

@@ -663,7 +663,8 @@ def as_cuts(
 
 def _check_column(name: str, column: FloatArray, scores: FloatArray) -> None:
     """Refuse a column that does not have a finite number wherever there is a score."""
-    if getattr(column, "shape", None) != scores.shape or column.dtype.kind != "f":
+    is_array = isinstance(column, np.ndarray)
+    if not is_array or column.shape != scores.shape or column.dtype.kind != "f":
         raise InputError(f"the column {name!r} must hold {len(scores)} floats, one a sample")
     wrong = np.flatnonzero(np.isfinite(column) != np.isfinite(scores))
     if len(wrong):

@@ -130,6 +130,8 @@ class Registry(Generic[T]):
 
     def register(self, entry: T, name: str | None = None, *, replace: bool = False) -> None:
         """Give an object an id in this process; see the function `register`."""
+        if not isinstance(replace, bool):
+            raise InputError(f"replace must be True or False, not {shown(replace)}")
         self._check_entry(entry, shown(entry))
         found = id_of(entry) if name is None else name
         if not isinstance(found, str) or not _ID.fullmatch(found):

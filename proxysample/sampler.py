@@ -25,8 +25,8 @@ from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
-    COUNT,
     POSITIVE_INTEGER,
+    PROCESSES,
     RANDOM_STATE,
     Constraints,
     as_tuple,
@@ -46,6 +46,7 @@ from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
 from proxysample.errors import OTHER_WORDS, InputError, check_names
 from proxysample.features.sources import given_rows, reads_for
+from proxysample.files import as_path
 from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
@@ -121,7 +122,7 @@ class Sampler(BaseEstimator, abc.ABC):
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
         "batch_size": POSITIVE_INTEGER,
-        "num_workers": COUNT,
+        "num_workers": PROCESSES,
         "random_state": RANDOM_STATE,
         "progress": BOOLEAN,
         "image_size": POSITIVE_INTEGER.or_none(),
@@ -675,13 +676,13 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
         given: Any = rules.get(name)
-        is_one = isinstance(given, str | bytes | Mapping) or getattr(given, "ndim", 1) == 0
-        if is_one or not isinstance(given, Collection) or not len(given):
+        is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
+        if is_plain or not getattr(given, "ndim", 1):
             continue
         given = list(given)
         if all(isinstance(one, str | os.PathLike) for one in given):
-            plain = [str(os.fspath(one)) for one in given]
-            found[name] = indices_of(plain, keys_of(dataset), name)
+            named = [str(one) if isinstance(one, str) else str(as_path(one)) for one in given]
+            found[name] = indices_of(named, keys_of(dataset), name)
     return found
 
 

@@ -79,11 +79,11 @@ class Cut:
 
     def __post_init__(self) -> None:
         self._check_size()
-        self._check_balance()
         if not is_integer(self.min_per_class) or self.min_per_class < 0:
             raise InputError(
                 f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
+        self._check_balance()
 
     def _check_size(self) -> None:
         if self.r is not None and self.n is not None:

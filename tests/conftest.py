@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from _pytest.doctest import DoctestModule
+from hypothesis import settings
 
 from proxysample.registry import loaded_registries
 
@@ -25,16 +26,23 @@ from .forked import Forked, forkserver
 if TYPE_CHECKING:
     from proxysample.experiments.ray import RaySession
 
+# How long a case takes says nothing on a machine that is shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 << 30
 
 
 def pytest_configure() -> None:
-    """Have the files of tests lie in memory, where there is room.
+    """Have the files of tests lie in memory, where there is room, and keep what is compiled.
 
     Stores and checkpoints wait for the disk with each thing they keep, and what becomes of them
-    when the power fails is not what is tested.
+    when the power fails is not what is tested. Each process would compile all tests and packages
+    for itself; those that are started from here take over what the environment says.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
@@ -46,6 +54,9 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        if "trio" in sys.modules:
+            # Looks for who refers to trio's objects, and finds nobody once they are frozen.
+            import hypothesis  # noqa: F401
         gc.freeze()
         gc.enable()
 

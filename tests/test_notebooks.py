@@ -17,12 +17,12 @@ SMALL_BUDGET = {
         "N_STEPS = 300": "N_STEPS = 5",
         SPLITS: (
             "train, test = splits.train, splits.require_test()\n"
-            "train = type(train)(train.images[:120], train.targets[:120])"
+            "train = type(train)(train.images[:100], train.targets[:100])"
         ),
     },
     "study_in_small.ipynb": {
         "EPOCHS = 4": "EPOCHS = 1",
-        "N_TRAIN = 2000": "N_TRAIN = 200",
+        "N_TRAIN = 2000": "N_TRAIN = 100",
         "ratios=[0.5, 0.25]": "ratios=[0.5]",
         "search_seeds=[0, 1]": "search_seeds=[0]",
         "seconds_each=0.5": "seconds_each=0.0",
@@ -38,8 +38,8 @@ SMALL_BUDGET = {
         "epochs=6": "epochs=1",
         SPLITS: (
             "from torch.utils.data import Subset\n"
-            "train = Subset(splits.train, range(200))\n"
-            "test = Subset(splits.require_test(), range(50))"
+            "train = Subset(splits.train, range(96))\n"
+            "test = Subset(splits.require_test(), range(30))"
         ),
     },
 }

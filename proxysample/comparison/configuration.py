@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 import numpy.typing as npt
 from sklearn.base import clone
 
-from proxysample.checks import COUNT, POSITIVE_INTEGER, SEED, as_seeds, as_tuple
+from proxysample.checks import SEED, as_seeds, as_tuple, integer_from
 from proxysample.comparison.data import DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
@@ -254,7 +254,7 @@ class Configuration(Shipped):
         others = [one for one in given if not one.is_rival]
         chosen = _seeds(seeds)
         configuration = cls(
-            dataset=dataset if isinstance(dataset, str) else repr(dataset)[:200],
+            dataset=dataset if isinstance(dataset, str) else shown(dataset, 200),
             methods=(*rivals, *others),
             ratios=tuple(sorted(_ratios(ratios, others))),
             evaluator_name=model.name,
@@ -415,10 +415,14 @@ def _can_take_pixels(sampler: Sampler) -> bool:
     return True
 
 
+# Each is trained with.
+MOST_SEEDS = 1 << 20
+
+
 def _seeds(given: Any) -> tuple[int, ...]:
     if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
         return as_seeds("seeds", given)
-    POSITIVE_INTEGER.check("seeds", given)
+    integer_from(1, MOST_SEEDS).check("seeds", given)
     return tuple(range(int(given)))
 
 
@@ -426,7 +430,7 @@ def _draws(seeds: tuple[int, ...], draws: int | None, evaluator: Evaluator) -> t
     """Give the seeds of the rivals: those of all, and more that differ from them."""
     if draws is None:
         draws = RANDOM_DRAWS if evaluator.is_quick else 0
-    COUNT.check("draws", draws)
+    integer_from(0, MOST_SEEDS).check("draws", draws)
     more = (seed for seed in range(draws + len(seeds)) if seed not in seeds)
     return (*seeds, *(next(more) for _ in range(draws - len(seeds))))
 

@@ -24,7 +24,7 @@ from proxysample.data.array_names import (
 from proxysample.data.blocks import BlockArray
 from proxysample.data.labels import Unsure
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import check_regular, read_bounded
+from proxysample.files import check_regular, expanded, leads_out, read_bounded
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
@@ -84,7 +84,7 @@ def read_hdf5(
     """
     h5py = _imported("h5py", "hdf5")
     name, place = _parted(path)
-    file = Path(name).expanduser()
+    file = expanded(name)
     check_regular(file)
     try:
         opened = h5py.File(file, "r")
@@ -137,7 +137,7 @@ def read_zarr(
         If zarr is not installed.
     """
     path, place = _parted(path)
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     zarr = _imported("zarr", "zarr")
     if not folder.is_dir():
         what = "is a file; unpack it into a folder" if folder.exists() else "no such folder"
@@ -167,7 +167,7 @@ def read_zarr(
 
 def _parted(path: str) -> tuple[str, str | None]:
     """Part a path from a place in it; a file may have such a name."""
-    return (path, None) if os.path.lexists(Path(path).expanduser()) else split_place(path)
+    return (path, None) if os.path.lexists(expanded(path)) else split_place(path)
 
 
 def _hdf5_names(opened: Any, h5py: Any) -> Iterator[str]:
@@ -260,14 +260,14 @@ def _check_codecs(folder: Path) -> None:
 
 def _check_files(place: Path, root: Path) -> None:
     """Refuse chunks that are no files in the store: zarr would follow links anywhere, and wait."""
-    if not Path(os.path.realpath(place)).is_relative_to(root):
+    if leads_out(place, root):
         raise InputError(f"{place} is a link that leads out of the store")
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 _check_files(Path(entry.path), root)
             elif entry.is_symlink():
-                if not Path(os.path.realpath(entry.path)).is_relative_to(root):
+                if leads_out(entry.path, root):
                     raise InputError(f"{entry.path} is a link that leads out of the store")
                 check_regular(entry.path)
             elif not entry.is_file():

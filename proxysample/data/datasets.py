@@ -157,8 +157,12 @@ class Splits:
         *,
         read_test: Callable[[], Any] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise InputError(f"the name of a dataset must be a text, not {shown(name)}")
         if test is not None and read_test is not None:
             raise InputError(f"{name}: give the test part or what reads it, not both")
+        if read_test is not None and not callable(read_test):
+            raise InputError(f"{name}: read_test must be a function, not {shown(read_test)}")
         self.name = name
         self.train = train
         self._read_test: Callable[[], Any] = read_test or (lambda: test)
@@ -270,8 +274,9 @@ def load_dataset(
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
         images a class, images without classes, or ``train/`` and ``test/`` (or ``val/``) with
-        these in them; files and order are those of torchvision's ImageFolder, and an image that
-        does not decode stops who asks for it. ``csv:PATH``: paths, relative to its folder or to
+        these in them; files and order are those of torchvision's ImageFolder, an image that
+        does not decode stops who asks for it, and links lead out of the folder only with
+        ``follow_links=True``. ``csv:PATH``: paths, relative to its folder or to
         ``root``, and labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``,
         ``hdf5:PATH`` and ``zarr:PATH``: arrays; the two last are read in blocks.
         ``webdataset:PATTERN``: shards such as ``train-{000..099}.tar``. ``cifar10:PATH`` and

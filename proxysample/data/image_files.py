@@ -18,6 +18,7 @@ import numpy.typing as npt
 from proxysample.checks import as_tuple
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
 from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
+from proxysample.data.pixel_cache import array_in_memory
 from proxysample.errors import InputError
 from proxysample.files import as_path
 from proxysample.printing import hides_progress
@@ -171,16 +172,7 @@ class ImageFiles:
         return images
 
     def _room(self, first: Array, n_channels: int) -> Array:
-        shape = (len(self), *first.shape[:2], n_channels)
-        try:
-            # No page of it is taken before pixels are put there.
-            return np.empty(shape, dtype=first.dtype)
-        except MemoryError as error:
-            raise InputError(
-                f"{len(self):,} images of {first.shape[1]}x{first.shape[0]} need "
-                f"{np.prod(shape) * first.itemsize / 2**30:,.1f} GiB of memory, more than there "
-                "is; resize them, or use fewer"
-            ) from error
+        return array_in_memory((len(self), *first.shape[:2], n_channels), first.dtype)
 
     def _unlike(self, index: int, pixels: Array, images: Array) -> InputError:
         if pixels.dtype != images.dtype:

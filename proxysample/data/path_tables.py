@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import LARGEST_INTEGER, is_integer
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles, UndecidedFiles
 from proxysample.data.labels import Unsure
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.files import as_path, check_regular
+from proxysample.files import check_regular, expanded, leads_out
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
@@ -105,8 +106,8 @@ def read_csv(
     InputError
         If the file is missing or no such table, or see `read_paths`.
     """
-    file = as_path(file).expanduser()
-    root = file.parent if root is None else as_path(root).expanduser()
+    file = expanded(file)
+    root = file.parent if root is None else expanded(root)
     columns = _csv_columns(file)
     try:
         paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
@@ -142,7 +143,7 @@ def read_csv_features(
     InputError
         If a column holds no numbers, or see `read_csv`.
     """
-    file = as_path(file).expanduser()
+    file = expanded(file)
     columns = _csv_columns(file)
     try:
         named = _named(columns, label)
@@ -172,6 +173,9 @@ def _named(columns: Mapping[str, Any], field: str | int | None) -> str | None:
     if field is None:
         return None
     names = list(columns)
+    # Python writes no integer of thousands of digits.
+    if not isinstance(field, str) and (not is_integer(field) or abs(field) > LARGEST_INTEGER):
+        raise unknown_name("column", field, names)
     if str(field) in names:
         return str(field)
     if isinstance(field, int) and -len(names) <= field < len(names):
@@ -440,21 +444,27 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
 
 
 def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
-    base = None if root is None else as_path(root).expanduser()
-    real = None if base is None else Path(os.path.realpath(base))
-    return [_file(path, index, base, real) for index, path in enumerate(paths)]
+    base = None if root is None else expanded(root)
+    # Once, not for each file.
+    home = None if base is None else Path(os.path.realpath(base))
+    return [_file(path, index, base, home) for index, path in enumerate(paths)]
 
 
-def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
+def _file(path: Any, index: int, base: Path | None, home: Path | None) -> Path:
+    try:
+        text = os.fspath(path)
+    # Of no path, or whatever anyone's path raises.
+    except Exception:
+        text = ""
+    if not isinstance(text, str) or not text or "\0" in text:
         raise InputError(f"sample {index}: {shown(path)} is no path of a file")
-    file = Path(path).expanduser() if base is None else base / path
+    file = expanded(text) if base is None else base / text
     if _is_special(file):
-        raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")
+        raise InputError(f"sample {index}: {text!r:.200} is no regular file")
     # Links count by where they lead.
-    if real is not None and not Path(os.path.realpath(file)).is_relative_to(real):
+    if home is not None and leads_out(file, home):
         raise InputError(
-            f"sample {index}: {os.fspath(path)!r:.200} leads out of {base}; move the file there, "
+            f"sample {index}: {text!r:.200} leads out of {base}; move the file there, "
             "or name a folder that holds all files by root=, as in csv,root=FOLDER:FILE or "
             "proxysample.data.read_csv(FILE, root=FOLDER)"
         )

@@ -219,6 +219,7 @@ class Samples:
         self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
         self.broken = check_broken(_first(broken, dataset.broken if self._view else None, "stop"))
+        BOOLEAN.or_none().check("distinct_labels", distinct_labels)
         self.distinct_labels = bool(
             _first(distinct_labels, dataset.distinct_labels if self._view else None, False)
         )
@@ -276,14 +277,18 @@ class Samples:
             images, labels = self._of_image_size(check_images(self.array)), None
         else:
             images, labels, _ = self._decoder.kept(self.form(), self.cache)
-        if len(images) != len(self):
-            raise InputError(f"features= has {len(images)} rows for {len(self)} samples")
+        self._check_rows(images)
         if self.fields.features is not None and images.ndim != 2:
             raise InputError(
                 f"features= gives arrays of shape {images.shape[1:]}; needed: vectors (pass "
                 "images by image=)"
             )
         return images, labels
+
+    def _check_rows(self, images: Array) -> None:
+        n_rows = len(images) if images.ndim else 0
+        if n_rows != len(self):
+            raise InputError(f"features= has {n_rows} rows for {len(self)} samples")
 
     @cached_property
     def _decoder(self) -> Decoder:
@@ -374,6 +379,7 @@ class Samples:
             One a sample, channels last, of the size that it has in the dataset.
         """
         if self.array is not None:
+            self._check_rows(self.array)
             images = self.array[..., np.newaxis] if self.array.ndim == 3 else self.array
             return [np.asarray(images[index]) for index in indices]
         return [read_sample(self.pairs, int(index)) for index in indices]

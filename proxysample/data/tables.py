@@ -20,12 +20,20 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "y")
 
 def is_huggingface(dataset: Any) -> bool:
     """Tell whether a dataset is HuggingFace's, without importing its library."""
-    return all(hasattr(dataset, name) for name in ("column_names", "features", "select"))
+    return _has(dataset, "column_names", "features", "select")
 
 
 def is_frame(dataset: Any) -> bool:
     """Tell whether a dataset is a pandas DataFrame or Series, without importing pandas."""
-    return hasattr(dataset, "iloc") and hasattr(dataset, "to_numpy")
+    return _has(dataset, "iloc", "to_numpy")
+
+
+def _has(value: Any, *names: str) -> bool:
+    """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
+    try:
+        return all(hasattr(value, name) for name in names)
+    except Exception:
+        return False
 
 
 def is_foreign(dataset: Any) -> bool:

@@ -93,6 +93,8 @@ def find_whole(samples: Samples, *, pixels: bool, rows: Array | None = None) -> 
     broken: dict[int, str] = {}
     labels: list[Any] | None = None
     if pixels and samples.array is not None:
+        if len(samples.array) != len(samples):
+            raise InputError(f"features= has {len(samples.array)} rows for {len(samples)} samples")
         broken = _broken_rows(samples.array)
     elif pixels or not samples.tells_labels_without_items:
         broken, labels = find_broken(samples.pairs, pixels=pixels, **samples.options)

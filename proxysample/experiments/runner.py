@@ -438,7 +438,7 @@ def _ended_after(max_hours: float | None, is_over: threading.Event) -> Iterator[
         is_over.set()
         _thread.interrupt_main(signal.SIGTERM)
 
-    timer = threading.Timer(min(3600 * max_hours, threading.TIMEOUT_MAX), end)
+    timer = threading.Timer(min(3600 * float(max_hours), threading.TIMEOUT_MAX), end)
     timer.daemon = True
     timer.start()
     try:

@@ -156,10 +156,11 @@ class Transfer:
                 "augmentation": augmentation,
                 "training": values,
             }
-        if isinstance(given, Mapping):
-            check_names("name in transfer", given, cls.__annotations__)
         try:
-            made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+            # Not of this class here, which mypy cannot tell of a class given as `cls`.
+            names: Any = given
+            check_names("name in transfer", names, cls.__annotations__)
+            made = cls(**names)
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
         return cls.parse(made)

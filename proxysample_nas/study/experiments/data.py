@@ -313,9 +313,15 @@ class StudyContext(Context):
 
     def transfer_data(self, transfer: Transfer) -> StudyData:
         """Give the whole of another dataset, read when first needed."""
-        if transfer.dataset not in self._transfers:
-            self._transfers[transfer.dataset] = load_study_data(transfer.dataset)
-        return self._transfers[transfer.dataset]
+        name = transfer.dataset
+        if name not in self._transfers:
+            try:
+                self._transfers[name] = load_study_data(name)
+            except InputError as error:
+                raise InputError(
+                    f"the transfer to {name}: {error}; without it by --transfer none"
+                ) from error
+        return self._transfers[name]
 
     @cached_property
     def published(self) -> PublishedAccuracies:

@@ -130,7 +130,7 @@ def test_a_mutated_batch_is_read_or_refused(tmp_path):
         (tmp_path / file).write_bytes(content)
     assert len(read_imagenet16(tmp_path, tiny).train.images) == 3
     refused = 0
-    for mutated in mutations(content, 2_500):
+    for mutated in mutations(content, 2_000):
         # A file that is written over would be flushed to the disk.
         (tmp_path / "val_data").unlink()
         (tmp_path / "val_data").write_bytes(mutated)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,17 @@ def test_a_link_out_of_the_folder_is_refused(folder):
     (folder / "link.png").symlink_to(folder.parent / "outside.png")
     with pytest.raises(InputError, match=r"'link\.png' leads out"):
         load_dataset(write(folder, "path,label", "link.png,cat"))
+
+
+class Nowhere(os.PathLike):
+    def __fspath__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("path", [Nowhere(), Path(), "", "a\0.png"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(InputError, match=r"sample 1: .* is no (path of a|regular) file"):
+        read_paths(["a.png", path])
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ def check_whole(folder) -> None:
     assert not checkpoints(folder)
 
 
-def test_stages_run_one_after_another_and_nothing_twice(folder):
+def test_stages_run_one_after_another_and_nothing_twice(folder, monkeypatch):
+    monkeypatch.setattr("sums_plugin.SECONDS_A_STEP", 0)
     assert run(folder, COUNTS) == 0
     check_whole(folder)
     states = open_store(folder).states()
@@ -143,7 +144,8 @@ def test_what_a_killed_runner_was_at_is_taken_over_by_one_that_waits(folder, sta
         one.key for one in Claims(open_store(folder).database).held() if one.runner == first
     )
     wait_for(lambda: len(open_store(folder).results("count")) == 2, waiting)
-    time.sleep(0.5)
+    # Longer than between two of its looks.
+    time.sleep(0.2)
     assert waiting.poll() is None
     killed.kill()
     killed.wait()
@@ -190,7 +192,7 @@ def test_workers_end_with_a_runner_that_is_killed(folder, start):
     process.wait()
     time.sleep(1)
     n_steps = len(counted(folder))
-    time.sleep(0.5)
+    time.sleep(0.2)
     assert len(counted(folder)) == n_steps
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from proxysample import RankAgreement
 from proxysample.errors import InputError
-from proxysample_nas import plan_ranking, rank_cells
-from proxysample_nas.agreement import draw_distinct_cells
+from proxysample_nas import plan_ranking, rank_cells, rank_study
+from proxysample_nas.agreement import draw_distinct_cells, scorers
 from proxysample_nas.cli import main
 
 SMALL = {"channels": 4, "epochs": 1}
@@ -48,6 +49,31 @@ def test_cells_are_ranked_on_every_proxy_at_both_budgets(scored):
     assert found.scores().index.name == "cell"
 
 
+def test_a_supernet_goes_on_between_its_epochs_to_the_same_scores(tmp_path, monkeypatch):
+    def planned(name):
+        given = SETTINGS | {"training": SMALL | {"epochs": 3}, "folder": tmp_path / name}
+        return plan_ranking("digits", [], scored="supernet", seeds=[0, 1], **given)
+
+    def watch(loss, epoch, rate):
+        trained.append(epoch)
+        if trained == [0, 1, 2]:
+            raise KeyboardInterrupt
+
+    planned("whole").run(**RUN)
+    trained = []
+    monkeypatch.setattr(scorers, "check_loss", watch)
+    with pytest.raises(KeyboardInterrupt):
+        planned("stopped").run(**RUN)
+    (left,) = (tmp_path / "stopped" / "unfinished").glob("*.safetensors")
+    planned("stopped").run(**RUN)
+    # The first of two trainings had ended two of its epochs.
+    assert trained[3:] == [2, 0, 1, 2]
+    assert not left.exists()
+    whole, stopped = planned("whole"), planned("stopped")
+    assert whole.scores().equals(stopped.scores())
+    assert whole.store.states().keys() == stopped.store.states().keys()
+
+
 def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(table):
     found = rank_cells(
         "digits", ["cc-or"], [0.5], cells=CELLS, lookup={"path": str(table), "dataset": "cifar100"},
@@ -81,6 +107,8 @@ def test_zero_cost_scores_are_estimates():
         ({"training": {"epoch": 3}}, "unknown parameter of CellTrainer 'epoch'"),
         ({"scored": "supernet", "training": {"seeds": [1]}}, "unknown parameter of OneSupernet"),
         ({"augmentation": {"flop": True}}, "unknown parameter of augmentation"),
+        ({"augmentation": np.zeros((4, 0))}, "augmentation must be"),
+        ({"training": np.zeros(2)}, "training must be"),
         ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
         ({"cells": CELLS[:2]}, "2 cells have no order"),
         ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
@@ -102,6 +130,16 @@ def test_what_cannot_be_used_is_refused(changed, message, tmp_path):
 def test_a_setting_that_is_not_known_is_named_with_the_nearest(changed, message):
     with pytest.raises(InputError, match=message):
         rank_cells("digits", ["cc-or"], [0.5], **changed)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [(["n_workers"], "run must be a mapping"), ({"workers": 2}, "of run 'workers'")],
+)
+def test_options_that_no_run_has_are_refused_first(run, message, tmp_path):
+    for ranks, data in ((rank_cells, ("nowhere", ["rs"])), (rank_study, ("no study",))):
+        with pytest.raises(InputError, match=message):
+            ranks(*data, run=run)
 
 
 def words(folder, *more):

@@ -33,14 +33,14 @@ def small_search(**changes: Any) -> DARTS:
     return DARTS(**(SMALL_SEARCH | changes))
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_a_search_learns_and_tells_its_story(digits: Any, order: int) -> None:
+def test_a_search_learns_and_tells_its_story(digits: Any) -> None:
+    """One of the second order differs in its steps alone, which are compared with plain ones."""
     searcher = small_search(
-        order=order, epochs=4, channels=4, learning_rate=0.1, architecture_learning_rate=0.01
+        epochs=4, channels=4, learning_rate=0.1, architecture_learning_rate=0.01
     )
     result = searcher.search(Subset(digits.train, range(601)))
     info = result.info
-    assert info.searcher == f"darts-v{order}"
+    assert info.searcher == "darts-v1"
     assert (info.n_weight_samples, info.n_architecture_samples) == (301, 300)
     assert info.architecture_source == "held out"
     assert (info.n_classes, info.image_shape, info.seed) == (10, (1, 8, 8), 0)

@@ -94,7 +94,7 @@ def without_times(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
     return [replace(one, seconds=0.0) for one in history]
 
 
-every_gradient_searcher = pytest.mark.parametrize("name", ["darts-v1", "darts-v2", "gdas"])
+every_gradient_searcher = pytest.mark.parametrize("name", ["darts-v1", "gdas"])
 
 
 @every_gradient_searcher

@@ -53,6 +53,8 @@ SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
         ("enas", ENAS),
     )
     for protocol in ("default", "paper")
+    # What the paper's protocol changes is in the steps, which the choice takes from the search.
+    if not ("selection" in own and protocol == "paper")
 } | {"random": ("random", ONE_EDGE | {"n_samples": 2})}
 READS_PER_STEP = {"gdas": 1}
 """GDAS must know the drawn operations to run these alone; no other search reads in a step."""

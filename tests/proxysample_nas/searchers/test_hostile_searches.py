@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace as replace_fields
 from functools import cache
-from itertools import chain
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +134,12 @@ def test_tensors_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
     begun = replace_fields(saved, history=saved.history[:1], final_choice=None)
     refused = 0
     chosen = one_of_each_sort(saved.tensors)
+    # Of a wrong shape, one tensor in this way and the next in the other.
+    wrong = cycle((torch.zeros(3, 7), torch.zeros(0)))
     for key in chosen:
         tensor = saved.tensors[key]
         others = {other: one for other, one in saved.tensors.items() if other != key}
-        for value in (None, torch.zeros(3, 7), torch.zeros(0), torch.full_like(tensor, 77)):
+        for value in (None, next(wrong), torch.full_like(tensor, 77)):
             given = others if value is None else others | {key: value}
             replace_fields(begun, tensors=given).save(path)
             with warnings.catch_warnings():

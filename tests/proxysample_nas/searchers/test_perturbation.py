@@ -171,17 +171,17 @@ def plain_selection(
     return told
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_the_choice_equals_that_of_a_plain_loop(proxy: Any, order: int) -> None:
+@pytest.mark.parametrize(("order", "n_epochs"), [(1, 2), (2, 1)])
+def test_the_choice_equals_that_of_a_plain_loop(proxy: Any, order: int, n_epochs: int) -> None:
     searcher = small(order=order)
     state, batches = in_double(*begin(searcher, proxy))
-    expected = plain_selection(state.supernet, state.alphas, batches, order, 2, 0.05)
+    expected = plain_selection(state.supernet, state.alphas, batches, order, n_epochs, 0.05)
     kept = []
     selection = select_by_perturbation(
         state,
         batches,
         step=lambda *pair: searcher._step(state, *pair, epoch=0),
-        n_epochs=2,
+        n_epochs=n_epochs,
         epoch=0,
         learning_rate=0.05,
         keep=lambda: kept.append(len(state.decisions)),
@@ -207,8 +207,7 @@ def without_times(result: SearchResult) -> SearchResult:
     return replace(result, history=history, final_choice=selection)
 
 
-@pytest.mark.parametrize("protocol", ["default", "paper"])
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("order", "protocol"), [(1, "default"), (2, "paper")])
 def test_a_search_keeps_its_history_and_tells_of_the_choice(
     few: Any, validation: Any, order: int, protocol: str
 ) -> None:
@@ -261,11 +260,11 @@ class InterruptedSearchError(Exception):
     """Stands for whatever ends a process in the middle of the choice."""
 
 
-@pytest.mark.parametrize("protocol", ["default", "paper"])
 def test_an_interrupted_choice_ends_with_the_same_bits(
-    few: Any, validation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+    few: Any, validation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searcher = small(protocol=protocol, gradient_clip=0.5)
+    # In the stricter protocol, where a step needs what the one before has left.
+    searcher = small(protocol="paper", gradient_clip=0.5)
     paths = [tmp_path / f"{name}.safetensors" for name in ("whole", "killed")]
     whole = searcher.search(few, validation, checkpoint=paths[0])
     # The search, the first edge with two epochs after it, the second with one of its two.

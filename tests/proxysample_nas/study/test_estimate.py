@@ -193,7 +193,7 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
     configuration = StudyConfiguration.build(**tiny_settings(n_train=500, architecture_data=half))
     searcher = create_searcher(name, **(SMALL | {"batch_size": 32, "epochs": 9} | parameters))
     before = torch.get_rng_state()
-    rates = time_trial(search_trial(searcher, StudyContext(configuration).data), seconds=0.3)
+    rates = time_trial(search_trial(searcher, StudyContext(configuration).data), seconds=0.1)
     assert torch.equal(before, torch.get_rng_state())
     assert rates.seconds.keys() - {ONCE} == searcher.work(*SIZES).keys()
     assert rates.estimate(searcher.work(*SIZES)) > 0
@@ -203,11 +203,11 @@ def test_every_part_of_every_searcher_is_timed(tiny_settings, name, parameters):
 def test_a_search_takes_about_as_long_as_estimated(context, name, monkeypatch):
     # Other processes may take the machine away for a while.
     monkeypatch.setattr(time, "perf_counter", time.process_time)
-    searcher = create_searcher(name, **(SMALL | {"epochs": 6}))
+    searcher = create_searcher(name, **(SMALL | {"epochs": 4}))
     data = context.data
     # What a process's first search imports is no part of any search.
     Calibration(context, seconds_each=0)
-    rates = time_trial(search_trial(searcher, data), seconds=0.5)
+    rates = time_trial(search_trial(searcher, data), seconds=0.3)
     result = searcher.search(data.train_images)
     sizes = result.info.n_weight_samples, result.info.n_architecture_samples
     estimated = rates.estimate(searcher.work(*sizes))
@@ -271,8 +271,8 @@ def test_what_has_ended_is_not_estimated_again(tiny_settings, tmp_path):
 def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_path):
     # As many clusters as there are images: the sampler refuses.
     samplers = ["rs", "km-or:n_clusters=5000"]
-    study = Study(**tiny_settings(samplers=samplers), folder=tmp_path / "none")
-    estimate = study.estimate(seconds_each=0.1)
+    settings = tiny_settings(samplers=samplers, transfers=["npz:none.npz"])
+    estimate = Study(**settings, folder=tmp_path / "none").estimate(seconds_each=0.1)
     failures = {one.label: one.failure for one in estimate.groups}
     assert "n_clusters" in failures.pop("score by KM-OR (n_clusters=5000)")
     assert set(failures.values()) == {None}
@@ -280,6 +280,8 @@ def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_pa
     text = str(estimate)
     assert "cannot be told" in text
     assert "Cannot be told, and is not counted: score by KM-OR (n_clusters=5000): " in text
+    assert "not counted: the transfer to npz:none.npz: " in text
+    assert "without it by --transfer none" in text
 
 
 def test_a_searcher_without_steps_is_estimated_by_its_epochs(tiny_settings, tmp_path):

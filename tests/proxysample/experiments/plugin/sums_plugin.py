@@ -26,6 +26,10 @@ KINDS = {
 }
 
 
+# What a step of a count takes, so that it can be met in the middle.
+SECONDS_A_STEP = 0.03
+
+
 class SumsContext(Context):
     """Its data are a file of numbers."""
 
@@ -82,7 +86,7 @@ class Count(Experiment[SumsContext]):
         done = int(kept.read_text()) if kept is not None and kept.exists() else 0
         while done < self.specification["steps"]:
             done += 1
-            time.sleep(0.05)
+            time.sleep(SECONDS_A_STEP)
             with context.path.with_name("log").open("a") as log:
                 log.write(f"{self.key} {done} {os.getpid()}\n")
             if kept is not None:
