@@ -677,7 +677,7 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     for name in names:
         given: Any = rules.get(name)
         is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
-        if is_plain or not getattr(given, "ndim", 1):
+        if is_plain or not getattr(given, "ndim", 1) or not len(given):
             continue
         given = list(given)
         if all(isinstance(one, str | os.PathLike) for one in given):
