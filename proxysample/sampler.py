@@ -677,13 +677,11 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     for name in names:
         given: Any = rules.get(name)
         is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
-        if is_plain or not getattr(given, "ndim", 1):
+        if is_plain or not getattr(given, "ndim", 1) or not len(given):
             continue
         given = list(given)
-        if not given:
-            continue
         if all(isinstance(one, str | os.PathLike) for one in given):
-            named = [one if isinstance(one, str) else str(as_path(one)) for one in given]
+            named = [str(one) if isinstance(one, str) else str(as_path(one)) for one in given]
             found[name] = indices_of(named, keys_of(dataset), name)
     return found
 

@@ -38,7 +38,7 @@ from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
-from proxysample_nas.cli_rank import LookupEpochsOption, lookup_settings, rank
+from proxysample_nas.cli_rank import LookupDatasetOption, LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -158,10 +158,8 @@ def study_run(
     lookup: Annotated[
         Path | None, typer.Option("--lookup", help="Published accuracies, in place of training.")
     ] = None,
-    lookup_dataset: Annotated[
-        str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
-    ] = "cifar100",
-    lookup_epochs: LookupEpochsOption = 200,
+    lookup_dataset: LookupDatasetOption = None,
+    lookup_epochs: LookupEpochsOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = 1,
     executor: ExecutorOption = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import numpy as np
@@ -56,10 +55,8 @@ def test_samplers_say_what_they_read():
 
 
 def test_rs_takes_no_read_of_a_large_dataset():
-    started = time.perf_counter()
     kept = RandomSampling(random_state=0).select(Unreadable(200_000), 0.25)
     assert len(kept) == 50_000
-    assert time.perf_counter() - started < 1
     assert np.array_equal(kept, RandomSampling(random_state=0).select(np.zeros((200_000, 1)), 0.25))
 
 

@@ -112,6 +112,9 @@ def test_samples_to_keep_are_given_in_any_collection(digits, given):
     assert np.array_equal(sampler.select(digits, n=9, must_keep=given), expected)
     with pytest.raises(InputError, match="must be indices of samples"):
         sampler.select(digits, n=9, exclude={"a", 1})
+    none = sampler.select(digits, n=9)
+    for empty in ([], set(), np.array([])):
+        assert np.array_equal(sampler.select(digits, n=9, must_keep=empty), none)
 
 
 @pytest.mark.parametrize(

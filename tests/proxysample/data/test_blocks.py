@@ -96,7 +96,7 @@ def test_a_sparse_matrix_is_never_made_dense_whole():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Dense it takes 60 MB in float32, and a block 8 MB.
+    # Dense it takes 120 MB.
     assert peak < 45e6
 
 

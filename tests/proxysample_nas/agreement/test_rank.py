@@ -10,6 +10,7 @@ from proxysample.errors import InputError
 from proxysample_nas import plan_ranking, rank_cells, rank_study
 from proxysample_nas.agreement import draw_distinct_cells, scorers
 from proxysample_nas.cli import main
+from proxysample_nas.cli_rank import lookup_settings
 
 SMALL = {"channels": 4, "epochs": 1}
 SETTINGS = {"n_cells": 4, "n_nodes": 3, "n_train": 100, "proxy_seeds": [0], "training": SMALL}
@@ -202,3 +203,10 @@ def test_too_many_are_refused_with_how_many_there_are():
 def test_a_number_that_is_none_is_refused(n):
     with pytest.raises(InputError, match="n_cells"):
         draw_distinct_cells(n)
+
+
+@pytest.mark.parametrize("given", [("cifar10", None), (None, 12)])
+def test_what_to_read_of_no_table_is_refused(given):
+    with pytest.raises(InputError, match=r"give --lookup FILE\.csv"):
+        lookup_settings(None, *given)
+    assert lookup_settings(None, None, None) is None
