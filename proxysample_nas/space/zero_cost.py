@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from proxysample.checks import POSITIVE_INTEGER
+from proxysample.checks import POSITIVE_INTEGER, is_integer
 from proxysample.errors import InputError, check_name
 from proxysample_nas.space.cell import Cell
-from proxysample_nas.space.network import CellNetwork
+from proxysample_nas.space.network import MOST_SIZES, CellNetwork
 
 # What files and frames of numbers hold.
 LARGEST = 2**63 - 1
@@ -79,8 +79,11 @@ def network_size(
         ("cells_per_stage", cells_per_stage),
         ("n_classes", n_classes),
     ):
-        POSITIVE_INTEGER.check(name, value)
-    if max(channels, n_classes, *image_shape) > LARGEST // 4:
+        # What is too large is told below, whatever it is too large for.
+        if not is_integer(value) or value < 1:
+            POSITIVE_INTEGER.check(name, value)
+    is_beyond = channels > MOST_SIZES["channels"] or n_classes > MOST_SIZES["n_classes"]
+    if is_beyond or max(image_shape) > LARGEST // 4:
         raise _too_large(channels, cells_per_stage, n_classes, image_shape)
     try:
         one, two = (_measure(cell, channels, n, n_classes, image_shape) for n in (1, 2))
