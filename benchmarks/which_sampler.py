@@ -37,7 +37,7 @@ OF_FEATURES = (
     "herding:random_state=0", "herding:metric=cosine,random_state=0",
     "herding:metric=cosine,cut=0.3,random_state=0", "facility-location", "d2", "moderate",
     "prototypes:random_state=0", "prototypes:keep=hard,random_state=0", "k-center:random_state=0",
-    "semdedup:random_state=0",
+    "semdedup:random_state=0", "zcore:random_state=0",
 )  # fmt: skip
 OF_THE_PAPER = (
     "cc-or", "km-or:random_state=0", "km-or:features=pixels,random_state=0", "tl:random_state=0",
@@ -46,17 +46,23 @@ OF_THE_PAPER = (
 OF_DYNAMICS = (
     "ccs", "ccs:per_class=true", "dual", "dual:per_class=true", "aum", "aum:per_class=true", "el2n",
     "el2n:keep=easy,per_class=true", "forgetting", "entropy", "margin", "least-confidence",
-    "variability", "dyn-unc", "tdds", "csl", "learning-speed", "first-learned",
+    "variability", "confidence", "dyn-unc", "tdds", "csl", "learning-speed", "first-learned",
 )  # fmt: skip
+OF_GRADIENTS = ("grand:random_state=1000", "cld:random_state=1000")
 RECORDED = frozenset(word.partition(":")[0] for word in OF_DYNAMICS)
 OF_CHOICE = (
     "herding:random_state=0", "herding:metric=cosine,random_state=0",
     *(f"herding:metric=cosine,cut={cut},random_state=0" for cut in (0.1, 0.2, 0.3, 0.5)),
 )  # fmt: skip
+OF_NETWORK = (
+    "herding:random_state=0", "herding:metric=cosine,random_state=0",
+    "herding:metric=cosine,cut=0.3,random_state=0", "facility-location", "dual",
+    "dual:per_class=true", "ccs", "ccs:per_class=true",
+)  # fmt: skip
 SETTINGS = {
     "choice": (OF_CHOICE, (0.05, 0.1, 0.25, 0.5), 3),
-    "head": (OF_FEATURES + OF_THE_PAPER + OF_DYNAMICS, (0.05, 0.1, 0.25, 0.5), 5),
-    "network": (("ccs", "ccs:per_class=true", "dual", "herding"), (0.1, 0.25, 0.5), 3),
+    "head": (OF_FEATURES + OF_THE_PAPER + OF_DYNAMICS + OF_GRADIENTS, (0.05, 0.1, 0.25, 0.5), 5),
+    "network": (OF_NETWORK, (0.1, 0.25, 0.5), 10),
 }
 DRAWN = (
     "rs2", "herding (cut=0.3, metric=cosine)", "herding", "dual", "ccs", "facility-location",

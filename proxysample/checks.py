@@ -124,7 +124,8 @@ def one_of(kind: str, names: Iterable[str]) -> Constraint:
 
 def is_integer(value: object) -> bool:
     """Tell whether a value is an integer, of Python or of NumPy."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    # A length of time counts as one to NumPy.
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
 def is_number(value: object) -> bool:
@@ -137,10 +138,30 @@ def is_number(value: object) -> bool:
         return False
 
 
-def integer_from(least: int) -> Constraint:
-    """Give the constraint of an integer of at least so much."""
+@dataclass(frozen=True)
+class _Integer(Constraint):
+    """An integer; of one that is too large the error says so."""
+
+    most: int = LARGEST_INTEGER
+
+    def error(self, name: str, value: object) -> InputError:
+        if is_integer(value) and value > self.most:  # type: ignore[operator]
+            return InputError(f"{name} must be at most {self.most:,}, not {shown(value)}")
+        return super().error(name, value)
+
+
+def integer_from(least: int, most: int = LARGEST_INTEGER) -> Constraint:
+    """Give the constraint of an integer of at least, and at most, so much.
+
+    Examples
+    --------
+    >>> integer_from(1, 4096).check("n_threads", 5000)
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: n_threads must be at most 4,096, not 5000
+    """
     words = "a positive integer" if least == 1 else f"an integer of at least {least}"
-    return Constraint((words,), lambda value: is_integer(value) and value >= least)
+    return _Integer((words,), lambda value: is_integer(value) and least <= value <= most, most=most)
 
 
 def instance_of(kind: type) -> Constraint:
@@ -162,7 +183,8 @@ def _is_random_state(value: Any) -> bool:
         return False
     try:
         np.random.default_rng(value)
-    except (TypeError, ValueError):
+    # Of what is none, or whatever the repr of anyone's object raises.
+    except Exception:
         return False
     return True
 
@@ -193,6 +215,9 @@ def _are_decay_rates(value: object) -> bool:
 
 POSITIVE_INTEGER = integer_from(1)
 COUNT = integer_from(0)
+# Processes, or threads of one: no machine has nearly as many cores.
+MOST_AT_ONCE = 1 << 12
+PROCESSES = integer_from(0, MOST_AT_ONCE)
 MAPPING = Constraint(("a mapping",), lambda value: isinstance(value, Mapping))
 NUMBER = Constraint(("a finite number",), is_number)
 POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)

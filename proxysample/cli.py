@@ -11,6 +11,7 @@ import typer
 
 from proxysample.cli_compare import compare
 from proxysample.cli_support import (
+    OverwriteOption,
     QuietOption,
     VerboseOption,
     VersionOption,
@@ -18,6 +19,7 @@ from proxysample.cli_support import (
     list_entries,
     make_app,
     parse_ratio,
+    refuse_existing,
     run_app,
 )
 from proxysample.errors import InputError
@@ -189,6 +191,7 @@ def select(
     features: FeaturesOption = None,
     broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write which samples to keep: indices, a table, a list of files, or a folder.
 
@@ -213,6 +216,7 @@ def select(
     rules = rules_of(balance, min_per_class, must_keep, exclude)
     cuts = cuts_of(ratios, counts, rules)
     places = Destinations.named(cuts, output, link_to, copy_to, link_kind)
+    refuse_existing(places.files, overwrite)
     teller = Teller(quiet, verbose, to_stderr=places.echoes)
     saved = None if ranking is None else _load_ranking(ranking, keep)
     chosen = (
@@ -278,6 +282,7 @@ def score(
     features: FeaturesOption = None,
     broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write a ranking: the scores of all samples, to be cut at any ratio.
 
@@ -288,6 +293,7 @@ def score(
 
     chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     check_output(output, ".npz", "a ranking is saved")
+    refuse_existing([output], overwrite)
     train = _training_part(dataset, image, label, features, broken, distinct_labels)
     ranking = chosen.rank(train)
     ranking.save(output)
@@ -423,6 +429,7 @@ def report(
     features: FeaturesOption = None,
     broken: BrokenOption = None,
     distinct_labels: DistinctLabelsOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Show what a sampler keeps and drops: as text, or as a page of pictures to look through."""
     from proxysample.cli_select import rules_of
@@ -436,6 +443,7 @@ def report(
     chosen = _sampler(sampler, param, keep, random_state, quiet, verbose)
     if output is not None:
         check_page(output)
+        refuse_existing([output], overwrite)
     elif len(ratios) > 1 or neighbours is not None:
         raise InputError("more than one -r, and --neighbours-by, are for a page: name it by -o")
     train = _training_part(dataset, image, label, features, broken, distinct_labels)
@@ -524,7 +532,10 @@ def _sampler(
     for parameter, value in {"random_state": random_state, "progress": shown}.items():
         if takes_parameter(name, parameter):
             parameters.setdefault(parameter, value)
-    return create_sampler(name, **parameters)
+    made = create_sampler(name, **parameters)
+    # Before any data are read.
+    made.check_parameters()
+    return made
 
 
 def _checked_keep(name: str, parameters: dict[str, Any], keep: str) -> str:

@@ -105,9 +105,9 @@ def make_app(help_text: str) -> typer.Typer:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from proxysample.machine import own_version
 
-        typer.echo(f"proxysample {version('proxysample')}")
+        typer.echo(f"proxysample {own_version()}")
         raise typer.Exit
 
 
@@ -209,7 +209,18 @@ def run_app(app: typer.Typer) -> NoReturn:
         sys.exit(_run(app))
 
 
+def _open_closed_streams() -> None:
+    """Put something in the place of streams that were closed before the process began.
+
+    What is written to standard output is then an error as on a full disk; messages are lost.
+    """
+    for name, mode in (("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, mode), "w"))
+
+
 def _run(app: typer.Typer) -> int:
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files are bytes, of which not all are characters of the terminal's.
@@ -222,6 +233,8 @@ def _run(app: typer.Typer) -> int:
         sys.stdout.flush()
     except ProxysampleError as error:
         return _fail(str(error))
+    except UnicodeEncodeError as error:
+        return _fail(f"{shown(error.object)} has characters that no name of a file has")
     except OSError as error:
         _stop_writing()
         if error.errno == errno.EPIPE:
@@ -265,6 +278,21 @@ def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     echo(f"warning: {cleaned(str(message))}", err=True, colour=typer.colors.YELLOW)
+
+
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+]
+
+
+def refuse_existing(paths: Iterable[str | Path | None], overwrite: bool) -> None:
+    """Refuse files that are there already, before any work, unless they are to be replaced."""
+    for path in paths:
+        # What is no file, such as /dev/stdout or standard output's -, loses nothing.
+        if not overwrite and path not in (None, "-") and Path(path).is_file():
+            raise InputError(
+                f"{path} is there already: name another file, or pass --overwrite to replace it"
+            )
 
 
 def parse_ratio(text: str) -> float:

@@ -122,6 +122,13 @@ class Family(Generic[T]):
             return made
         if component.resolved is None:
             return self._create(component, common)
+        if component.name not in self.registry:
+            raise InputError(
+                f"{component.label} cannot be run from the store alone: no {self.registry.noun} "
+                f"{shown(component.name)} is known here, and a store is not trusted to name code. "
+                "Name the module that has it by --import MODULE, or register its class "
+                "(proxysample.register) before, or give it again as it was given at first"
+            )
         try:
             made = self._create(component, common)
             key = self.key_parameters(made)

@@ -47,7 +47,7 @@ class SampleError(InputError):
         self._before = before
 
     def __str__(self) -> str:
-        return f"{self._before}sample {self.index}{self._words}"
+        return cleaned(f"{self._before}sample {self.index}{self._words}")
 
     def at(self, index: int, file: str | None = None) -> SampleError:
         """Give the error with another index, and with the file of the sample."""
@@ -76,6 +76,10 @@ class MissingDependencyError(ProxysampleError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
 
 
+# What others call it, where the nearest spelling says nothing.
+OTHER_WORDS = {"seed": "random_state", "random_seed": "random_state", "ratio": "r", "fraction": "r"}
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not among `known`, with the nearest one.
 
@@ -101,8 +105,12 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     names = list(known)
     # Of long names the search takes seconds.
     given = name.lower()[:100] if isinstance(name, str) else shown(name)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    likely, other = difflib.get_close_matches(given, names, n=1, cutoff=0.8), OTHER_WORDS.get(given)
+    if not likely and other in names:
+        likely = [other]
+    if not likely and other is None:
+        likely = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
+    hint = f"did you mean {likely[0]!r}? " if likely else ""
     return InputError(f"unknown {kind} {shown(name)}; {hint}Known: {', '.join(names)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from proxysample.files import as_path, replace_file
 from proxysample.printing import cleaned, cleaned_lines
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -72,6 +74,19 @@ def show_as_written(figure: Figure) -> None:
 def _show_text_as_written(text: Any) -> None:
     text.set_parse_math(False)
     text.set_text(cleaned_lines(text.get_text()))
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """Put a legend below all axes, of as many columns as the figure is wide enough for."""
+    # A letter is about 0.085 inches wide, a handle with its margins 0.65 and a gap.
+    longest = 0.75 + 0.085 * max(map(len, labels), default=0)
+    figure.legend(
+        list(handles),
+        list(labels),
+        loc="outside lower center",
+        ncols=max(1, min(len(labels), int(figure.get_figwidth() / longest))),
+        frameon=False,
+    )
 
 
 def settle_layout(figure: Figure) -> None:

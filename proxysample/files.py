@@ -35,6 +35,7 @@ REFUSALS = frozenset(
 
 # Bytes of a name that a file system takes, and of that part of it that a file beside it repeats.
 MOST_BYTES_PER_NAME = 255
+MOST_BYTES_PER_PATH = 4_095
 MOST_CHARACTERS_REPEATED = 50
 
 
@@ -310,7 +311,39 @@ def as_path(path: Any) -> Path:
         raise InputError(f"a path must be a string or a path, not {shown(path)}")
     if "\0" in text:
         raise InputError(f"a file cannot be named {shown(path)}: it holds a null character")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InputError(f"a file cannot be named {shown(path)}: it holds half of one") from None
+    # The system tells of it in other places, and not on each Python alike.
+    if len(encoded) > MOST_BYTES_PER_NAME:
+        _check_lengths(encoded, text)
     return Path(text)
+
+
+def _check_lengths(encoded: bytes, text: str) -> None:
+    if max(map(len, encoded.split(os.fsencode(os.sep)))) > MOST_BYTES_PER_NAME:
+        raise InputError(
+            f"a file cannot be named {shown(Path(text).name, 50)}...: a name has at most "
+            f"{MOST_BYTES_PER_NAME} bytes"
+        )
+    if len(encoded) > MOST_BYTES_PER_PATH:
+        raise InputError(
+            f"a file cannot be named {shown(text, 50)}...: a path has at most "
+            f"{MOST_BYTES_PER_PATH:,} bytes"
+        )
+
+
+def expanded(path: Any) -> Path:
+    """Give a path of a user's, see `as_path`; ``~`` stands for a home folder, where there is one.
+
+    Examples
+    --------
+    >>> expanded("~nobody-of-this-name/a.png")
+    PosixPath('~nobody-of-this-name/a.png')
+    """
+    # Path.expanduser raises where there is no such user.
+    return Path(os.path.expanduser(as_path(path)))  # noqa: PTH111
 
 
 # Where the kernel shows itself as files, of which some end never and some wait.
@@ -346,6 +379,25 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode) or real.startswith(NO_DISKS):
         what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise InputError(f"{os.fspath(path)} is {what}")
+
+
+def leads_out(path: str | os.PathLike[str], home: Path) -> bool:
+    """Tell whether a path leads out of a folder, whose own links are resolved.
+
+    Examples
+    --------
+    >>> leads_out("/photos/../a.png", Path("/photos")), leads_out("/photos/a.png", Path("/photos"))
+    (True, False)
+    """
+    return not Path(os.path.realpath(path)).is_relative_to(home)
+
+
+def check_stays(path: str | os.PathLike[str], home: Path) -> None:
+    """Refuse a path that leads out of a folder which may come from anybody; see `leads_out`."""
+    if leads_out(path, home):
+        raise InputError(
+            f"{os.fspath(path)} is a link that leads out of {home}; put the file itself there"
+        )
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -599,6 +651,7 @@ def read_npz_stream(
     >>> read_npz_stream(stream, "the ranking")["scores"].tolist()
     [0.5, 0.25]
     """
+    name = name if isinstance(name, str) else shown(name)
     try:
         with zipfile.ZipFile(stream) as archive:
             members = {

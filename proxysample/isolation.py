@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from proxysample.errors import InputError
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
@@ -48,7 +50,25 @@ def isolated() -> Iterator[None]:
         else:
             # Its modes are then those that it begins with; only its generator may be drawn from.
             left.callback(_reset_generator_of_torch)
-        yield
+        try:
+            yield
+        except (MemoryError, RuntimeError, BlockingIOError) as error:
+            if is_for_memory(error):
+                raise InputError(
+                    f"this takes more memory than there is ({error}); give fewer samples, or "
+                    "smaller ones"
+                ) from error
+            if isinstance(error, BlockingIOError) or "start new thread" in str(error):
+                raise InputError(
+                    f"the machine begins no more threads or processes ({error}); end some, or "
+                    "have its limits raised"
+                ) from error
+            raise
+
+
+def is_for_memory(error: Exception) -> bool:
+    """Tell whether numpy, Python or torch, on a CPU, say that memory has run out."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def thread_pools() -> ThreadpoolController:

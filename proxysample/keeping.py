@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import LARGEST_INTEGER, Constraints, as_tuple, plain_number
+from proxysample.checks import LARGEST_INTEGER, Constraints, as_tuple, is_integer, plain_number
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 from proxysample.registry import RULES
@@ -68,7 +68,7 @@ def check_ratio(r: object) -> float:
     return ratio
 
 
-def check_count(n: object) -> int:
+def check_count(n: Any) -> int:
     """Check that `n` is a number of samples to keep, and give it as an int.
 
     Examples
@@ -79,7 +79,7 @@ def check_count(n: object) -> int:
     proxysample.errors.InputError: n is the number of samples to keep, an integer of at least 1, not
     0.25; a fraction is given as r=0.25
     """
-    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
+    if not is_integer(n) or n < 1:
         is_ratio = isinstance(n, float) and 0 < n < 1
         hint = f"; a fraction is given as r={n!r}" if is_ratio else ""
         raise InputError(

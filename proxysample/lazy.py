@@ -33,9 +33,9 @@ def lazy_exports(
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
         if name == "__version__":
-            from importlib.metadata import version
+            from proxysample.machine import own_version
 
-            return version("proxysample")
+            return own_version()
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def names() -> list[str]:

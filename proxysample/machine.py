@@ -1,8 +1,10 @@
-"""What experiments run on: the processor's model, Python, and the versions of packages."""
+"""What work runs on: the processor's model, memory, Python, and the versions of packages."""
 
 from __future__ import annotations
 
 import platform
+import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +15,9 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "p
 """Whose versions may change a result; one that is not installed is left out."""
 
 OWN = "proxysample"
-CPUINFO = Path("/proc/cpuinfo")
+CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
+CHECKOUT = Path(__file__).parents[1]
 
 
 @cache
@@ -28,6 +32,29 @@ def processor_model() -> str | None:
         if colon and name.strip() == "model name" and value.strip():
             return value.strip()
     return platform.processor() or None
+
+
+def free_memory() -> int | None:
+    """Count the bytes that there are for new things, without any's going to a disk but for swap.
+
+    None where the system does not tell. Limits of a container count.
+    """
+    try:
+        lines = MEMINFO.read_text().splitlines()
+        kilobytes = {
+            name: words.split()[0] for name, _, words in (one.partition(":") for one in lines)
+        }
+        free = 1024 * (int(kilobytes["MemAvailable"]) + int(kilobytes.get("SwapFree", 0)))
+    except (OSError, LookupError, ValueError):
+        return None
+    try:
+        limit, taken = (
+            int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+        return max(0, min(free, limit - taken))
+    # There is no container, or it has no limit.
+    except (OSError, ValueError):
+        return free
 
 
 @cache
@@ -47,7 +74,7 @@ def package_versions() -> Mapping[str, str]:
     ['proxysample', 'numpy', 'scipy']
     """
     found = {name: known for name in PACKAGES if (known := _version(name)) is not None}
-    return {OWN: _version(OWN) or "not installed", **found}
+    return {OWN: own_version(), **found}
 
 
 def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
@@ -63,6 +90,34 @@ def other_versions(elsewhere: Mapping[str, str]) -> list[str]:
         for name, here in package_versions().items()
         if here != elsewhere.get(name, here)
     ]
+
+
+@cache
+def own_version() -> str:
+    """Give this library's version; of a checkout that is not installed what its pyproject says."""
+    return _version(OWN) or _version_of_checkout(CHECKOUT) or "unknown, not installed"
+
+
+def _version_of_checkout(folder: Path) -> str | None:
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        return str(project["version"]) if project["name"] == OWN else None
+    # Whatever lies beside a package that was copied somewhere.
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def version_of(package: str) -> str:
+    """Give the version of a package that is at hand, as its metadata or else the module says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> version_of("numpy") == np.__version__, version_of("no_such_package")
+    (True, 'unknown')
+    """
+    module = sys.modules.get(package)
+    return _version(package) or str(getattr(module, "__version__", "unknown"))
 
 
 def _version(package: str) -> str | None:

@@ -346,7 +346,7 @@ class Ranking:
         >>> ranking.select(n=3, min_per_class=1).tolist()
         [0, 1, 4]
         """
-        cut = Cut(r=r, n=n, **rules)
+        cut = Cut.of(r, n, rules)
         fitted = self.fitted(cut)
         kept = self.kept_by(cut, fitted)
         fitted.warn_of_lost_classes(kept, self.name)
@@ -552,7 +552,7 @@ class Ranking:
             self.check_dataset(dataset)
             keys = keys_of(dataset)
         is_cut = any(value is not None for value in (r, n, *rules.values()))
-        cut = Cut(r=r, n=n, **rules) if is_cut else None
+        cut = Cut.of(r, n, rules) if is_cut else None
         frame: pd.DataFrame = pandas.DataFrame(table_of(self, cut, keys))
         return frame
 
@@ -650,8 +650,10 @@ def as_cuts(
     ratios: Iterable[float], counts: Iterable[int], rules: SelectionRules
 ) -> list[tuple[float, Cut]]:
     """Give a cut for each ratio and each number, checked as far as that goes without a dataset."""
-    cuts: list[tuple[float, Cut]] = [(r, Cut(r=r, **rules)) for r in as_tuple("ratios", ratios)]
-    cuts += [(n, Cut(n=n, **rules)) for n in as_tuple("n", counts)]
+    cuts: list[tuple[float, Cut]] = [
+        (r, Cut.of(r, None, rules)) for r in as_tuple("ratios", ratios)
+    ]
+    cuts += [(n, Cut.of(None, n, rules)) for n in as_tuple("n", counts)]
     if any(key == 1 and cut.r is None for key, cut in cuts) and any(cut.r == 1 for _, cut in cuts):
         raise InputError(
             "r=1, everything, and n=1, one sample, would go by one name; cut them apart"
@@ -661,7 +663,8 @@ def as_cuts(
 
 def _check_column(name: str, column: FloatArray, scores: FloatArray) -> None:
     """Refuse a column that does not have a finite number wherever there is a score."""
-    if getattr(column, "shape", None) != scores.shape or column.dtype.kind != "f":
+    is_array = isinstance(column, np.ndarray)
+    if not is_array or column.shape != scores.shape or column.dtype.kind != "f":
         raise InputError(f"the column {name!r} must hold {len(scores)} floats, one a sample")
     wrong = np.flatnonzero(np.isfinite(column) != np.isfinite(scores))
     if len(wrong):

@@ -96,6 +96,15 @@ class Registry(Generic[T]):
             return False
         return name in self._built_in or name in self._registered or name in self._read_plug_ins()
 
+    def _unknown(self, name: str) -> InputError:
+        known, colon, _ = name.partition(":")
+        if colon and known in self:
+            return InputError(
+                f"unknown {self.noun} {shown(name)}; parameters are given beside the name "
+                f"{known!r}, as keywords"
+            )
+        return unknown_name(self.noun, name, self)
+
     def get(self, name: str) -> T:
         """Give the object of an id.
 
@@ -114,13 +123,15 @@ class Registry(Generic[T]):
             found: T = _import(entry) if isinstance(entry, str) else entry
             return found
         if name not in self._read_plug_ins():
-            raise unknown_name(self.noun, name, self)
+            raise self._unknown(name)
         if name not in self._loaded:
             self._loaded[name] = self._load_plug_in(name)
         return self._loaded[name]
 
     def register(self, entry: T, name: str | None = None, *, replace: bool = False) -> None:
         """Give an object an id in this process; see the function `register`."""
+        if not isinstance(replace, bool):
+            raise InputError(f"replace must be True or False, not {shown(replace)}")
         self._check_entry(entry, shown(entry))
         found = id_of(entry) if name is None else name
         if not isinstance(found, str) or not _ID.fullmatch(found):

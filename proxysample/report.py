@@ -247,7 +247,7 @@ def build_report(
     InputError
         If `r`, `n` or a rule cannot be used.
     """
-    cut = Cut(r=r, n=n, **rules)
+    cut = Cut.of(r, n, rules)
     indices = ranking.select(r, n=n, **rules)
     is_kept = np.zeros(len(ranking), dtype=bool)
     is_kept[indices] = True

@@ -6,7 +6,7 @@ import abc
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import (
     TYPE_CHECKING,
@@ -25,8 +25,8 @@ from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
-    COUNT,
     POSITIVE_INTEGER,
+    PROCESSES,
     RANDOM_STATE,
     Constraints,
     as_tuple,
@@ -44,8 +44,9 @@ from proxysample.data.pixel_cache import CACHE
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_pair, take_rows
 from proxysample.data.whole import WholeSamples, find_whole
-from proxysample.errors import InputError
+from proxysample.errors import OTHER_WORDS, InputError, check_names
 from proxysample.features.sources import given_rows, reads_for
+from proxysample.files import as_path
 from proxysample.isolation import isolated
 from proxysample.keeping import (
     Columns,
@@ -121,7 +122,7 @@ class Sampler(BaseEstimator, abc.ABC):
     _constraints: ClassVar[Constraints] = {
         "protocol": one_of("protocol", PROTOCOLS),
         "batch_size": POSITIVE_INTEGER,
-        "num_workers": COUNT,
+        "num_workers": PROCESSES,
         "random_state": RANDOM_STATE,
         "progress": BOOLEAN,
         "image_size": POSITIVE_INTEGER.or_none(),
@@ -313,7 +314,39 @@ class Sampler(BaseEstimator, abc.ABC):
     def _decodes(self) -> bool:
         return self.reads in ("pixels", "features")
 
+    def _check_fields(self, given: Iterable[str]) -> None:
+        """Raise `InputError` for a keyword that says nothing of a dataset; it names what does."""
+        for name in given:
+            if name in SelectionRules.__annotations__:
+                raise InputError(
+                    f"{name} says what to keep, and not how to score: give it to select, as in "
+                    f"ranking.select(r, {name}=...)"
+                )
+        self._check_keywords("fit", given, FieldArguments.__annotations__)
+
+    def _check_keywords(self, function: str, given: Iterable[str], known: Collection[str]) -> None:
+        """Raise `InputError` for the first keyword that is not known."""
+        parameters = self.get_params(deep=False)
+        for name in given:
+            own = OTHER_WORDS.get(name, name)
+            if name not in known and own in parameters:
+                raise InputError(
+                    f"unknown keyword of {function} {shown(name)}; {own} is a parameter of the "
+                    f"sampler: give it where that is made, {type(self).__name__}({own}=...)"
+                )
+        check_names(f"keyword of {function}", given, known)
+
+    def _split(self, options: SelectOptions) -> tuple[SelectionRules, FieldArguments]:
+        """Tell what says how to cut from what says how to read."""
+        self._check_keywords("select", options, ("r", "n", "y", *SelectOptions.__annotations__))
+        rules: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
+        for name, value in options.items():
+            (rules if name in SelectionRules.__annotations__ else fields)[name] = value
+        return cast(SelectionRules, rules), cast(FieldArguments, fields)
+
     def _read(self, dataset: Any, y: Any, **fields: Unpack[FieldArguments]) -> Samples:
+        self._check_fields(fields)
         return Samples(
             dataset,
             y,
@@ -422,7 +455,7 @@ class Sampler(BaseEstimator, abc.ABC):
         >>> CCOutlierRemoval().select(features, n=2, y=labels, must_keep=[5]).tolist()
         [1, 5]
         """
-        rules, fields = split_options(options)
+        rules, fields = self._split(options)
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
         return ranking.select(r, n=n, **rules)
@@ -497,7 +530,7 @@ class Sampler(BaseEstimator, abc.ABC):
             Kept indices by ratio or number; unless a keeping rule of another kind was given, a
             smaller set is part of a larger one (`Ranking.nested`).
         """
-        rules, fields = split_options(options)
+        rules, fields = self._split(options)
         rules = with_indices(dataset, rules)
         ratios, counts = as_tuple("ratios", ratios), as_tuple("n", n)
         cuts = [cut for _, cut in as_cuts(ratios, counts, rules)]
@@ -596,7 +629,7 @@ class Sampler(BaseEstimator, abc.ABC):
         """
         from proxysample.report import build_report
 
-        rules, fields = split_options(options)
+        rules, fields = self._split(options)
         rules = with_indices(dataset, rules)
         ranking = self.rank_for([Cut(r=r, n=n, **rules)], dataset, y, **fields)
         samples = self._read(dataset, y, **fields)
@@ -637,25 +670,19 @@ def class_codes(samples: Samples) -> IntArray:
     return encode_labels(samples.required_labels)[1]
 
 
-def split_options(options: SelectOptions) -> tuple[SelectionRules, FieldArguments]:
-    """Tell what says how to cut from what says how to read."""
-    rules: dict[str, Any] = {}
-    fields: dict[str, Any] = {}
-    for name, value in options.items():
-        (rules if name in SelectionRules.__annotations__ else fields)[name] = value
-    return cast(SelectionRules, rules), cast(FieldArguments, fields)
-
-
 def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     """Replace names of samples in ``must_keep`` and ``exclude`` by the indices they have."""
     found = rules.copy()
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
-        given = rules.get(name)
-        if not isinstance(given, list | tuple | np.ndarray) or not np.size(given):
+        given: Any = rules.get(name)
+        is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
+        if is_plain or not getattr(given, "ndim", 1) or not len(given):
             continue
+        given = list(given)
         if all(isinstance(one, str | os.PathLike) for one in given):
-            found[name] = indices_of([os.fspath(one) for one in given], keys_of(dataset), name)
+            named = [str(one) if isinstance(one, str) else str(as_path(one)) for one in given]
+            found[name] = indices_of(named, keys_of(dataset), name)
     return found
 
 

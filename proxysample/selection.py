@@ -12,7 +12,13 @@ import numpy.typing as npt
 
 from proxysample.checks import as_array, as_tuple, is_integer
 from proxysample.data.classes import Classes
-from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
+from proxysample.errors import (
+    InputError,
+    ProxysampleWarning,
+    check_names,
+    level_of_caller,
+    unknown_name,
+)
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
 from proxysample.printing import shown
 from proxysample.shares import ClassWeights, interleave_classes
@@ -73,11 +79,11 @@ class Cut:
 
     def __post_init__(self) -> None:
         self._check_size()
-        self._check_balance()
         if not is_integer(self.min_per_class) or self.min_per_class < 0:
             raise InputError(
                 f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
+        self._check_balance()
 
     def _check_size(self) -> None:
         if self.r is not None and self.n is not None:
@@ -110,6 +116,12 @@ class Cut:
             raise InputError(
                 f"{known}, or counts by class such as {{'cat': 100, 'dog': 50}}, or ClassWeights"
             )
+
+    @classmethod
+    def of(cls, r: float | None, n: int | None, rules: SelectionRules) -> Cut:
+        """Create a cut; `InputError` for a rule that there is not."""
+        check_names("keyword of select", rules, cls.__annotations__)
+        return cls(r=r, n=n, **rules)
 
     @property
     def needs_classes(self) -> bool:
@@ -345,7 +357,8 @@ class FittedCut:
             there &= self.counts > 0
         there[self.classes.codes[kept]] = False
         lost = np.flatnonzero(there)
-        if not len(lost):
+        # Where each sample is a class of its own, every kept set loses some.
+        if not len(lost) or n_classes == len(self.classes.codes):
             return
         listed = ", ".join(self.classes.names[code] for code in lost[:N_NAMED])
         more = f" and {len(lost) - N_NAMED:,} more" if len(lost) > N_NAMED else ""
@@ -423,7 +436,9 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
         return mask
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
-    indices = as_array(what, given if hasattr(given, "__len__") else as_tuple(what, given))
+    # A set has a length, and is no sequence.
+    is_sequence = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    indices = as_array(what, given if is_sequence else as_tuple(what, given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):
             raise InputError(f"{what} is a mask of shape {indices.shape}; needed: ({n_samples},)")

@@ -17,6 +17,7 @@ from proxysample.cli_support import (
     ExecutorOption,
     GpusOption,
     MaxHoursOption,
+    OverwriteOption,
     RetryFailedOption,
     ThreadsOption,
     VersionOption,
@@ -26,6 +27,7 @@ from proxysample.cli_support import (
     list_entries,
     make_app,
     parse_ratio,
+    refuse_existing,
     run_app,
     run_to_end,
     say,
@@ -36,7 +38,7 @@ from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
-from proxysample_nas.cli_rank import LookupEpochsOption, lookup_settings, rank
+from proxysample_nas.cli_rank import LookupDatasetOption, LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
@@ -156,10 +158,8 @@ def study_run(
     lookup: Annotated[
         Path | None, typer.Option("--lookup", help="Published accuracies, in place of training.")
     ] = None,
-    lookup_dataset: Annotated[
-        str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
-    ] = "cifar100",
-    lookup_epochs: LookupEpochsOption = 200,
+    lookup_dataset: LookupDatasetOption = None,
+    lookup_epochs: LookupEpochsOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = 1,
     executor: ExecutorOption = None,
@@ -476,6 +476,7 @@ def search(
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="File to go on from when killed.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Search a cell on a dataset's training part, or on a proxy of it, and print the cell."""
     from proxysample.data.datasets import load_dataset
@@ -489,6 +490,8 @@ def search(
     if "progress" in create_searcher(searcher).get_params(deep=False):
         parameters = {**wanted_progress(), **parameters}
     chosen = create_searcher(searcher, **parameters)
+    # Before any data are read.
+    chosen.check_parameters()
     if parameters.get("protocol") == "paper":
         raise InputError(
             "protocol=paper trains the architecture on half of the test part, which a study "
@@ -499,6 +502,7 @@ def search(
             check_writable(path)
     if drawing is not None:
         check_drawing_path(drawing)
+    refuse_existing([output, drawing], overwrite)
     part = load_dataset(dataset).train
     train = load_images(part) if indices is None else _picked_images(part, indices)
     result = chosen.search(train, checkpoint=checkpoint)
@@ -549,6 +553,7 @@ def evaluate(
         Path | None,
         typer.Option("--save-network", help="The network, as .safetensors; NAME-SEED if several."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train a cell's network from scratch on the training part and evaluate it on the test part."""
     from proxysample.data.datasets import load_dataset
@@ -565,6 +570,7 @@ def evaluate(
     except TypeError as error:
         raise InputError(f"CellTrainer: {error}") from error
     paths = check_network_paths(save_network, trainer.seeds)
+    refuse_existing(paths, overwrite)
     splits = load_dataset(dataset)
     result = trainer.evaluate(
         evaluated, splits.train, splits.require_test(), keep_network=bool(paths)

@@ -22,6 +22,7 @@ from proxysample.cli_support import (
     run_to_end,
     tell_failures,
 )
+from proxysample.errors import InputError
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
@@ -29,9 +30,20 @@ if TYPE_CHECKING:
     from proxysample.agreement import RankAgreement
 
 
+LookupDatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lookup-dataset", show_default="cifar100", help="cifar10, cifar100 or imagenet16."
+    ),
+]
 LookupEpochsOption = Annotated[
-    int,
-    typer.Option("--lookup-epochs", min=1, help="Of the published trainings, such as 12 or 200."),
+    int | None,
+    typer.Option(
+        "--lookup-epochs",
+        min=1,
+        show_default="200",
+        help="Of the published trainings, such as 12 or 200.",
+    ),
 ]
 
 
@@ -79,10 +91,8 @@ def rank(
     lookup: Annotated[
         Path | None, typer.Option("--lookup", help="Published accuracies, a second reference.")
     ] = None,
-    lookup_dataset: Annotated[
-        str, typer.Option("--lookup-dataset", help="cifar10, cifar100 or imagenet16.")
-    ] = "cifar100",
-    lookup_epochs: LookupEpochsOption = 200,
+    lookup_dataset: LookupDatasetOption = None,
+    lookup_epochs: LookupEpochsOption = None,
     zero_cost: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,9 +189,18 @@ def rank(
     tell_failures(n_failed, planned.store)
 
 
-def lookup_settings(path: Path | None, dataset: str, epochs: int) -> dict[str, Any] | None:
+def lookup_settings(
+    path: Path | None, dataset: str | None, epochs: int | None
+) -> dict[str, Any] | None:
     """Give what stands for published accuracies in Python, from what the command line has."""
-    return None if path is None else {"path": str(path), "dataset": dataset, "epochs": epochs}
+    if path is None:
+        if dataset is not None or epochs is not None:
+            raise InputError(
+                "--lookup-dataset and --lookup-epochs say what to read of a table of published "
+                "accuracies: give --lookup FILE.csv, too"
+            )
+        return None
+    return {"path": str(path), "dataset": dataset or "cifar100", "epochs": epochs or 200}
 
 
 def _show(found: RankAgreement) -> None:

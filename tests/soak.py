@@ -222,9 +222,11 @@ COMPARISON = (
 SEARCH = (
     "search --dataset digits --searcher {} --param n_nodes=3 --param channels=4 "
     "--param cells_per_stage=1 --param epochs=4 --checkpoint FOLDER/search.safetensors "
-    "-o FOLDER/search.json -q"
+    "-o FOLDER/search.json --overwrite -q"
 )
-SELECTION = "select --dataset digits --sampler {} -r 0.1 -r 0.3 -q -o FOLDER/kept-{{r}}.npy"
+SELECTION = (
+    "select --dataset digits --sampler {} -r 0.1 -r 0.3 -q --overwrite -o FOLDER/kept-{{r}}.npy"
+)
 WORKERS = [["--workers", "1"], ["--workers", "1"], ["--workers", "2"]]
 
 

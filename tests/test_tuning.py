@@ -13,6 +13,7 @@ import pytest
 
 from proxysample import create_sampler
 
+PAGE = Path(__file__).parents[1] / "docs" / "tuning.md"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "tune_on_a_part.py"
 
 
@@ -68,11 +69,17 @@ def test_the_digits_are_tuned_to_what_all_samples_say(example, capsys):
 
 
 NEEDED_BY_TUNE = ("ray", "pandas", "pyarrow", "fsspec", "requests")
-TUNED_BY_RAY = """
+TUNED_BY_RAY = r"""
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
+import ray
 import tune_on_a_part as example
 from proxysample import create_sampler
 
+page = Path(sys.argv[1]).read_text()
 labels = np.arange(320) % 4
 features = labels[:, None].astype(float)
 
@@ -85,7 +92,18 @@ ranking = create_sampler("cc-rs", random_state=0).rank(features, y=labels)
 held_out = features[:40], labels[:40]
 configurations = [{"wrong": wrong} for wrong in (9, 1, 7, 30, 5, 20, 3, 12)]
 problem = example.Problem(configurations, train, ranking, features, labels, held_out, held_out)
-print(example.by_ray(problem, 0, cores=1), problem.samples)
+shutdown, ray.shutdown = ray.shutdown, lambda: None
+told = example.by_ray(problem, 0, cores=1), problem.samples
+# What the documentation says, while Ray runs; one trial of it without another process.
+optuna_s, rays = (re.findall(rf"```{kind}\n(.*?)```", page, re.S)[0] for kind in ("python", "py"))
+exec(optuna_s.partition("\ndef ")[0].replace("optuna.logging", "# "))
+exec(rays.replace(".fit()", ""))
+reported = []
+tune.report = reported.append
+objective({"C": 10, "gamma": 0.1}, ranking, X, y)
+shutdown()
+print([one["step"] for one in reported], reported[-1]["accuracy"] > 0.9)
+print(*told)
 """
 
 
@@ -96,7 +114,7 @@ def test_ray_tune_finds_the_best_for_less(tmp_path, monkeypatch):
         pytest.skip(f"{', '.join(missing)} not installed (pip install 'ray[tune]')")
     path = [str(EXAMPLE.parent), str(EXAMPLE.parents[1]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-c", TUNED_BY_RAY],
+        [sys.executable, "-c", TUNED_BY_RAY, PAGE],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(tmp_path)},
         capture_output=True,
@@ -105,7 +123,9 @@ def test_ray_tune_finds_the_best_for_less(tmp_path, monkeypatch):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    told, samples = done.stdout.splitlines()[-1].rsplit(" ", 1)
+    of_page, told = done.stdout.splitlines()[-2:]
+    assert of_page == "[1, 4, 16] True"
+    told, samples = told.rsplit(" ", 1)
     assert told == "{'wrong': 1}"
     # All are trained on a part; the first few go on, for want of others to compare them with.
     assert 320 * (1 + 1 / 4 + 8 / 16) <= int(samples) < 320 * 8 * 0.8

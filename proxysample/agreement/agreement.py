@@ -315,11 +315,9 @@ class RankAgreement:
         MissingDependencyError
             If matplotlib is not installed (extra ``plots``).
         """
-        if name == "tau":
-            return draw_tau(self.results)
-        if name == "ranks":
-            return draw_ranks(self.results, r)
-        raise unknown_name("figure", name, ["tau", "ranks"])
+        if not isinstance(name, str) or name not in ("tau", "ranks"):
+            raise unknown_name("figure", name, ["tau", "ranks"])
+        return draw_tau(self.results) if name == "tau" else draw_ranks(self.results, r)
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page that needs no other file.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.checks import FRACTION
-from proxysample.data.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import ArrayDataset, as_splits, load_dataset
 from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
@@ -67,9 +67,8 @@ def split_data(
     """
     FRACTION.check("held_out", held_out)
     name = dataset if isinstance(dataset, str) else type(dataset).__name__
-    whole = load_dataset(dataset).train if isinstance(dataset, str) else dataset
-    if isinstance(whole, tuple) and len(whole) == 2:
-        whole = ArrayDataset(*whole)
+    splits = load_dataset(dataset) if isinstance(dataset, str) else as_splits(dataset)
+    whole = dataset if splits is None else splits.train
     samples = Samples(whole)
     order = _order(samples, random_state)
     if n is not None and not 2 <= n <= len(order):

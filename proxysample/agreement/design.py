@@ -182,7 +182,7 @@ class Design(Shipped):
             budgets=as_tuple("budgets", budgets),
             names=tuple(named),
             together=_together(named, evaluator),
-            known=_checked_known(known or {}, len(named)),
+            known=_checked_known({} if known is None else known, len(named)),
             held_out=held_out,
             random_state=random_state,
             n_train=n_train,
@@ -191,7 +191,9 @@ class Design(Shipped):
             described=evaluator.describe(),
             configurations=tuple(named.values()),
             evaluator=evaluator,
-            estimates=_checked_known(estimates or {}, len(named), "estimates"),
+            estimates=_checked_known(
+                {} if estimates is None else estimates, len(named), "estimates"
+            ),
             n=counts,
         )
         design.check()

@@ -27,9 +27,13 @@ class Evaluator(abc.ABC):
     ----------
     noun : str
         Of the class: what its configurations are called in tables, such as ``"cell"``.
+    keeps_checkpoint : bool
+        Of the class: whether `score` also takes ``checkpoint``, the path of a file that it writes
+        between its steps and goes on from; None where nothing is kept.
     """
 
     noun: ClassVar[str] = "configuration"
+    keeps_checkpoint: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -106,9 +110,15 @@ class FunctionEvaluator(Evaluator):
     def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
         if not callable(function):
             raise InputError(f"evaluate must be a function, not {shown(function)}")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise InputError(f"name must be a text or None, not {shown(name)}")
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
-        self.takes_passes = "passes" in inspect.signature(function).parameters
+        try:
+            self.takes_passes = "passes" in inspect.signature(function).parameters
+        # Of some that are not written in Python nobody knows.
+        except (TypeError, ValueError):
+            self.takes_passes = False
         self._source = name if name is not None else _source_of(function)
 
     def __getstate__(self) -> dict[str, Any]:

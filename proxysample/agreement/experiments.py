@@ -173,6 +173,8 @@ class Scores(Experiment[RankContext]):
         },
         {"machine": MACHINE},
     )
+    # Where the evaluator does; of others there is no file.
+    keeps_checkpoint: ClassVar[bool] = True
 
     proxy: Proxy
     kept: IntArray | None
@@ -209,6 +211,9 @@ class Scores(Experiment[RankContext]):
         found = dict(zip(design.names, design.configurations, strict=True))
         names = self.specification["configurations"]
         kept = np.arange(context.data.n_train) if self.kept is None else self.kept
+        kept_in: dict[str, Any] = {}
+        if context.evaluator.keeps_checkpoint:
+            kept_in["checkpoint"] = context.checkpoint(self.key)
         start = time.perf_counter()
         scores = context.evaluator.score(
             [found[name] for name in names],
@@ -216,6 +221,7 @@ class Scores(Experiment[RankContext]):
             kept,
             seed=self.specification["seed"],
             passes=self.specification["passes"],
+            **kept_in,
         )
         seconds = time.perf_counter() - start
         if len(scores) != len(names) or not np.isfinite(scores).all():

@@ -13,7 +13,7 @@ import numpy as np
 from proxysample.agreement.results import FULL, AgreementResults, Row, Trained, is_rival
 from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.figures import create_figure, legend_label, show_as_written
+from proxysample.figures import create_figure, legend_below, legend_label, show_as_written
 from proxysample.keeping import name_size
 from proxysample.rendering import (
     NUMBER,
@@ -261,9 +261,7 @@ def draw_tau(results: AgreementResults) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel("Kendall's tau")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False
-    )
+    legend_below(figure, handles, [str(one) for one in labels])
     show_as_written(figure)
     return figure
 

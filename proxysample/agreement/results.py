@@ -193,14 +193,17 @@ class AgreementResults:
     @cached_property
     def trained(self) -> list[Trained]:
         """The proxies on which every compared configuration has been trained, in their order."""
-        found: dict[tuple[Any, ...], Trained] = {}
+        tried = (self._trained(*one) for one in self._distinct)
+        return [one for one in tried if one is not None]
+
+    @cached_property
+    def _distinct(self) -> list[tuple[Proxy, list[Scores]]]:
+        """Proxies with their trainings; a sampler that picks the same samples again counts once."""
+        found: dict[tuple[Any, ...], tuple[Proxy, list[Scores]]] = {}
         for proxy, experiments in self._read:
-            one = self._trained(proxy, experiments)
-            # A sampler that draws the same samples again has been trained on them once.
             named = (proxy.sampler and proxy.sampler.identity, proxy.r, proxy.budget)
-            key = (*named, *(experiment.key for experiment in experiments))
-            if one is not None and key not in found:
-                found[key] = one
+            keys = [one.key for one in experiments] or [str(proxy.proxy_seed)]
+            found.setdefault((*named, *keys), (proxy, experiments))
         return list(found.values())
 
     def _trained(self, proxy: Proxy, experiments: Sequence[Scores]) -> Trained | None:
@@ -225,7 +228,7 @@ class AgreementResults:
     @property
     def n_done(self) -> tuple[int, int]:
         """How many proxies are done, and how many there are."""
-        return len(self.trained), len(self._read)
+        return len(self.trained), len(self._distinct)
 
     @cached_property
     def known(self) -> dict[str, FloatArray]:

@@ -254,13 +254,15 @@ def compare(
 
     Parameters
     ----------
-    dataset : str, Splits or dataset
-        See `proxysample.load_dataset`; or a map-style dataset, with `held_out`.
+    dataset : str, Splits, pair (train, test), mapping or dataset
+        See `proxysample.load_dataset`; two parts, each a dataset or a pair of images and labels; or
+        one dataset, or pair of images and labels, with `held_out`.
     samplers : iterable
         Each is an id such as ``"herding"`` or ``"km-or:n_clusters=50"``, a `Sampler` or a class of
         them, or what was picked elsewhere: an array of indices, or a `Ranking`. One with a
         parameter ``random_state`` that is not given draws anew for each seed. One with a
-        parameter ``features`` that is not given gets the comparison's.
+        parameter ``features`` that is not given gets the comparison's; with
+        ``features="pixels"`` each reads the pixels itself.
     ratios : iterable of float
         Fractions to keep, each below 1.
     n : iterable of int

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy.typing as npt
+from sklearn.base import clone
 
-from proxysample.checks import COUNT, POSITIVE_INTEGER, SEED, as_seeds, as_tuple
+from proxysample.checks import SEED, as_seeds, as_tuple, integer_from
 from proxysample.comparison.data import DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
 from proxysample.components import Component, check_labels
+from proxysample.data.datasets import as_splits
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
+from proxysample.features.sources import PIXELS
 from proxysample.keeping import check_counts, check_kept_sizes, check_ratio, kept_sizes
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
+from proxysample.samplers.given import GivenIndices, GivenRanking
 
 SamplerLike = (
     str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
@@ -49,11 +53,15 @@ class Method:
         Whether it draws, so that each seed scores anew.
     shares_features : bool
         Whether it is given the comparison's features, where it has any.
+    takes_pixels : bool
+        Whether its features are the pixels because the comparison's are: by itself it would make
+        some by a backbone.
     """
 
     component: Component
     draws: bool
     shares_features: bool
+    takes_pixels: bool = False
 
     @property
     def is_rival(self) -> bool:
@@ -66,14 +74,15 @@ class Method:
             "component": self.component.to_json(),
             "draws": self.draws,
             "shares_features": self.shares_features,
-        }
+        } | ({"takes_pixels": True} if self.takes_pixels else {})
 
     @classmethod
-    def describe(cls, given: object, has_features: bool) -> Method:
+    def describe(cls, given: object, has_features: bool, of_pixels: bool = False) -> Method:
         """Describe a sampler that a user gives, or what `to_json` wrote."""
         if isinstance(given, Mapping) and "component" in given:
             component = Component.parse(given["component"])
-            return cls(component, bool(given["draws"]), bool(given["shares_features"]))
+            told = (bool(given["draws"]), bool(given["shares_features"]))
+            return cls(component, *told, bool(given.get("takes_pixels", False)))
         component = describe_sampler(given, {"random_state": SEED_OF_DESCRIPTION})
         made = make_sampler(component, {"random_state": SEED_OF_DESCRIPTION})
         made.check_parameters()
@@ -82,7 +91,8 @@ class Method:
         parameters = made.get_params(deep=False)
         is_served = made.reads == "dynamics" or parameters.get("network", "head") != "head"
         shares = has_features and "features" in free and not is_served
-        return cls(component, "random_state" in free, shares)
+        takes_pixels = of_pixels and "features" in free and _can_take_pixels(made)
+        return cls(component, "random_state" in free, shares, takes_pixels)
 
     def make(self, seed: int | None, features: Any) -> Sampler:
         """Create the sampler, with a seed where it draws."""
@@ -91,6 +101,8 @@ class Method:
             made.set_params(random_state=seed)
         if self.shares_features and features is not None:
             made.set_params(features=features)
+        if self.takes_pixels:
+            made.set_params(features=PIXELS)
         return made
 
     def key(self, seed: int | None, features_key: str) -> dict[str, Any]:
@@ -105,6 +117,8 @@ class Method:
             named["random_state"] = seed
         if self.shares_features and features_key:
             named["features"] = f"the comparison's {features_key}"
+        if self.takes_pixels:
+            named["features"] = PIXELS
         return named
 
 
@@ -218,6 +232,8 @@ class Configuration(Shipped):
             raise unknown_name("budget", budget, get_args(BudgetChoice))
         SEED.check("random_state", random_state)
         model = as_evaluator(evaluator)
+        splits = as_splits(dataset)
+        dataset = dataset if splits is None else splits
         source = DataSource(
             dataset,
             held_out,
@@ -230,12 +246,15 @@ class Configuration(Shipped):
         )
         source.check()
         has_features = _has_features(features, model)
-        given = [Method.describe(one, has_features) for one in as_tuple("samplers", samplers)]
+        of_pixels = isinstance(features, str) and features == PIXELS
+        given = [
+            Method.describe(one, has_features, of_pixels) for one in as_tuple("samplers", samplers)
+        ]
         rivals = [Method.describe(name, has_features) for name in RIVALS]
         others = [one for one in given if not one.is_rival]
         chosen = _seeds(seeds)
         configuration = cls(
-            dataset=dataset if isinstance(dataset, str) else repr(dataset)[:200],
+            dataset=dataset if isinstance(dataset, str) else shown(dataset, 200),
             methods=(*rivals, *others),
             ratios=tuple(sorted(_ratios(ratios, others))),
             evaluator_name=model.name,
@@ -302,6 +321,23 @@ class Configuration(Shipped):
         """Refuse numbers of samples that a training part does not have; `InputError`."""
         check_kept_sizes(n_train, self.ratios, self.n)
 
+    def check_given(self, n_train: int) -> None:
+        """Refuse a ranking or indices of others than the samples that are compared on."""
+        for method in self.others:
+            component = method.component
+            if component.name not in READY_MADE:
+                continue
+            made = method.make(None, None)
+            is_ranking = isinstance(made, GivenRanking)
+            size = len(made.read()) if isinstance(made, GivenRanking) else _n_named(made)
+            if size > n_train or (is_ranking and size < n_train):
+                what = f"of {size:,} samples" if is_ranking else f"up to {size - 1:,}"
+                raise InputError(
+                    f"{component.label} is {what}, and samplers pick from {n_train:,} here, "
+                    "counted from 0; where a part of the training data is held out, pick among "
+                    "the others, or give a dataset of your own as held_out="
+                )
+
     def to_json(self) -> str:
         """Write as JSON what reading the results needs."""
         counts = {"n": list(self.n)} if self.n else {}
@@ -356,17 +392,37 @@ class Configuration(Shipped):
         return replace(self, source=replace(self.source, folder=folder))
 
 
+def _n_named(sampler: Sampler) -> int:
+    """Give the number of samples that given indices need at least."""
+    return int(sampler.read()[-1]) + 1 if isinstance(sampler, GivenIndices) else 0
+
+
 def _has_features(features: Any, evaluator: Evaluator) -> bool:
     """Whether there are features that samplers can share: pixels they read themselves."""
     if features is None:
         return evaluator.uses_features
-    return not (isinstance(features, str) and features == "pixels")
+    return not (isinstance(features, str) and features == PIXELS)
+
+
+def _can_take_pixels(sampler: Sampler) -> bool:
+    """Tell whether a sampler would make features by a backbone, and takes pixels in their place."""
+    if sampler.reads != "features" or sampler.get_params(deep=False)["features"] is not None:
+        return False
+    try:
+        clone(sampler).set_params(features=PIXELS).check_parameters()
+    except InputError:
+        return False
+    return True
+
+
+# Each is trained with.
+MOST_SEEDS = 1 << 20
 
 
 def _seeds(given: Any) -> tuple[int, ...]:
     if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
         return as_seeds("seeds", given)
-    POSITIVE_INTEGER.check("seeds", given)
+    integer_from(1, MOST_SEEDS).check("seeds", given)
     return tuple(range(int(given)))
 
 
@@ -374,7 +430,7 @@ def _draws(seeds: tuple[int, ...], draws: int | None, evaluator: Evaluator) -> t
     """Give the seeds of the rivals: those of all, and more that differ from them."""
     if draws is None:
         draws = RANDOM_DRAWS if evaluator.is_quick else 0
-    COUNT.check("draws", draws)
+    integer_from(0, MOST_SEEDS).check("draws", draws)
     more = (seed for seed in range(draws + len(seeds)) if seed not in seeds)
     return (*seeds, *(next(more) for _ in range(draws - len(seeds))))
 

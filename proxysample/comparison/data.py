@@ -23,7 +23,7 @@ from proxysample.data.reading import Samples
 from proxysample.digests import digest_of
 from proxysample.errors import InputError
 from proxysample.features.identity import dataset_identity
-from proxysample.features.sources import given_features, is_network
+from proxysample.features.sources import PIXELS, given_features, is_network
 from proxysample.features.store import find_features, is_kept
 from proxysample.files import map_npy
 from proxysample.printing import shown
@@ -36,7 +36,6 @@ CLEAN, NOISE, IMBALANCE = "as it is", "labels flipped", "classes of unequal size
 # Of what is drawn, so that no two draws of one seed are alike.
 SPLIT_DRAW, NOISE_DRAW, IMBALANCE_DRAW = 1, 2, 3
 
-PIXELS = "pixels"
 WHERE = "what the store knows of the data"
 
 

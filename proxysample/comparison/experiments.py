@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from proxysample.comparison.configuration import Configuration, Method
-from proxysample.comparison.data import ComparisonData, ComparisonInfo, load_comparison_data
+from proxysample.comparison.data import CLEAN, ComparisonData, ComparisonInfo, load_comparison_data
 from proxysample.comparison.parts import (
     Budget,
     BudgetKind,
@@ -459,6 +459,7 @@ def begin(context: ComparisonContext, store: Store) -> Plan:
     info = context.info()
     for arm in info.arms.values():
         context.configuration.check_sizes(arm.n_train)
+    context.configuration.check_given(info.arms[CLEAN].n_train)
     store.describe(context.configuration.to_json(), info.to_json())
     return Plan(context.configuration, info, store)
 

@@ -9,7 +9,15 @@ from proxysample.comparison.parts import BudgetKind
 from proxysample.comparison.results import CLASS_RANDOM, RANDOM, Cell, ComparisonResults, Row
 from proxysample.comparison.table import BUDGET_WORDS
 from proxysample.errors import InputError
-from proxysample.figures import HUES, INK, MARKERS, create_figure, legend_label, settle_layout
+from proxysample.figures import (
+    HUES,
+    INK,
+    MARKERS,
+    create_figure,
+    legend_below,
+    legend_label,
+    settle_layout,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -54,14 +62,7 @@ def draw_comparison(results: ComparisonResults) -> Figure:
     for axes in figure.axes:
         found, labels = axes.get_legend_handles_labels()
         handles |= {str(label): one for label, one in zip(labels, found, strict=True)}
-    longest = 0.75 + 0.085 * max(map(len, handles))
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=max(1, min(len(handles), int(figure.get_figwidth() / longest))),
-        frameon=False,
-    )
+    legend_below(figure, list(handles.values()), list(handles))
     settle_layout(figure)
     return figure
 

@@ -365,10 +365,10 @@ def _machine_in_words(result: dict[str, Any]) -> str:
 def _nothing_to_tell(results: ComparisonResults) -> str:
     if not results.failures:
         return "There is nothing to tell yet: no training on what a sampler keeps has ended."
-    return (
-        f"There is nothing to tell: {len(results.failures):,} experiments have failed, the first "
-        f"with {results.failures[0].error}"
-    )
+    n_failed, first = len(results.failures), results.failures[0].error
+    if n_failed == 1:
+        return f"There is nothing to tell: an experiment has failed with {first}"
+    return f"There is nothing to tell: {n_failed:,} experiments have failed, the first with {first}"
 
 
 def verdict(results: ComparisonResults) -> str:

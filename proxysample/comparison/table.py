@@ -141,8 +141,8 @@ def notes(results: ComparisonResults) -> Iterator[str]:
         yield f"Ran on {machine}."
     if results.n_missing or results.failures:
         yield (
-            f"{results.n_missing:,} trainings have no result, and "
-            f"{len(results.failures):,} experiments have failed."
+            f"{_have(results.n_missing, 'training')} no result, and "
+            f"{_have(len(results.failures), 'experiment')} failed."
         )
     if results.failed:
         told = (f"{pluralize(n, 'training')} on {words}" for words, n in results.failed.items())
@@ -158,3 +158,7 @@ def _notes_on_features(results: ComparisonResults) -> Iterator[str]:
     yield f"Features: {info.features}{seconds_spent}; time for them is in no other number." + (
         f" They are what these samplers compare, too: {', '.join(sharing)}." if sharing else ""
     )
+
+
+def _have(number: int, noun: str) -> str:
+    return f"{pluralize(number, noun)} {'has' if number == 1 else 'have'}"

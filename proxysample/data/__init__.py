@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from proxysample.data.folders import SkippedFilesWarning
     from proxysample.data.image_files import ImageFiles
     from proxysample.data.path_tables import read_csv, read_paths
-    from proxysample.data.reading import Samples
+    from proxysample.data.reading import Samples, UnsureLabelsWarning
     from proxysample.data.streams import read_stream
     from proxysample.data.whole import BrokenImageWarning
 
@@ -26,6 +26,7 @@ __all__ = [
     "Samples",
     "SkippedFilesWarning",
     "Splits",
+    "UnsureLabelsWarning",
     "load_dataset",
     "read_csv",
     "read_paths",
@@ -43,7 +44,7 @@ if not TYPE_CHECKING:
             "proxysample.data.image_files": ["ImageFiles"],
             "proxysample.data.whole": ["BrokenImageWarning"],
             "proxysample.data.path_tables": ["read_csv", "read_paths"],
-            "proxysample.data.reading": ["Samples"],
+            "proxysample.data.reading": ["Samples", "UnsureLabelsWarning"],
             "proxysample.data.streams": ["read_stream"],
         },
     )

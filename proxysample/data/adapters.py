@@ -19,6 +19,7 @@ from proxysample.data.path_tables import (
 )
 from proxysample.data.tables import is_foreign, is_frame, named_column
 from proxysample.errors import InputError
+from proxysample.printing import shown
 
 
 def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
@@ -53,7 +54,12 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
     >>> dataset
     BlockArray(the csr_array, (2, 2) int64)
     """
-    if hasattr(dataset, "name_in_keys"):  # features that are kept on disk, with labels
+    try:
+        are_kept = hasattr(dataset, "name_in_keys")
+    # Whatever anyone's object raises when it is asked for anything.
+    except Exception as error:
+        raise InputError(f"{shown(dataset)} is no dataset: {error}") from error
+    if are_kept:  # features on disk, with labels
         from proxysample.data.datasets import ArrayDataset
 
         return ArrayDataset(np.asarray(dataset), dataset.labels), fields

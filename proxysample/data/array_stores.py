@@ -12,14 +12,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.data.array_names import Names, part_names, split_place
+from proxysample.data.array_names import (
+    IMAGE_KEYS,
+    LABEL_KEYS,
+    TEST_IMAGE_KEYS,
+    TEST_LABEL_KEYS,
+    Names,
+    part_names,
+    split_place,
+)
 from proxysample.data.blocks import BlockArray
+from proxysample.data.labels import Unsure
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import check_regular, read_bounded
+from proxysample.files import check_regular, expanded, leads_out, read_bounded
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
-Pair = tuple[BlockArray, Array | None]
+Pair = tuple[BlockArray, Array | Unsure | None]
+
+USUAL_NAMES = (*IMAGE_KEYS, *LABEL_KEYS, *TEST_IMAGE_KEYS, *TEST_LABEL_KEYS)
 
 # Labels are read whole: this many are those of no dataset.
 MOST_LABEL_BYTES = 1 << 33
@@ -37,6 +48,10 @@ PLAIN_TYPE = re.compile(
 MOST_METADATA_BYTES = 1 << 24
 # Of groups within groups.
 MOST_DEPTH = 32
+
+
+class _LinkError(InputError):
+    """An array is a link, which is not followed."""
 
 
 def read_hdf5(
@@ -69,7 +84,7 @@ def read_hdf5(
     """
     h5py = _imported("h5py", "hdf5")
     name, place = _parted(path)
-    file = Path(name).expanduser()
+    file = expanded(name)
     check_regular(file)
     try:
         opened = h5py.File(file, "r")
@@ -83,7 +98,7 @@ def read_hdf5(
             link = opened.get("/".join(parts[: depth + 1]), getlink=True)
             # A link within the file may go on to another file.
             if not isinstance(link, h5py.HardLink):
-                raise InputError(f"{name} is a link; put the array itself there")
+                raise _LinkError(f"{name} is a link; put the array itself there")
         found = opened[name]
         if not isinstance(found, h5py.Dataset):
             return None
@@ -122,15 +137,22 @@ def read_zarr(
         If zarr is not installed.
     """
     path, place = _parted(path)
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     zarr = _imported("zarr", "zarr")
     if not folder.is_dir():
         what = "is a file; unpack it into a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}")
     names = [""] if _is_zarr_array(folder) else sorted(_zarr_names(folder))
     root = Path(os.path.realpath(folder))
+    # Links of other names are none of the arrays that are looked for.
+    known = {*USUAL_NAMES, image, label}
+    names += [one for one in _zarr_links(folder) if one in known or one.split("/")[-1] in known]
 
     def find(name: str) -> Any:
+        if (folder / name).is_symlink():
+            is_inside = Path(os.path.realpath(folder / name)).is_relative_to(root)
+            where = "" if is_inside else " that leads out of the store"
+            raise _LinkError(f"{name} is a link{where}; put the array itself there")
         _check_codecs(folder / name)
         _check_files(folder / name, root)
         return zarr.open_array(str(folder / name), mode="r")
@@ -145,7 +167,7 @@ def read_zarr(
 
 def _parted(path: str) -> tuple[str, str | None]:
     """Part a path from a place in it; a file may have such a name."""
-    return (path, None) if os.path.lexists(Path(path).expanduser()) else split_place(path)
+    return (path, None) if os.path.lexists(expanded(path)) else split_place(path)
 
 
 def _hdf5_names(opened: Any, h5py: Any) -> Iterator[str]:
@@ -165,6 +187,17 @@ def _hdf5_names(opened: Any, h5py: Any) -> Iterator[str]:
                 waiting.append((f"{before}{name}/", group[name]))
             else:
                 yield f"{before}{name}"
+
+
+def _zarr_links(folder: Path, before: str = "") -> Iterator[str]:
+    """Name the links to folders in groups within groups, which are not followed."""
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if entry.is_dir()]
+    for entry in found:
+        if entry.is_symlink():
+            yield f"{before}{entry.name}"
+        elif before.count("/") < MOST_DEPTH and not _is_zarr_array(Path(entry.path)):
+            yield from _zarr_links(Path(entry.path), f"{before}{entry.name}/")
 
 
 def _zarr_names(folder: Path, before: str = "") -> Iterator[str]:
@@ -227,14 +260,14 @@ def _check_codecs(folder: Path) -> None:
 
 def _check_files(place: Path, root: Path) -> None:
     """Refuse chunks that are no files in the store: zarr would follow links anywhere, and wait."""
-    if not Path(os.path.realpath(place)).is_relative_to(root):
+    if leads_out(place, root):
         raise InputError(f"{place} is a link that leads out of the store")
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 _check_files(Path(entry.path), root)
             elif entry.is_symlink():
-                if not Path(os.path.realpath(entry.path)).is_relative_to(root):
+                if leads_out(entry.path, root):
                     raise InputError(f"{entry.path} is a link that leads out of the store")
                 check_regular(entry.path)
             elif not entry.is_file():
@@ -279,7 +312,14 @@ def _opened_parts(
 
 def _opened_pair(path: str, names: Names, find: Callable[[str], Any]) -> Pair:
     images, labels = names
-    return _block(path, images, find), None if labels is None else _labels(labels, find)
+    block = _block(path, images, find)
+    if labels is None:
+        return block, None
+    try:
+        return block, _labels(labels, find)
+    except _LinkError as error:
+        # Who needs no labels is not stopped by where they are.
+        return block, Unsure(f"{path}: {error}")
 
 
 def _block(path: str, name: str, find: Callable[[str], Any]) -> BlockArray:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.data.pixel_cache import array_in_memory, check_memory, size_in_bytes
 from proxysample.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -76,6 +77,7 @@ class BlockArray:
         self.shape = (*shape, 1) if len(shape) == 3 else shape
         if math.prod(shape[1:]) * self.dtype.itemsize > MOST_BYTES_PER_ROW:
             raise InputError(f"{self._name} has shape {shape}: a row of it is no sample")
+        self._check_chunks(getattr(source, "chunks", None))
 
     @property
     def ndim(self) -> int:
@@ -153,11 +155,24 @@ class BlockArray:
             raise InputError(f"{self._name}: rows {start} to {stop - 1} have shape {block.shape}")
         return block.astype(self.dtype, copy=False).reshape(stop - start, *self.shape[1:])
 
+    def _check_chunks(self, chunks: Any) -> None:
+        """Refuse chunks that nobody can unpack: whole ones are, whatever is read of them."""
+        # dask's are the lengths of each.
+        if not isinstance(chunks, tuple) or not all(isinstance(one, int) for one in chunks):
+            return
+        try:
+            check_memory(size_in_bytes(chunks, self.dtype))
+        except MemoryError as error:
+            raise InputError(
+                f"{self._name} lies in chunks of {'x'.join(map(str, chunks))} {self.dtype}, each "
+                f"of which takes more memory than there is ({error}); store it in smaller chunks"
+            ) from error
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Read all of it into memory, as numpy's functions ask for it."""
         if copy is False:
             raise ValueError("a BlockArray is not in memory, and has to be read there")
-        whole = np.empty(self.shape, self.dtype)
+        whole = array_in_memory(self.shape, self.dtype)
         step = self._rows_per_block()
         for start in range(0, len(self), step):
             whole[start : start + step] = self[start : start + step]

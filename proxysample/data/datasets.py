@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -16,13 +16,13 @@ import numpy.typing as npt
 from proxysample.checks import as_tuple
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
-from proxysample.data.fields import Broken, Field, FieldView
+from proxysample.data.fields import Broken, Field, FieldView, check_fields
 from proxysample.data.label_files import is_label_file, read_label_file
-from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
 from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
-from proxysample.data.reading import check_layout
+from proxysample.data.reading import check_layout, is_pair_of_images_and_labels
 from proxysample.errors import InputError, check_name, check_names, unknown_name
 from proxysample.files import npz_names, read_npz
 from proxysample.isolation import isolated
@@ -78,7 +78,9 @@ class ArrayDataset:
         self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
-        self.targets = None if targets is None else kept_labels(targets, len(self.images))
+        self.unsure = targets if isinstance(targets, Unsure) else None
+        has_targets = targets is not None and self.unsure is None
+        self.targets = kept_labels(targets, len(self.images)) if has_targets else None
         self.classes = None if classes is None else _names_of(classes)
         self.files = None if files is None else as_tuple("files", files)
         if self.files is not None and len(self.files) != len(self.images):
@@ -155,8 +157,12 @@ class Splits:
         *,
         read_test: Callable[[], Any] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise InputError(f"the name of a dataset must be a text, not {shown(name)}")
         if test is not None and read_test is not None:
             raise InputError(f"{name}: give the test part or what reads it, not both")
+        if read_test is not None and not callable(read_test):
+            raise InputError(f"{name}: read_test must be a function, not {shown(read_test)}")
         self.name = name
         self.train = train
         self._read_test: Callable[[], Any] = read_test or (lambda: test)
@@ -175,6 +181,7 @@ class Splits:
 
     def viewed(self, **fields: Any) -> Splits:
         """Give the same parts with their fields named; see `FieldView`."""
+        check_fields("viewed", fields)
 
         def read_test() -> FieldView | None:
             return None if self.test is None else FieldView(self.test, **fields)
@@ -190,6 +197,60 @@ class Splits:
                 "HuggingFace a split test or validation"
             )
         return self.test
+
+
+GIVEN_DATA = "given data"
+"""What a pair of parts is called in a store and its reports."""
+
+
+def as_splits(dataset: Any) -> Splits | None:
+    """Read parts as people have them: a pair, a mapping of names, pairs of images and labels.
+
+    Returns
+    -------
+    Splits or None
+        None where it is one dataset, or none at all.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
+    >>> as_splits(((images, labels), (images[1:3], labels[1:3]))).test
+    ArrayDataset(2 samples of 8x8x1, 2 classes)
+    >>> as_splits({"train": [0, 1]})
+    Splits('given data', [0, 1])
+    >>> as_splits((images, labels)), as_splits(["cat.png", "dog.png"])
+    (Splits('given data', ArrayDataset(4 samples of 8x8x1, 2 classes)), None)
+    """
+    if isinstance(dataset, Splits):
+        return dataset
+    if isinstance(dataset, Mapping) and "train" in dataset:
+        test = next((dataset[name] for name in ("test", "validation") if name in dataset), None)
+        parts = [dataset["train"], test]
+    elif _is_labelled_pair(dataset):
+        parts = [dataset, None]
+    elif isinstance(dataset, tuple | list) and len(dataset) == 2:
+        parts = list(dataset)
+    else:
+        return None
+    parts = [ArrayDataset(*one) if _is_labelled_pair(one) else one for one in parts]
+    if not all(one is None or _may_be_dataset(one) for one in parts):
+        return None
+    return Splits(GIVEN_DATA, *parts)
+
+
+def _is_labelled_pair(part: Any) -> bool:
+    if is_pair_of_images_and_labels(part):
+        return True
+    if not isinstance(part, tuple) or len(part) != 2:
+        return False
+    images, labels = tuple(getattr(part[0], "shape", ())), part[1]
+    is_list = isinstance(labels, list) and all(isinstance(one, str | int) for one in labels)
+    return is_list and len(images) > 1 and images[0] == len(labels)
+
+
+def _may_be_dataset(part: Any) -> bool:
+    """Whether it is no sample of a list of two."""
+    return not isinstance(part, str | bytes | os.PathLike | int | float | tuple | Mapping)
 
 
 @isolated()
@@ -213,8 +274,9 @@ def load_dataset(
         or ``train_images``, ``train_labels``, ``test_images`` and ``test_labels`` (Keras's
         ``x_train`` ... will do), and optionally ``classes``. ``folder:PATH``: one folder of
         images a class, images without classes, or ``train/`` and ``test/`` (or ``val/``) with
-        these in them; files and order are those of torchvision's ImageFolder, and an image that
-        does not decode stops who asks for it. ``csv:PATH``: paths, relative to its folder or to
+        these in them; files and order are those of torchvision's ImageFolder, an image that
+        does not decode stops who asks for it, and links lead out of the folder only with
+        ``follow_links=True``. ``csv:PATH``: paths, relative to its folder or to
         ``root``, and labels. ``npy:IMAGES.npy,LABELS.npy``, ``pt:PATH``, ``safetensors:PATH``,
         ``hdf5:PATH`` and ``zarr:PATH``: arrays; the two last are read in blocks.
         ``webdataset:PATTERN``: shards such as ``train-{000..099}.tar``. ``cifar10:PATH`` and

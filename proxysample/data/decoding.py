@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
 from pickle import PicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -238,7 +238,7 @@ class Decoder:
             index = int(probe)
             image = read[index] if index in read else _read_item(self.dataset, index)[0]
             try:
-                _check_form(_formed(image, form), image, form, index)
+                _check_form(_formed(image, form), image.shape, form, index)
             except FormChangedError as changed:
                 form = changed.form
         return replace(form, dtype=_formed(first, form).dtype)
@@ -277,15 +277,15 @@ class Decoder:
         with progress_bar(len(indices), description or "", shown) as bar:
             for batch in self._decoded(form, size):
                 read = indices[start : start + len(batch)]
-                for index, (sample, original, _) in zip(read, batch, strict=True):
-                    _check_form(sample, original, form, index)
-                samples = np.stack([sample for sample, _, _ in batch])
+                for index, (sample, _) in zip(read, batch, strict=True):
+                    _check_form(sample, sample.shape, form, index)
+                samples = np.stack([sample for sample, _ in batch])
                 _check_finite(samples, read)
-                yield samples, [label for _, _, label in batch]
+                yield samples, [label for _, label in batch]
                 start += len(batch)
                 bar.update(len(batch))
 
-    def _decoded(self, form: Form, batch_size: int) -> Iterator[list[tuple[Array, Any, Any]]]:
+    def _decoded(self, form: Form, batch_size: int) -> Iterator[list[tuple[Any, Any]]]:
         items = _FormedItems(self.dataset, form, self._indices)
         if self.num_workers == 0 and reads_files(self.dataset):
             decoded = on_threads(items.__getitem__, range(len(items)))
@@ -402,8 +402,17 @@ class _FormedItems(Sequence[Any]):
     def __getitem__(self, place: Any) -> Any:
         image, label = _read_item(self.dataset, self.indices[place])
         formed = _formed(image, self.form)
-        # A whole image comes along only where it tells of another form.
-        return formed, image if image.ndim != 3 or formed is image else image[:0, :0], label
+        if formed.shape == self.form.shape:
+            return formed, label
+        # No more of it is needed, and others of its batch may be as large.
+        return _Outline(formed.shape, formed.dtype), label
+
+
+class _Outline(NamedTuple):
+    """What is known of an array that is not kept."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 def _formed(image: Array, form: Form) -> Array:
@@ -415,7 +424,9 @@ def _formed(image: Array, form: Form) -> Array:
     return image if form.fitting is None else fitted(image, form.fitting)
 
 
-def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
+def _check_form(
+    sample: Array | _Outline, original: tuple[int, ...], form: Form, index: int
+) -> None:
     if sample.dtype != form.dtype and not (form.fitting and form.dtype == np.bool_):
         if sample.dtype == common_depth(sample.dtype, form.dtype):
             raise FormChangedError(replace(form, dtype=sample.dtype))
@@ -426,17 +437,19 @@ def _check_form(sample: Array, original: Array, form: Form, index: int) -> None:
         )
     if sample.shape == form.shape:
         return
-    if sample.ndim == len(form.shape) == 3:
+    if len(sample.shape) == len(form.shape) == 3:
         if sample.shape[-1] != form.shape[-1]:
             if {sample.shape[-1], form.shape[-1]} == set(COLOUR_CHANNELS):
                 raise FormChangedError(replace(form, shape=(*form.shape[:-1], sample.shape[-1])))
         elif form.fitting is None:
             height, width, _ = form.shape
-            told = f"sample 0 is {width}x{height}, sample {index} {sample.shape[1]}x{len(sample)}"
+            told = (
+                f"sample 0 is {width}x{height}, sample {index} {sample.shape[1]}x{sample.shape[0]}"
+            )
             raise FormChangedError(form.of_any_size(told))
     raise SampleError(
         index,
-        f" has shape {original.shape if original.size else sample.shape}, and those before it "
+        f" has shape {original}, and those before it "
         f"{form.shape}; give all images as many channels, such as by image.convert('RGB'), and "
         "all features one length, in the dataset's transform",
     )
@@ -520,6 +533,13 @@ def _first_of(item: dict[Any, Any], keys: tuple[str, ...]) -> Any:
     return next((item[key] for key in keys if key in item), None)
 
 
+def _way_out(image: Any) -> str:
+    if isinstance(image, str | PathLike):
+        return ": open the file in the dataset"
+    is_number = isinstance(image, int | float)
+    return "; rows of numbers are passed as an array, numpy.asarray(rows)" if is_number else ""
+
+
 def _image_array(image: Any, index: int) -> Array:
     if hasattr(image, "detach"):
         pixels = tensor_to_array(image)
@@ -532,8 +552,7 @@ def _image_array(image: Any, index: int) -> Array:
         raise SampleError(
             index,
             f" is a {type(image).__name__}, not an image: a PIL image, an array or a tensor is "
-            "needed"
-            + (": open the file in the dataset" if isinstance(image, str | PathLike) else ""),
+            "needed" + _way_out(image),
         )
     if pixels.ndim > 3 or 0 in pixels.shape:
         raise SampleError(

@@ -9,14 +9,18 @@ from typing import Any, Literal, TypedDict, get_args
 
 from proxysample.checks import BOOLEAN
 from proxysample.data.image_files import raw_item
+from proxysample.data.labels import Unsure
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 
 Field = str | int | Callable[[Any], Any]
 """A key, a position, a column or a function of the item."""
 
 Broken = Literal["stop", "skip"]
+
+# So many candidates are named in a message.
+N_NAMED = 10
 
 
 class FieldArguments(TypedDict, total=False):
@@ -29,17 +33,9 @@ class FieldArguments(TypedDict, total=False):
     distinct_labels: bool
 
 
-class Unsure:
-    """What stands for a label that cannot be told; only who needs labels is to refuse it.
-
-    Parameters
-    ----------
-    reason : str
-        Naming the candidates.
-    """
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+def check_fields(function: str, given: Iterable[str]) -> None:
+    """Raise `InputError` for a keyword of a function that is no `FieldArguments`."""
+    check_names(f"keyword of {function}", given, FieldArguments.__annotations__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,15 +260,19 @@ def _image_position(item: Sequence[Any], index: int) -> int:
         return 0
     if not best and len(item) < 3:
         return 0
+    _check_no_row_of_numbers(item, index)
+    raise InputError(
+        f"sample {index} is {describe_item(item)}; which is the image is not sure: pass "
+        f"{_choices('image', best or range(len(item)))}"
+    )
+
+
+def _check_no_row_of_numbers(item: Sequence[Any], index: int) -> None:
     if all(isinstance(part, int | float) for part in item):
         raise InputError(
             f"sample {index} is {describe_item(item)}; where such rows are features, pass them as "
             "an array, numpy.asarray(rows)"
         )
-    raise InputError(
-        f"sample {index} is {describe_item(item)}; which is the image is not sure: pass "
-        f"{_choices('image', best or range(len(item)))}"
-    )
 
 
 def _label_field(item: Any, image: Field | None, index: int) -> Field | None:
@@ -286,6 +286,8 @@ def _label_field(item: Any, image: Field | None, index: int) -> Field | None:
         positions = [position for position in range(len(item)) if position != place]
         if len(positions) < 2:
             return positions[0] if positions else None
+        if image is None:
+            _check_no_row_of_numbers(item, index)
         others = positions
     else:
         return None
@@ -306,7 +308,9 @@ def _place_of_image(item: Sequence[Any], image: Field | None, index: int) -> int
 
 
 def _choices(role: str, candidates: Iterable[Any]) -> str:
-    words = " or ".join(f"{role}={candidate!r}" for candidate in candidates)
+    named = [f"{role}={candidate!r}" for candidate in candidates]
+    shown_ones = named[:N_NAMED] + ["another"] * (len(named) > N_NAMED)
+    words = " or ".join(shown_ones)
     return words or f"{role}= with a key, a position or a function of the item"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,14 @@ def fingerprint(
     of += [f"{len(rows)} samples"] if pixels else []
     return {
         "n_samples": len(samples),
-        "labels": None if found is None else _digest(found),
-        "pixels": _digest(*samples.rows(rows)) if pixels else None,
+        "labels": None if found is None else _digest([found]),
+        # One at a time, however large they are.
+        "pixels": _digest(samples.rows(rows[[n]])[0] for n in range(len(rows))) if pixels else None,
         "of": ", ".join(of),
     }
 
 
-def _digest(*arrays: npt.NDArray[Any]) -> str:
+def _digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

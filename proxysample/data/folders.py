@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proxysample.data.image_files import ImageFiles
 from proxysample.errors import InputError, ProxysampleWarning
+from proxysample.files import leads_out
 
 # torchvision's IMG_EXTENSIONS.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -48,16 +49,18 @@ class Listing:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-def list_folder(root: Path, known: Iterable[str] = ()) -> Listing:
+def list_folder(root: Path, known: Iterable[str] = (), home: Path | None = None) -> Listing:
     """List a folder of class folders, or of images alone, as ``torchvision``'s ImageFolder does.
 
     Parameters
     ----------
     root : Path
-        Class folders may hold folders, and links are followed. Images beside class folders
-        belong to no class and are skipped.
+        Class folders may hold folders. Images beside class folders belong to no class and are
+        skipped.
     known : iterable of str
         Classes that come first, in this order, whether there are folders of them or not.
+    home : Path, optional
+        What links must not lead out of, see `home_of`; by default they may lead anywhere.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def list_folder(root: Path, known: Iterable[str] = ()) -> Listing:
     Raises
     ------
     InputError
-        If there are no images, a folder cannot be listed, or links lead round in a circle.
+        If there are no images, a folder cannot be listed, or links lead out of `home` or round in
+        a circle.
 
     Examples
     --------
@@ -81,9 +85,9 @@ def list_folder(root: Path, known: Iterable[str] = ()) -> Listing:
     >>> listing.skipped
     {'.txt': 1}
     """
-    folders = class_folders(root)
+    folders = class_folders(root, home)
     skipped: Counter[str] = Counter()
-    own = list(_split_by_suffix(_names(root, files=True), root, skipped))
+    own = _images(root, skipped, home)
     if not folders:
         if not own:
             raise InputError(
@@ -97,7 +101,7 @@ def list_folder(root: Path, known: Iterable[str] = ()) -> Listing:
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        members = _walk(root / name, skipped) if name in folders else []
+        members = _walk(root / name, skipped, home) if name in folders else []
         files += members
         labels += [label] * len(members)
     if not files:
@@ -107,21 +111,40 @@ def list_folder(root: Path, known: Iterable[str] = ()) -> Listing:
     return Listing(files, labels, classes, dict(skipped))
 
 
-def class_folders(root: Path) -> list[str]:
+def home_of(root: Path, follow_links: bool) -> Path | None:
+    """Give the folder that links must not lead out of; None where they may lead anywhere."""
+    return None if follow_links else Path(os.path.realpath(root))
+
+
+def class_folders(root: Path, home: Path | None = None) -> list[str]:
     """Name the folders in a folder, sorted, but those that are hidden."""
-    return sorted(_names(root, files=False))
+    return sorted(_names(root, home, files=False))
 
 
-def _names(root: Path, *, files: bool) -> list[str]:
+def _names(root: Path, home: Path | None, *, files: bool) -> list[str]:
     try:
         with os.scandir(root) as entries:
-            return sorted(
-                entry.name
+            found = [
+                entry
                 for entry in entries
                 if entry.is_dir() != files and not is_clutter(entry.name) and not _is_special(entry)
-            )
+            ]
     except OSError as error:
         raise InputError(f"{root} cannot be listed: {(error.strerror or '').lower()}") from None
+    for entry in found:
+        if home is not None and entry.is_symlink() and (not files or _is_image(entry.name)):
+            _check_link(entry.path, home)
+    return sorted(entry.name for entry in found)
+
+
+def _check_link(link: str, home: Path) -> None:
+    """Refuse a link that opens what is not in its folder: that may come from anybody."""
+    if leads_out(link, home):
+        raise InputError(
+            f"{link} is a link that leads out of {home}; where you trust the folder, and what "
+            "--link-to makes is such a one, name it folder,follow_links=true:PATH, or pass "
+            "follow_links=True to load_dataset"
+        )
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
@@ -140,31 +163,31 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in CLUTTER
 
 
-def _walk(folder: Path, skipped: Counter[str]) -> list[Path]:
+def _walk(folder: Path, skipped: Counter[str], home: Path | None) -> list[Path]:
     # The order is that of torchvision: of whole paths of folders, and of names within each.
-    found = sorted(_folders_below(folder, ()))
-    return [
-        file
-        for place in found
-        for file in _split_by_suffix(_names(Path(place), files=True), Path(place), skipped)
-    ]
+    found = sorted(_folders_below(folder, (), home))
+    return [file for place in found for file in _images(Path(place), skipped, home)]
 
 
-def _folders_below(folder: Path, above: tuple[str, ...]) -> Iterator[str]:
+def _folders_below(folder: Path, above: tuple[str, ...], home: Path | None) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:
         raise InputError(f"{folder} is a link to a folder that it is in; remove the link")
     yield str(folder)
-    for name in class_folders(folder):
-        yield from _folders_below(folder / name, (*above, real))
+    for name in class_folders(folder, home):
+        yield from _folders_below(folder / name, (*above, real), home)
 
 
-def _split_by_suffix(names: list[str], folder: Path, skipped: Counter[str]) -> Iterator[Path]:
-    for name in names:
-        if name.lower().endswith(SUFFIXES):
-            yield folder / name
-        else:
-            skipped[Path(name).suffix.lower() or "without a suffix"] += 1
+def _images(folder: Path, skipped: Counter[str], home: Path | None) -> list[Path]:
+    """List the images in a folder, and count its other files."""
+    names = _names(folder, home, files=True)
+    others = [name for name in names if not _is_image(name)]
+    skipped.update(Path(name).suffix.lower() or "without a suffix" for name in others)
+    return [folder / name for name in names if _is_image(name)]
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _told(skipped: Mapping[str, int]) -> str:
@@ -174,12 +197,12 @@ def _told(skipped: Mapping[str, int]) -> str:
     return f" (skipped: {counts})"
 
 
-def read_image_files(root: Path, known: Iterable[str] = ()) -> ImageFiles:
+def read_image_files(root: Path, known: Iterable[str] = (), home: Path | None = None) -> ImageFiles:
     """List a folder as a dataset, and tell what was skipped.
 
     Parameters
     ----------
-    root, known
+    root, known, home
         See `list_folder`.
 
     Returns
@@ -196,7 +219,7 @@ def read_image_files(root: Path, known: Iterable[str] = ()) -> ImageFiles:
     SkippedFilesWarning
         If there are other files.
     """
-    listing = list_folder(root, known)
+    listing = list_folder(root, known, home)
     if listing.skipped:
         count = sum(listing.skipped.values())
         warnings.warn(
@@ -206,10 +229,12 @@ def read_image_files(root: Path, known: Iterable[str] = ()) -> ImageFiles:
             SkippedFilesWarning,
             stacklevel=3,
         )
-    return ImageFiles(listing.files, listing.labels, listing.classes)
+    made = ImageFiles(listing.files, listing.labels, listing.classes)
+    made.root = root
+    return made
 
 
-def parts_of(root: Path) -> tuple[Path, Path | None]:
+def parts_of(root: Path, home: Path | None = None) -> tuple[Path, Path | None]:
     """Tell which folders are the training and the test part.
 
     Parameters
@@ -217,6 +242,8 @@ def parts_of(root: Path) -> tuple[Path, Path | None]:
     root : Path
         ``train`` and ``test`` (or ``val``, ``valid``, ``validation``) in it are parts, and not
         classes of these names, where ``train`` holds folders or there are no other folders.
+    home : Path, optional
+        See `list_folder`.
 
     Returns
     -------
@@ -226,13 +253,13 @@ def parts_of(root: Path) -> tuple[Path, Path | None]:
     Raises
     ------
     InputError
-        If there is no such folder.
+        If there is no such folder, or see `list_folder`.
     """
     if not root.is_dir():
         raise InputError("no such folder" if not root.exists() else "it is no folder")
-    folders = class_folders(root)
+    folders = class_folders(root, home)
     others = set(folders) - {TRAIN_PART, *TEST_PARTS}
-    if TRAIN_PART not in folders or (others and not class_folders(root / TRAIN_PART)):
+    if TRAIN_PART not in folders or (others and not class_folders(root / TRAIN_PART, home)):
         return root, None
     test = next((root / name for name in TEST_PARTS if name in folders), None)
     return root / TRAIN_PART, test

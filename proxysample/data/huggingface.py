@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,11 +19,11 @@ import numpy.typing as npt
 from proxysample.data.blocks import BlockArray
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.images import read_image
-from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.files import check_regular, read_bounded
+from proxysample.files import check_regular, check_stays, leads_out, read_bounded
 from proxysample.printing import shown
 from proxysample.records import read_json
 
@@ -142,7 +143,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 # What save_to_disk writes: what is in a folder, and in which files.
-SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
+SPLITS_FILE, STATE_FILE, INFO_FILE = "dataset_dict.json", "state.json", "dataset_info.json"
 MOST_JSON_BYTES = 1 << 26
 PLAIN_NAME = re.compile(r"(?!\.\.?$)\w[\w .+@=-]*")
 
@@ -155,25 +156,83 @@ def check_saved(folder: Path) -> None:
     InputError
         Naming the first that is no file in the folder.
     """
+    home = Path(os.path.realpath(folder))
     if not (folder / SPLITS_FILE).exists():
-        _check_split(folder)
+        _check_split(folder, home)
         return
-    splits = _notes(folder / SPLITS_FILE).get("splits")
+    splits = _notes(folder / SPLITS_FILE, home).get("splits")
     for name in splits if isinstance(splits, list) else []:
-        _check_split(folder / _checked_name(name, folder / SPLITS_FILE))
+        _check_split(folder / _checked_name(name, folder / SPLITS_FILE), home)
 
 
-def _check_split(folder: Path) -> None:
+def _check_split(folder: Path, home: Path) -> None:
     state = folder / STATE_FILE
     if not state.exists():
         return
-    files = _notes(state).get("_data_files")
-    for file in files if isinstance(files, list) else []:
-        name = file.get("filename") if isinstance(file, Mapping) else file
-        check_regular(folder / _checked_name(name, state))
+    files = _notes(state, home).get("_data_files")
+    known = files if isinstance(files, list) else []
+    names = [file.get("filename") if isinstance(file, Mapping) else file for file in known]
+    for name in [*names, *([INFO_FILE] if (folder / INFO_FILE).exists() else [])]:
+        file = folder / _checked_name(name, state)
+        check_stays(file, home)
+        check_regular(file)
+        if file.suffix == ".arrow":
+            _check_plain(file)
 
 
-def _notes(file: Path) -> Mapping[str, Any]:
+# Of a message of Arrow, as its format numbers them: what follows, and where in it batches are.
+KIND, HEADER = 1, 2
+COMPRESSION = {2: (1, 3), 3: (3,)}
+
+
+def _check_plain(file: Path) -> None:
+    """Refuse batches that are compressed: few bytes of them would take any memory."""
+    if any(map(_is_compressed, _messages(file))):
+        raise InputError(
+            f"{file} is compressed, and save_to_disk compresses nothing; save the dataset again "
+            "with it"
+        )
+
+
+def _messages(file: Path) -> Iterator[bytes]:
+    """Give what stands before each part of an Arrow stream, none of which is read."""
+    pyarrow = importlib.import_module("pyarrow")
+    try:
+        with pyarrow.memory_map(str(file)) as stream:
+            while True:
+                yield pyarrow.ipc.read_message(stream).metadata.to_pybytes()
+    # At the end; and what is damaged is told by who reads it.
+    except (*DAMAGE, EOFError):
+        return
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Tell whether a message of Arrow is a batch that is compressed."""
+    place = struct.unpack_from("<I", metadata)[0]
+    kind = _place_of(metadata, place, KIND)
+    steps = COMPRESSION.get(metadata[kind] if kind else 0)
+    if steps is None:
+        return False
+    for number in (HEADER, *steps):
+        found = _place_of(metadata, place, number)
+        if found is None:
+            return False
+        place = found + struct.unpack_from("<I", metadata, found)[0]
+    return True
+
+
+def _place_of(metadata: bytes, table: int, number: int) -> int | None:
+    """Find a field of a table of FlatBuffers; None where it has none such."""
+    fields = table - struct.unpack_from("<i", metadata, table)[0]
+    slot = 4 + 2 * number
+    if slot >= struct.unpack_from("<H", metadata, fields)[0]:
+        return None
+    offset = struct.unpack_from("<H", metadata, fields + slot)[0]
+    return table + offset if offset else None
+
+
+def _notes(file: Path, home: Path) -> Mapping[str, Any]:
+    check_stays(file, home)
     notes = read_json(read_bounded(file, MOST_JSON_BYTES), str(file))
     if not isinstance(notes, Mapping):
         raise InputError(f"{file} is damaged: it holds no names")
@@ -226,7 +285,7 @@ def _opened(split: Any, spec: str, home: Path, named: _Columns) -> HuggingFaceIm
         features = _feature_columns(split, labels, named.features)
         if features is None:
             return HuggingFaceImages(split, None, labels, spec, home)
-        targets = None if labels is None else _values(split, labels)
+        targets = _unsure_labels(split) if labels is None else _values(split, labels)
         return ArrayDataset(BlockArray(_Vectors(split, features), spec), targets)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from None
@@ -254,6 +313,13 @@ def _label_column(split: Any, named: Any) -> str | None:
         return named_column(split, named)
     known = [name for name in LABEL_COLUMNS if name in split.column_names]
     return known[0] if len(known) == 1 else None
+
+
+def _unsure_labels(split: Any) -> Unsure | None:
+    known = [name for name in LABEL_COLUMNS if name in split.column_names]
+    choices = " or ".join(f"label={name!r}" for name in known)
+    several = f"the columns {' and '.join(known)} may each be the labels: pass {choices}"
+    return Unsure(several) if len(known) > 1 else None
 
 
 def _feature_columns(split: Any, labels: str | None, named: Any) -> list[str] | None:
@@ -346,6 +412,7 @@ class HuggingFaceImages:
         self._labels = labels
         values = None if labels is None else _values(split, labels)
         self.targets = None if values is None else kept_labels(values, len(split))
+        self.unsure = _unsure_labels(split) if labels is None else None
         names = None if labels is None else getattr(split.features[labels], "names", None)
         self.classes = None if names is None else [str(name) for name in names]
         # As Arrow has them: the library would open whatever place a row names, on any network.
@@ -377,8 +444,8 @@ class HuggingFaceImages:
         if image.get("bytes") is not None:
             return bytes(image["bytes"])
         path = image.get("path") or ""
-        file = Path(os.path.realpath(self._home / path))
-        if not path or "\0" in path or not file.is_relative_to(self._home) or not file.is_file():
+        file = self._home / path
+        if not path or "\0" in path or leads_out(file, self._home) or not file.is_file():
             raise InputError(
                 f"{self._spec}: image {index} is the file {str(path)[:200]!r}, which is not in "
                 f"{self._home}; save the dataset again with save_to_disk, which puts images into it"

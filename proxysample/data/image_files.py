@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from proxysample.checks import as_tuple
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
-from proxysample.data.labels import kept_labels, kind_of_labels
+from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
+from proxysample.data.pixel_cache import array_in_memory
 from proxysample.errors import InputError
 from proxysample.files import as_path
 from proxysample.printing import hides_progress
@@ -75,7 +76,7 @@ class ImageFiles:
     ----------
     files : sequence of Path
         One a sample.
-    targets : array-like of shape (n, ...), optional
+    targets : array-like of shape (n, ...) or Unsure, optional
         Integers or strings for who needs classes; of any kind for others.
     classes : sequence of str, optional
         Names of the integer classes, in order. Not each needs samples.
@@ -92,11 +93,19 @@ class ImageFiles:
     (torch.Size([3, 6, 8]), torch.float32, 1.0, 'cat')
     """
 
+    root: Path | None = None
+    """The folder that it was listed from."""
+
+    other_columns: Sequence[str] = ()
+    """Those of the table that it was made of, but for the paths, where none is known as labels."""
+
     def __init__(
         self, files: Sequence[Path], targets: Any = None, classes: Sequence[str] | None = None
     ) -> None:
         self.files = tuple(map(as_path, as_tuple("files", files)))
-        self.targets = None if targets is None else kept_labels(targets, len(self.files))
+        self.unsure = targets if isinstance(targets, Unsure) else None
+        has_targets = targets is not None and self.unsure is None
+        self.targets = kept_labels(targets, len(self.files)) if has_targets else None
         self.classes = (
             None if classes is None else [str(name) for name in as_tuple("classes", classes)]
         )
@@ -163,16 +172,7 @@ class ImageFiles:
         return images
 
     def _room(self, first: Array, n_channels: int) -> Array:
-        shape = (len(self), *first.shape[:2], n_channels)
-        try:
-            # No page of it is taken before pixels are put there.
-            return np.empty(shape, dtype=first.dtype)
-        except MemoryError as error:
-            raise InputError(
-                f"{len(self):,} images of {first.shape[1]}x{first.shape[0]} need "
-                f"{np.prod(shape) * first.itemsize / 2**30:,.1f} GiB of memory, more than there "
-                "is; resize them, or use fewer"
-            ) from error
+        return array_in_memory((len(self), *first.shape[:2], n_channels), first.dtype)
 
     def _unlike(self, index: int, pixels: Array, images: Array) -> InputError:
         if pixels.dtype != images.dtype:
@@ -199,14 +199,16 @@ class UndecidedFiles(ImageFiles):
     n_samples : int
     reason : str
         Naming the candidates.
-    targets : array-like of shape (n, ...), optional
+    targets : array-like of shape (n, ...) or Unsure, optional
     """
 
     def __init__(self, n_samples: int, reason: str, targets: Any = None) -> None:
         # No files: none of the columns names the samples.
         self._n_samples = n_samples
         self._reason = reason
-        self.targets = None if targets is None else kept_labels(targets, n_samples)
+        self.unsure = targets if isinstance(targets, Unsure) else None
+        has_targets = targets is not None and self.unsure is None
+        self.targets = kept_labels(targets, n_samples) if has_targets else None
         self.classes = None
 
     def __len__(self) -> int:

@@ -153,7 +153,7 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
             # Whatever its name; Pillow would have Ghostscript run it.
             if image.format == "EPS":
                 raise ValueError("it is PostScript, which is a program; save it as PNG")
-            n_pixels = image.width * image.height
+            n_pixels = max(image.width * image.height, _pixels_of_a_tile(image))
             _check_claim(source, n_pixels)
             with _DECODING.taken(n_pixels):
                 yield image
@@ -161,6 +161,19 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
         raise InputError(f"{name} does not decode as an image: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name} is far larger than an image for training: {error}") from error
+
+
+TILE_WIDTH, TILE_LENGTH = 322, 323
+
+
+def _pixels_of_a_tile(image: Image) -> int:
+    """Count the pixels of a tile of a TIFF, which is unpacked whole, however small the image is."""
+    tags = getattr(image, "tag_v2", {})
+    sides = [tags.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH)]
+    n_pixels = math.prod(side if isinstance(side, int) else 0 for side in sides)
+    if n_pixels > MOST_PIXELS_AT_ONCE:
+        raise ValueError(f"it has tiles of {sides[0]}x{sides[1]} pixels")
+    return n_pixels
 
 
 def _check_claim(source: str | PathLike[str] | bytes, n_pixels: int) -> None:

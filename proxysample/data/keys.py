@@ -95,7 +95,11 @@ def _keys_of_parts(parts: Sequence[Any]) -> Keys | None:
 
 
 def _own_keys(dataset: Any) -> Keys | None:
-    size = len(dataset)
+    try:
+        size = len(dataset)
+    # Whatever is wrong with it is told by who reads it.
+    except Exception:
+        return None
     if isinstance(dataset, TarImages):
         return Keys(_keys_in_shards(dataset), "key")
     files = _list_of(getattr(dataset, "files", None), size)

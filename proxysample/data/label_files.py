@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from proxysample.files import read_npy
+from proxysample.files import expanded, read_npy
 
 
 def is_label_file(label: Any) -> bool:
@@ -21,4 +21,4 @@ def is_label_file(label: Any) -> bool:
 
 def read_label_file(label: Any) -> Any:
     """Read such a file; one that is missing or damaged is an `InputError`."""
-    return read_npy(Path(label).expanduser())
+    return read_npy(expanded(label))

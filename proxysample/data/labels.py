@@ -15,6 +15,20 @@ from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
 
+
+class Unsure:
+    """What stands for a label that cannot be told; only who needs labels is to refuse it.
+
+    Parameters
+    ----------
+    reason : str
+        Naming the candidates.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
 # Above, floating point numbers are whole for want of digits; those of fewer digits are sooner.
 LARGEST_WHOLE = 2.0**53
 

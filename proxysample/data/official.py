@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from proxysample.data.parts import Part, Parts, check_label_range
 from proxysample.data.pickles import read_batch, read_plain_pickle
 from proxysample.errors import InputError
-from proxysample.files import check_regular, read_bounded
+from proxysample.files import check_regular, check_stays, read_bounded
 
 # The largest official file has 155 MB, the largest archive 187 MB when unpacked.
 MOST_BYTES = 1 << 28
@@ -104,10 +105,12 @@ def _accepted(versions: Sequence[FileSet]) -> str:
 
 
 def _read_folder(path: Path, versions: Sequence[FileSet]) -> Iterator[tuple[str, bytes]]:
+    home = Path(os.path.realpath(path))
     for version in versions:
         for root in (path, path / version.folder):
             files = [file for file in version.all_files if (root / file).is_file()]
             for file in files:
+                check_stays(root / file, home)
                 yield file, _read_file(root / file)
             if files:
                 return

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import LARGEST_INTEGER, is_integer
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles, UndecidedFiles
+from proxysample.data.labels import Unsure
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, is_foreign
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
-from proxysample.files import as_path, check_regular
+from proxysample.files import check_regular, expanded, leads_out
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
@@ -69,12 +71,11 @@ def read_paths(
     >>> photos.files, photos.targets.tolist()
     ((PosixPath('photos/a.png'), PosixPath('photos/b.png')), ['cat', 'dog'])
     """
-    if is_table(table):
-        columns = frame_columns(table)
-        paths, labels = _chosen_columns(columns, path, label)
-    else:
-        paths, labels = _pairs(table)
-    return _dataset(paths, root, labels)
+    if not is_table(table):
+        return _dataset(*_pairs(table), root)
+    columns = frame_columns(table)
+    paths, labels = _chosen_columns(columns, path, label)
+    return _dataset(paths, labels, root, _others(columns, path))
 
 
 def read_csv(
@@ -105,19 +106,20 @@ def read_csv(
     InputError
         If the file is missing or no such table, or see `read_paths`.
     """
-    file = as_path(file).expanduser()
-    root = file.parent if root is None else as_path(root).expanduser()
+    file = expanded(file)
+    root = file.parent if root is None else expanded(root)
     columns = _csv_columns(file)
     try:
         paths, labels = _chosen_columns(columns, _named(columns, path), _named(columns, label))
-        return _dataset(paths, root, None if labels is None else as_numbers(labels))
+        labels = as_numbers(labels) if isinstance(labels, list) else labels
+        return _dataset(paths, labels, root, _others(columns, _named(columns, path)))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
 
 def read_csv_features(
     file: str | Path, features: Any = None, label: str | int | None = None
-) -> tuple[Array, Any] | None:
+) -> tuple[Array, Any] | UndecidedFiles | None:
     """Read a CSV file of numbers, one row a sample.
 
     Parameters
@@ -132,29 +134,37 @@ def read_csv_features(
     Returns
     -------
     features : ndarray of shape (n, d), float64
-    labels : list or None
-        Or None alone, where there is a column of images.
+    labels : list, Unsure or None
+        Or None alone, where there is a column of images; or samples that stop who reads features,
+        where it is not sure which columns these are.
 
     Raises
     ------
     InputError
         If a column holds no numbers, or see `read_csv`.
     """
-    file = as_path(file).expanduser()
+    file = expanded(file)
     columns = _csv_columns(file)
     try:
-        named = _named(columns, label) or _class_column(columns)
+        named = _named(columns, label)
+        found = _class_columns(columns) if named is None else [named]
+        labels = _labels_of(columns, named, found)
+        labels = as_numbers(labels) if isinstance(labels, list) else labels
         several = features if isinstance(features, list | tuple) else [features]
         if features is None:
-            if path_columns({name: columns[name] for name in columns if name != named}):
+            others = [name for name in columns if name not in found]
+            if path_columns({name: columns[name] for name in others}):
                 return None
-            chosen = [name for name in columns if name != named]
+            if isinstance(labels, Unsure):
+                # Nor is it sure which are features.
+                return UndecidedFiles(len(columns[found[0]]), labels.reason, labels)
+            chosen = others
         else:
             chosen = [str(_named(columns, one)) for one in several]
         if not chosen:
             raise InputError("it has no column of features or of paths")
         rows = np.column_stack([_numbers(columns[name], name, columns) for name in chosen])
-        return rows, None if named is None else as_numbers(columns[named])
+        return rows, labels
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
@@ -163,6 +173,9 @@ def _named(columns: Mapping[str, Any], field: str | int | None) -> str | None:
     if field is None:
         return None
     names = list(columns)
+    # Python writes no integer of thousands of digits.
+    if not isinstance(field, str) and (not is_integer(field) or abs(field) > LARGEST_INTEGER):
+        raise unknown_name("column", field, names)
     if str(field) in names:
         return str(field)
     if isinstance(field, int) and -len(names) <= field < len(names):
@@ -301,10 +314,22 @@ class _Undecided:
     n_samples: int
 
 
-def _dataset(paths: list[Any] | _Undecided, root: str | Path | None, labels: Any) -> ImageFiles:
+def _dataset(
+    paths: list[Any] | _Undecided,
+    labels: Any,
+    root: str | Path | None,
+    others: Sequence[str] = (),
+) -> ImageFiles:
     if isinstance(paths, _Undecided):
         return UndecidedFiles(paths.n_samples, paths.reason, labels)
-    return ImageFiles(_files(paths, root), labels)
+    made = ImageFiles(_files(paths, root), labels)
+    made.other_columns = others
+    return made
+
+
+def _others(columns: Mapping[str, Any], path: Any) -> list[str]:
+    found = path_columns(columns) if path is None else [path]
+    return [name for name in columns if name not in found]
 
 
 def path_columns(columns: Mapping[str, Any]) -> list[str]:
@@ -344,7 +369,7 @@ def _is_image_name(value: Any) -> bool:
 
 def _chosen_columns(
     columns: Mapping[str, Any], path: Any, label: Any
-) -> tuple[list[Any] | _Undecided, list[Any] | None]:
+) -> tuple[list[Any] | _Undecided, Any]:
     for name in (path, label):
         if name is not None and (not isinstance(name, Hashable) or name not in columns):
             raise unknown_name("column", name, columns)
@@ -353,9 +378,7 @@ def _chosen_columns(
         raise InputError(
             f"none of the columns {', '.join(columns)} holds paths of images; name it path"
         )
-    if label is None:
-        label = _class_column(columns, found)
-    labels = None if label is None else list(columns[label])
+    labels = _labels_of(columns, label, _class_columns(columns, found))
     paths = list(columns[found[0]])
     if len(found) > 1:
         reason = (
@@ -371,15 +394,20 @@ def _known(columns: Iterable[str]) -> dict[str, str]:
     return {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in columns}
 
 
-def _class_column(columns: Iterable[str], others: Iterable[str] = ()) -> str | None:
+def _class_columns(columns: Iterable[str], others: Iterable[str] = ()) -> list[str]:
     known = _known(columns)
-    found = [known[name] for name in CLASS_COLUMNS if name in known and known[name] not in others]
-    if len(found) > 1:
-        raise InputError(
+    return [known[name] for name in CLASS_COLUMNS if name in known and known[name] not in others]
+
+
+def _labels_of(columns: Mapping[str, Any], named: str | None, found: list[str]) -> Any:
+    """Give the labels of a table: None where there are none, `Unsure` where several may be it."""
+    if named is None and len(found) > 1:
+        return Unsure(
             f"the columns {' and '.join(found)} may each be the labels: pass "
             f"label={found[0]!r}, or leave one out"
         )
-    return found[0] if found else None
+    column = named or next(iter(found), None)
+    return None if column is None else list(columns[column])
 
 
 def is_list_of_paths(value: Any) -> bool:
@@ -416,21 +444,27 @@ def _pairs(table: Any) -> tuple[list[Any], list[Any] | None]:
 
 
 def _files(paths: Sequence[Any], root: str | Path | None) -> list[Path]:
-    base = None if root is None else as_path(root).expanduser()
-    real = None if base is None else Path(os.path.realpath(base))
-    return [_file(path, index, base, real) for index, path in enumerate(paths)]
+    base = None if root is None else expanded(root)
+    # Once, not for each file.
+    home = None if base is None else Path(os.path.realpath(base))
+    return [_file(path, index, base, home) for index, path in enumerate(paths)]
 
 
-def _file(path: Any, index: int, base: Path | None, real: Path | None) -> Path:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
+def _file(path: Any, index: int, base: Path | None, home: Path | None) -> Path:
+    try:
+        text = os.fspath(path)
+    # Of no path, or whatever anyone's path raises.
+    except Exception:
+        text = ""
+    if not isinstance(text, str) or not text or "\0" in text:
         raise InputError(f"sample {index}: {shown(path)} is no path of a file")
-    file = Path(path).expanduser() if base is None else base / path
+    file = expanded(text) if base is None else base / text
     if _is_special(file):
-        raise InputError(f"sample {index}: {os.fspath(path)!r:.200} is no regular file")
+        raise InputError(f"sample {index}: {text!r:.200} is no regular file")
     # Links count by where they lead.
-    if real is not None and not Path(os.path.realpath(file)).is_relative_to(real):
+    if home is not None and leads_out(file, home):
         raise InputError(
-            f"sample {index}: {os.fspath(path)!r:.200} leads out of {base}; move the file there, "
+            f"sample {index}: {text!r:.200} leads out of {base}; move the file there, "
             "or name a folder that holds all files by root=, as in csv,root=FOLDER:FILE or "
             "proxysample.data.read_csv(FILE, root=FOLDER)"
         )

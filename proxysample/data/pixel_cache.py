@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from proxysample.checks import Constraint
 from proxysample.errors import InputError
+from proxysample.files import expanded
+from proxysample.machine import free_memory
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +29,9 @@ BYTES_IN_MEMORY = 1 << 26
 
 # What ``cache=False`` may take of memory.
 MOST_BYTES_IN_MEMORY = 1 << 32
+
+# What is so small is there, or the system says so.
+BYTES_TAKEN_UNSEEN = 1 << 29
 
 # Of a disk, what is left free beside the file.
 BYTES_LEFT_FREE = 1 << 28
@@ -134,17 +139,40 @@ def _check_room(folder: Path, n_bytes: int, shape: tuple[int, ...]) -> None:
         )
 
 
+def array_in_memory(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Make an array for samples, unless it takes more memory than is free.
+
+    Pages of it are taken when they are written to: the system would grant more than there is, and
+    end the process, or another, on the way.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    n_bytes = size_in_bytes(shape, dtype)
+    try:
+        check_memory(n_bytes)
+        return np.empty(shape, dtype=dtype)
+    except MemoryError as error:
+        raise InputError(
+            f"{shape[0]:,} samples of {'x'.join(map(str, shape[1:]))} need {_gigabytes(n_bytes)} "
+            f"of memory, more than there is ({error}): resize them, or use fewer"
+        ) from error
+
+
+def check_memory(n_bytes: int) -> None:
+    """Raise a `MemoryError` where so many bytes are not free, before any of them is taken."""
+    free = free_memory() if n_bytes > BYTES_TAKEN_UNSEEN else None
+    if free is not None and n_bytes > free:
+        raise MemoryError(f"{_gigabytes(free)} are free")
+
+
 class MemoryPixels:
     """An array in memory with the ways of `CachedPixels`."""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        try:
-            self.array: Array = np.empty(shape, dtype=dtype)
-        except MemoryError as error:
-            raise InputError(
-                f"{shape[0]:,} samples need {_gigabytes(_size(shape, dtype))} of memory, more "
-                "than there is: resize them, or use fewer"
-            ) from error
+        self.array = array_in_memory(shape, dtype)
 
     def write(self, start: int, rows: Array) -> None:
         """Put rows in their place."""
@@ -176,7 +204,7 @@ def reserve_pixels(
     InputError
         If there is no room.
     """
-    n_bytes = _size(shape, dtype)
+    n_bytes = size_in_bytes(shape, dtype)
     if n_bytes <= BYTES_IN_MEMORY or cache is None:
         return MemoryPixels(shape, dtype)
     if cache is False:
@@ -186,7 +214,7 @@ def reserve_pixels(
                 f"{_gigabytes(MOST_BYTES_IN_MEMORY)} in memory: leave it out, or lower image_size="
             )
         return MemoryPixels(shape, dtype)
-    folder = Path(tempfile.gettempdir() if cache is True else cache).expanduser()
+    folder = expanded(tempfile.gettempdir() if cache is True else cache)
     # At this level so that it is seen where nobody set up logging.
     logging.getLogger("proxysample").warning(
         "%s samples of %s are kept in a temporary file of %s in %s until they are scored; "
@@ -199,7 +227,8 @@ def reserve_pixels(
     return CachedPixels(folder, shape, dtype)
 
 
-def _size(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
+def size_in_bytes(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
+    """Count the bytes of an array."""
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 

@@ -7,32 +7,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from proxysample.checks import BOOLEAN
 from proxysample.data.array_names import split_place
 from proxysample.data.array_stores import read_hdf5, read_zarr
 from proxysample.data.datasets import ArrayDataset, Splits
-from proxysample.data.folders import parts_of, read_image_files
+from proxysample.data.folders import home_of, parts_of, read_image_files
 from proxysample.data.image_files import ImageFiles
 from proxysample.data.label_files import is_label_file, read_label_file
 from proxysample.data.path_tables import read_csv, read_csv_features
 from proxysample.data.shards import read_shards
 from proxysample.data.tensor_files import read_npy_pair, read_tensors
 from proxysample.errors import InputError
+from proxysample.files import expanded
 
 
-def read_folder(path: str) -> Splits:
+def read_folder(path: str, *, follow_links: Any = False) -> Splits:
     """List a folder of images; one that does not decode stops who asks for it, or is skipped."""
+    BOOLEAN.check("follow_links", follow_links)
     name = f"folder:{path}"
-    root = Path(path).expanduser()
+    root = expanded(path)
+    home = home_of(root, follow_links)
     try:
-        train_folder, test_folder = parts_of(root)
+        train_folder, test_folder = parts_of(root, home)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    train = read_image_files(train_folder)
+    train = read_image_files(train_folder, home=home)
 
     def read_test() -> ImageFiles:
         assert test_folder is not None
         # The training part's classes count first, so that both parts number them alike.
-        return read_image_files(test_folder, train.classes or ())
+        return read_image_files(test_folder, train.classes or (), home)
 
     return Splits(name, train, read_test=None if test_folder is None else read_test)
 
@@ -47,7 +51,8 @@ def read_csv_dataset(
     if image is None and root is None:
         numbers = read_csv_features(path, features, label)
     if numbers is not None:
-        return Splits(f"csv:{path}", ArrayDataset(*numbers))
+        train = ArrayDataset(*numbers) if isinstance(numbers, tuple) else numbers
+        return Splits(f"csv:{path}", train)
     folder = None if root is None else Path(str(root))
     return Splits(f"csv:{path}", read_csv(path, folder, path=image, label=label))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -29,12 +31,12 @@ from proxysample.data.fields import (
     Fields,
     FieldView,
     Pairs,
-    Unsure,
     check_broken,
     describe_item,
 )
 from proxysample.data.images import Fitting
 from proxysample.data.labels import (
+    Unsure,
     as_label_array,
     check_labels,
     check_not_all_different,
@@ -49,7 +51,7 @@ from proxysample.data.shortcuts import (
     is_tensor,
 )
 from proxysample.data.tables import is_frame, positional
-from proxysample.errors import InputError, SampleError
+from proxysample.errors import InputError, ProxysampleWarning, SampleError, level_of_caller
 from proxysample.printing import shown
 
 
@@ -91,7 +93,7 @@ def n_samples(dataset: Any) -> int:
         raise InputError("a nested tensor has samples of several shapes: pass a list, its unbind()")
     if not getattr(dataset, "shape", True):
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
-    if _is_pair_of_images_and_labels(dataset):
+    if is_pair_of_images_and_labels(dataset):
         raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
     try:
         size = len(dataset)
@@ -118,7 +120,8 @@ def _way_to_items(dataset: Any) -> str:
     return "read an iterable dataset once with proxysample.data.read_stream(dataset, FOLDER)"
 
 
-def _is_pair_of_images_and_labels(dataset: Any) -> bool:
+def is_pair_of_images_and_labels(dataset: Any) -> bool:
+    """Tell whether it is two arrays, of which the second has a label for each row of the first."""
     if not isinstance(dataset, tuple | list) or len(dataset) != 2:
         return False
     images, labels = (tuple(getattr(part, "shape", ())) for part in dataset)
@@ -133,6 +136,10 @@ MOST_SAMPLES = 1 << 36
 # Rows per step of a streaming pass. Part of the arithmetic (it fixes the order of float sums),
 # so it is a constant and never follows a user's batch size.
 ROWS_PER_CHUNK = 1024
+
+
+class UnsureLabelsWarning(ProxysampleWarning):
+    """It cannot be told which of several fields are the labels, and classes are not seen."""
 
 
 class Samples:
@@ -212,6 +219,7 @@ class Samples:
         self._size = n_samples(self._source[0] if is_frame(self._source[0]) else self.dataset)
         self._y = y
         self.broken = check_broken(_first(broken, dataset.broken if self._view else None, "stop"))
+        BOOLEAN.or_none().check("distinct_labels", distinct_labels)
         self.distinct_labels = bool(
             _first(distinct_labels, dataset.distinct_labels if self._view else None, False)
         )
@@ -269,14 +277,18 @@ class Samples:
             images, labels = self._of_image_size(check_images(self.array)), None
         else:
             images, labels, _ = self._decoder.kept(self.form(), self.cache)
-        if len(images) != len(self):
-            raise InputError(f"features= has {len(images)} rows for {len(self)} samples")
+        self._check_rows(images)
         if self.fields.features is not None and images.ndim != 2:
             raise InputError(
                 f"features= gives arrays of shape {images.shape[1:]}; needed: vectors (pass "
                 "images by image=)"
             )
         return images, labels
+
+    def _check_rows(self, images: Array) -> None:
+        n_rows = len(images) if images.ndim else 0
+        if n_rows != len(self):
+            raise InputError(f"features= has {n_rows} rows for {len(self)} samples")
 
     @cached_property
     def _decoder(self) -> Decoder:
@@ -367,6 +379,7 @@ class Samples:
             One a sample, channels last, of the size that it has in the dataset.
         """
         if self.array is not None:
+            self._check_rows(self.array)
             images = self.array[..., np.newaxis] if self.array.ndim == 3 else self.array
             return [np.asarray(images[index]) for index in indices]
         return [read_sample(self.pairs, int(index)) for index in indices]
@@ -415,6 +428,8 @@ class Samples:
         found = self._found_labels
         if found is None:
             return self._numbered_alike(self._labels_of_items())
+        if found.unsure is not None:
+            raise InputError(found.unsure.reason)
         if found.values is None:
             return None
         if not found.is_sure:
@@ -516,8 +531,37 @@ class Samples:
             check_not_all_different(self.labels)
         return self.labels
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether there are cheap labels that can serve, and are not all different unasked."""
+        labels = self.cheap_labels
+        return labels is not None and (self.distinct_labels or _reason(labels) is None)
+
+    def tell_unsure_labels(self, *, items: bool = True) -> None:
+        """Warn where it cannot be told which of several are the labels: classes are not seen.
+
+        Where items tell, one of them is read, but for `items` False.
+        """
+        found = self._found_labels
+        unsure = None if found is None else found.unsure
+        if found is None and items:
+            with suppress(Exception):
+                _, label = self.pairs[0]
+                unsure = label if isinstance(label, Unsure) else None
+        if unsure is None and not self.has_classes:
+            unsure = _reason(self.cheap_labels)
+        if unsure is not None:
+            warnings.warn(
+                f"no classes are seen, and what is kept holds no shares of them: {unsure.reason}",
+                UnsureLabelsWarning,
+                stacklevel=level_of_caller(),
+            )
+
     def _candidates(self) -> str:
         """Name what labels may be under, where items tell it without being decoded."""
+        others = getattr(self.dataset, "other_columns", ())
+        if others:
+            return f" (its columns are {', '.join(others)}, one of which label= may name)"
         if reads_files(self.dataset) or self.array is not None:
             return ""
         try:
@@ -544,6 +588,15 @@ class Samples:
             if chunk.dtype == np.uint8:
                 flat /= 255
             yield rows, flat
+
+
+def _reason(labels: Array | None) -> Unsure | None:
+    """Say why labels are rather numbers or names of samples, if they are."""
+    try:
+        check_not_all_different(np.zeros(0) if labels is None else labels)
+    except InputError as error:
+        return Unsure(str(error))
+    return None
 
 
 def _only_one(first: str, one: Any, second: str, other: Any) -> Any:
@@ -635,6 +688,8 @@ def check_layout(images: Array) -> Array:
     InputError
         If the shape or type is another.
     """
+    if np.ma.is_masked(images):
+        raise InputError("images hold masked values; fill them, such as images.filled(0)")
     if images.ndim not in (2, 3, 4):
         raise InputError(
             f"images have shape {images.shape}; needed: (n, height, width), "

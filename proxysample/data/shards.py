@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from proxysample.data.image_files import ImageFiles
 from proxysample.data.images import read_image
 from proxysample.data.path_tables import as_numbers
 from proxysample.errors import InputError
-from proxysample.files import check_regular
+from proxysample.files import check_regular, check_stays, expanded
 
 Array = npt.NDArray[Any]
 
@@ -197,21 +198,33 @@ def expand(pattern: str) -> list[Path]:
     >>> [file.name for file in expand(f"{folder}/{{09..11}}.tar")]
     ['09.tar', '10.tar', '11.tar']
     """
-    path = Path(pattern).expanduser()
+    path = expanded(pattern)
     if path.is_dir():
-        files = sorted(file for file in path.glob("*.tar") if not is_clutter(file.name))
+        files = _within(path, [file for file in path.glob("*.tar") if not is_clutter(file.name)])
         if not files:
             raise InputError(f"{path} holds no .tar")
-        return files
-    files = []
-    for name in _unbraced(str(path)):
-        found = sorted(glob(name)) if has_magic(name) else [name]  # noqa: PTH207  # of any root
-        files += [Path(file) for file in found]
+    else:
+        files = [file for name in _unbraced(str(path)) for file in _named(name)]
     if not files:
         raise InputError(f"no file is named {pattern}")
     for file in files:
         check_regular(file)
     return files
+
+
+def _named(name: str) -> list[Path]:
+    if not has_magic(name):
+        return [Path(name)]
+    folder = next(folder for folder in Path(name).parents if not has_magic(str(folder)))
+    return _within(folder, [Path(file) for file in glob(name)])  # noqa: PTH207  # of any root
+
+
+def _within(folder: Path, files: list[Path]) -> list[Path]:
+    """Sort files that were found, not named, and refuse links that lead elsewhere."""
+    home = Path(os.path.realpath(folder))
+    for file in files:
+        check_stays(file, home)
+    return sorted(files)
 
 
 def _unbraced(pattern: str) -> list[str]:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.decoding import tensor_to_array
-from proxysample.data.fields import Fields, FieldView, Unsure
-from proxysample.data.labels import as_label_array, check_labels
+from proxysample.data.fields import Fields, FieldView
+from proxysample.data.labels import Unsure, as_label_array, check_labels
 from proxysample.data.tables import (
     column_names,
     column_values,
@@ -80,11 +80,14 @@ class FoundLabels:
         Where they are, for messages.
     is_sure : bool
         Whether the items are known to have the same.
+    unsure : Unsure or None
+        Why it cannot be told which they are; `values` are None then.
     """
 
     values: Any
     source: str
     is_sure: bool = True
+    unsure: Unsure | None = None
 
 
 NO_LABELS = FoundLabels(None, "nowhere")
@@ -164,8 +167,11 @@ def _whole_array(given: Any) -> Array:
 def _table_features(dataset: Any, fields: Fields) -> Array | None:
     if fields.image is not None or callable(fields.features):
         return None
-    labels = None if callable(fields.label) else label_column(dataset, fields.label)
-    return feature_columns(dataset, fields.columns or fields.features, labels)
+    features = fields.columns or fields.features
+    # Where features are named it is all the same which of the others are labels.
+    is_named = features is not None or callable(fields.label)
+    labels = None if is_named else label_column(dataset, fields.label)
+    return feature_columns(dataset, features, labels)
 
 
 def _find_array_in_dataset(dataset: Any, fields: Fields) -> Array | None:
@@ -263,7 +269,12 @@ def _column_labels(dataset: Any, fields: Fields) -> FoundLabels | None:
             return None
         column: str | None = named_column(dataset, fields.label)
     else:
-        column = label_column(dataset, fields.label, image)
+        try:
+            column = label_column(dataset, fields.label, image)
+        except InputError as error:
+            if fields.label is not None:
+                raise
+            return FoundLabels(None, "several columns", unsure=Unsure(str(error)))
     if column is None:
         return None if has_transform(dataset) else NO_LABELS
     return FoundLabels(
@@ -287,7 +298,7 @@ def _labels_of_joined(dataset: Any, fields: Fields) -> FoundLabels | None:
     parts = [find_labels(part, fields) for part in dataset.datasets]
     found = [part for part in parts if part is not None and part.values is not None]
     if not found and None not in parts:
-        return NO_LABELS
+        return next((part for part in parts if part is not None and part.unsure), NO_LABELS)
     if len(found) < len(parts):
         return None
     arrays = [as_label_array(part.values) for part in found]
@@ -307,7 +318,7 @@ def _labels_of_tensors(dataset: Any, fields: Fields) -> FoundLabels | None:
     if label is None:
         return NO_LABELS
     if isinstance(label, Unsure):
-        return None
+        return FoundLabels(None, "its tensors", unsure=label)
     place = next((place for place, part in enumerate(item) if part is label), None)
     return None if place is None else FoundLabels(dataset.tensors[place], f"its tensor {place}")
 
@@ -316,7 +327,8 @@ def _labels_of_pairs(dataset: Any, kind: str) -> FoundLabels | None:
     place = _ATTRIBUTES.get(kind, "targets")
     values = getattr(dataset, place, None)
     if values is None:
-        return None if kind in _ATTRIBUTES else NO_LABELS
+        unsure = getattr(dataset, "unsure", None)
+        return None if kind in _ATTRIBUTES else replace(NO_LABELS, unsure=unsure)
     if kind not in _ATTRIBUTES and dataset.classes is not None:
         _check_named_classes(values, dataset.classes)
     if place.endswith("samples"):

@@ -19,11 +19,11 @@ from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
 from proxysample.data.adapters import is_stream
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.decoding import decode_item
-from proxysample.data.fields import Field, Fields, Unsure
+from proxysample.data.fields import Field, Fields
 from proxysample.data.images import Fitting, as_depth, fitted, repeated_grey
-from proxysample.data.labels import check_labels
+from proxysample.data.labels import Unsure, check_labels
 from proxysample.errors import InputError
-from proxysample.files import as_path, make_folder, map_npy, refusals_explained, replace_file
+from proxysample.files import expanded, make_folder, map_npy, refusals_explained, replace_file
 from proxysample.isolation import isolated
 from proxysample.printing import hides_progress
 
@@ -212,7 +212,7 @@ def read_stream(
     check_stream(stream)
     POSITIVE_INTEGER.or_none().check("image_size", image_size)
     BOOLEAN.check("progress", progress)
-    place = as_path(folder).expanduser()
+    place = expanded(folder)
     make_folder(place)
     for name in ("images.npy", "labels.npy", "keys.json"):
         if (place / name).exists():

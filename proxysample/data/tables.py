@@ -20,12 +20,20 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "y")
 
 def is_huggingface(dataset: Any) -> bool:
     """Tell whether a dataset is HuggingFace's, without importing its library."""
-    return all(hasattr(dataset, name) for name in ("column_names", "features", "select"))
+    return _has(dataset, "column_names", "features", "select")
 
 
 def is_frame(dataset: Any) -> bool:
     """Tell whether a dataset is a pandas DataFrame or Series, without importing pandas."""
-    return hasattr(dataset, "iloc") and hasattr(dataset, "to_numpy")
+    return _has(dataset, "iloc", "to_numpy")
+
+
+def _has(value: Any, *names: str) -> bool:
+    """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
+    try:
+        return all(hasattr(value, name) for name in names)
+    except Exception:
+        return False
 
 
 def is_foreign(dataset: Any) -> bool:
@@ -180,8 +188,8 @@ def _numbers(dataset: Any, column: str) -> Array:
     values = np.asarray(column_values(dataset, column))
     if values.dtype.kind not in "fiub" or values.ndim != 1:
         raise InputError(
-            f"column {column!r} holds no numbers; name the feature columns by features=, or put "
-            f"the images, not their paths, in a column {IMAGE_COLUMNS[0]!r}"
+            f"column {column!r} holds no numbers, of {', '.join(column_names(dataset))}: name the "
+            "labels by label=, the columns of features by features=, or that of images by image="
         )
     return values.astype(np.float64)
 

@@ -17,7 +17,7 @@ from proxysample.data.array_names import (
 )
 from proxysample.data.decoding import tensor_to_array
 from proxysample.errors import InputError
-from proxysample.files import check_regular, map_npy, read_npy
+from proxysample.files import check_regular, expanded, map_npy, read_npy
 
 Array = npt.NDArray[Any]
 
@@ -74,8 +74,8 @@ def read_npy_pair(path: str) -> Pair:
     """
     images, comma, labels = path.partition(".npy,")
     if not comma:
-        return map_npy(Path(path).expanduser()), None
-    return map_npy(Path(f"{images}.npy").expanduser()), read_npy(Path(labels).expanduser())
+        return map_npy(expanded(path)), None
+    return map_npy(expanded(f"{images}.npy")), read_npy(expanded(labels))
 
 
 def read_tensors(
@@ -114,8 +114,8 @@ def read_tensors(
     >>> images.shape, labels.tolist(), test
     ((2, 8, 8, 1), [3, 5], None)
     """
-    name, place = (path, None) if Path(path).expanduser().exists() else split_place(path)
-    file = Path(name).expanduser()
+    name, place = (path, None) if expanded(path).exists() else split_place(path)
+    file = expanded(name)
     check_regular(file)
     is_safetensors = file.suffix == ".safetensors"
     try:

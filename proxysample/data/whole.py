@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.data.datasets import ArrayDataset
-from proxysample.data.fields import Pairs, Unsure
-from proxysample.data.labels import check_labels
+from proxysample.data.fields import Pairs
+from proxysample.data.labels import Unsure, check_labels
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.data.scanning import find_broken
 from proxysample.data.shortcuts import sample_file
@@ -93,6 +93,8 @@ def find_whole(samples: Samples, *, pixels: bool, rows: Array | None = None) -> 
     broken: dict[int, str] = {}
     labels: list[Any] | None = None
     if pixels and samples.array is not None:
+        if len(samples.array) != len(samples):
+            raise InputError(f"features= has {len(samples.array)} rows for {len(samples)} samples")
         broken = _broken_rows(samples.array)
     elif pixels or not samples.tells_labels_without_items:
         broken, labels = find_broken(samples.pairs, pixels=pixels, **samples.options)

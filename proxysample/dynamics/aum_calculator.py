@@ -12,7 +12,7 @@ import numpy as np
 
 from proxysample.checks import BOOLEAN, as_array, as_tuple, check_values
 from proxysample.dynamics.measures import MEASURES
-from proxysample.dynamics.pending import measure_checked, outputs_tensor
+from proxysample.dynamics.pending import dense_tensor, measure_checked, outputs_tensor
 from proxysample.errors import InputError
 from proxysample.files import as_path, check_writable, make_folder, replace_file
 from proxysample.isolation import isolated
@@ -81,7 +81,9 @@ class AUMCalculator:
         """
         import torch
 
-        if not isinstance(logits, torch.Tensor):
+        if isinstance(logits, torch.Tensor):
+            logits = dense_tensor("logits", logits, "numbers")
+        else:
             logits = as_array("logits", logits)
         if logits.ndim != 2:
             raise InputError(f"logits have shape {tuple(logits.shape)}; needed: (rows, n_classes)")
@@ -158,7 +160,11 @@ class AUMCalculator:
 
 
 def _name(given: Any) -> SampleId:
-    found = given.item() if hasattr(given, "item") else given
+    try:
+        found = given.item() if hasattr(given, "item") else given
+    # Of several, or of what has none.
+    except Exception:
+        found = None
     if isinstance(found, bool) or not isinstance(found, int | str):
         raise InputError(f"sample_ids are strings or integers, not {shown(given)}")
     return found

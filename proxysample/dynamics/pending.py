@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_tuple
 from proxysample.dynamics.measures import (
     MEASURES,
     Outputs,
@@ -18,6 +19,7 @@ from proxysample.dynamics.measures import (
     measure,
 )
 from proxysample.errors import InputError
+from proxysample.isolation import is_for_memory
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.printing import shown
 
@@ -85,9 +87,13 @@ class Batches:
             check_indices(places.numpy(), self._n_samples)
         squares = None
         if features is not None:
-            squares = _floats("features", features).flatten(1)
-            if len(squares) != rows:
-                raise InputError(f"there are {rows} outputs and {len(squares)} rows of features")
+            squares = _floats("features", features)
+            if squares.ndim < 2 or len(squares) != rows:
+                raise InputError(
+                    f"there are {rows} outputs, and features of shape {tuple(squares.shape)}; "
+                    f"needed: ({rows}, n_features)"
+                )
+            squares = squares.flatten(1)
             squares = squares.float().square().sum(dim=1)
         self._waiting.append(_Batch(places, values, _integers("labels", labels, rows), squares))
         is_here = values.device.type == "cpu"
@@ -243,26 +249,39 @@ def outputs_tensor(outputs: Any, n_classes: int) -> Tensor:
     return values.reshape(-1) if one_column else values
 
 
-def _floats(name: str, given: Any) -> Tensor:
+def dense_tensor(name: str, given: Any, what: str) -> Tensor:
+    """Give anything of numbers as a tensor; `InputError` where it is none."""
     import torch
 
+    if isinstance(given, torch.Tensor):
+        if given.is_nested or given.layout != torch.strided or given.is_quantized:
+            raise InputError(f"{name} must be a dense tensor of {what}, not {shown(given)}")
+        return given
     try:
-        values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be numbers, not {shown(given)}") from error
+        if not hasattr(given, "__array__"):
+            # As a list, it has an end.
+            given = as_tuple(name, given)
+        return torch.from_numpy(np.asarray(given))
+    # Of no numbers, or whatever anyone's object raises.
+    except Exception as error:
+        raise InputError(f"{name} must be {what}, not {shown(given)}") from error
+
+
+def _floats(name: str, given: Any) -> Tensor:
+    values = dense_tensor(name, given, "numbers")
     if not values.is_floating_point() or not values.ndim:
         raise InputError(f"{name} must be floating-point numbers (rows, ...), not {values.dtype}")
-    return values.detach().clone()
+    try:
+        return values.detach().clone()
+    except (MemoryError, RuntimeError) as error:
+        if is_for_memory(error):
+            raise InputError(f"{name} take more memory than there is: {error}") from error
+        raise
 
 
 def _integers(name: str, given: Any, rows: int) -> Tensor:
     """Copy indices or labels, which losses of two classes take as floating-point numbers."""
-    import torch
-
-    try:
-        values = given if isinstance(given, torch.Tensor) else torch.from_numpy(np.asarray(given))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be integers, not {shown(given)}") from error
+    values = dense_tensor(name, given, "integers")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if tuple(values.shape) != (rows,):

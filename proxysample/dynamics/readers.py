@@ -167,9 +167,16 @@ def _epochs_of(name: str, given: Any) -> Sequence[Any]:
         given = _array(name, given)
         if not given.ndim:
             raise InputError(f"{name} are one number; needed: epochs of them")
-    if not hasattr(given, "__len__") or not hasattr(given, "__getitem__"):
-        raise InputError(f"{name} must be an array, or a sequence of arrays, not {shown(given)}")
-    if not len(given):
+    try:
+        n_epochs = len(given)
+        if n_epochs:
+            given[0]
+    # Of no sequence, or whatever anyone's raises.
+    except Exception as error:
+        raise InputError(
+            f"{name} must be an array, or a sequence of arrays, not {shown(given)}"
+        ) from error
+    if not n_epochs:
         raise InputError(f"{name} hold no epoch")
     found: Sequence[Any] = given
     return found
@@ -189,7 +196,8 @@ def _array(name: str, given: Any) -> Array:
         return tensor_to_array(given)
     try:
         return np.asarray(given)
-    except (TypeError, ValueError) as error:
+    # Of lists of several lengths, or whatever anyone's object raises.
+    except Exception as error:
         raise InputError(f"{name} are no array: {error}") from error
 
 
@@ -267,6 +275,7 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _places(guids: Sequence[Any]) -> dict[Any, int]:
+    guids = as_tuple("guids", guids)
     try:
         places = {guid: place for place, guid in enumerate(guids)}
     except TypeError as error:

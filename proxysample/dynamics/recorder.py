@@ -117,12 +117,18 @@ class DynamicsRecorder:
         self.changes = changes
         self.partial = partial
         self.repeats: list[int] = []
-        self._labels = np.full(self.n_samples, -1, dtype=np.int64)
         self._epochs: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in MEASURES}
         self._held_out: list[FloatArray] = []
-        self._changes = Changes(self.n_samples, self.n_classes)
         self._batches = Batches(self.n_samples, self.n_classes, kind, changes)
-        self._begin()
+        try:
+            self._labels = np.full(self.n_samples, -1, dtype=np.int64)
+            self._changes = Changes(self.n_samples, self.n_classes)
+            self._begin()
+        except (MemoryError, ValueError) as error:
+            raise InputError(
+                f"n_samples={self.n_samples} of n_classes={self.n_classes} take more memory than "
+                f"there is: {error}"
+            ) from error
 
     def _begin(self) -> None:
         self._counts = np.zeros(self.n_samples, dtype=np.int64)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import POSITIVE_INTEGER, is_integer, is_number
+from proxysample.checks import MOST_AT_ONCE, integer_from, is_integer, is_number
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
@@ -98,6 +98,8 @@ def _check(
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
         if value is not None and (not is_integer(value) or value < 1):
             raise InputError(f"{what} must be at least 1, and whole, not {shown(value)}")
+        if value is not None and value > MOST_AT_ONCE:
+            raise InputError(f"{what} must be at most {MOST_AT_ONCE:,}, not {shown(value)}")
     if name == "in-process" and n_workers not in (None, 1):
         raise InputError(
             f"the executor 'in-process' runs one experiment at a time, not {n_workers}; choose "
@@ -134,7 +136,7 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     """
     import torch
 
-    POSITIVE_INTEGER.check("n_threads", n_threads)
+    integer_from(1, MOST_AT_ONCE).check("n_threads", n_threads)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

@@ -10,14 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from tqdm import tqdm
 
 from proxysample.checks import BOOLEAN, POSITIVE
-from proxysample.errors import InputError
+from proxysample.errors import InputError, check_names
 from proxysample.experiments.claims import Claims, LiveRunner
 from proxysample.experiments.executors import Executor, ExecutorName, create_executor
 from proxysample.experiments.experiment import Checkpoints, Context, Experiment, Outcome, Plan
@@ -91,8 +92,15 @@ def takes_run_options(**defaults: Any) -> Callable[[FunctionT], FunctionT]:
         said = inspect.cleandoc(RunOptions.__doc__ or "")
         text = inspect.cleandoc(function.__doc__ or "")
         function.__doc__ = with_parameters(text, [said], signature.parameters)
-        function.__signature__ = signature  # type: ignore[attr-defined]  # as inspect reads it
-        return function
+
+        @wraps(function)
+        def with_known_names(*given: Any, **named: Any) -> Any:
+            known = [name for name in signature.parameters if name != "self"]
+            check_names(f"keyword of {function.__name__}", named, known)
+            return function(*given, **named)
+
+        with_known_names.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
+        return cast(FunctionT, with_known_names)
 
     return spell_out
 
@@ -430,7 +438,7 @@ def _ended_after(max_hours: float | None, is_over: threading.Event) -> Iterator[
         is_over.set()
         _thread.interrupt_main(signal.SIGTERM)
 
-    timer = threading.Timer(min(3600 * max_hours, threading.TIMEOUT_MAX), end)
+    timer = threading.Timer(min(3600 * float(max_hours), threading.TIMEOUT_MAX), end)
     timer.daemon = True
     timer.start()
     try:

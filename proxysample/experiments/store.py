@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import experiment_key
-from proxysample.files import as_path
+from proxysample.files import as_path, check_stays
 from proxysample.printing import shown
 from proxysample.records import (
     AMOUNT,
@@ -126,6 +126,8 @@ class Database:
             raise InputError(f"no {self.noun} at {self.path}; run one first")
         if not self.path.parent.is_dir():
             raise InputError(f"the folder {self.path.parent} does not exist; make it first")
+        # It would be made, or written to, wherever that leads.
+        check_stays(self.path, Path(os.path.realpath(self.path.parent)))
         if is_there and 0 < self.path.stat().st_size < BYTES_OF_A_HEADER:
             raise self._refusal("it is no database, or cut")
 
@@ -142,7 +144,8 @@ class Database:
         try:
             if not journal.exists() or os.access(self.path.parent, os.W_OK):
                 return ""
-        except PermissionError:
+        # Who may not look, or of a name that no file can have.
+        except OSError:
             return ""
         return (
             "; a process that wrote to it was killed, which is undone when somebody opens it who "

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from proxysample.checks import COUNT, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, PROCESSES
 from proxysample.data.adapters import is_stream
 from proxysample.data.decoding import Form, FormChangedError, reads_files
 from proxysample.data.fields import Broken, Field, Fields
@@ -38,7 +38,7 @@ from proxysample.features.identity import backbone_identity, dataset_identity, n
 from proxysample.features.store import FORMAT, RECORD, DType, Features, key_of, write_beside
 from proxysample.features.store_writer import StorePlan, StoreWriter, claimed
 from proxysample.features.stream_embedding import StreamEmbedder
-from proxysample.files import as_path, make_folder
+from proxysample.files import expanded, make_folder
 from proxysample.isolation import isolated
 from proxysample.printing import hides_progress
 
@@ -147,9 +147,10 @@ def embed(
     >>> embed(images, backbone=nn.Flatten(), folder=folder, dtype="float16")
     Features(3 x 4 float16, torch.nn.modules.flatten.Flatten, key ...)
     """
+    BOOLEAN.check("progress", progress)
     _check(dtype, weights, executor, num_workers, n_workers, n_threads)
     _check_for_ray(executor, n_workers, n_threads, n_gpus, address)
-    place = as_path(folder).expanduser()
+    place = expanded(folder)
     where = resolve_device(device)
     network = as_backbone(backbone, weights, input_size)
     if is_stream(dataset):
@@ -314,7 +315,7 @@ def _check(
     ):
         if not isinstance(value, str) or value not in known:
             raise unknown_name(what, value, known)
-    COUNT.check("num_workers", num_workers)
+    PROCESSES.check("num_workers", num_workers)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
         POSITIVE_INTEGER.or_none().check(what, value)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from proxysample.data.keys import keys_of
 from proxysample.data.reading import ROWS_PER_CHUNK, Samples
 from proxysample.digests import as_plain
 from proxysample.errors import InputError, SampleError
+from proxysample.machine import version_of
 
 if TYPE_CHECKING:
     from proxysample.features.backbones import Backbone
@@ -190,5 +190,5 @@ def backbone_identity(backbone: Backbone, given: object) -> dict[str, Any]:
         "inputs": inputs
         | {name: getattr(backbone, name).flatten().tolist() for name in ("mean", "std")},
         "embedding": EMBEDDING,
-        "versions": {name: version(name).partition("+")[0] for name in packages},
+        "versions": {name: version_of(name).partition("+")[0] for name in packages},
     }

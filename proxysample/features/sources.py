@@ -21,6 +21,7 @@ from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
 from proxysample.features.store import Features, find_features, is_kept
 from proxysample.keeping import FloatArray
+from proxysample.printing import shown
 
 
 def mean_and_scale(rows: Rows, workers: Workers) -> tuple[FloatArray, FloatArray]:
@@ -254,7 +255,7 @@ def check_features(features: object, n_components: object) -> None:
         return
     known = isinstance(features, str) or hasattr(features, "transform") or callable(features)
     if not known or isinstance(features, type):
-        given = "a list: np.asarray it" if isinstance(features, list) else repr(features)
+        given = "a list: np.asarray it" if isinstance(features, list) else shown(features)
         raise InputError(
             "features must be 'pixels', the name of a timm model, an nn.Module, an array (n, d), "
             "features kept by embed (or 'embed:FOLDER'), a callable or a fitted object with "

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError
-from proxysample.files import as_path, map_npy, read_bounded, read_npy, replace_file
+from proxysample.files import expanded, map_npy, read_bounded, read_npy, replace_file
 from proxysample.records import Positive, Record, one_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Features:
         InputError
             If there is none or several, or the files are damaged, cut, or no store of features.
         """
-        folder = as_path(folder).expanduser()
+        folder = expanded(folder)
         if not (folder / RECORD).is_file():
             folder = _only_store(folder)
         record = _read_record(folder)
@@ -378,7 +378,7 @@ def find_features(given: str | os.PathLike[str], dataset: Any) -> Features:
     """
     from proxysample.features.identity import dataset_identity
 
-    folder = Path(os.fspath(given).removeprefix(PREFIX)).expanduser()
+    folder = expanded(os.fspath(given).removeprefix(PREFIX))
     if (folder / RECORD).is_file():
         return Features.open(folder)
     stores = stores_in(folder)

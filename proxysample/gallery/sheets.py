@@ -9,8 +9,9 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import MAPPING, POSITIVE_INTEGER, instance_of
 from proxysample.data.classes import Classes, read_classes
-from proxysample.data.fields import FieldArguments
+from proxysample.data.fields import FieldArguments, check_fields
 from proxysample.data.keys import Keys, keys_of
 from proxysample.data.reading import Samples
 from proxysample.errors import InputError
@@ -23,6 +24,7 @@ from proxysample.selection import Cut
 from proxysample.wording import visible
 
 N_EXAMPLES = 24
+OF_RANKINGS = instance_of(Ranking)
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,13 @@ def side_by_side(
     >>> page.count("<section"), page.count("<img")
     (2, 18)
     """
+    MAPPING.check("rankings", rankings)
+    POSITIVE_INTEGER.check("n_images", n_images)
+    for one in rankings.values():
+        OF_RANKINGS.check("a ranking", one)
     if not rankings:
         raise InputError("no ranking is given to put side by side; give one by its name at least")
+    check_fields("side_by_side", fields)
     samples = Samples(dataset, y, **fields)
     for name, ranking in rankings.items():
         if len(ranking) != len(samples):

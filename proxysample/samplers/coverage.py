@@ -21,7 +21,7 @@ from proxysample.coverage.groups import (
     squared_lengths,
     to_unit_length,
 )
-from proxysample.data.labels import encode_labels
+from proxysample.data.labels import check_not_all_different, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
@@ -58,7 +58,10 @@ class FeatureSampler(FeatureReader):
         if self.per_class is None:
             try:
                 labels = samples.labels
+                if labels is not None and not samples.distinct_labels:
+                    check_not_all_different(labels)
             except InputError:  # They are there, and are no classes: masks, boxes, fractions.
+                samples.every.tell_unsure_labels()
                 return None
             return None if labels is None else encode_labels(labels)[1]
         # A class of one sample is no trouble here: the first of its class stands for it.

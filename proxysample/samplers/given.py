@@ -192,6 +192,7 @@ class GivenRanking(Sampler):
             If it is of another dataset.
         """
         self.check_parameters()
+        self._check_fields(fields)
         ranking = self.read()
         check_broken(fields.get("broken", "stop"))
         image, label, features = (

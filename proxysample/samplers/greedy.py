@@ -278,7 +278,7 @@ class D2(FeatureSampler):
         given = self.difficulty
         try:
             values = np.asarray(given.scores if isinstance(given, Ranking) else given, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"difficulty cannot be read as numbers: {error}") from error
         if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any():
             raise InputError(

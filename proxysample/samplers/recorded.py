@@ -19,7 +19,7 @@ from proxysample.checks import (
     Constraints,
     integer_from,
 )
-from proxysample.data.labels import encode_labels
+from proxysample.data.labels import encode_labels, plain_label
 from proxysample.data.reading import Samples
 from proxysample.device import draw_seeds, resolve_device
 from proxysample.digests import as_plain, digest_of
@@ -283,6 +283,10 @@ class DynamicsSampler(ImageSampler):
         return len(classes), codes
 
 
+def _told(label: Any) -> str:
+    return shown(plain_label(label))
+
+
 def _refuse_other_labels(codes: IntArray, labels: Any) -> None:
     """Refuse a record whose classes are not those of the dataset, however it numbers them."""
     if labels is None:
@@ -297,7 +301,7 @@ def _refuse_other_labels(codes: IntArray, labels: Any) -> None:
             sample, before = other[0], first[ours][other[0]]
             raise InputError(
                 f"the record is not of this dataset, or not in its order: samples {before} and "
-                f"{sample} have labels {shown(labels[before])} and {shown(labels[sample])}, and "
+                f"{sample} have labels {_told(labels[before])} and {_told(labels[sample])}, and "
                 f"classes {codes[before]} and {codes[sample]} in the record"
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,7 +12,7 @@ import torch
 
 from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
-from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED
+from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED, as_tuple
 from proxysample.data.datasets import ArrayDataset, load_dataset
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
@@ -26,7 +27,7 @@ from proxysample_nas.data.images import load_images
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.searchers.candidates import draw_cells
-from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.zero_cost import SCORES, ZeroCost, zero_cost_score
 from proxysample_nas.study import Study, StudyConfiguration
@@ -75,6 +76,8 @@ def draw_distinct_cells(
     POSITIVE_INTEGER.check("n_cells", n)
     SEED.check("cell_seed", seed)
     space = SearchSpace.of(space)
+    if n > len(space.operations) ** n_edges(n_nodes):
+        raise InputError(f"there are fewer cells of {n_nodes} nodes than n_cells={shown(n)}")
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Cell] = {}
     for _ in range(MOST_DRAWS_EACH * n):
@@ -151,7 +154,7 @@ def plan_ranking(
     InputError
         If a setting cannot be used.
     """
-    if scored not in get_args(Scored):
+    if not isinstance(scored, str) or scored not in get_args(Scored):
         raise unknown_name("way to score cells", scored, get_args(Scored))
     MAPPING.or_none().check("training", training)
     if not isinstance(augmentation, Augmentation):
@@ -160,11 +163,12 @@ def plan_ranking(
     if cells is None:
         ranked = draw_distinct_cells(n_cells, n_nodes, seed=cell_seed, space=chosen_space)
     else:
-        ranked = [one if isinstance(one, Cell) else Cell.from_string(one) for one in cells]
+        given = as_tuple("cells", cells)
+        ranked = [one if isinstance(one, Cell) else Cell.from_string(one) for one in given]
         if len({one.n_nodes for one in ranked}) > 1:
             raise InputError("the cells to be ranked have different numbers of nodes")
         n_nodes = ranked[0].n_nodes if ranked else n_nodes
-    scores = tuple(zero_cost)
+    scores = as_tuple("zero_cost", zero_cost)
     estimates = {} if not scores else zero_cost_scores(ranked, dataset, scores, training or {})
     design = Design.build(
         dataset=dataset,
@@ -233,11 +237,20 @@ def rank_cells(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
-    MAPPING.or_none().check("run", run)
-    check_names("option of run", run or {}, OPTIONS_OF_RUN)
+    _check_run(run)
+    check_names("keyword of rank_cells", settings, _SETTINGS)
     planned = plan_ranking(dataset, samplers, ratios, **settings)
     planned.run(**(run or {}))
     return planned
+
+
+def _check_run(run: Any) -> None:
+    """Refuse options of a run that are none."""
+    MAPPING.or_none().check("run", run)
+    check_names("option of run", run or {}, OPTIONS_OF_RUN)
+
+
+_SETTINGS = tuple(signature(plan_ranking).parameters)
 
 
 @isolated()
@@ -245,6 +258,7 @@ def plan_study_ranking(study: Study, n_cells: int = 40, **settings: Any) -> Rank
     """Set up a ranking of cells on what a study compares; see `rank_study`."""
     if not isinstance(study, Study):
         raise InputError(f"study must be a Study, not {shown(study)}")
+    check_names("setting of a ranking", settings, _SETTINGS)
     configuration = study.configuration
     # What was picked elsewhere is of all training samples, some of which are held out here.
     samplers = [one for one in configuration.samplers if one.name not in ("indices", "ranking")]
@@ -309,7 +323,7 @@ def rank_study(
     >>> [row.method for row in found.rows]
     ['Full DS, another seed', 'CC-RS', 'CC-OR']
     """
-    MAPPING.or_none().check("run", run)
+    _check_run(run)
     planned = plan_study_ranking(study, n_cells, **settings)
     planned.run(**(run or {}))
     return planned

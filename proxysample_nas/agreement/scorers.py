@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -21,12 +22,15 @@ from proxysample.checks import (
     instance_of,
 )
 from proxysample.device import deterministic_kernels, resolve_device
+from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.wording import pluralize
 from proxysample_nas.data.images import LabelledImages, load_images
 from proxysample_nas.data.loader import STANDARD_AUGMENTATION, Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.searchers.candidates import draw_cells
+from proxysample_nas.searchers.checkpoint import ANEW, load_tensors, save_tensors
+from proxysample_nas.searchers.state import Parts
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
 from proxysample_nas.space.supernet import Supernet
@@ -37,7 +41,9 @@ from proxysample_nas.training.optimization import (
 )
 from proxysample_nas.training.trainer import CellTrainer
 
-Parts = tuple[LabelledImages, LabelledImages]
+TwoParts = tuple[LabelledImages, LabelledImages]
+
+FORMAT = "proxysample-nas supernet 1"
 
 SMALL_BUDGET: dict[str, Any] = {
     "channels": 8,
@@ -59,7 +65,7 @@ class CellScorer(Evaluator):
         """Name a cell by its string."""
         return str(configuration)
 
-    def prepare(self, train: Any, held_out: Any) -> Parts:
+    def prepare(self, train: Any, held_out: Any) -> TwoParts:
         """Read both parts onto the device."""
         device = resolve_device()
         images = load_images(train, device=device)
@@ -69,7 +75,7 @@ class CellScorer(Evaluator):
     def score(
         self,
         configurations: Sequence[Cell],
-        data: Parts,
+        data: TwoParts,
         kept: IntArray,
         *,
         seed: int,
@@ -114,7 +120,7 @@ class TrainedAlone(CellScorer):
     def score(
         self,
         configurations: Sequence[Cell],
-        data: Parts,
+        data: TwoParts,
         kept: IntArray,
         *,
         seed: int,
@@ -176,6 +182,8 @@ class OneSupernet(CellScorer):
     augmentation: Augmentation | None = STANDARD_AUGMENTATION
     scoring_batch_size: int = 500
 
+    keeps_checkpoint: ClassVar[bool] = True
+
     _constraints: ClassVar[Constraints] = {
         "n_nodes": POSITIVE_INTEGER,
         "channels": POSITIVE_INTEGER,
@@ -218,22 +226,28 @@ class OneSupernet(CellScorer):
     def score(
         self,
         configurations: Sequence[Cell],
-        data: Parts,
+        data: TwoParts,
         kept: IntArray,
         *,
         seed: int,
         passes: float,
+        checkpoint: Path | None = None,
     ) -> list[float]:
-        """Train one supernet and score every cell with it."""
+        """Train one supernet, kept after every epoch, and score every cell with it."""
         train, held_out = data
         part = train.take(torch.from_numpy(kept))
         normalization = Normalization.of(part.images)
         with deterministic_kernels():
-            supernet = self._train(part, normalization, seed, passes)
+            supernet = self._train(part, normalization, seed, passes, checkpoint)
             return self._scores(supernet, configurations, held_out, normalization)
 
     def _train(
-        self, part: LabelledImages, normalization: Normalization, seed: int, passes: float
+        self,
+        part: LabelledImages,
+        normalization: Normalization,
+        seed: int,
+        passes: float,
+        checkpoint: Path | None,
     ) -> Supernet:
         generator = torch.Generator().manual_seed(seed)
         supernet = Supernet(
@@ -263,7 +277,9 @@ class OneSupernet(CellScorer):
         )
         size = round(passes * len(part))
         supernet.train()
-        for epoch in range(self.epochs):
+        state = Parts({"supernet": supernet}, {"optimizer": optimizer}, {"drawing": generator})
+        n_done = 0 if checkpoint is None else _go_on(checkpoint, state)
+        for epoch in range(n_done, self.epochs):
             rate = cosine_learning_rate(
                 epoch, self.epochs, self.learning_rate, self.learning_rate / 100
             )
@@ -283,6 +299,9 @@ class OneSupernet(CellScorer):
                 optimizer.step()
                 total += loss.detach().double() * len(labels)
             check_loss(float(total) / size, epoch, rate)
+            if checkpoint is not None:
+                tensors = state.to_tensors() | {"n_epochs": torch.tensor(epoch + 1)}
+                save_tensors(checkpoint, tensors, {"format": FORMAT})
         return supernet
 
     @torch.no_grad()
@@ -310,6 +329,22 @@ class OneSupernet(CellScorer):
                 right[place] += (logits.argmax(dim=1) == labels).sum()
         scores: list[float] = (100 * right.double() / len(held_out)).tolist()
         return scores
+
+
+def _go_on(path: Path, state: Parts) -> int:
+    """Bring a training to where its file left it, if there is one; say how many epochs are done."""
+    if not path.exists():
+        return 0
+    metadata, tensors = load_tensors(path)
+    try:
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}, not {FORMAT!r}")
+        n_done = int(tensors.pop("n_epochs"))
+        state.load_tensors(tensors)
+    # What torch and Python say of tensors that are missing, or of another shape or type.
+    except (RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path} is no whole training of a supernet ({error}); {ANEW}") from error
+    return n_done
 
 
 def repeated(n: int, passes: float, seed: int) -> Tensor:

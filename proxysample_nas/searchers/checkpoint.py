@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,29 +67,8 @@ class Checkpoint(Record, title="what it says"):
         InputError
             If it cannot be written, as on a full disk; the old file stays.
         """
-        if not path.parent.parent.is_dir():
-            raise InputError(
-                f"the folder {path.parent.parent} does not exist; make it first, or name it as it "
-                "is called now"
-            )
-        make_folder(path.parent)
-        # A folder, since the library writes beside its file first, under a name that it draws:
-        # in the open, what a killed process has left of that would stay for ever.
-        part = path.with_name(f"{path.name}.part")
-        written = part / path.name
-        try:
-            with refusals_explained(path), _only_writer(part):
-                save_file(
-                    {name: tensor.contiguous() for name, tensor in self.tensors.items()},
-                    written,
-                    metadata={"format": FORMAT, "search": json.dumps(self.to_dict())},
-                )
-                with written.open("rb+") as file:
-                    os.fsync(file.fileno())
-                written.replace(path)
-        except SafetensorError as error:
-            # The library turns what the system answers into its own error.
-            raise InputError(f"{path} cannot be written: {error}") from error
+        told = {"format": FORMAT, "search": json.dumps(self.to_dict())}
+        save_tensors(path, self.tensors, told)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -105,15 +84,7 @@ class Checkpoint(Record, title="what it says"):
         InputError
             If the file is no checkpoint of a search.
         """
-        try:
-            check_regular(path)
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise InputError(
-                f"{path} is not a checkpoint that can be read ({error}); {ANEW}"
-            ) from error
+        metadata, tensors = load_tensors(path)
         if metadata.get("format") != FORMAT:
             raise InputError(
                 f"{path} is not a checkpoint of a search ({FORMAT!r}), but of "
@@ -156,6 +127,47 @@ class Checkpoint(Record, title="what it says"):
                 f"{path} belongs to another search; differing: {', '.join(differing)}. Go on with "
                 "what it was begun with, or pass another path"
             )
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file, so that the old or the new one is there at any moment; see `Checkpoint`."""
+    if not path.parent.parent.is_dir():
+        raise InputError(
+            f"the folder {path.parent.parent} does not exist; make it first, or name it as it "
+            "is called now"
+        )
+    make_folder(path.parent)
+    # A folder, since the library writes beside its file first, under a name that it draws:
+    # in the open, what a killed process has left of that would stay for ever.
+    part = path.with_name(f"{path.name}.part")
+    written = part / path.name
+    try:
+        with refusals_explained(path), _only_writer(part):
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()},
+                written,
+                metadata=metadata,
+            )
+            with written.open("rb+") as file:
+                os.fsync(file.fileno())
+            written.replace(path)
+    except SafetensorError as error:
+        # The library turns what the system answers into its own error.
+        raise InputError(f"{path} cannot be written: {error}") from error
+
+
+def load_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read metadata and tensors, onto the CPU; `InputError` if the file is none of that kind."""
+    try:
+        check_regular(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        raise InputError(
+            f"{path} is not a checkpoint that can be read ({error}); {ANEW}"
+        ) from error
+    return metadata, tensors
 
 
 @contextmanager

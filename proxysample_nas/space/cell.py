@@ -47,6 +47,10 @@ def n_edges(n_nodes: int) -> int:
     return math.comb(_check_n_nodes(n_nodes), 2)
 
 
+# Of half a million edges; no cell that can be searched has nearly as many.
+MOST_NODES = 1 << 10
+
+
 def edges_of(n_nodes: int) -> tuple[tuple[int, int], ...]:
     """List the edges of a cell as (source, target), in the order of every edge index.
 
@@ -425,7 +429,7 @@ class Cell:
 
 
 def _check_n_nodes(n_nodes: int) -> int:
-    integer_from(2).check("n_nodes", n_nodes)
+    integer_from(2, MOST_NODES).check("n_nodes", n_nodes)
     return int(n_nodes)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from proxysample.checks import POSITIVE_INTEGER, instance_of, one_of
+from proxysample.checks import instance_of, integer_from, one_of
 from proxysample.device import is_traced
 from proxysample.errors import InputError
 from proxysample.printing import shown
@@ -18,6 +18,13 @@ from proxysample_nas.space.modules import build_module, materialize
 from proxysample_nas.space.operations import get_operation, in_fixed_order
 
 N_STAGES = 3
+# More is no network that anybody trains, and some of it no number that torch takes.
+MOST_SIZES = {
+    "channels": 1 << 20,
+    "cells_per_stage": 1 << 10,
+    "n_classes": 1 << 24,
+    "in_channels": 1 << 20,
+}
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -151,7 +158,7 @@ class Skeleton(nn.Module):
             ("n_classes", n_classes),
             ("in_channels", in_channels),
         ]:
-            POSITIVE_INTEGER.check(name, size)
+            integer_from(1, MOST_SIZES[name]).check(name, size)
         self.in_channels = in_channels
         self.autocast_dtype = autocast_dtype
         self.channels = channels

@@ -295,7 +295,10 @@ class StudyConfiguration(Shipped):
                 "kind of architecture data", self.architecture_data, get_args(ArchitectureData)
             )
         if self.lookup is not None and self.channels != LOOKED_UP_CHANNELS:
-            raise InputError("published accuracies are of networks with 16 channels: channels=[16]")
+            raise InputError(
+                "published accuracies are of networks with 16 channels: give channels=[16], "
+                "--channels 16"
+            )
 
     def _check_axes(self) -> None:
         for r in self.ratios:

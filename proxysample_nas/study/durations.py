@@ -222,7 +222,8 @@ def time_trial(trial: Trial[T], seconds: float) -> Rates:
     """Time the shortest run, and one with more of each part.
 
     The shortest is run twice, and the first time, which warms caches up, does not count; unless
-    it has taken longer than there is time for: then it is all there is. `seconds` is about how
+    it has taken longer than there is time for: then it is all there is, or, where parts differ in
+    what they cost, each of them is made longer as far as that costs little. `seconds` is about how
     long all of this may take, where the shortest run leaves a choice.
     """
     start = time.perf_counter()
@@ -231,13 +232,15 @@ def time_trial(trial: Trial[T], seconds: float) -> Rates:
         if probed[1] > TOO_LONG * seconds * trial.probe_share:
             return Rates.of_one(*probed)
     first = trial.run(trial.shortest)
-    if 0 < seconds < first[1]:
+    is_over = 0 < seconds < first[1]
+    if is_over and not (trial.parts_differ and first[1] <= TOO_LONG * seconds):
         return Rates.of_one(*first)
     timed = [trial.run(trial.shortest)]
     longer = [part for part in trial.parts if part.most >= 2]
     for index, part in enumerate(longer):
-        left = seconds - (time.perf_counter() - start)
-        timed += _time_part(trial, part, timed[0][1], left / (len(longer) - index))
+        left = (seconds - (time.perf_counter() - start)) / (len(longer) - index)
+        base = timed[0][1]
+        timed += _time_part(trial, part, base, HARDLY_LONGER * base if is_over else left)
     return Rates.fit(timed)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from proxysample.checks import NOT_NEGATIVE, POSITIVE_INTEGER
-from proxysample.errors import ProxysampleError
+from proxysample.checks import BOOLEAN, NOT_NEGATIVE, POSITIVE_INTEGER
+from proxysample.errors import InputError, ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
 from proxysample.printing import cleaned, cleaned_lines, hides_progress
@@ -76,6 +76,8 @@ class StudyEstimate:
     n_cells : int
         Random cells that the trainers were timed on; the range of a training spans theirs.
     calibration_seconds : float
+    unread : tuple of str
+        What cannot be counted, since its data cannot be read: the transfers to other datasets.
     """
 
     groups: tuple[EstimatedGroup, ...]
@@ -85,6 +87,7 @@ class StudyEstimate:
     device: str
     n_cells: int
     calibration_seconds: float
+    unread: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return cleaned_lines(_describe(self))
@@ -147,15 +150,17 @@ def estimate_study(
         POSITIVE_INTEGER.check("n_workers", n_workers)
     POSITIVE_INTEGER.check("n_threads", n_threads)
     NOT_NEGATIVE.check("seconds_each", seconds_each)
+    BOOLEAN.check("progress", progress)
     start = time.perf_counter()
     context = StudyContext(configuration)
     with tqdm(desc="timing", unit="kind", disable=hides_progress(progress)) as bar:
         bar.set_postfix_str("reading the data")
+        unread = _drop_unread_transfers(context)
         info = context.info()
         path = store_path(folder)
         with tempfile.TemporaryDirectory() as empty:
             store = StudyStore(path if path.is_file() else Path(empty) / path.name)
-            found = Plan(configuration, info, store).progress()
+            found = Plan(context.configuration, info, store).progress()
             experiments = found.all_experiments()
             ended = {one for one in experiments if one.is_named and one.key in found.states}
         left = [one for one in experiments if one not in ended and not one.is_blocked]
@@ -170,7 +175,22 @@ def estimate_study(
         device=str(context.data.train_images.images.device),
         n_cells=len(trial_cells(configuration)),
         calibration_seconds=time.perf_counter() - start,
+        unread=tuple(unread),
     )
+
+
+def _drop_unread_transfers(context: StudyContext) -> list[str]:
+    """Leave out the datasets that are missing here, and say why each is."""
+    unread, read = [], []
+    for transfer in context.configuration.transfers:
+        try:
+            context.transfer_data(transfer)
+        except InputError as error:
+            unread.append(str(error))
+        else:
+            read.append(transfer)
+    context.configuration = replace(context.configuration, transfers=tuple(read))
+    return unread
 
 
 def _time_kinds(
@@ -263,4 +283,5 @@ def _total_in_words(estimate: StudyEstimate) -> list[str]:
         for group in estimate.groups
         if group.failure is not None
     ]
+    untold += [f"Cannot be told, and is not counted: {one}" for one in estimate.unread]
     return [total, *untold, timed]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from proxysample.components import Component
-from proxysample.data.datasets import Splits
+from proxysample.data.datasets import Splits, as_splits
 from proxysample.data.names import split_name
 from proxysample.described import Family, parameter_names
 from proxysample.digests import as_plain
@@ -22,9 +22,6 @@ from proxysample_nas.space.operations import SearchSpace
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
 
 DatasetLike = str | Splits | tuple[Any, Any] | Mapping[str, Any]
-
-GIVEN_DATA = "given data"
-"""What a pair of parts is called in a store and its reports."""
 
 
 def name_and_parts(dataset: DatasetLike) -> tuple[str, Splits | None]:
@@ -44,13 +41,9 @@ def name_and_parts(dataset: DatasetLike) -> tuple[str, Splits | None]:
     """
     if isinstance(dataset, str):
         return dataset, None
-    if isinstance(dataset, Splits):
-        return dataset.name, dataset
-    if isinstance(dataset, Mapping) and "train" in dataset:
-        test = next((dataset[name] for name in ("test", "validation") if name in dataset), None)
-        return GIVEN_DATA, Splits(GIVEN_DATA, dataset["train"], test)
-    if isinstance(dataset, tuple | list) and len(dataset) == 2:
-        return GIVEN_DATA, Splits(GIVEN_DATA, *dataset)
+    splits = as_splits(dataset)
+    if splits is not None:
+        return splits.name, splits
     raise InputError(
         "dataset must be a name such as 'digits', a pair (train, test) of datasets, or "
         f"proxysample.data.Splits, not {shown(dataset)}"
@@ -164,7 +157,10 @@ class Transfer:
                 "training": values,
             }
         try:
-            made = cls(**given)  # type: ignore[arg-type]  # checked by the call itself
+            # Not of this class here, which mypy cannot tell of a class given as `cls`.
+            names: Any = given
+            check_names("name in transfer", names, cls.__annotations__)
+            made = cls(**names)
         except TypeError as error:
             raise InputError(f"transfer: {error}") from error
         return cls.parse(made)
@@ -296,6 +292,7 @@ class Lookup:
                 f"lookup must be a mapping such as {{'path': {path}, "
                 f"'dataset': 'cifar100'}}, not {shown(given)}"
             )
+        check_names("name in lookup", given, cls.__annotations__)
         try:
             return cls(**given)
         except TypeError as error:

@@ -214,9 +214,12 @@ def left_out(earlier: StudyConfiguration, now: StudyConfiguration) -> list[str]:
 def _missing(earlier: StudyConfiguration, now: StudyConfiguration) -> Iterator[str]:
     # Samplers of two names may well have the same parameters.
     kept = [(one.name, now.sampler_parameters(one)) for one in now.samplers]
+    labels = [one.label for one in now.samplers]
     for one in earlier.samplers:
         if (one.name, earlier.sampler_parameters(one)) not in kept:
-            yield f"the sampler {one.label}"
+            # A file that was written anew has the same name.
+            changed = " as it was before it changed" if one.label in labels else ""
+            yield f"the sampler {one.label}{changed}"
     kept = [(one.name, now.searcher_parameters(one)) for one in now.searchers]
     for one in earlier.searchers:
         if (one.name, earlier.searcher_parameters(one)) not in kept:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from proxysample.checks import BOOLEAN
 from proxysample.errors import InputError
 from proxysample.experiments.runner import RunOptions, run_experiments
 from proxysample.experiments.store import Store
@@ -58,6 +59,7 @@ def run_study(
 
     Data that have changed since the study began are an `InputError`.
     """
+    BOOLEAN.check("drop", drop)
     configuration.check_runnable()
     context = StudyContext(configuration, progress=options.get("progress", True), callback=callback)
     return run_experiments(

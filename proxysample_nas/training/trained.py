@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from proxysample.checks import POSITIVE_INTEGER
 from proxysample.device import deterministic_kernels, resolve_device
 from proxysample.errors import InputError
-from proxysample.files import check_output, check_regular, replace_file
+from proxysample.files import as_path, check_output, check_regular, replace_file
 from proxysample.isolation import isolated
 from proxysample.printing import shown
 from proxysample.records import (
@@ -290,6 +290,7 @@ class TrainedCell(Record, title="what it says"):
             If the file is missing, damaged or something else.
         """
         target = resolve_device(device)
+        path = as_path(path)
         try:
             check_regular(path)
         except InputError as error:

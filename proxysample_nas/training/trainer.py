@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
 import torch
@@ -24,7 +24,7 @@ from proxysample.checks import (
     plain_number,
 )
 from proxysample.device import deterministic_kernels, resolve_device
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
 from proxysample.printing import hides_progress
 from proxysample_nas.data.images import LabelledImages, load_images
@@ -188,6 +188,7 @@ class CellTrainer:
         """
         if not isinstance(recipe, str) or recipe not in RECIPES:
             raise unknown_name("recipe", recipe, RECIPES)
+        check_names("parameter of CellTrainer", overrides, [one.name for one in fields(cls)])
         return cls(**(RECIPES[recipe] | overrides))
 
     def samples_per_epoch(self, n_train: int) -> int:

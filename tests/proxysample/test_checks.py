@@ -42,8 +42,12 @@ NO_NUMBERS = [True, np.True_, "3", None, [3], (), 1j, math.nan, math.inf, -math.
 @pytest.mark.parametrize(
     ("constraint", "accepted", "refused"),
     [
-        (POSITIVE_INTEGER, [1, 10**30, np.int64(3), np.uint8(1)], [0, -1, 1.0, np.float32(2)]),
-        (COUNT, [0, np.int8(0)], [-1, np.int64(-1), 0.0]),
+        (
+            POSITIVE_INTEGER,
+            [1, 2**63 - 1, np.int64(3), np.uint8(1)],
+            [0, -1, 1.0, np.float32(2), 2**63],
+        ),
+        (COUNT, [0, np.int8(0)], [-1, np.int64(-1), 0.0, 10**30, 10**5000, np.timedelta64(1, "s")]),
         (integer_from(2), [2, np.int32(2)], [1, np.int32(1)]),
         (POSITIVE, [1, 0.5, np.float32(0.5), np.int64(2)], [0, 0.0, -1, np.float32(0)]),
         (NOT_NEGATIVE, [0, 0.0, np.float64(0)], [-1, -0.5, np.float32(-1)]),

@@ -205,9 +205,39 @@ def test_a_saved_ranking_is_cut_without_scoring_and_without_the_dataset(
     code, _out, err = proxysample(*words.split())
     assert (code, "knows no files: give --dataset, too" in err) == (2, True)
     (tmp_path / "names.txt").write_text("cat.png\n")
-    words = "select --ranking saved.npz -n 50 --exclude names.txt -o kept.npy"
+    words = "select --ranking saved.npz -n 50 --exclude names.txt -o others.npy"
     code, _out, err = proxysample(*words.split())
     assert (code, "give indices" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("select --dataset digits -r 0.5 -r 0.9 -o {r}.npy", "0.9.npy"),
+        ("score --dataset digits -o rs.npz", "rs.npz"),
+        ("report --dataset digits -r 0.5 -o page.html", "page.html"),
+    ],
+)
+def test_a_file_that_is_there_is_not_written_over_unasked(
+    proxysample, tmp_path, monkeypatch, words, name
+):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr("proxysample.data.datasets.load_dataset", lambda *_: pytest.fail("read"))
+        code, out, err = proxysample(*words.split())
+    assert (code, out) == (2, "")
+    assert f"{name} is there already: name another file, or pass --overwrite" in err
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert proxysample(*words.split(), "--sampler", "rs", "--overwrite")[0] == 0
+    assert Path(name).read_bytes() != b"mine"
+
+
+def test_parameters_are_checked_before_any_data_are_read(proxysample, monkeypatch):
+    monkeypatch.setattr("proxysample.data.datasets.load_dataset", lambda *_: pytest.fail("read"))
+    words = "select --dataset digits --sampler km-or --param n_clusters=x -r 0.1 -o -"
+    code, _out, err = proxysample(*words.split())
+    assert (code, "n_clusters must be a positive integer" in err) == (2, True)
 
 
 def test_a_saved_ranking_of_another_dataset_is_refused(proxysample, tmp_path, monkeypatch):
@@ -230,7 +260,7 @@ def test_standard_output_holds_indices_and_nothing_else(proxysample):
 def test_quiet_says_nothing_and_verbose_tells_the_classes(proxysample, tmp_path):
     words = f"select --dataset digits --sampler cc-or -n 20 -o {tmp_path}/kept.npy"
     assert proxysample(*words.split(), "-q") == (0, "", "")
-    code, out, err = proxysample(*words.split(), "-v")
+    code, out, err = proxysample(*words.split(), "-v", "--overwrite")
     assert code == 0
     assert "keeps 20" in out
     assert "  3: 2 of 146\n" in err
@@ -316,7 +346,7 @@ def test_words_mean_what_python_or_json_has_them_mean():
 def test_who_waits_at_a_terminal_sees_progress(proxysample, tmp_path, monkeypatch, at_a_terminal):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: at_a_terminal)
     path = tmp_path / "cc-or.npz"
-    words = "score --dataset digits --sampler cc-or -o"
+    words = "score --dataset digits --sampler cc-or --overwrite -o"
     for asked, expected in (("", at_a_terminal), (" --param progress=false", False)):
         code, _out, err = proxysample(*f"{words} {path}{asked}".split())
         assert code == 0, err

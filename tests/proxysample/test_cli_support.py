@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from proxysample import InputError
+from proxysample.cli import main
 from proxysample.files import check_name, check_writable, make_folder, replace_file
 from proxysample.wording import parse_parameters, parse_words
 
@@ -97,3 +99,16 @@ def test_no_device_or_pipe_is_replaced_by_a_file(place, tmp_path, monkeypatch):
     Path("link").symlink_to("/dev/null")
     with pytest.raises(InputError, match="is no regular file"):
         check_writable(place)
+
+
+@pytest.mark.parametrize(("closed", "code"), [("stdout", 2), ("stderr", 0)])
+def test_a_stream_that_was_closed_before_is_no_raw_error(closed, code, capsys, monkeypatch):
+    monkeypatch.setattr(sys, closed, None)
+    monkeypatch.setattr(sys, "argv", ["command", "samplers"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == code
+    if closed == "stdout":
+        assert capsys.readouterr().err == "error: standard output: bad file descriptor\n"
+    with suppress(OSError):
+        getattr(sys, closed).close()

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from proxysample.errors import InputError
-from proxysample.figures import create_figure, legend_label, save_figure, settle_layout
+from proxysample.figures import (
+    create_figure,
+    legend_below,
+    legend_label,
+    save_figure,
+    settle_layout,
+)
 from proxysample_nas import Cell, drawing
 from proxysample_nas.space.operations import NAS_BENCH_201
 
@@ -39,6 +45,16 @@ def test_the_numbers_of_a_logarithmic_axis_stay_powers():
     axes.plot([1e-3, 1e3], label="a")
     settle_layout(figure)
     assert any(label.get_parse_math() for label in axes.get_yticklabels())
+
+
+def test_a_legend_of_long_names_is_as_wide_as_its_figure_at_most():
+    figure = create_figure(6, 3)
+    lines = [figure.add_subplot().plot([1, 2])[0] for _ in range(6)]
+    legend_below(figure, lines, [f"HERDING (features=tf_efficientnet_lite0) {i}" for i in range(6)])
+    settle_layout(figure)
+    extent = figure.legends[0].get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.x1
 
 
 def test_a_cell_is_drawn_under_any_title():

@@ -22,6 +22,7 @@ from proxysample import (
     list_samplers,
     rank_agreement,
 )
+from proxysample.errors import InputError
 from proxysample.experiments.experiment import Experiment, Outcome, attempt
 from proxysample.isolation import isolate_worker, isolated, thread_pools
 from proxysample.registry import takes_parameter
@@ -295,3 +296,21 @@ def test_arrays_are_read_alike_under_strict_numpy():
     expected = create_sampler("cc-or").rank(dataset).scores
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(create_sampler("cc-or").rank(dataset).scores, expected)
+
+
+@pytest.mark.parametrize("words", ["", "[enforce fail] DefaultCPUAllocator: can't allocate memory"])
+def test_where_memory_runs_out_is_told(words):
+    error = RuntimeError(words) if words else MemoryError()
+    with pytest.raises(InputError, match="more memory than there is") as told, isolated():
+        raise error
+    assert told.value.__cause__ is error
+    with pytest.raises(RuntimeError, match="of another kind"), isolated():
+        raise RuntimeError("of another kind")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), BlockingIOError(11, "no")]
+)
+def test_where_threads_and_processes_run_out_is_told(error):
+    with pytest.raises(InputError, match="begins no more threads or processes"), isolated():
+        raise error

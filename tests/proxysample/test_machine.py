@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import pytest
+import typer
 
+import proxysample
 from proxysample import machine
+from proxysample.cli_support import _print_version
 from proxysample.experiments.experiment import MACHINE, Context
-from proxysample.machine import mixed_versions, processor_model, versions
+from proxysample.machine import mixed_versions, processor_model, version_of, versions
 from proxysample.records import check_values
 
 
@@ -47,6 +51,30 @@ def test_the_processors_model_is_read(tmp_path, monkeypatch, text, name):
         assert processor_model() == name
     finally:
         processor_model.cache_clear()
+
+
+def test_a_checkout_without_metadata_knows_its_version(tmp_path, monkeypatch, capsys):
+    def version_of_none(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(machine, "version", version_of_none)
+    cached = (machine.own_version, machine.package_versions, machine.versions)
+    try:
+        for folder, expected in (
+            (machine.CHECKOUT, proxysample.__version__),
+            (tmp_path, "unknown, not installed"),
+        ):
+            monkeypatch.setattr(machine, "CHECKOUT", folder)
+            for function in cached:
+                function.cache_clear()
+            assert proxysample.__version__ == versions()["proxysample"] == expected
+            with pytest.raises(typer.Exit):
+                _print_version(True)
+            assert capsys.readouterr().out == f"proxysample {expected}\n"
+        assert (version_of("numpy"), version_of("nothing")) == (np.__version__, "unknown")
+    finally:
+        for function in cached:
+            function.cache_clear()
 
 
 def test_results_of_before_versions_were_kept_are_of_unknown_ones():

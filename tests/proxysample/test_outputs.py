@@ -14,7 +14,7 @@ import pytest
 from proxysample import InputError, MissingDependencyError, RandomSampling, Ranking
 from proxysample.data.classes import Classes
 from proxysample.data.folders import read_image_files as read_image_folder
-from proxysample.data.keys import Keys
+from proxysample.data.keys import Keys, keys_of
 from proxysample.files import replace_folder
 from proxysample.outputs import (
     SelectionWriter,
@@ -277,7 +277,6 @@ def test_a_folder_of_links_is_a_dataset_again(tmp_path):
         Image.new("L", (4, 4), number).save(file)
         files.append(file)
     from proxysample import ArrayDataset
-    from proxysample.data.keys import keys_of
 
     dataset = ArrayDataset(np.zeros((2, 4, 4), dtype=np.uint8), [0, 0], ["cat"], files=files)
     make_subset_folder(tmp_path / "kept", keys_of(dataset), np.array([1]))
@@ -294,6 +293,16 @@ def test_a_folder_in_that_of_the_dataset_is_refused(keys, tmp_path):
         with pytest.raises(InputError, match="would then hold the kept files twice"):
             make_subset_folder(folder, inside, np.array([0]))
     make_subset_folder(tmp_path / "photos-kept", inside, np.array([0]))
+
+
+def test_a_listed_folder_is_known_as_the_datasets(keys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listed = keys_of(read_image_folder(Path("photos")))
+    for folder in ("photos/kept", str(tmp_path / "photos" / "cat")):
+        with pytest.raises(InputError, match=r"would then hold the kept files twice|not empty"):
+            make_subset_folder(folder, listed, np.array([0]))
+    make_subset_folder("kept", listed, np.array([0]))
+    assert len(list((tmp_path / "kept").rglob("*.*"))) == 1
 
 
 def test_of_two_that_fill_one_folder_the_second_is_told(keys, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from proxysample import ArrayDataset, InputError, create_sampler
 from proxysample.cli_support import echo
-from proxysample.errors import ProxysampleWarning, unknown_name
+from proxysample.errors import ProxysampleWarning, SampleError, unknown_name
 from proxysample.printing import cleaned, cleaned_lines, hides_progress, shown, storable
 from proxysample.rendering import (
     CODE,
@@ -145,3 +145,12 @@ def test_a_bar_shows_where_somebody_watches(monkeypatch, stream, hidden):
     monkeypatch.setattr(sys, "stderr", stream)
     assert hides_progress(True) == hidden
     assert hides_progress(False)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_errors_of_samples_name_files_and_reasons_without_what_a_terminal_obeys(name):
+    error = SampleError(3, f" cannot be read: {name}\n")
+    for told in (error, error.at(4, f"{name}.png"), pickle.loads(pickle.dumps(error))):
+        assert not UNSHOWABLE.search(str(told))
+        assert not UNSHOWABLE_ALONE.search(str(told))
+        assert "\n" not in str(told)

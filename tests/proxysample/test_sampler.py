@@ -10,9 +10,12 @@ import pytest
 from proxysample import (
     ArrayDataset,
     CCOutlierRemoval,
+    GivenRanking,
     InputError,
     LostClassesWarning,
     RandomSampling,
+    compare,
+    create_sampler,
 )
 from proxysample.testing import small_digits
 
@@ -98,3 +101,46 @@ def test_a_number_is_kept_whatever_the_rounding(digits):
     assert len(sampler.select(digits, n=37)) == 37
     assert len(sampler.subset(digits, n=37)) == 37
     assert sampler.report(digits, n=37).title.startswith("cc-or keeps 37 of 200 samples (r=0.185)")
+
+
+@pytest.mark.parametrize(
+    "given", [{2, 1}, frozenset({1, 2}), range(1, 3), {1: 0, 2: 0}.keys(), np.array([1, 2])]
+)
+def test_samples_to_keep_are_given_in_any_collection(digits, given):
+    sampler = RandomSampling(random_state=0)
+    expected = sampler.select(digits, n=9, must_keep=[1, 2])
+    assert np.array_equal(sampler.select(digits, n=9, must_keep=given), expected)
+    with pytest.raises(InputError, match="must be indices of samples"):
+        sampler.select(digits, n=9, exclude={"a", 1})
+    none = sampler.select(digits, n=9)
+    for empty in ([], set(), np.array([])):
+        assert np.array_equal(sampler.select(digits, n=9, must_keep=empty), none)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda data, one: one.select(data, 0.5, seed=3),
+            r"of select 'seed'; random_state is a .*"
+            r"RandomSampling\(random_state=",
+        ),
+        (lambda data, one: one.rank(data, seed=3), r"of fit 'seed'; random_state is a parameter"),
+        (lambda data, one: one.select(data, ratio=0.5), "did you mean 'r'"),
+        (lambda data, one: one.fit(data, labels="x"), "did you mean 'label'"),
+        (lambda data, one: one.rank(data, balance="equal"), r"ranking.select\(r, balance="),
+        (lambda data, one: one.select_many(data, [0.5], exlude=[1]), "did you mean 'exclude'"),
+        (lambda data, one: one.rank(data).select(0.5, balanced="equal"), "did you mean 'balance'"),
+        (lambda data, one: one.rank(data).select_many([0.5], seed=1), "of select 'seed'; Known: r"),
+        (lambda data, one: one.rank(data).to_frame(0.5, must_kep=1), "did you mean 'must_keep'"),
+        (lambda data, one: GivenRanking(one.rank(data)).rank(data, lable=1), "mean 'label'"),
+        (lambda data, one: create_sampler("auto").rank(data, seed=1), "random_state is a param"),
+        (lambda data, one: create_sampler("rs", seed=1), "did you mean 'random_state'"),
+        (lambda data, one: create_sampler("rs:seed=1"), "beside the name 'rs', as keywords"),
+        (lambda data, one: compare(data, ["rs"], [0.5], workers=2), "did you mean 'n_workers'"),
+        (lambda data, one: compare(data, ["rs"], [0.5], heldout=0.2), "did you mean 'held_out'"),
+    ],
+)
+def test_a_keyword_that_is_not_known_is_named_with_the_nearest(digits, call, message):
+    with pytest.raises(InputError, match=message):
+        call(digits, RandomSampling(random_state=0))

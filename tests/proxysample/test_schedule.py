@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from proxysample import InputError, RandomSchedule
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 30), st.data(), st.integers(0, 100))
 def test_no_sample_comes_again_before_all_have_come(n_samples, data, seed):
     n = data.draw(st.integers(1, n_samples))

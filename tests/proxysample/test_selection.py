@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxysample import GivenRanking, InputError, KeepingRule, LostClassesWarning, Ranking
@@ -46,7 +46,6 @@ def rules(draw, ranking):
 
 
 @pytest.mark.filterwarnings("ignore::proxysample.LostClassesWarning")
-@settings(deadline=None)
 @given(st.data())
 def test_every_set_has_its_size_what_must_be_in_it_and_nothing_else(data):
     ranking = data.draw(rankings())

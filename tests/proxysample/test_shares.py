@@ -53,7 +53,6 @@ def shares_of(sizes, weights, at_least):
         yield place, at(levels[low] + (levels[low + 1] - levels[low]) * part)
 
 
-@settings(deadline=None)
 @given(weighted_classes())
 def test_every_prefix_is_within_one_of_weighted_shares(classes):
     sizes, _weights, at_least = classes
@@ -199,7 +198,7 @@ def shares_by_the_source(sizes, weights, m):
     return shares
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 20), st.integers(1, 1000)), min_size=1, max_size=6),
 )

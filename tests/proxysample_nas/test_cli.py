@@ -170,6 +170,27 @@ def test_bad_input_gets_one_clear_message(proxysample_nas, words, message):
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("search --searcher darts-v1 --param channels=x", "channels must be a positive integer"),
+        ("search --searcher random -o there.json", "there.json is there already"),
+        ("search --searcher random --draw there.png", "or pass --overwrite"),
+        ("evaluate --cell |none~0| --save-network there.safetensors", "or pass --overwrite"),
+    ],
+)
+def test_what_cannot_be_is_said_before_data_are_read(
+    proxysample_nas, tmp_path, monkeypatch, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("json", "png"):
+        (tmp_path / f"there.{suffix}").touch()
+    (tmp_path / "there-777.safetensors").touch()
+    monkeypatch.setattr("proxysample.data.datasets.load_dataset", lambda *_: pytest.fail("read"))
+    code, _out, err = proxysample_nas(*words.split(), "--dataset", "digits")
+    assert (code, message in err) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("indices", "message"),
     [
         (np.array([0, 1437]), "does not fit the dataset's 1,437 training samples"),

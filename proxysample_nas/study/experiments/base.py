@@ -171,6 +171,8 @@ class Trial(Generic[T]):
         is where `shortest` would take far too long.
     probe_share : float
         Which part of `shortest` it is.
+    parts_differ : bool
+        Whether a unit of one part may cost many times one of another, so that one run tells little.
     """
 
     shortest: T
@@ -178,6 +180,7 @@ class Trial(Generic[T]):
     run: Callable[[T], tuple[Counts, float]]
     probe: T | None = None
     probe_share: float = 1.0
+    parts_differ: bool = False
 
 
 @dataclass(frozen=True)

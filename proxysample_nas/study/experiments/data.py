@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
+from proxysample.data.datasets import GIVEN_DATA, ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import check_labels, encode_labels
 from proxysample.data.whole import read_whole
 from proxysample.device import resolve_device
@@ -25,7 +25,7 @@ from proxysample.shares import interleave_classes
 from proxysample_nas.data.images import LabelledImages, load_images, stratified_holdout
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.published import PublishedAccuracies
-from proxysample_nas.study.given import GIVEN_DATA, Transfer
+from proxysample_nas.study.given import Transfer
 from proxysample_nas.training.optimization import EpochCallback
 
 WHERE = "what the store knows of the data"
@@ -313,9 +313,15 @@ class StudyContext(Context):
 
     def transfer_data(self, transfer: Transfer) -> StudyData:
         """Give the whole of another dataset, read when first needed."""
-        if transfer.dataset not in self._transfers:
-            self._transfers[transfer.dataset] = load_study_data(transfer.dataset)
-        return self._transfers[transfer.dataset]
+        name = transfer.dataset
+        if name not in self._transfers:
+            try:
+                self._transfers[name] = load_study_data(name)
+            except InputError as error:
+                raise InputError(
+                    f"the transfer to {name}: {error}; without it by --transfer none"
+                ) from error
+        return self._transfers[name]
 
     @cached_property
     def published(self) -> PublishedAccuracies:

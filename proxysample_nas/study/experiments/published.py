@@ -38,15 +38,8 @@ NEEDED = (
 
 CONVERSION = """\
 import csv
-from pathlib import Path
 
-path = {path}
-try:  # pip install nats-bench
-    from nats_bench import create
-    api = create(path, "tss", fast_mode=Path(path).is_dir(), verbose=False)
-except ImportError:  # pip install nas-bench-201
-    from nas_201_api import NASBench201API
-    api = NASBench201API(path, verbose=False)
+{api}
 columns = [("cifar10", "cifar10"), ("cifar100", "cifar100"), ("imagenet16", "ImageNet16-120")]
 columns = [(short, name, hp) for short, name in columns for hp in ("12", "200")]
 with open("published.csv", "w", newline="") as file:
@@ -58,8 +51,20 @@ with open("published.csv", "w", newline="") as file:
 """
 """Python that turns the benchmark's own files into a table, by its authors' packages."""
 
-# How a pickle, an archive of torch and a compressed pickle begin.
-_PICKLED = (b"\x80", b"PK\x03\x04", b"BZh")
+_OF_TORCH = """\
+import os
+os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # it holds more than tensors
+from nas_201_api import NASBench201API  # pip install nas-bench-201
+api = NASBench201API({path}, verbose=False)"""
+_OF_NATS = """\
+from nats_bench import create  # pip install nats-bench
+api = create({path}, "tss", fast_mode={is_folder}, verbose=False)"""
+
+# How a pickle and an archive of torch begin, and a compressed pickle.
+_TORCHS = (b"\x80", b"PK\x03\x04")
+_NATSS = b"BZh"
+# What lies in the folder of a benchmark, a file a cell.
+_OF_A_FOLDER = re.compile(r"(meta|[0-9]{6})\.pickle\.pbz2")
 
 
 RANDOM_CELL = "random cell"
@@ -296,15 +301,24 @@ def refuse_pickled(path: Path) -> None:
         Where the file or folder is one of these.
     """
     if path.is_dir():
-        is_pickled = any(True for _ in path.glob("*.pickle.pbz2"))
-    else:
-        try:
-            with open_regular(path) as stream:
-                is_pickled = stream.read(4).startswith(_PICKLED)
-        except (OSError, InputError):
-            return  # told by who reads the table
-    if is_pickled:
-        raise PickledTableError(str(path))
+        if any(True for _ in path.glob("*.pickle.pbz2")):
+            raise PickledTableError(
+                str(path), _OF_NATS.format(path=repr(str(path)), is_folder=True)
+            )
+        return
+    try:
+        with open_regular(path) as stream:
+            start = stream.read(4)
+    except (OSError, InputError):
+        return  # told by who reads the table
+    if start.startswith(_TORCHS):
+        raise PickledTableError(str(path), _OF_TORCH.format(path=repr(str(path))))
+    if start.startswith(_NATSS):
+        is_of_folder = _OF_A_FOLDER.fullmatch(path.name) is not None
+        whole = str(path.parent if is_of_folder else path)
+        raise PickledTableError(
+            str(path), _OF_NATS.format(path=repr(whole), is_folder=is_of_folder)
+        )
 
 
 class PickledTableError(InputError):
@@ -313,11 +327,13 @@ class PickledTableError(InputError):
     Parameters
     ----------
     path : str
+    api : str
+        Lines that open it by its authors' package.
     """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.program = CONVERSION.format(path=repr(path))
+    def __init__(self, path: str, api: str) -> None:
+        super().__init__(path, api)
+        self.program = CONVERSION.format(api=api)
 
     def __str__(self) -> str:
         return (

@@ -159,7 +159,8 @@ def scoring_trial(sampler: Sampler, train: ArrayDataset) -> Trial[_Run]:
         one.sampler.rank(part)
         return _counts(one.sampler, one.n_samples), time.perf_counter() - start
 
-    return Trial(_Run(small, smallest), parts, run)
+    # A backbone sees an image once, and a head trains on what it saw in a small part of that time.
+    return Trial(_Run(small, smallest), parts, run, parts_differ=True)
 
 
 def _counts(sampler: Sampler, n_samples: int) -> Counts:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from proxysample.checks import as_tuple, instance_of
 from proxysample.components import Component
 from proxysample.keeping import name_size
 from proxysample.rendering import (
@@ -512,7 +513,7 @@ def search_table(
         for row in results.rows_of(searcher)
         for found in _one_by_one(row)
     ]
-    return _table(compared, searcher, (*SEARCH_COLUMNS, *columns), lines)
+    return _table(compared, searcher, (*SEARCH_COLUMNS, *_more_columns(columns)), lines)
 
 
 def setting_table(
@@ -575,6 +576,12 @@ def _table(
         grouped(lines, lambda line: line.row.group),
         (*published, *protocol_notes(compared.results, searcher)),
     )
+
+
+def _more_columns(columns: Any) -> Iterator[Column[Line]]:
+    for one in as_tuple("columns", columns):
+        instance_of(Column).check("a column", one)
+        yield one
 
 
 def columns_of(entries: Iterable[Entry[R, S]], compared: S) -> Iterator[Column[R]]:

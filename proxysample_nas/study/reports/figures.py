@@ -15,6 +15,7 @@ from proxysample.figures import (
     INK,
     MARKERS,
     create_figure,
+    legend_below,
     legend_label,
     save_figure,
     settle_layout,
@@ -232,13 +233,7 @@ def draw_time_and_accuracy(results: StudyResults) -> Figure:
         _draw_proportional(grid[0, column])
         grid[-1, column].set_xlabel("r, part of the training data")
     handles, labels = _legend(results)
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=_n_legend_columns(labels, figure.get_figwidth()),
-        frameon=False,
-    )
+    legend_below(figure, handles, labels)
     settle_layout(figure)
     return figure
 
@@ -331,13 +326,6 @@ def _legend(results: StudyResults) -> tuple[list[Line2D], list[str]]:
     handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=":"))
     named = [*(legend_label(label or "full data") for label in labels), "proportional to r"]
     return handles, named
-
-
-def _n_legend_columns(labels: list[str], width: float) -> int:
-    """Say how many columns of labels a figure of a width in inches has room for."""
-    # A letter is about 0.085 inches wide, a handle with its margins 0.65.
-    column = 0.65 + 0.085 * max(map(len, labels))
-    return max(1, min(len(labels), int(width / column)))
 
 
 def time_and_accuracy_caption(results: StudyResults) -> str:

@@ -121,6 +121,12 @@ def _search(
 ) -> str:
     info = result["facts"]
     parameters = info["parameters"]
+    if info["searcher"] == "random" and parameters.get("n_samples") == 1:
+        return (
+            f"Search: random, {parameters['n_nodes']} nodes, "
+            f"{name_seeds(configuration.search_seeds)}: one cell is drawn, and nothing is trained, "
+            "so r decides nothing."
+        )
     held_out = configuration.architecture_data == "held-out"
     source = "held out of the given training images" if held_out else "half of the test part"
     unseen = "The test images are" if held_out else "The other half is"

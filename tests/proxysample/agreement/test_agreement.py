@@ -159,6 +159,7 @@ def test_a_sampler_that_draws_the_same_again_is_trained_on_once(notes):
     found = agree(planted.noted, [Unseeded()], [0.5])
     row = by_method(found)["UNSEEDED"]
     assert row.n_draws == 1
+    assert "proxies are done" not in found.table()
     # The full data twice, class-random twice, and this once.
     assert len(notes()) == 5 * planted.N
 

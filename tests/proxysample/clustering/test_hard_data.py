@@ -102,7 +102,7 @@ def test_hard_features_give_scikit_learns_inertia_in_the_papers_protocol(name):
     assert sampler.inertia_ == pytest.approx(best_inertia(features, n_clusters), rel=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 1000),
     st.sampled_from([name for name in BACKENDS if name != "auto"]),

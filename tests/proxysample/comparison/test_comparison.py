@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from proxysample import ArrayDataset, Comparison, InputError, Splits, compare, load_dataset
+from proxysample import (
+    ArrayDataset,
+    Comparison,
+    InputError,
+    Splits,
+    compare,
+    create_sampler,
+    load_dataset,
+)
 from proxysample.comparison.comparison import set_up
-from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE
+from proxysample.comparison.configuration import Method
+from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE, load_comparison_data
 from proxysample.comparison.experiments import Listing, read_comparison
 from proxysample.comparison.results import CLASS_RANDOM
+from proxysample.data.datasets import as_splits
+from proxysample.features import backbones
+from proxysample.testing import small_digits
 
 from .planted import N_TRAIN, Alike, Planted, planted_data
 
@@ -260,6 +272,63 @@ def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_othe
     # Random features tell nothing: the head is at chance, whatever is kept.
     assert abs(of(comparison, "CC-RS", 0.1).cells["epochs"].mean - 25) < 6
     assert "what these samplers compare, too: HERDING." in comparison.table()
+
+
+def test_what_was_picked_among_others_is_refused_before_any_work():
+    digits = small_digits(40)
+    settings = {"seeds": 1, "draws": 1, "features": "pixels", "held_out": 0.25}
+    ranking = create_sampler("rs", random_state=0).rank(digits)
+    for given, message in (
+        (ranking, "is of 40 samples, and samplers pick from 30 here"),
+        ([3, 33], "is up to 33, and samplers pick from 30 here"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(digits, [given], [0.5], "head:epochs=1", **settings)
+
+
+def test_two_parts_are_given_in_any_way_that_a_study_takes():
+    digits = small_digits(40)
+    pair = (digits.images, digits.targets)
+    splits = Splits("given data", digits, digits)
+    known = set()
+    for given in (splits, (digits, digits), {"train": digits, "test": digits}, [pair, pair]):
+        configuration = set_up(given, ["herding"], [0.5], features="pixels").configuration
+        data = load_comparison_data(configuration.source)
+        known.add((configuration.dataset, data.arms[CLEAN].info.fingerprint, data.info.held_out))
+    ((name, _, held_out),) = known
+    assert name.startswith("Splits('given data', ArrayDataset(40 samples")
+    assert held_out == "the test part of given data, 40 samples"
+    one = set_up(pair, ["herding"], [0.5], features="pixels", held_out=0.25).configuration
+    assert load_comparison_data(one.source).arms[CLEAN].info.n_train == 30
+    assert as_splits(["cat.png", "dog.png"]) is as_splits([(digits[0][0], 1), digits[1]]) is None
+
+
+def test_samplers_of_training_dynamics_see_the_pixels_where_the_comparison_does():
+    given = ["el2n", "ccs", "dual:network=small", create_sampler("aum"), "margin:features=resnet18"]
+
+    def methods(features, evaluator):
+        samplers = [*given, "herding", "cc-or", "tl", "auto"]
+        found = set_up("digits", samplers, [0.1], features=features, evaluator=evaluator)
+        return {one.component.name: one for one in found.configuration.others}
+
+    seen = methods("pixels", "head")
+    made = {name: one.make(0, None) for name, one in seen.items()}
+    assert [made[name].features for name in ("el2n", "ccs", "aum")] == ["pixels"] * 3
+    assert (made["dual"].features, made["dual"].reads) == (None, "pixels")
+    # What says otherwise, sees pixels by itself, or is nothing without its backbone stays.
+    own = [made[name].features for name in ("margin", "herding", "tl", "auto")]
+    assert own == ["resnet18", "pixels", None, None]
+    assert seen["el2n"].key(0, "")["features"] == "pixels"
+    assert Method.describe(seen["el2n"].to_json(), False).takes_pixels
+    by_itself = methods(None, "network")["el2n"]
+    assert (by_itself.make(0, None).features, by_itself.key(0, "").get("features")) == (None, None)
+
+
+def test_a_comparison_on_pixels_asks_for_no_backbone(monkeypatch):
+    monkeypatch.setattr(backbones, "as_backbone", None)
+    settings = {"seeds": 1, "draws": 1, "features": "pixels", "held_out": 0.3}
+    found = compare(small_digits(60), ["el2n:epochs=2"], [0.5], "head:epochs=1", **settings)
+    assert of(found, "EL2N", 0.5).n_kept == 21
 
 
 def test_a_comparison_is_opened_again_without_what_was_compared(tmp_path):

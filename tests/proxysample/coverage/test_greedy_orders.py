@@ -99,7 +99,7 @@ def facility_worth(features, metric):
     return worth
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(matrices(), st.booleans())
 def test_orders_are_what_their_definitions_say(features, in_blocks):
     n = len(features)
@@ -116,7 +116,7 @@ def test_orders_are_what_their_definitions_say(features, in_blocks):
 
 
 @pytest.mark.parametrize("name", ["herding", "k-center"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(3, 24), st.integers(0, 2**32 - 1))
 def test_an_order_knows_nothing_of_where_a_row_stands(name, n, seed):
     generator = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def test_an_order_knows_nothing_of_where_a_row_stands(name, n, seed):
 
 
 @pytest.mark.parametrize("metric", groups.METRICS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(3, 24), st.integers(0, 2**32 - 1))
 def test_facility_location_is_as_good_whatever_the_order_of_the_rows(metric, n, seed):
     """Of two rows that stand for each other only, either may come first, and others follow then."""

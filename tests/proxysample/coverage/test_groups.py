@@ -26,7 +26,7 @@ small_matrices = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small_matrices, st.integers(0, 19), st.sampled_from(groups.METRICS), st.booleans())
 def test_neighbours_are_the_nearest_with_ties_to_the_lowest_index(features, k, metric, in_blocks):
     k = min(k, len(features) - 1)
@@ -39,7 +39,7 @@ def test_neighbours_are_the_nearest_with_ties_to_the_lowest_index(features, k, m
     np.testing.assert_allclose(distances, np.take_along_axis(apart, found, 1), atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small_matrices, st.integers(0, 2**32 - 1), st.booleans())
 def test_each_row_is_compared_with_all_before_it(features, seed, in_blocks):
     order = np.random.default_rng(seed).permutation(len(features))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from proxysample import InputError, load_dataset
+from proxysample import InputError, create_sampler, load_dataset
 from proxysample.data.array_names import part_names
+from proxysample.data.reading import UnsureLabelsWarning
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
 LABELS = np.arange(6) % 2
@@ -153,7 +154,28 @@ def test_a_zarr_group_that_is_a_link_is_not_followed(tmp_path):
     spec = write_zarr(tmp_path / "a", {"images": PIXELS})
     write_zarr(tmp_path / "other", {"labels": LABELS})
     (tmp_path / "a" / "labels").symlink_to(tmp_path / "other" / "labels")
-    assert load_dataset(spec).train.targets is None
+    assert_labels_are_a_link(load_dataset(spec).train, r"labels is a link that leads out of")
+    write_zarr(tmp_path / "b", {"images": PIXELS, "y_of_mine": LABELS})
+    (tmp_path / "b" / "labels").symlink_to(tmp_path / "b" / "y_of_mine")
+    assert_labels_are_a_link(load_dataset(f"zarr:{tmp_path}/b").train, "labels is a link; put")
+
+
+def assert_labels_are_a_link(train, message):
+    """Who needs no labels goes on, who would use them is told, who needs them is stopped."""
+    assert train.targets is None
+    assert len(create_sampler("rs").select(train, 0.5)) == len(train) // 2
+    with pytest.warns(UnsureLabelsWarning, match=message):
+        create_sampler("herding").select(train, 0.5)
+    with pytest.raises(InputError, match=message):
+        create_sampler("cc-rs").select(train, 0.5)
+
+
+def test_labels_that_are_a_link_in_hdf5_stop_who_needs_them(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"], file["mine"] = PIXELS, LABELS
+        file["labels"] = h5py.SoftLink("/mine")
+    assert_labels_are_a_link(load_dataset(f"hdf5:{tmp_path}/a.h5").train, "labels is a link; put")
 
 
 def test_two_groups_with_usual_names_are_told_apart():

@@ -19,6 +19,7 @@ from torch.utils.data import Subset
 from proxysample import InputError, create_sampler, load_dataset
 from proxysample.cli import main
 from proxysample.data.folders import SUFFIXES
+from proxysample.data.images import read_image
 from proxysample.data.whole import BrokenImageWarning, read_whole
 
 from ...mutations import mutations
@@ -274,3 +275,23 @@ def test_damaged_notes_beside_the_pixels_do_no_harm(tmp_path):
         warnings.simplefilter("error")
         images = load_dataset(f"folder:{tmp_path}").train.images
     assert np.array_equal(images[0], PIXELS)
+
+
+def test_a_tile_that_is_larger_than_any_image_is_refused(tmp_path):
+    # A TIFF of 8x8 pixels in one tile of 2**15 x 2**15.
+    tags = {
+        256: 8,
+        257: 8,
+        258: 8,
+        259: 1,
+        262: 1,
+        277: 1,
+        322: 1 << 15,
+        323: 1 << 15,
+        324: 0,
+        325: 8,
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(64)
+    with pytest.raises(InputError, match="tiles of 32768x32768"):
+        read_image(content)

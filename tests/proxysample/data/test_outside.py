@@ -17,6 +17,7 @@ from PIL import Image
 
 from proxysample import GivenIndices, InputError, Ranking, create_sampler, load_dataset
 from proxysample.data import read_csv
+from proxysample.data.folders import SkippedFilesWarning
 from proxysample.data.image_files import ImageFiles, on_threads
 from proxysample.data.images import Room, read_image
 from proxysample.features import Features
@@ -121,6 +122,86 @@ def test_a_row_of_a_table_opens_nothing_outside_its_folder(row, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "outside.png"]
 
 
+def grey(*files):
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(file)
+
+
+@pytest.mark.parametrize(
+    "place", ["cat/1.png", "1.png", "cat", "train", "test/cat", "train/cat/deep/1.png"]
+)
+def test_a_link_in_a_folder_of_images_opens_nothing_outside_unless_it_is_told_to(place, tmp_path):
+    name = f"folder:{tmp_path / 'in'}"
+    grey(tmp_path / "out" / "cat" / "1.png")
+    if place == "test/cat":
+        grey(tmp_path / "in" / "train" / "cat" / "1.png")
+    link = tmp_path / "in" / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    outside = {"1.png": "out/cat/1.png", "cat": "out/cat", "train": "out"}
+    link.symlink_to(tmp_path / outside[link.name])
+    with pytest.raises(InputError, match=r"link that leads out of .*follow_links=true"):
+        load_dataset(name).test  # noqa: B018
+    splits = load_dataset(name, follow_links=True)
+    for part in (splits.train, splits.test or splits.train):
+        assert part[0] is not None
+    # Where the folder itself is a link, what it leads to is the folder.
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert len(load_dataset(f"folder:{tmp_path / 'link'}").train) == 1
+
+
+def test_links_within_a_folder_of_images_are_followed(tmp_path):
+    grey(tmp_path / "train" / "cat" / "1.png", tmp_path / "train" / "dog" / "1.png")
+    (tmp_path / "train" / "dog" / "2.png").symlink_to("../cat/1.png")
+    (tmp_path / "test").symlink_to("train")
+    # No image, so it is not opened.
+    (tmp_path / "train" / "dog" / "notes.txt").symlink_to("/etc/passwd")
+    with pytest.warns(SkippedFilesWarning, match=r"1 \.txt"):
+        splits = load_dataset(f"folder:{tmp_path}")
+    assert len(splits.train) == 3
+    with pytest.warns(SkippedFilesWarning):
+        assert len(splits.test) == 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["folder", "npz", "npy", "csv", "pt", "safetensors", "hdf5", "zarr", "webdataset", "cifar10",
+     "huggingface", "imagenet16-120"],
+)  # fmt: skip
+def test_the_home_of_nobody_is_a_missing_folder(kind):
+    suffix = ".safetensors" if kind == "safetensors" else ""
+    with pytest.raises(InputError, match="~nobody-of-this-name"):
+        load_dataset(f"{kind}:~nobody-of-this-name/a{suffix}")
+
+
+def test_official_files_are_in_their_folder(tmp_path):
+    for name in ("data_batch_1", "test_batch"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "data_batch_1").symlink_to(tmp_path / "data_batch_1")
+    with pytest.raises(InputError, match="data_batch_1 is a link that leads out"):
+        load_dataset(f"cifar10:{tmp_path / 'in'}").train  # noqa: B018
+
+
+def test_shards_that_are_found_are_in_their_folder_and_those_that_are_named_anywhere(tmp_path):
+    content = io.BytesIO()
+    Image.new("L", (4, 4)).save(content, "png")
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("d.png")
+        member.size = len(content.getvalue())
+        archive.addfile(member, io.BytesIO(content.getvalue()))
+    for place in ("in/a.tar", "in/deep/b.tar"):
+        (tmp_path / place).symlink_to(tmp_path / "a.tar")
+    for pattern in ("in", "in/*.tar", "in/*/b.tar", "i[n]/deep/b.tar"):
+        if pattern != "i[n]/deep/b.tar":
+            with pytest.raises(InputError, match=r"(a|b)\.tar is a link that leads out"):
+                load_dataset(f"webdataset:{tmp_path / pattern}")
+        else:
+            assert len(load_dataset(f"webdataset:{tmp_path / pattern}").train) == 1
+    assert len(load_dataset(f"webdataset:{tmp_path}/in/{{a,deep/b}}.tar").train) == 2
+
+
 @pytest.mark.parametrize("pattern", ["pipe:touch RAN", "http://127.0.0.1:9/a.tar", "/dev/stdin"])
 def test_a_pattern_of_shards_names_files_alone(pattern, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -204,6 +285,35 @@ def test_notes_of_huggingface_name_files_of_their_folder(place, tmp_path):
     (tmp_path / "f" / "dataset_dict.json").write_text(json.dumps({"splits": [place]}))
     with pytest.raises(InputError, match="no file of its folder"):
         load_dataset(f"huggingface:{tmp_path / 'f'}")
+
+
+@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "state.json", "dataset_info.json"])
+def test_files_of_huggingface_are_in_their_folder(name, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    columns = {"x": [[0.5, 1.0], [2.0, 4.0]], "label": [3, 5]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "d")
+    (tmp_path / "d" / name).rename(tmp_path / name)
+    (tmp_path / "d" / name).symlink_to(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name} is a link that leads out"):
+        load_dataset(f"huggingface:{tmp_path / 'd'}")
+
+
+def test_batches_of_huggingface_that_are_compressed_are_refused(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    import pyarrow
+
+    columns = {"x": [[0.5, 1.0], [2.0, 4.0]], "label": [3, 5]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "d")
+    (file,) = (tmp_path / "d").glob("*.arrow")
+    for compression in (None, "zstd"):
+        table = pyarrow.table(columns)
+        options = pyarrow.ipc.IpcWriteOptions(compression=compression)
+        with pyarrow.ipc.new_stream(str(file), table.schema, options=options) as stream:
+            stream.write_table(table)
+        if compression is None:
+            assert len(load_dataset(f"huggingface:{tmp_path / 'd'}").train) == 2
+    with pytest.raises(InputError, match="is compressed"):
+        load_dataset(f"huggingface:{tmp_path / 'd'}")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "outside"])

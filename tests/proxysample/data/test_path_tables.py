@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from proxysample import CCOutlierRemoval, CCRandomSampling, InputError, RandomSampling, load_dataset
+from proxysample import (
+    CCOutlierRemoval,
+    CCRandomSampling,
+    Herding,
+    InputError,
+    RandomSampling,
+    create_sampler,
+    load_dataset,
+)
 from proxysample.data import Samples, read_csv, read_paths
 from proxysample.data.keys import keys_of
+from proxysample.data.reading import UnsureLabelsWarning
 
 from ...mutations import mutations  # tests are no package
 
@@ -66,7 +76,7 @@ def test_columns_are_named_where_several_may_be_meant(folder):
     lines = [lines[0], *(f"{name},{name},a,{label}" for name, label in zip(NAMES, LABELS))]  # noqa: B905
     spec = write(folder, *lines)
     with pytest.raises(InputError, match="columns label and class may each be the labels"):
-        load_dataset(spec)
+        CCRandomSampling().select(load_dataset(spec).train, 0.5)
     assert load_dataset(spec, label="class").train.targets.tolist() == LABELS
     with pytest.raises(InputError, match="'clas'; did you mean 'class'"):
         load_dataset(spec, label="clas")
@@ -74,6 +84,58 @@ def test_columns_are_named_where_several_may_be_meant(folder):
     with pytest.raises(InputError, match="path and file may each be the paths"):
         load_dataset(both).train[0]
     assert len(load_dataset(both, image="file").train) == 6
+
+
+def test_several_columns_of_labels_stop_only_who_needs_classes(folder):
+    several = "columns label and class may each be the labels"
+    lines = [f"{name},{label},{label}" for name, label in zip(NAMES, LABELS, strict=True)]
+    photos = load_dataset(write(folder, "path,label,class", *lines)).train
+    lines = [f"{i},{i},x,{i % 2}" for i in range(6)]
+    numbers = load_dataset(write(folder, "a,b,label,class", *lines, name="n.csv")).train
+    frame = pd.DataFrame({"path": [str(folder / name) for name in NAMES]})
+    frame = frame.assign(label=LABELS, **{"class": LABELS})
+    for dataset in (photos, numbers, frame):
+        assert len(RandomSampling().select(dataset, 0.5)) == 3
+        with pytest.raises(InputError, match=several):
+            CCRandomSampling().select(dataset, 0.5)
+        with pytest.warns(UnsureLabelsWarning, match=several):
+            create_sampler("auto").select(dataset, 0.5)
+    for dataset in (photos, frame):
+        assert len(Herding(per_class=False).select(dataset, 0.5)) == 3
+        with pytest.warns(UnsureLabelsWarning, match=several):
+            Herding().select(dataset, 0.5)
+    # Which of the columns of numbers are features is not sure, either.
+    with pytest.raises(InputError, match=several):
+        Herding(per_class=False).select(numbers, 0.5)
+
+
+def test_labels_that_are_all_different_are_classes_for_nobody_unasked(folder, recwarn):
+    photos = read_csv(folder / write(folder, *(f"{n},id{i}" for i, n in enumerate(NAMES)))[4:])
+    for sampler, kind in ((Herding(), "herding"), (create_sampler("auto"), "rs")):
+        with pytest.warns(UnsureLabelsWarning, match="all 6 labels are different, such as id0"):
+            sampler.rank(photos)
+        assert getattr(sampler, "chosen_", sampler).id == kind
+    assert Herding().fit(photos, distinct_labels=True).ranking_.codes is not None
+    # Nor are classes lost where each sample is one.
+    recwarn.clear()
+    RandomSampling().select(photos, 0.5)
+    assert not recwarn
+
+
+def test_a_table_without_known_labels_names_its_columns(folder):
+    frame = pd.DataFrame({"filename": [str(folder / name) for name in NAMES], "species": LABELS})
+    with pytest.raises(InputError, match=r"its columns are species, one of which label= may name"):
+        CCRandomSampling().select(frame, 0.5)
+    with pytest.raises(InputError, match=r"'species' holds no numbers, of a, species: .*label="):
+        Herding().select(pd.DataFrame({"a": range(6), "species": LABELS}), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "length"), [(Herding(), 2), (Herding(), 64), (CCRandomSampling(), 64)]
+)
+def test_a_list_of_rows_of_numbers_is_to_be_an_array(sampler, length):
+    with pytest.raises(InputError, match=r"numbers are passed as an array|numpy.asarray\(rows\)"):
+        sampler.select([[1.0] * length] * 6, 0.5)
 
 
 def test_several_columns_of_paths_stop_only_who_decodes(folder):
@@ -108,6 +170,17 @@ def test_a_link_out_of_the_folder_is_refused(folder):
     (folder / "link.png").symlink_to(folder.parent / "outside.png")
     with pytest.raises(InputError, match=r"'link\.png' leads out"):
         load_dataset(write(folder, "path,label", "link.png,cat"))
+
+
+class Nowhere(os.PathLike):
+    def __fspath__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("path", [Nowhere(), Path(), "", "a\0.png"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(InputError, match=r"sample 1: .* is no (path of a|regular) file"):
+        read_paths(["a.png", path])
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,20 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from proxysample import InputError, create_sampler
+from proxysample import InputError, create_sampler, machine
 from proxysample.data import pixel_cache
-from proxysample.data.pixel_cache import CachedPixels, MemoryPixels, reserve_pixels
+from proxysample.data.blocks import BlockArray
+from proxysample.data.pixel_cache import (
+    CachedPixels,
+    MemoryPixels,
+    array_in_memory,
+    reserve_pixels,
+)
 from proxysample.data.reading import Samples
 
 
@@ -127,3 +134,34 @@ def test_features_that_are_decoded_are_a_memory_map(tmp_path, caplog):
     images = Samples(rows, cache=tmp_path).images
     assert isinstance(images, np.memmap)
     assert np.array_equal(images, np.stack(rows))
+
+
+def test_memory_that_is_not_free_is_not_taken(monkeypatch):
+    monkeypatch.setattr("proxysample.data.pixel_cache.free_memory", lambda: 3 << 30)
+    assert array_in_memory((2 << 30,), np.uint8).nbytes == 2 << 30
+    with pytest.raises(InputError, match=r"4 samples of 1073741824 need .* \(3\.2 GB are free\)"):
+        array_in_memory((4, 1 << 30), np.uint8)
+    with pytest.raises(InputError, match="more than there is"):
+        np.asarray(BlockArray(np.broadcast_to(np.uint8(0), (4, 1 << 15, 1 << 15))))
+
+
+def test_chunks_that_nobody_can_unpack_are_refused(monkeypatch):
+    monkeypatch.setattr("proxysample.data.pixel_cache.free_memory", lambda: 3 << 30)
+    source = SimpleNamespace(shape=(1 << 20, 64, 64), dtype=np.dtype(np.uint8), chunks=(8, 64, 64))
+    assert len(BlockArray(source)) == 1 << 20
+    source.chunks = source.shape
+    with pytest.raises(InputError, match="chunks of 1048576x64x64 uint8, each of which takes more"):
+        BlockArray(source)
+
+
+def test_free_memory_is_what_the_system_tells_and_a_container_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "CONTAINER", tmp_path)
+    assert machine.free_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 6 kB\nSwapFree: 1 kB\n")
+    assert machine.free_memory() == 7 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert machine.free_memory() == 7 * 1024
+    (tmp_path / "memory.max").write_text("3000\n")
+    assert machine.free_memory() == 2000

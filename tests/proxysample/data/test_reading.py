@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from proxysample import ArrayDataset, InputError, load_dataset
-from proxysample.data.decoding import DEFAULT_SIZE, ImageSizeWarning
+from proxysample.data.decoding import DEFAULT_SIZE, FormChangedError, ImageSizeWarning
+from proxysample.data.fingerprint import fingerprint
 from proxysample.data.images import Fitting, fitted
 from proxysample.data.labels import check_labels, check_not_all_different, encode_labels
 from proxysample.data.reading import Samples
@@ -328,3 +330,43 @@ def test_labels_of_array_datasets_are_among_their_classes_where_they_are_needed(
     assert np.array_equal(Samples(few).images, pixels)
     with pytest.raises(InputError, match="labels run from 0 to 2"):
         Samples(few).labels  # noqa: B018
+
+
+def test_masked_values_are_no_pixels():
+    values = np.random.default_rng(0).random((8, 4))
+    with pytest.raises(InputError, match=r"masked values; fill them, such as images.filled\(0\)"):
+        Samples(np.ma.array(values, mask=values > 0.9)).images  # noqa: B018
+    assert Samples(np.ma.array(values)).images.shape == (8, 4)
+
+
+class Growing(Dataset):
+    """Images of a size that is told later, and how many of them were there at one time."""
+
+    def __init__(self):
+        self.size, self.made, self.most = 4, [], 0
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, index):
+        image = np.zeros((self.size, self.size, 3), dtype=np.uint8)
+        self.made.append(weakref.ref(image))
+        self.most = max(self.most, sum(one() is not None for one in self.made))
+        return image
+
+
+def test_images_that_are_larger_than_the_first_do_not_add_up_in_a_batch():
+    dataset = Growing()
+    samples = Samples(dataset)
+    form = samples.form()
+    dataset.size, dataset.made, dataset.most = 400, [], 0
+    with pytest.warns(ImageSizeWarning), pytest.raises(FormChangedError):
+        next(samples.decoded(form, None))
+    assert len(dataset.made) > 100
+    assert dataset.most <= 2
+
+
+def test_images_that_tell_one_dataset_from_another_do_not_add_up():
+    dataset = Growing()
+    assert fingerprint(Samples(dataset), labels=False, pixels=True)["of"] == "size, 64 samples"
+    assert dataset.most <= 2

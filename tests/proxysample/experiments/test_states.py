@@ -215,3 +215,16 @@ def test_another_user_reads_and_is_told_what_cannot_be_written(forked):
     ):
         assert told[line].startswith("refused:"), told[line]
         assert words in told[line]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_store_is_in_its_folder(is_there, folder):
+    there, outside = folder / "study", folder / "outside.sqlite"
+    there.mkdir()
+    shutil.copy(folder / "numbers.json", there)
+    if is_there:
+        open_store(there).path.rename(outside)
+    (there / "sums.sqlite").symlink_to(outside)
+    with pytest.raises(InputError, match=r"sums\.sqlite is a link that leads out of"):
+        open_store(there)
+    assert outside.exists() == is_there

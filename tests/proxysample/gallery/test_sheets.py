@@ -125,6 +125,8 @@ def test_skipped_samples_are_on_no_sheet(digits):
     ("given", "words"),
     [
         ({}, "no ranking is given"),
+        ("cc-or", "rankings must be a mapping, not 'cc-or'"),
+        ({"cc-or": "cc-or"}, "a ranking must be a Ranking, not 'cc-or'"),
         ({"short": Ranking(np.arange(3.0))}, "'short' is of 3 samples, and the dataset has 80"),
     ],
 )

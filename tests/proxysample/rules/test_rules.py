@@ -73,7 +73,7 @@ def test_every_rule_is_looked_at():
 
 
 @pytest.mark.parametrize("keep", ALL, ids=str)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ranked(), st.sampled_from(["low", "high"]))
 def test_counts_are_exact_sets_nest_where_promised_and_a_file_cuts_alike(keep, data, natural):
     ranking = replace(data, keep=keep, natural=natural)
@@ -96,7 +96,7 @@ def test_counts_are_exact_sets_nest_where_promised_and_a_file_cuts_alike(keep, d
 
 
 @pytest.mark.parametrize("keep", [one for one in ALL if not hasattr(as_rule(one), "seed")], ids=str)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=ranked(), seed=st.integers(0, 2**32 - 1))
 def test_what_is_not_drawn_moves_with_its_samples(keep, data, seed):
     # Without ties, which go by place.
@@ -258,7 +258,7 @@ def budgets_by_the_source(sizes, m):
     return budgets
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 80), st.integers(1, 12), st.floats(0, 0.9), st.integers(0, 2**32 - 1))
 def test_strata_have_the_budgets_of_the_source_at_every_number(n, n_bins, beta, seed):
     scores = np.random.default_rng(seed).normal(size=n) ** 3

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from proxysample import CCRandomSampling, Herding, InputError, RandomSampling, create_sampler
+from proxysample import (
+    CCRandomSampling,
+    DynamicsRecorder,
+    Herding,
+    InputError,
+    RandomSampling,
+    create_sampler,
+)
 from proxysample.samplers import auto
 from proxysample.samplers.auto import Finding
 from proxysample.testing import check_sampler, small_digits
@@ -19,8 +27,8 @@ def test_without_a_finding_it_is_a_random_part_of_each_class_and_says_so():
     assert (ranking.select(0.25) == CCRandomSampling(random_state=3).select(DIGITS, r=0.25)).all()
     assert ranking.provenance["sampler"] == "auto"
     assert ranking.provenance["details"]["chosen"] == (
-        "cc-rs: no sampler is shown to be better than a random part where no features are given "
-        "(docs/which-sampler.md)"
+        "cc-rs: no sampler is shown to be better than a random part where neither features nor the "
+        "record of a training are given (docs/which-sampler.md)"
     )
     assert "chosen" in str(sampler.report(DIGITS, r=0.25))
 
@@ -50,6 +58,27 @@ def test_features_are_herded_as_the_evidence_has_it():
     expected = Herding(features=features, metric="cosine", cut=0.3, random_state=0)
     assert (kept == expected.select(DIGITS, r=0.3)).all()
     assert "linear head" in sampler.ranking_.provenance["details"]["chosen"]
+
+
+def test_a_record_is_used_as_the_evidence_has_it(tmp_path):
+    rng = np.random.default_rng(0)
+    record = DynamicsRecorder(len(DIGITS), 10)
+    for _ in range(3):
+        record.record(np.arange(len(DIGITS)), rng.normal(size=(len(DIGITS), 10)), DIGITS.targets)
+        record.end_epoch()
+    record.save(tmp_path / "record.npz")
+    for given in (record, tmp_path / "record.npz"):
+        sampler = create_sampler("auto", record=given, random_state=0)
+        kept = clone(sampler).select(DIGITS, r=0.3)
+        expected = create_sampler("ccs", per_class=True, record=record, random_state=0)
+        assert (kept == expected.select(DIGITS, r=0.3)).all()
+        assert sampler.named_by()["record"] == expected.named_by()["record"]
+    features = rng.random((len(DIGITS), 5))
+    both = create_sampler("auto", record=record, features=features, random_state=0)
+    herding = Herding(features=features, metric="cosine", cut=0.3, record=record, random_state=0)
+    assert (both.select(DIGITS, r=0.3) == herding.select(DIGITS, r=0.3)).all()
+    with pytest.raises(InputError, match="record must be"):
+        create_sampler("auto", record=3).check_parameters()
 
 
 def test_it_passes_the_checks_of_every_sampler():

@@ -59,7 +59,7 @@ def test_the_network_at_32x32_is_the_authors():
     assert [type(layer) for layer in network.decoder] == [*stages, up, nn.Sigmoid]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5), st.integers(8, 70), st.integers(8, 70))
 def test_any_size_comes_back_from_a_grid_of_two_or_three(channels, height, width):
     network = ConvolutionalAutoencoder((channels, height, width)).eval()

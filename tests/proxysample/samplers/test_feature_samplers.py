@@ -94,7 +94,7 @@ def test_a_class_of_one_a_dataset_of_one_and_constant_features(name):
 
 
 @every_sampler
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_a_class_knows_nothing_of_the_others(name, seed):
     if name == "zcore":

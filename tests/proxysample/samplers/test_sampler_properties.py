@@ -36,7 +36,7 @@ def labelled(draw, least: int = 4):
     return scores, codes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(labelled(), RATIOS, st.booleans(), st.sampled_from(["easy", "hard"]))
 def test_kept_sets_have_the_count_are_unique_nest_and_keep_shares(data, ratios, per_class, keep):
     scores, codes = data
@@ -56,7 +56,7 @@ def test_kept_sets_have_the_count_are_unique_nest_and_keep_shares(data, ratios, 
             assert np.all(np.abs(np.bincount(codes[kept], minlength=len(sizes)) - shares) < 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(labelled())
 def test_hard_is_easy_reversed_up_to_ties(data):
     scores, _ = data
@@ -67,7 +67,7 @@ def test_hard_is_easy_reversed_up_to_ties(data):
     assert orders[0] == orders[1][::-1]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_scores_that_are_not_drawn_move_with_their_samples(seed, is_paper):
     """The distance to a class's mean knows nothing of where a sample stands."""
@@ -83,7 +83,7 @@ def test_scores_that_are_not_drawn_move_with_their_samples(seed, is_paper):
     np.testing.assert_allclose(moved, scores[order], rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["rs", "cc-rs"]))
 def test_drawn_scores_stay_with_the_places(seed, name):
     """A seed draws for the first sample, the second, ...: whatever these are."""
@@ -110,7 +110,7 @@ def test_clusters_that_are_plain_are_scored_alike_in_any_order(seed):
 
 
 @pytest.mark.parametrize("name", list_samplers())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(labelled(least=6), RATIOS, st.sampled_from(["easy", "hard"]))
 def test_every_sampler_keeps_the_count_nests_and_keeps_its_shares_and_direction(
     name, data, ratios, keep

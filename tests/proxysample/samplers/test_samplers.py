@@ -68,7 +68,7 @@ def test_a_class_with_one_sample_stops_nobody(name, digits):
     assert name != "cc-or" or chosen.scores_[-1] == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(2, 30),
     st.integers(2, 30),
@@ -207,6 +207,7 @@ def test_what_a_broken_sampler_raises_says_in_which_check(digits):
         ("device", "mps", "device must be 'auto', 'cpu' or 'cuda', .* not 'mps'"),
         ("device", True, "device must be 'auto', 'cpu' or 'cuda', .* not True"),
         ("batch_size", 0, "batch_size must be a positive integer, not 0"),
+        ("num_workers", 30_000, "num_workers must be at most 4,096, not 30000"),
         ("num_workers", -1, "num_workers must be an integer of at least 0, not -1"),
         ("progress", "maybe", "progress must be True or False, not 'maybe'"),
         ("random_state", "seven", "random_state must be an integer of at least 0.* not 'seven'"),

@@ -230,7 +230,9 @@ def test_the_command_line_passes_the_device_on(
         words = (command, "--dataset", "digits", "--sampler", "km-or", "-r", "0.25")
         parameters = ("n_clusters=5", "n_init=1", "backend=torch", f"device={device}")
         each = [word for parameter in parameters for word in ("--param", parameter)]
-        result: tuple[int, str, str] = command_line(main, *words, *each, "-o", str(output))
+        result: tuple[int, str, str] = command_line(
+            main, *words, *each, "-o", str(output), "--overwrite"
+        )
         return result
 
     output = tmp_path / ("kept.npy" if command == "select" else "kept.html")

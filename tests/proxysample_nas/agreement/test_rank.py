@@ -7,9 +7,10 @@ import pytest
 
 from proxysample import RankAgreement
 from proxysample.errors import InputError
-from proxysample_nas import plan_ranking, rank_cells
-from proxysample_nas.agreement import draw_distinct_cells
+from proxysample_nas import plan_ranking, rank_cells, rank_study
+from proxysample_nas.agreement import draw_distinct_cells, scorers
 from proxysample_nas.cli import main
+from proxysample_nas.cli_rank import lookup_settings
 
 SMALL = {"channels": 4, "epochs": 1}
 SETTINGS = {"n_cells": 4, "n_nodes": 3, "n_train": 100, "proxy_seeds": [0], "training": SMALL}
@@ -47,6 +48,31 @@ def test_cells_are_ranked_on_every_proxy_at_both_budgets(scored):
     # Two trainings of the full data and two proxies at two budgets, for each cell or for all.
     assert n_scores == 6 * (4 if scored == "alone" else 1)
     assert found.scores().index.name == "cell"
+
+
+def test_a_supernet_goes_on_between_its_epochs_to_the_same_scores(tmp_path, monkeypatch):
+    def planned(name):
+        given = SETTINGS | {"training": SMALL | {"epochs": 3}, "folder": tmp_path / name}
+        return plan_ranking("digits", [], scored="supernet", seeds=[0, 1], **given)
+
+    def watch(loss, epoch, rate):
+        trained.append(epoch)
+        if trained == [0, 1, 2]:
+            raise KeyboardInterrupt
+
+    planned("whole").run(**RUN)
+    trained = []
+    monkeypatch.setattr(scorers, "check_loss", watch)
+    with pytest.raises(KeyboardInterrupt):
+        planned("stopped").run(**RUN)
+    (left,) = (tmp_path / "stopped" / "unfinished").glob("*.safetensors")
+    planned("stopped").run(**RUN)
+    # The first of two trainings had ended two of its epochs.
+    assert trained[3:] == [2, 0, 1, 2]
+    assert not left.exists()
+    whole, stopped = planned("whole"), planned("stopped")
+    assert whole.scores().equals(stopped.scores())
+    assert whole.store.states().keys() == stopped.store.states().keys()
 
 
 def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(table):
@@ -87,11 +113,34 @@ def test_zero_cost_scores_are_estimates():
         ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
         ({"cells": CELLS[:2]}, "2 cells have no order"),
         ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
+        ({"lookup": {"pth": "nowhere.csv"}}, "did you mean 'path'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(changed, message, tmp_path):
     with pytest.raises(InputError, match=message):
         plan_ranking("digits", ["cc-or"], [0.5], folder=tmp_path, **(SETTINGS | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"run": {"workers": 2}}, "unknown option of run 'workers'; did you mean 'n_workers'"),
+        ({"cell": CELLS}, "unknown keyword of rank_cells 'cell'; did you mean 'cells'"),
+    ],
+)
+def test_a_setting_that_is_not_known_is_named_with_the_nearest(changed, message):
+    with pytest.raises(InputError, match=message):
+        rank_cells("digits", ["cc-or"], [0.5], **changed)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [(["n_workers"], "run must be a mapping"), ({"workers": 2}, "of run 'workers'")],
+)
+def test_options_that_no_run_has_are_refused_first(run, message, tmp_path):
+    for ranks, data in ((rank_cells, ("nowhere", ["rs"])), (rank_study, ("no study",))):
+        with pytest.raises(InputError, match=message):
+            ranks(*data, run=run)
 
 
 def words(folder, *more):
@@ -154,3 +203,10 @@ def test_too_many_are_refused_with_how_many_there_are():
 def test_a_number_that_is_none_is_refused(n):
     with pytest.raises(InputError, match="n_cells"):
         draw_distinct_cells(n)
+
+
+@pytest.mark.parametrize("given", [("cifar10", None), (None, 12)])
+def test_what_to_read_of_no_table_is_refused(given):
+    with pytest.raises(InputError, match=r"give --lookup FILE\.csv"):
+        lookup_settings(None, *given)
+    assert lookup_settings(None, None, None) is None

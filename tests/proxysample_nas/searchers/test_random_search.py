@@ -46,7 +46,7 @@ def test_the_counts_are_those_of_enumeration(n_nodes: int) -> None:
 
 
 @given(n=st.integers(1, 20), seed=st.integers(0, 2**32), n_nodes=st.integers(3, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_drawn_cells_are_distinct_and_connected(n: int, seed: int, n_nodes: int) -> None:
     cells = draw_cells(n, n_nodes, connected_only=True, generator=generator_of(seed))
     assert len(cells) == len(set(cells)) == n

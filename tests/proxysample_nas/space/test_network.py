@@ -55,7 +55,7 @@ def own() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     indices=st.lists(st.integers(0, 7), min_size=6, max_size=6),
     training=st.booleans(),

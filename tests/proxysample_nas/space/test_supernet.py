@@ -187,7 +187,7 @@ def test_a_supernet_names_an_operation_that_it_cannot_run(monkeypatch: Any) -> N
         supernet.forward_sampled(batch()[0], [1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     operations=st.lists(st.integers(0, 4), min_size=6, max_size=6),
     training=st.booleans(),

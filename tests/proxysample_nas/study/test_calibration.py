@@ -13,7 +13,7 @@ import pytest
 
 from proxysample_nas.study import Study, durations
 from proxysample_nas.study.durations import Calibration, Rates, time_trial
-from proxysample_nas.study.experiments.base import Trial
+from proxysample_nas.study.experiments.base import Part, Trial
 
 # Prints how many of PyTorch's modules a first search imports, without a calibration and after one.
 PROGRAM = """
@@ -88,6 +88,22 @@ def test_a_run_that_would_take_far_too_long_is_told_from_a_smaller_one():
     ran.clear()
     time_trial(trial, 100.0)
     assert ran == [16, 64, 64]
+
+
+def test_a_cold_start_beyond_its_time_does_not_stand_for_parts_that_cost_little():
+    starts = [9.0]
+
+    def run(counts):
+        images, epochs = counts
+        seconds = images * (1 + 0.001 * epochs) + (starts.pop() if starts else 0)
+        return {"score": float(images), "train": float(images * epochs)}, seconds
+
+    parts = [
+        Part(lambda one, factor: (factor * one[0], one[1]), most=100),
+        Part(lambda one, factor: (one[0], factor), most=50),
+    ]
+    rates = time_trial(Trial((1, 1), parts, run, parts_differ=True), 4.0)
+    assert rates.estimate({"score": 100.0, "train": 5000.0}) == pytest.approx(105.0, rel=0.01)
 
 
 def test_a_busy_machine_gets_less_time_for_what_comes_last(monkeypatch):

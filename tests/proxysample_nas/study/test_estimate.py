@@ -271,8 +271,8 @@ def test_what_has_ended_is_not_estimated_again(tiny_settings, tmp_path):
 def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_path):
     # As many clusters as there are images: the sampler refuses.
     samplers = ["rs", "km-or:n_clusters=5000"]
-    study = Study(**tiny_settings(samplers=samplers), folder=tmp_path / "none")
-    estimate = study.estimate(seconds_each=0.1)
+    settings = tiny_settings(samplers=samplers, transfers=["npz:none.npz"])
+    estimate = Study(**settings, folder=tmp_path / "none").estimate(seconds_each=0.1)
     failures = {one.label: one.failure for one in estimate.groups}
     assert "n_clusters" in failures.pop("score by KM-OR (n_clusters=5000)")
     assert set(failures.values()) == {None}
@@ -280,6 +280,8 @@ def test_what_would_fail_is_told_and_the_rest_is_estimated(tiny_settings, tmp_pa
     text = str(estimate)
     assert "cannot be told" in text
     assert "Cannot be told, and is not counted: score by KM-OR (n_clusters=5000): " in text
+    assert "not counted: the transfer to npz:none.npz: " in text
+    assert "without it by --transfer none" in text
 
 
 def test_a_searcher_without_steps_is_estimated_by_its_epochs(tiny_settings, tmp_path):

@@ -163,6 +163,7 @@ def test_a_folder_with_changed_facts_is_reported_or_refused(
         ({"training": {"epochs": "many"}}, "epochs"),
         ({"augmentation": {"rotation": 3}}, "augmentation .*rotation"),
         ({"transfers": [{"n_best": 3}]}, "transfer: .*dataset"),
+        ({"transfers": [{"datset": "digits"}]}, "in transfer 'datset'; did you mean 'dataset'"),
         ({"lookup": {"dataset": "cifar100"}}, "lookup: .*path"),
         ({"script": "run"}, "no setting of a study|unknown setting"),
     ],

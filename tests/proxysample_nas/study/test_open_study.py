@@ -157,6 +157,17 @@ def test_only_what_would_be_lost_counts_as_left_out(changed, lost):
     assert (lost is None and told == []) or any(lost in one for one in told)
 
 
+def test_a_file_of_indices_that_has_changed_is_told_from_one_that_is_left_out(tmp_path):
+    path = tmp_path / "kept.npy"
+    studies = []
+    for n_kept in (20, 30):
+        np.save(path, np.arange(n_kept))
+        settings = SETTINGS | {"samplers": [f"indices:path={path}"]}
+        studies.append(StudyConfiguration.build(dataset="digits", **settings))
+    (told,) = left_out(*studies)
+    assert told.endswith("kept.npy) as it was before it changed")
+
+
 def test_own_classes_are_named_by_their_module(own_module, proxysample_nas, tmp_path):
     words = COMMAND.replace("--sampler rs", "--sampler my_own_things:Last,offset=2")
     words = words.replace("random:n_nodes", "my_own_things:Lucky,n_nodes")
@@ -167,7 +178,7 @@ def test_own_classes_are_named_by_their_module(own_module, proxysample_nas, tmp_
     # Read without them, and run only with them.
     study = Study.open("study")
     assert [row.n_kept for row in study.rows("so-lucky")] == [100, 50]
-    with pytest.raises(InputError, match="cannot be run from the store alone"):
+    with pytest.raises(InputError, match=r"store alone: no \w+ .* is known .* by --import MODULE"):
         study.run(progress=False)
 
 

@@ -134,3 +134,10 @@ def test_of_a_search_without_training_no_epochs_are_told(tmp_path):
     assert "Nothing is trained, so r decides only which images are looked at." in text
     assert " 0 epochs" not in text
     assert "Equal epochs" not in text
+
+
+def test_of_one_random_cell_no_epochs_are_told(tmp_path):
+    _, text = notes(tmp_path, searchers=["random:n_nodes=4,n_samples=1"])
+    assert "one cell is drawn, and nothing is trained, so r decides nothing." in text
+    assert "batches of 64" not in text
+    assert "Equal epochs" not in text

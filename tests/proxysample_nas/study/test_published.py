@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -168,12 +170,25 @@ def test_the_benchmarks_own_files_are_answered_with_what_makes_the_table(tmp_pat
     assert repr(str(path)) in program
 
 
-def test_what_the_answer_says_makes_the_table(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "start", "opened"),
+    [
+        ("NAS-Bench-201-v1_1-096897.pth", b"\x80\x02", "nas_201_api"),
+        ("NAS-Bench-201-v1_1-096897.pth", b"PK\x03\x04", "nas_201_api"),
+        ("NATS-tss-v1_0-3ffb9.pickle.pbz2", b"BZh9", "nats_bench"),
+        ("NATS-tss-v1_0-3ffb9-simple/meta.pickle.pbz2", b"BZh9", "nats_bench in NATS"),
+        ("NATS-tss-v1_0-3ffb9-simple", b"", "nats_bench in NATS"),
+    ],
+)
+def test_what_the_answer_says_makes_the_table(name, start, opened, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "NATS-tss-v1_0-3ffb9-simple"
     folder.mkdir()
     (folder / "000000.pickle.pbz2").touch()
+    if start:
+        Path(name).write_bytes(start)
     with pytest.raises(InputError, match="NATS-Bench") as caught:
-        PublishedAccuracies.read(folder)
+        PublishedAccuracies.read(name)
 
     class Api:
         """As both of the authors' packages have it."""
@@ -189,9 +204,24 @@ def test_what_the_answer_says_makes_the_table(tmp_path, monkeypatch):
             names = ["cifar10", "cifar100", "ImageNet16-120"]
             return {"test-accuracy": index + int(hp) / 10 + names.index(dataset)}
 
-    monkeypatch.setitem(sys.modules, "nats_bench", SimpleNamespace(create=lambda *_, **__: Api()))
-    monkeypatch.chdir(tmp_path)
+    def create(path, space, fast_mode, verbose):
+        # As theirs does: only a folder is read cell by cell.
+        assert Path(path).is_dir() == fast_mode
+        asked.append("nats_bench in NATS" if fast_mode else "nats_bench")
+        return Api()
+
+    def of_torch(path, verbose):
+        # What it holds besides tensors is not read by default any more.
+        assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
+        asked.append("nas_201_api")
+        return Api()
+
+    asked = []
+    monkeypatch.setitem(sys.modules, "nats_bench", SimpleNamespace(create=create))
+    monkeypatch.setitem(sys.modules, "nas_201_api", SimpleNamespace(NASBench201API=of_torch))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "")
     exec(str(caught.value).partition("once:\n\n")[2], {})
+    assert asked == [opened]
     published = PublishedAccuracies.read("published.csv")
     cell = Cell.from_string("|skip_connect~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert published.accuracy(cell, "cifar100", 12) == pytest.approx(1 + 1.2 + 1)

@@ -222,6 +222,8 @@ def test_recipes_are_the_published_settings() -> None:
     assert (imagenet.epochs, imagenet.learning_rate, imagenet.weight_decay) == (400, 0.1, 1e-3)
     with pytest.raises(InputError, match="did you mean 'nas-bench-201'"):
         CellTrainer.from_recipe("nasbench201")
+    with pytest.raises(InputError, match="parameter of CellTrainer 'seed'; did you mean 'seeds'"):
+        CellTrainer.from_recipe("paper", seed=1)
 
 
 @pytest.mark.parametrize(
