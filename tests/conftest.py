@@ -63,7 +63,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 # What takes seconds to start. Tests that need it come first, one after another: so that few
 # processes start it, and none is left waiting for another's long test at the end.
-STARTED = ("no_running_ray", "running_ray", "kernel")
+STARTED = ("no_running_ray", "running_ray", "kernel", "forked", "forked_workers")
 
 
 @pytest.hookimpl(trylast=True)

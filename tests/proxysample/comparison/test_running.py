@@ -59,6 +59,7 @@ def run_quietly(folder: Path) -> None:
     plan(folder).run(progress=False)
 
 
+@pytest.mark.usefixtures("forked")
 def test_killed_at_any_moment_it_ends_in_the_same(tmp_path, expected):
     draw = random.Random(0)
     n_killed = 0

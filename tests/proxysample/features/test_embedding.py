@@ -238,6 +238,7 @@ def killed_after(process: Forked, folder: Path, n_bytes: int, seconds: float) ->
     process.wait(30)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
     n = 12 * ROWS + 17
     draw = random.Random(1)
@@ -256,6 +257,7 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_p
     assert left == {"features.npy", "checksums.npy", "store.json", "lock"}
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_was_written_in_part_or_spoiled_is_computed_again(tmp_path):
     n = 5 * ROWS
     process = start(tmp_path / "spoiled", n, 0.03)
@@ -273,6 +275,7 @@ def test_what_was_written_in_part_or_spoiled_is_computed_again(tmp_path):
     assert bytes_of(spoiled) == whole_bytes(tmp_path / "whole", n)
 
 
+@pytest.mark.usefixtures("forked")
 def test_two_processes_that_embed_the_same_do_it_once(tmp_path):
     n = 4 * ROWS
     both = [start(tmp_path / "both", n, 0.02) for _ in range(2)]

@@ -103,6 +103,7 @@ def kill_at_random(study: Study, n_kills: int, most_seconds: float) -> list[set[
     return at_kills
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     ("n_kills", "n_search_seeds", "n_autoencoders"),
     [
