@@ -17,6 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from _pytest.doctest import DoctestModule
+
+# Before anything imports trio, among whose objects it looks around where it comes second.
 from hypothesis import settings
 
 from proxysample.registry import loaded_registries
@@ -54,9 +56,6 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        if "trio" in sys.modules:
-            # Looks for who refers to trio's objects, and finds nobody once they are frozen.
-            import hypothesis  # noqa: F401
         gc.freeze()
         gc.enable()
 
