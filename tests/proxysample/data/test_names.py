@@ -49,8 +49,8 @@ def test_fields_and_options_are_named_for_any_reader(tmp_path):
     with pytest.raises(InputError, match="labels are different"):
         CCRandomSampling(random_state=0).select(load_dataset(f"npy:{spec}").train, 0.5)
     confirmed = load_dataset(f"npy,distinct_labels=true:{spec}").train
-    with pytest.warns(UserWarning, match="none of 4 of the 8 classes"):
-        assert len(CCRandomSampling(random_state=0).select(confirmed, 0.5)) == 4
+    # Without a warning: where each sample is a class of its own, every kept set loses some.
+    assert len(CCRandomSampling(random_state=0).select(confirmed, 0.5)) == 4
 
 
 def test_skipping_is_said_by_the_name_and_heeded_by_who_reads():

@@ -88,7 +88,7 @@ def test_a_ready_ranking_is_cut_from_the_command_line(command_line, tmp_path):
     words = f"select --dataset digits --sampler ranking --param path={ranking} -r 0.5 -o {indices}"
     code, _out, err = run(*words.split())
     assert code == 0, err
-    again = f"select --dataset digits --sampler indices --param path={indices} -r 0.25 -o {indices}"
+    again = f"select --dataset digits --sampler indices --param path={indices} -r 0.25 -o -"
     code, _out, err = run(*again.split())
     assert code == 2
     assert "718 given indices cannot be cut to 359: of 1,437 samples they are r=0.4996" in err
