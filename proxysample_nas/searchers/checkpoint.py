@@ -189,8 +189,10 @@ def _claimed(part: Path) -> int:
     while True:
         if part.is_file() or part.is_symlink():
             part.unlink(missing_ok=True)
-        part.mkdir(exist_ok=True)
-        # The one that wrote before may remove the folder at any moment.
+        # The one that wrote before may remove the folder at any moment: also between its being in
+        # the way and the look at what is.
+        with suppress(FileExistsError):
+            part.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):
             handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
             # The system's lock ends with the process, however it ends; not all disks have them.

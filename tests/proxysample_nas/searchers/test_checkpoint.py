@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -160,6 +161,23 @@ def test_a_failed_save_leaves_the_last_one(
         replace(saved, seed=99).save(path)
     assert Checkpoint.load(path).seed == 0
     assert [file.name for file in tmp_path.iterdir()] == ["search.safetensors"]
+
+
+def test_a_folder_that_another_removes_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, make, met = tmp_path / "search.safetensors", os.mkdir, []
+
+    def in_the_way(name: str, mode: int = 0o777) -> None:
+        if not met and str(name).endswith(".part"):
+            met.append(name)
+            raise FileExistsError(name)
+        make(name, mode)
+
+    monkeypatch.setattr(os, "mkdir", in_the_way)
+    Checkpoint(1, {}, "", (), {"w": torch.zeros(2)}).save(path)
+    assert met == [path.with_name("search.safetensors.part")]
+    assert Checkpoint.load(path).seed == 1
 
 
 def test_two_that_keep_a_search_in_one_file_write_it_in_turn(tmp_path: Path) -> None:
