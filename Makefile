@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 
 # Style and types, the whole test suite in a random order, and the wheel in an empty environment.
 test: $(INSTALLED) lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 	$(MAKE) wheel
 
 lint: $(INSTALLED)
