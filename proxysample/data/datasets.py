@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_tuple
+from proxysample.checks import as_array, as_tuple
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
@@ -120,7 +120,7 @@ def _as_array(images: Any) -> Array:
 def _names_of(classes: Any) -> list[str]:
     if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
         raise InputError(f"classes must be a list of names, not {shown(classes)}")
-    if np.ndim(classes) != 1:  # type: ignore[arg-type]
+    if as_array("classes", classes).ndim != 1:
         raise InputError("classes must be a list of names, one for each number of a label")
     return [str(name) for name in classes]
 

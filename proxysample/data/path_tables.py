@@ -7,7 +7,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -367,11 +367,19 @@ def _is_image_name(value: Any) -> bool:
     return is_path and os.fspath(value).lower().endswith((*SUFFIXES, *MORE_SUFFIXES))
 
 
+def _is_among(name: Any, columns: Mapping[str, Any]) -> bool:
+    try:
+        return name in columns
+    # What has no hash, or will not be compared, is no name.
+    except Exception:
+        return False
+
+
 def _chosen_columns(
     columns: Mapping[str, Any], path: Any, label: Any
 ) -> tuple[list[Any] | _Undecided, Any]:
     for name in (path, label):
-        if name is not None and (not isinstance(name, Hashable) or name not in columns):
+        if name is not None and not _is_among(name, columns):
             raise unknown_name("column", name, columns)
     found = path_columns(columns) if path is None else [path]
     if not found:

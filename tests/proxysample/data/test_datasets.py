@@ -275,3 +275,8 @@ def test_a_path_alone_and_no_name_are_no_dataset():
         load_dataset(Path("photos"))
     with pytest.raises(InputError, match="unknown dataset ''"):
         load_dataset("")
+
+
+def test_names_of_classes_that_make_no_array_are_refused():
+    with pytest.raises(InputError, match="classes cannot be read as an array"):
+        ArrayDataset(np.zeros((3, 2)), [0, 1, 2], classes=["\ud800", 2, b"\xf5"])

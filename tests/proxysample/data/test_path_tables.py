@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +336,9 @@ def test_a_file_of_another_kind_in_a_list_is_read_by_its_content(tmp_path):
         files.append(str(tmp_path / f"{number}.gif"))
         Image.fromarray(pixels + number).save(files[-1])
     assert len(CCOutlierRemoval().select(files, 0.5, y=[0, 1] * 2)) == 2
+
+
+@pytest.mark.parametrize("name", [Decimal("sNaN"), ["path"]])
+def test_what_has_no_hash_is_no_column(name):
+    with pytest.raises(InputError, match="unknown column"):
+        read_paths(pd.DataFrame({"path": ["a.png"]}), path=name)
