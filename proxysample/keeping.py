@@ -54,7 +54,8 @@ def check_ratio(r: object) -> float:
     >>> check_ratio(0.25)
     0.25
     """
-    if isinstance(r, bool) or not isinstance(r, numbers.Real):
+    # A length of time counts as a number to NumPy.
+    if isinstance(r, bool | np.timedelta64) or not isinstance(r, numbers.Real):
         raise InputError(f"r must be a number in (0, 1], such as 0.25, not {shown(r)}")
     try:
         ratio = float(r)

@@ -156,6 +156,10 @@ class Transfer:
                 "augmentation": augmentation,
                 "training": values,
             }
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"transfer must be a text, a mapping or a Transfer, not {shown(given)}"
+            )
         try:
             # Not of this class here, which mypy cannot tell of a class given as `cls`.
             names: Any = given

@@ -29,7 +29,13 @@ from proxysample.shares import interleave_classes
 from proxysample.testing import small_digits
 
 
-@pytest.mark.parametrize("r", [0, 1.5, -0.1, float("nan"), float("inf"), "half", None, True])
+@pytest.mark.parametrize(
+    "r",
+    [
+        *(0, 1.5, -0.1, float("nan"), float("inf"), "half", None, True),
+        *(np.timedelta64(1, "m"), np.timedelta64("NaT")),
+    ],
+)
 def test_a_ratio_outside_zero_to_one_is_refused(r):
     with pytest.raises(InputError, match=r"\(0, 1\]"):
         check_ratio(r)

@@ -157,3 +157,9 @@ def test_a_preset_keeps_only_the_numbers_of_samples_that_are_given() -> None:
 def test_numbers_of_samples_that_cannot_be_kept_are_refused(n: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         build(n=n).check_data(load_dataset("digits").train)
+
+
+@pytest.mark.parametrize("given", [3, ["other"], None])
+def test_a_transfer_of_another_kind_is_refused(given):
+    with pytest.raises(InputError, match="transfer must be a text, a mapping or a Transfer"):
+        Transfer.parse(given)
