@@ -181,6 +181,9 @@ def instance_of(kind: type) -> Constraint:
 def _is_random_state(value: Any) -> bool:
     if isinstance(value, bool):
         return False
+    # NumPy follows lists within lists until the process ends.
+    if isinstance(value, list | tuple) and not all(map(is_integer, value)):
+        return False
     try:
         np.random.default_rng(value)
     # Of what is none, or whatever the repr of anyone's object raises.

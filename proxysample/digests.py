@@ -130,7 +130,11 @@ def _object(value: Any, what: str) -> Any:
     if isinstance(value, KeepingRule):
         return value.to_json()
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        try:
+            return os.fspath(value)
+        # Of an object of anyone's.
+        except Exception as error:
+            raise InputError(f"{what} is a path that cannot be read: {error}") from error
     if hasattr(value, "name_in_keys"):  # features that are kept on disk, by their key
         return str(value.name_in_keys)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -84,7 +84,9 @@ def draw_figure(cell: Cell, title: str = "", space: SearchSpace | None = None) -
     axes = figure.add_subplot()
     draw_cell(cell, axes)
     axes.legend(
-        handles=legend_handles(NAS_BENCH_201.covering([cell]) if space is None else space),
+        handles=legend_handles(
+            NAS_BENCH_201.covering([cell]) if space is None else SearchSpace.of(space)
+        ),
         loc="upper center",
         bbox_to_anchor=(0.5, 0.02),
         ncols=LEGEND_COLUMNS,

@@ -118,6 +118,11 @@ def is_stream(dataset: Any) -> bool:
     # torch's IterableDataset inherits an indexing that always raises.
     has_length = hasattr(type(dataset), "__len__") and hasattr(type(dataset), "__getitem__")
     # A DataLoader reads a dataset that can be had from it.
-    is_loader = hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset")
+    try:
+        is_loader = hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset")
+        is_iterable = hasattr(dataset, "__iter__")
+    # Of an object of anyone's, which cannot be asked.
+    except Exception:
+        return False
     is_other = isinstance(dataset, Mapping | set | frozenset) or has_length or is_loader
-    return hasattr(dataset, "__iter__") and not is_other
+    return is_iterable and not is_other

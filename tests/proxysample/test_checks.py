@@ -176,3 +176,12 @@ def failing():
 def test_what_numpy_and_python_cannot_read_or_write_is_refused(refused, message):
     with pytest.raises(InputError, match=message):
         refused()
+
+
+def test_a_seed_within_lists_is_refused_before_numpy_follows_them():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(InputError, match="random_state"):
+        create_sampler("rs", random_state=nested).check_parameters()
+    create_sampler("rs", random_state=[1, 2]).check_parameters()
