@@ -165,7 +165,7 @@ class Splits:
             raise InputError(f"{name}: read_test must be a function, not {shown(read_test)}")
         self.name = name
         self.train = train
-        self._read_test: Callable[[], Any] = read_test or (lambda: test)
+        self._read_test: Callable[[], Any] = (lambda: test) if read_test is None else read_test
 
     @cached_property
     def test(self) -> Any:
