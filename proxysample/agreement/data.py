@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from proxysample.checks import FRACTION
-from proxysample.data.datasets import ArrayDataset, as_splits, load_dataset
+from proxysample.data.datasets import ArrayDataset, training_part
 from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
@@ -67,8 +67,7 @@ def split_data(
     """
     FRACTION.check("held_out", held_out)
     name = dataset if isinstance(dataset, str) else type(dataset).__name__
-    splits = load_dataset(dataset) if isinstance(dataset, str) else as_splits(dataset)
-    whole = dataset if splits is None else splits.train
+    whole = training_part(dataset)
     samples = Samples(whole)
     order = _order(samples, random_state)
     if n is not None and not 2 <= n <= len(order):

@@ -18,7 +18,7 @@ from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
 from proxysample.data.label_files import is_label_file, read_label_file
-from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
+from proxysample.data.labels import kept_targets, kind_of_labels
 from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts
@@ -78,9 +78,7 @@ class ArrayDataset:
         self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
-        self.unsure = targets if isinstance(targets, Unsure) else None
-        has_targets = targets is not None and self.unsure is None
-        self.targets = kept_labels(targets, len(self.images)) if has_targets else None
+        self.targets, self.unsure = kept_targets(targets, len(self.images))
         self.classes = None if classes is None else _names_of(classes)
         self.files = None if files is None else as_tuple("files", files)
         if self.files is not None and len(self.files) != len(self.images):
@@ -236,6 +234,12 @@ def as_splits(dataset: Any) -> Splits | None:
     if not all(one is None or _may_be_dataset(one) for one in parts):
         return None
     return Splits(GIVEN_DATA, *parts)
+
+
+def training_part(dataset: Any) -> Any:
+    """Give the training part of what names or holds one; a single dataset is its own."""
+    splits = load_dataset(dataset) if isinstance(dataset, str) else as_splits(dataset)
+    return dataset if splits is None else splits.train
 
 
 def _is_labelled_pair(part: Any) -> bool:

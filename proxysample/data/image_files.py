@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from proxysample.checks import as_tuple
 from proxysample.data.images import as_depth, common_depth, read_image, repeated_grey
-from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
+from proxysample.data.labels import kept_targets, kind_of_labels
 from proxysample.data.pixel_cache import array_in_memory
 from proxysample.errors import InputError
 from proxysample.files import as_path
@@ -103,9 +103,7 @@ class ImageFiles:
         self, files: Sequence[Path], targets: Any = None, classes: Sequence[str] | None = None
     ) -> None:
         self.files = tuple(map(as_path, as_tuple("files", files)))
-        self.unsure = targets if isinstance(targets, Unsure) else None
-        has_targets = targets is not None and self.unsure is None
-        self.targets = kept_labels(targets, len(self.files)) if has_targets else None
+        self.targets, self.unsure = kept_targets(targets, len(self.files))
         self.classes = (
             None if classes is None else [str(name) for name in as_tuple("classes", classes)]
         )
@@ -206,9 +204,7 @@ class UndecidedFiles(ImageFiles):
         # No files: none of the columns names the samples.
         self._n_samples = n_samples
         self._reason = reason
-        self.unsure = targets if isinstance(targets, Unsure) else None
-        has_targets = targets is not None and self.unsure is None
-        self.targets = kept_labels(targets, n_samples) if has_targets else None
+        self.targets, self.unsure = kept_targets(targets, n_samples)
         self.classes = None
 
     def __len__(self) -> int:

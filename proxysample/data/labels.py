@@ -394,6 +394,13 @@ def kept_labels(targets: Any, n_samples: int) -> Any:
         return targets
 
 
+def kept_targets(targets: Any, n_samples: int) -> tuple[Any, Unsure | None]:
+    """Give what a dataset keeps of labels, or why it cannot be told which they are."""
+    if targets is None or isinstance(targets, Unsure):
+        return None, targets
+    return kept_labels(targets, n_samples), None
+
+
 def kind_of_labels(targets: Any) -> str:
     """Say how many classes a dataset's labels have, in words."""
     if targets is None:

@@ -13,7 +13,7 @@ import torch
 from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
 from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED, as_tuple
-from proxysample.data.datasets import ArrayDataset, load_dataset
+from proxysample.data.datasets import training_part
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.isolation import isolated
 from proxysample.printing import shown
@@ -408,10 +408,7 @@ def zero_cost_scores(
         If there is no such score, or the data cannot be read.
     """
     MAPPING.or_none().check("training", training)
-    part = load_dataset(dataset).train if isinstance(dataset, str) else dataset
-    if isinstance(part, tuple) and len(part) == 2:
-        part = ArrayDataset(*part)
-    images = load_images(part)
+    images = load_images(training_part(dataset))
     drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     pixels = images.take(drawn[:n_images]).images
     normalize = Normalize(Normalization.of(images.images)).to(pixels.device)

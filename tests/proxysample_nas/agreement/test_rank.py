@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxysample import RankAgreement
+from proxysample import RankAgreement, load_dataset
 from proxysample.errors import InputError
-from proxysample_nas import plan_ranking, rank_cells, rank_study
+from proxysample_nas import Cell, plan_ranking, rank_cells, rank_study
 from proxysample_nas.agreement import draw_distinct_cells, scorers
+from proxysample_nas.agreement.rank import zero_cost_scores
 from proxysample_nas.cli import main
 from proxysample_nas.cli_rank import lookup_settings
 
@@ -88,6 +89,15 @@ def test_published_accuracies_are_a_reference_and_other_lengths_stand_beside(tab
         "published accuracies of cifar100 after 12 epochs", -1,
     )  # fmt: skip
     assert [row.method for row in published[1:]] == ["Full DS", "CC-RS", "CC-OR"]
+
+
+def test_scores_without_training_take_the_data_as_rankings_do():
+    digits, cells = load_dataset("digits"), [Cell.from_string(CELLS[0])]
+    named = zero_cost_scores(cells, "digits", ["naswot"])
+    assert zero_cost_scores(cells, (digits.train, digits.test), ["naswot"]) == named
+    assert zero_cost_scores(cells, {"train": digits.train}, ["naswot"]) == named
+    pair = (digits.train.images, digits.train.targets)
+    assert zero_cost_scores(cells, pair, ["naswot"]) == named
 
 
 def test_zero_cost_scores_are_estimates():
