@@ -246,7 +246,7 @@ class Configuration(Shipped):
         )
         source.check()
         has_features = _has_features(features, model)
-        of_pixels = isinstance(features, str) and features == PIXELS
+        of_pixels = _are_pixels(features)
         given = [
             Method.describe(one, has_features, of_pixels) for one in as_tuple("samplers", samplers)
         ]
@@ -328,10 +328,13 @@ class Configuration(Shipped):
             if component.name not in READY_MADE:
                 continue
             made = method.make(None, None)
-            is_ranking = isinstance(made, GivenRanking)
-            size = len(made.read()) if isinstance(made, GivenRanking) else _n_named(made)
-            if size > n_train or (is_ranking and size < n_train):
-                what = f"of {size:,} samples" if is_ranking else f"up to {size - 1:,}"
+            if isinstance(made, GivenRanking):
+                fits, what = len(made.read()) == n_train, f"of {len(made.read()):,} samples"
+            else:
+                assert isinstance(made, GivenIndices)
+                last = int(made.read()[-1])
+                fits, what = last < n_train, f"up to {last:,}"
+            if not fits:
                 raise InputError(
                     f"{component.label} is {what}, and samplers pick from {n_train:,} here, "
                     "counted from 0; where a part of the training data is held out, pick among "
@@ -392,16 +395,15 @@ class Configuration(Shipped):
         return replace(self, source=replace(self.source, folder=folder))
 
 
-def _n_named(sampler: Sampler) -> int:
-    """Give the number of samples that given indices need at least."""
-    return int(sampler.read()[-1]) + 1 if isinstance(sampler, GivenIndices) else 0
-
-
 def _has_features(features: Any, evaluator: Evaluator) -> bool:
     """Whether there are features that samplers can share: pixels they read themselves."""
     if features is None:
         return evaluator.uses_features
-    return not (isinstance(features, str) and features == PIXELS)
+    return not _are_pixels(features)
+
+
+def _are_pixels(features: Any) -> bool:
+    return isinstance(features, str) and features == PIXELS
 
 
 def _can_take_pixels(sampler: Sampler) -> bool:

@@ -17,7 +17,7 @@ from proxysample.data.path_tables import (
     path_columns,
     read_paths,
 )
-from proxysample.data.tables import is_foreign, is_frame, named_column
+from proxysample.data.tables import has_attributes, is_foreign, is_frame, named_column
 from proxysample.errors import InputError
 from proxysample.printing import shown
 
@@ -118,11 +118,6 @@ def is_stream(dataset: Any) -> bool:
     # torch's IterableDataset inherits an indexing that always raises.
     has_length = hasattr(type(dataset), "__len__") and hasattr(type(dataset), "__getitem__")
     # A DataLoader reads a dataset that can be had from it.
-    try:
-        is_loader = hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset")
-        is_iterable = hasattr(dataset, "__iter__")
-    # Of an object of anyone's, which cannot be asked.
-    except Exception:
-        return False
+    is_loader = has_attributes(dataset, "batch_sampler", "dataset")
     is_other = isinstance(dataset, Mapping | set | frozenset) or has_length or is_loader
-    return is_iterable and not is_other
+    return has_attributes(dataset, "__iter__") and not is_other

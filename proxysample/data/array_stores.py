@@ -150,8 +150,7 @@ def read_zarr(
 
     def find(name: str) -> Any:
         if (folder / name).is_symlink():
-            is_inside = Path(os.path.realpath(folder / name)).is_relative_to(root)
-            where = "" if is_inside else " that leads out of the store"
+            where = " that leads out of the store" if leads_out(folder / name, root) else ""
             raise _LinkError(f"{name} is a link{where}; put the array itself there")
         _check_codecs(folder / name)
         _check_files(folder / name, root)

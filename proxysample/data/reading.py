@@ -277,18 +277,13 @@ class Samples:
             images, labels = self._of_image_size(check_images(self.array)), None
         else:
             images, labels, _ = self._decoder.kept(self.form(), self.cache)
-        self._check_rows(images)
+        check_rows(images, len(self))
         if self.fields.features is not None and images.ndim != 2:
             raise InputError(
                 f"features= gives arrays of shape {images.shape[1:]}; needed: vectors (pass "
                 "images by image=)"
             )
         return images, labels
-
-    def _check_rows(self, images: Array) -> None:
-        n_rows = len(images) if images.ndim else 0
-        if n_rows != len(self):
-            raise InputError(f"features= has {n_rows} rows for {len(self)} samples")
 
     @cached_property
     def _decoder(self) -> Decoder:
@@ -379,7 +374,7 @@ class Samples:
             One a sample, channels last, of the size that it has in the dataset.
         """
         if self.array is not None:
-            self._check_rows(self.array)
+            check_rows(self.array, len(self))
             images = self.array[..., np.newaxis] if self.array.ndim == 3 else self.array
             return [np.asarray(images[index]) for index in indices]
         return [read_sample(self.pairs, int(index)) for index in indices]
@@ -668,6 +663,13 @@ def check_images(images: Array) -> Array:
     if checked.dtype.kind == "f":
         _check_finite(checked)
     return checked
+
+
+def check_rows(images: Array, n_samples: int) -> None:
+    """Refuse features that are not one row a sample."""
+    n_rows = len(images) if images.ndim else 0
+    if n_rows != n_samples:
+        raise InputError(f"features= has {n_rows} rows for {n_samples} samples")
 
 
 def check_layout(images: Array) -> Array:

@@ -20,15 +20,15 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "y")
 
 def is_huggingface(dataset: Any) -> bool:
     """Tell whether a dataset is HuggingFace's, without importing its library."""
-    return _has(dataset, "column_names", "features", "select")
+    return has_attributes(dataset, "column_names", "features", "select")
 
 
 def is_frame(dataset: Any) -> bool:
     """Tell whether a dataset is a pandas DataFrame or Series, without importing pandas."""
-    return _has(dataset, "iloc", "to_numpy")
+    return has_attributes(dataset, "iloc", "to_numpy")
 
 
-def _has(value: Any, *names: str) -> bool:
+def has_attributes(value: Any, *names: str) -> bool:
     """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
     try:
         return all(hasattr(value, name) for name in names)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.fields import Pairs
 from proxysample.data.labels import Unsure, check_labels
-from proxysample.data.reading import ROWS_PER_CHUNK, Samples
+from proxysample.data.reading import ROWS_PER_CHUNK, Samples, check_rows
 from proxysample.data.scanning import find_broken
 from proxysample.data.shortcuts import sample_file
 from proxysample.errors import InputError, ProxysampleWarning, SampleError, level_of_caller
@@ -93,8 +93,7 @@ def find_whole(samples: Samples, *, pixels: bool, rows: Array | None = None) -> 
     broken: dict[int, str] = {}
     labels: list[Any] | None = None
     if pixels and samples.array is not None:
-        if len(samples.array) != len(samples):
-            raise InputError(f"features= has {len(samples.array)} rows for {len(samples)} samples")
+        check_rows(samples.array, len(samples))
         broken = _broken_rows(samples.array)
     elif pixels or not samples.tells_labels_without_items:
         broken, labels = find_broken(samples.pairs, pixels=pixels, **samples.options)

@@ -93,9 +93,10 @@ def takes_run_options(**defaults: Any) -> Callable[[FunctionT], FunctionT]:
         text = inspect.cleandoc(function.__doc__ or "")
         function.__doc__ = with_parameters(text, [said], signature.parameters)
 
+        known = [name for name in signature.parameters if name != "self"]
+
         @wraps(function)
         def with_known_names(*given: Any, **named: Any) -> Any:
-            known = [name for name in signature.parameters if name != "self"]
             check_names(f"keyword of {function.__name__}", named, known)
             return function(*given, **named)
 

@@ -59,8 +59,7 @@ FINDINGS: tuple[Finding, ...] = (
 
 NOTHING_SHOWN = (
     "no sampler is shown to be better than a random part where neither features nor the record of "
-    "a training are given "
-    "(docs/which-sampler.md)"
+    "a training are given (docs/which-sampler.md)"
 )
 
 

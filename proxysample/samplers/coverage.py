@@ -21,7 +21,7 @@ from proxysample.coverage.groups import (
     squared_lengths,
     to_unit_length,
 )
-from proxysample.data.labels import check_not_all_different, encode_labels
+from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
@@ -57,9 +57,7 @@ class FeatureSampler(FeatureReader):
     def _class_codes(self, samples: Samples) -> IntArray | None:
         if self.per_class is None:
             try:
-                labels = samples.labels
-                if labels is not None and not samples.distinct_labels:
-                    check_not_all_different(labels)
+                labels = None if samples.labels is None else samples.required_labels
             except InputError:  # They are there, and are no classes: masks, boxes, fractions.
                 samples.every.tell_unsure_labels()
                 return None
