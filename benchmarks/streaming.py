@@ -6,7 +6,7 @@ index when they are asked for, as a dataset of files decodes them. The peak is t
 
     python benchmarks/streaming.py                       # 20,000 against 200,000
     python benchmarks/streaming.py --sizes 2000 20000    # in minutes
-    python benchmarks/streaming.py --samplers tl --image-size 224
+    python benchmarks/streaming.py --samplers tl km-or --side 16 --image-size 16  # in a minute
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ MOST_DIFFERENCE = 0.1
 class Photos:
     """Images that are made when they are asked for: a class's pattern, moved and lit otherwise."""
 
-    def __init__(self, n_images: int) -> None:
+    def __init__(self, n_images: int, side: int) -> None:
         self.targets = [index % N_CLASSES for index in range(n_images)]
+        self._side = side
         self._patterns = np.random.default_rng(0).integers(
-            0, 200, (N_CLASSES, 2 * SIDE, 2 * SIDE, 3), dtype=np.uint8
+            0, 200, (N_CLASSES, 2 * side, 2 * side, 3), dtype=np.uint8
         )
 
     def __len__(self) -> int:
@@ -42,8 +43,9 @@ class Photos:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray[Any, Any], int]:
         label = self.targets[index]
-        top, left = index * 7_919 % SIDE, index * 104_729 % SIDE
-        image = self._patterns[label, top : top + SIDE, left : left + SIDE]
+        side = self._side
+        top, left = index * 7_919 % side, index * 104_729 % side
+        image = self._patterns[label, top : top + side, left : left + side]
         return image + np.uint8(index % 56), label
 
 
@@ -65,13 +67,13 @@ def create(name: str, options: argparse.Namespace) -> Any:
         return create_sampler(
             name, epochs=1, training_batch_size=256, latent_channels=4, random_state=0, **sized
         )
-    network = nn.Sequential(nn.AvgPool2d(28), nn.Flatten())
+    network = nn.Sequential(nn.AvgPool2d(options.side // 8), nn.Flatten())
     return create_sampler(name, backbone=network, epochs=1, random_state=0, **shared)
 
 
 def measure(options: argparse.Namespace) -> None:
     """Select in this process, and print what it took."""
-    dataset = Photos(options.sizes[0])
+    dataset = Photos(options.sizes[0], options.side)
     sampler = create(options.samplers[0], options)
     start = time.perf_counter()
     kept = sampler.select(dataset, 0.1)
@@ -83,7 +85,8 @@ def measure(options: argparse.Namespace) -> None:
 def measured(name: str, n_images: int, options: argparse.Namespace) -> dict[str, float]:
     """Measure in a new process."""
     words = ["--measure", "--samplers", name, "--sizes", str(n_images)]
-    words += ["--image-size", str(options.image_size), "--num-workers", str(options.num_workers)]
+    words += ["--side", str(options.side), "--image-size", str(options.image_size)]
+    words += ["--num-workers", str(options.num_workers)]
     words += ["--cache", options.cache] if options.cache else []
     done = subprocess.run(
         [sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=True
@@ -97,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=SAMPLERS)
+    parser.add_argument("--side", type=int, default=SIDE, help="of the images, a multiple of 8")
     parser.add_argument("--image-size", type=int, default=64, help="of samplers on pixels")
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--cache", default="", help="folder of the temporary file")
