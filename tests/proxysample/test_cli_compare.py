@@ -69,7 +69,7 @@ def test_failures_are_told_and_the_exit_code_says_so(command_line, tmp_path):
     assert code == 2
     assert "failed: scoring:" in err
     assert "--retry-failed runs them again" in err
-    assert "There is nothing to tell" in out or "CC-RS" in out
+    assert "There is nothing to tell: " in out or "CC-RS" in out
 
 
 def test_numbers_of_samples_are_an_option_beside_ratios(command_line, tmp_path):

@@ -37,7 +37,6 @@ from proxysample_nas.study import Component, Study, StudyConfiguration
 from proxysample_nas.study.experiments.base import KnownStudy
 from proxysample_nas.study.experiments.data import DatasetInfo, StudyInfo
 from proxysample_nas.study.experiments.plan import Plan
-from proxysample_nas.study.reports.report import all_documents
 from proxysample_nas.study.run import StudyStore
 
 RANDOM = "random:n_nodes=3,n_samples=1,channels=4,cells_per_stage=1"
@@ -334,7 +333,7 @@ def test_it_is_read_without_the_classes_and_says_what_running_needs(study):
     assert outcome(opened) == outcome(study)
     assert "FAVOURITE" in opened.table()
     assert opened.status().stages[0].n_done == 5
-    assert all_documents(opened.results())
+    assert opened.report()[0].exists()
     with pytest.raises(InputError, match=r"INDICES \(digest=.*, n=18\) cannot be run from the"):
         opened.run(progress=False)
     with pytest.raises(InputError, match="cannot be run from the store alone"):
