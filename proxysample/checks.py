@@ -221,6 +221,7 @@ COUNT = integer_from(0)
 # Processes, or threads of one: no machine has nearly as many cores.
 MOST_AT_ONCE = 1 << 12
 PROCESSES = integer_from(0, MOST_AT_ONCE)
+WORKERS = integer_from(1, MOST_AT_ONCE)
 MAPPING = Constraint(("a mapping",), lambda value: isinstance(value, Mapping))
 NUMBER = Constraint(("a finite number",), is_number)
 POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)
