@@ -133,9 +133,11 @@ class Family(Generic[T]):
             made = self._create(component, common)
             key = self.key_parameters(made)
         except InputError as error:
+            # What was an object is known by a digest, which no parameter takes.
+            why = "" if "digest" in component.parameters else f" ({error})"
             raise InputError(
-                f"{component.label} cannot be run from the store alone ({error}); give it again as "
-                "it was given at first"
+                f"{component.label} cannot be run from the store alone{why}; give it again as it "
+                "was given at first"
             ) from error
         if key != component.resolved:
             raise InputError(

@@ -75,6 +75,9 @@ class Report:
     gallery: Gallery
     cut: Cut | None = None
 
+    def __repr__(self) -> str:
+        return f"Report({self.title})"
+
     @cached_property
     def examples(self) -> dict[str, list[Example]]:
         """A few images under "kept first", "kept last", "dropped first" and "dropped last".

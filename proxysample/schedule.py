@@ -68,6 +68,12 @@ class RandomSchedule(torch.utils.data.Sampler[int]):
         self.epoch = 0
         self._round, self._order = 0, self._shuffled(0)
 
+    def __repr__(self) -> str:
+        return (
+            f"RandomSchedule({self.n:,} of {self.n_samples:,} samples an epoch, seed {self.seed}, "
+            f"next epoch {self.epoch})"
+        )
+
     def __len__(self) -> int:
         return self.n
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from proxysample.checks import FRACTION
-from proxysample.data.datasets import ArrayDataset, training_part
+from proxysample.data.datasets import ArrayDataset, Splits, training_part
 from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
@@ -66,7 +67,6 @@ def split_data(
         If the dataset cannot be read, or the parts would be empty.
     """
     FRACTION.check("held_out", held_out)
-    name = dataset if isinstance(dataset, str) else type(dataset).__name__
     whole = training_part(dataset)
     samples = Samples(whole)
     order = _order(samples, random_state)
@@ -85,8 +85,24 @@ def split_data(
         digest=digest_of([judged, rows], _digest(whole, samples)),
         n_train=len(rows),
         n_held_out=len(judged),
-        name=name,
+        name=name_of_data(dataset),
     )
+
+
+def name_of_data(dataset: Any) -> str:
+    """Name a dataset for people.
+
+    Examples
+    --------
+    >>> name_of_data("digits"), name_of_data(([[0], [1]], [0, 1]))
+    ('digits', 'given data')
+    """
+    if isinstance(dataset, str):
+        return dataset
+    if isinstance(dataset, Splits):
+        return dataset.name
+    is_plain = isinstance(dataset, np.ndarray | list | tuple | Mapping)
+    return "given data" if is_plain else type(dataset).__name__
 
 
 def rows_of(dataset: Any, rows: IntArray) -> Any:

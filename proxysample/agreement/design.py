@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from proxysample.agreement.data import name_of_data
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
 from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
@@ -175,7 +177,7 @@ class Design(Shipped):
         counts = tuple(sorted(check_counts(n), reverse=True))
         common = {"random_state": as_seeds("proxy_seeds", proxy_seeds)[0]}
         design = cls(
-            dataset=dataset if isinstance(dataset, str) else type(dataset).__name__,
+            dataset=name_of_data(dataset),
             samplers=_with_rival(as_tuple("samplers", samplers), (*kept, *counts), common),
             ratios=kept,
             proxy_seeds=as_seeds("proxy_seeds", proxy_seeds),
@@ -347,11 +349,14 @@ def _named(
     configurations: Mapping[str, Any] | Iterable[Any], evaluator: Evaluator
 ) -> dict[str, Any]:
     if isinstance(configurations, Mapping):
-        return {str(name): one for name, one in configurations.items()}
-    listed = as_tuple("configurations", configurations)
-    named = {evaluator.name_of(one): one for one in listed}
-    if len(named) != len(listed):
-        raise InputError(f"{len(listed) - len(named)} {evaluator.noun}s are given twice")
+        pairs = [(str(name), one) for name, one in configurations.items()]
+    else:
+        listed = as_tuple("configurations", configurations)
+        pairs = [(evaluator.name_of(one), one) for one in listed]
+    named = dict(pairs)
+    if len(named) != len(pairs):
+        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise InputError(f"the {evaluator.noun} {twice[0]:.80} is given twice; give each once")
     return named
 
 

@@ -114,12 +114,25 @@ class FunctionEvaluator(Evaluator):
             raise InputError(f"name must be a text or None, not {shown(name)}")
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
+        self._source = name if name is not None else _source_of(function)
         try:
-            self.takes_passes = "passes" in inspect.signature(function).parameters
+            signature = inspect.signature(function)
         # Of some that are not written in Python nobody knows.
         except (TypeError, ValueError):
             self.takes_passes = False
-        self._source = name if name is not None else _source_of(function)
+        else:
+            self.takes_passes = "passes" in signature.parameters
+            self._check_call(signature)
+
+    def _check_call(self, signature: inspect.Signature) -> None:
+        more = {"passes": 1.0} if self.takes_passes else {}
+        try:
+            signature.bind(None, None, None, seed=0, **more)
+        except TypeError as error:
+            raise InputError(
+                f"{self.name} is called as {self.name}(configuration, train, held_out, seed=...), "
+                f"which its parameters {signature} do not take: {error}"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # A function of a notebook or a script cannot be imported elsewhere: it travels with its
@@ -155,8 +168,17 @@ class FunctionEvaluator(Evaluator):
         more = {"passes": passes} if self.takes_passes else {}
         part = rows_of(train, kept)
         return [
-            float(self.function(one, part, held_out, seed=seed, **more)) for one in configurations
+            self._number(self.function(one, part, held_out, seed=seed, **more))
+            for one in configurations
         ]
+
+    def _number(self, given: Any) -> float:
+        try:
+            return float(given)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.name} must return a number, its score, not {shown(given)}"
+            ) from error
 
 
 def as_evaluator(given: Any) -> Evaluator:

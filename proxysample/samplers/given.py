@@ -63,6 +63,12 @@ class GivenIndices(Sampler):
         self.path = path
         self.uses_labels = uses_labels
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # scikit-learn's own name
+        if isinstance(self.indices, np.ndarray | list | tuple) and len(self.indices) > 10:
+            return f"GivenIndices({len(self.indices):,} indices)"
+        shown: str = super().__repr__(N_CHAR_MAX)
+        return shown
+
     def _check_parameters(self) -> None:
         self.read()
 

@@ -163,3 +163,17 @@ class Normalize(nn.Module):
             )
         scale = self.scale if images.is_floating_point() else self.byte_scale
         return torch.addcmul(self.shift, images.to(scale.dtype), scale)
+
+
+class ScriptedNormalize(nn.Module):
+    """`Normalize` as `torch.jit.script` can compile it: without the check, whose words are none."""
+
+    def __init__(self, layer: Normalize) -> None:
+        super().__init__()
+        for name, buffer in layer.named_buffers():
+            self.register_buffer(name, buffer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise images (b, c, h, w) of bytes or of numbers in [0, 1]."""
+        scale = self.scale if images.is_floating_point() else self.byte_scale
+        return torch.addcmul(self.shift, images.to(scale.dtype), scale)

@@ -410,3 +410,15 @@ class CellNetwork(Skeleton):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (b, in_channels, h, w) to logits (b, n_classes)."""
         return self.propagate(images, lambda cell, features: cell(features))
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Give `torch.jit.script` the network as it is traced: what runs a cell is no script."""
+        if self.training:
+            raise InputError(
+                "torch.jit.script records a network as it evaluates; call eval() on it before"
+            )
+        images = self.stem[0].weight.new_zeros(2, self.in_channels, 16, 16)
+        prepared = nn.Sequential(torch.jit.trace(self, images, check_trace=False))
+        # PyTorch remembers by its id what it replaces in a larger network, so it has to stay alive.
+        prepared.replaced = (self,)
+        return prepared.eval()

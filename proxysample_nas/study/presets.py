@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from proxysample.checks import as_tuple
+from proxysample.checks import as_tuple, is_number
 from proxysample.components import Component
 from proxysample.errors import InputError, check_name, check_names
 from proxysample.printing import shown
@@ -183,10 +183,21 @@ def extended(
         settings["dataset"] = configuration.splits
     if given.get("proxy_seeds") and not configuration.proxy_seeds:
         # What was picked so far was picked from this one.
-        given["proxy_seeds"].insert(0, configuration.random_state)
+        settings["proxy_seeds"] = [configuration.random_state]
     for name, values in given.items():
+        _refuse_known(name, values, settings[name])
         settings[name] = [*map(_as_given, settings[name]), *values]
     return StudyConfiguration.build(**settings)
+
+
+def _refuse_known(name: str, values: Iterable[Any], known: Iterable[Any]) -> None:
+    numbers = [one for one in known if is_number(one)]
+    again = [one for one in values if is_number(one) and one in numbers]
+    if again:
+        raise InputError(
+            f"the study has {name} {', '.join(f'{one:g}' for one in numbers)} already; add others "
+            f"than {', '.join(f'{one:g}' for one in again)}, or run it again as it is"
+        )
 
 
 def _as_given(one: Any) -> Any:

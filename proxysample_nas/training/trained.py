@@ -34,9 +34,10 @@ from proxysample.records import (
     one_of,
     read_json,
 )
+from proxysample.wording import pluralize
 from proxysample_nas.data.images import load_images, load_pixels
 from proxysample_nas.data.loader import Loader
-from proxysample_nas.data.normalization import Normalization, Normalize
+from proxysample_nas.data.normalization import Normalization, Normalize, ScriptedNormalize
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import AUTOCAST_DTYPES, N_STAGES, CellNetwork
 from proxysample_nas.training.optimization import measure_accuracy
@@ -98,7 +99,14 @@ class _Architecture(Record, title="what it says"):
             )
 
 
-@dataclass(frozen=True, eq=False)
+class _Normalized(nn.Sequential):
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Give `torch.jit.script` other parts in a new network; it replaces them in place."""
+        layer, network = self
+        return nn.Sequential(ScriptedNormalize(layer), network.__prepare_scriptable__())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainedCell(Record, title="what it says"):
     """A network that `CellTrainer` has trained, and what is needed to use it.
 
@@ -161,6 +169,14 @@ class TrainedCell(Record, title="what it says"):
                 f"classes, not {len(self.classes)} with {len(set(self.classes))} names"
             )
 
+    def __repr__(self) -> str:
+        """Show the cell, and what the training came to."""
+        n_classes = pluralize(len(self.classes), "class")
+        return (
+            f"TrainedCell({self.cell}, {n_classes}, seed {self.seed}, "
+            f"{self.train_accuracy:.2f} % of train)"
+        )
+
     @property
     def cell(self) -> Cell:
         """The network's cell."""
@@ -181,7 +197,7 @@ class TrainedCell(Record, title="what it says"):
             Takes images (b, c, h, w), uint8 or floating point in [0, 1], and gives logits. It
             holds the network itself, not a copy.
         """
-        return nn.Sequential(Normalize(self.normalization).to(self.device), self.network).eval()
+        return _Normalized(Normalize(self.normalization).to(self.device), self.network).eval()
 
     @isolated()
     def predict(self, dataset: Any, *, batch_size: int = 256) -> npt.NDArray[Any]:

@@ -41,6 +41,10 @@ def test_it_counts_what_is_kept(report, digits):
     assert report.dropped_histogram.sum() == len(digits) - 359
 
 
+def test_it_is_shown_in_one_line(report):
+    assert repr(report) == f"Report({report.title})"
+
+
 def test_examples_come_from_both_ends(report, digits):
     scores = report.ranking.scores
     first, last = int(np.argmin(scores)), int(np.argmax(scores))

@@ -43,6 +43,11 @@ def test_epochs_can_be_asked_for_in_any_order():
     assert len({tuple(sorted(one)) for one in forward}) > 6
 
 
+def test_it_says_what_it_is():
+    shown = "RandomSchedule(4 of 6 samples an epoch, seed 0, next epoch 0)"
+    assert repr(RandomSchedule(6, n=4)) == shown
+
+
 def test_what_is_given_out_is_a_copy():
     schedule = RandomSchedule(10, n=3)
     before = schedule.indices(0)

@@ -340,7 +340,8 @@ def test_other_datasets_are_cut_as_their_own_kind():
     ("changed", "message"),
     [
         ({"configurations": ["c1", "c2"]}, "2 configurations have no order"),
-        ({"configurations": ["c1", "c1", "c2"]}, "1 configurations are given twice"),
+        ({"configurations": ["c1", "c1", "c2"]}, "the configuration c1 is given twice"),
+        ({"configurations": {1: 0.1, "1": 0.2, "2": 0.3}}, "the configuration 1 is given twice"),
         ({"seeds": [0]}, "seeds needs two at least"),
         ({"budgets": ["hours"]}, "unknown budget 'hours'"),
         ({"budgets": []}, "budgets must be"),
@@ -354,6 +355,7 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"known": {"a": [1.0]}}, r"known\['a'\] has to be 8 finite numbers"),
         ({"samplers": [[3, 90]]}, "is up to 90, and samplers pick from 80 here"),
         ({"evaluate": 3}, "evaluate must be a function"),
+        ({"evaluate": lambda c: c}, r"is called as .*\(configuration, train, held_out, seed="),
         ({"evaluate": len}, "source of <built-in function len> cannot be read"),
     ],
 )
@@ -369,6 +371,13 @@ def test_equal_updates_need_a_function_that_takes_passes():
 
     with pytest.raises(InputError, match="has no parameter passes"):
         agree(plain, budgets=["steps"])
+
+
+@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0]])
+def test_a_score_is_a_number(given):
+    evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
+    with pytest.raises(InputError, match="mine must return a number, its score, not"):
+        evaluator.score(["c1"], (planted.dataset(), None), np.arange(3), seed=0, passes=1)
 
 
 def test_a_damaged_store_is_refused(tmp_path):

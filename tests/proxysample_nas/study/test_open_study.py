@@ -93,6 +93,19 @@ def test_data_may_be_objects(digits, as_given):
     assert (found.n_train, found.n_test) == (1437, 360)
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"ratios": [0.25, 0.5]}, "the study has ratios 0.5 already; add others than 0.5"),
+        ({"proxy_seeds": [0, 1]}, "the study has proxy_seeds 0 already"),
+    ],
+)
+def test_what_is_there_already_is_named(more, message):
+    study = Study(dataset="digits", samplers=["rs"], ratios=[0.5], searchers=["random"])
+    with pytest.raises(InputError, match=message):
+        study.add(**more)
+
+
 def test_given_data_are_asked_for_again_where_a_study_goes_on(digits, tmp_path):
     study = Study(dataset=(digits.train, digits.test), **SETTINGS, folder=tmp_path)
     assert study.run(progress=False) == 0

@@ -376,3 +376,25 @@ def test_a_network_on_the_meta_device_takes_no_memory() -> None:
     with torch.device("meta"):
         network = CellNetwork(CELL, channels=1 << 20)
     assert {weight.device.type for weight in network.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_by_a_script(digits: Any, trained: TrainedCell) -> None:
+    network, images = trained.with_normalization(), pixels_of(digits)
+    scripted = torch.jit.script(network)
+    parts = [type(part) for part in network]
+    with torch.no_grad():
+        for given in (images, images / 255, images[:1, :, :5]):
+            torch.testing.assert_close(scripted(given), network(given))
+    # PyTorch would replace the parts of the network itself.
+    assert parts == [Normalize, CellNetwork]
+    assert isinstance(torch.jit.script(trained.network), torch.jit.ScriptModule)
+    with pytest.raises(InputError, match=r"call eval\(\)"):
+        torch.jit.script(CellNetwork(CELL, 4, 1, n_classes=10, in_channels=1))
+
+
+def test_it_is_shown_in_one_line(trained: TrainedCell) -> None:
+    shown = repr(trained)
+    assert str(CELL) in shown
+    assert "10 classes" in shown
+    assert len(shown) < 150
