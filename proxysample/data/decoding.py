@@ -434,7 +434,7 @@ def _check_form(
         raise SampleError(
             index,
             f" has type {sample.dtype}, and those before it {form.dtype}; convert all images to "
-            "one type in the dataset's transform",
+            "one type, in the files or in the dataset's transform",
         )
     if sample.shape == form.shape:
         return

@@ -47,6 +47,26 @@ def known_interpolation(name: str) -> Interpolation:
     return "bilinear" if name == "bilinear" else "bicubic"
 
 
+def refuse_lazy(network: nn.Module) -> None:
+    """Raise `InputError` for a network whose weights have no shape yet.
+
+    Examples
+    --------
+    >>> refuse_lazy(nn.LazyLinear(3))
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: the network's LazyLinear has no weights yet; run a batch through
+    the network before
+    """
+    for part in network.modules():
+        own = (*part.parameters(recurse=False), *part.buffers(recurse=False))
+        if any(nn.parameter.is_lazy(tensor) for tensor in own):
+            raise InputError(
+                f"the network's {type(part).__name__} has no weights yet; run a batch through the "
+                "network before"
+            )
+
+
 class Backbone(nn.Module):
     """A frozen network in evaluation mode, with what it expects of its images.
 
@@ -110,6 +130,7 @@ class Backbone(nn.Module):
         weights: str = "given",
     ) -> None:
         super().__init__()
+        refuse_lazy(network)
         self.network = copy.deepcopy(network)
         self.normalises = mean is not None and std is not None
         self.register_buffer("mean", torch.tensor(mean or [0.0]).view(1, -1, 1, 1))

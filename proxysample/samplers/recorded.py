@@ -188,6 +188,10 @@ class DynamicsSampler(ImageSampler):
             raise InputError(
                 f"network must be 'head', 'small' or an nn.Module, not {shown(self.network)}"
             )
+        if isinstance(self.network, nn.Module):
+            from proxysample.features.backbones import refuse_lazy
+
+            refuse_lazy(self.network)
         if self.features is not None and self.network != "head":
             raise InputError("features are for network='head'; other networks see the pixels")
 

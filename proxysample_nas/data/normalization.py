@@ -175,5 +175,6 @@ class ScriptedNormalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalise images (b, c, h, w) of bytes or of numbers in [0, 1]."""
+        # Of attributes with a type of their own PyTorch's compiler wants no text.
         scale = self.scale if images.is_floating_point() else self.byte_scale
-        return torch.addcmul(self.shift, images.to(scale.dtype), scale)
+        return torch.addcmul(self.shift, images.to(torch.float32), scale)  # type: ignore[arg-type]

@@ -343,6 +343,13 @@ class CellModule(nn.Module):
         raise InputError(f"a network cannot run the operation {operation!r} of kind {kind!r}")
 
 
+class _Traced(nn.Sequential):
+    def __init__(self, traced: nn.Module, network: nn.Module) -> None:
+        super().__init__(traced)
+        # PyTorch remembers by its id what it replaces in a larger network, so it has to stay alive.
+        self._network = (network,)
+
+
 class CellNetwork(Skeleton):
     """The macro skeleton with the same cell everywhere, trained to evaluate the cell.
 
@@ -417,8 +424,9 @@ class CellNetwork(Skeleton):
             raise InputError(
                 "torch.jit.script records a network as it evaluates; call eval() on it before"
             )
-        images = self.stem[0].weight.new_zeros(2, self.in_channels, 16, 16)
-        prepared = nn.Sequential(torch.jit.trace(self, images, check_trace=False))
-        # PyTorch remembers by its id what it replaces in a larger network, so it has to stay alive.
-        prepared.replaced = (self,)
-        return prepared.eval()
+        like = next(self.parameters())
+        images = like.new_zeros(2, self.in_channels, 16, 16)
+        traced: nn.Module = torch.jit.trace(  # type: ignore[no-untyped-call]
+            self, images, check_trace=False
+        )
+        return _Traced(traced, self).eval()

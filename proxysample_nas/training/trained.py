@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +102,7 @@ class _Architecture(Record, title="what it says"):
 class _Normalized(nn.Sequential):
     def __prepare_scriptable__(self) -> nn.Module:
         """Give `torch.jit.script` other parts in a new network; it replaces them in place."""
-        layer, network = self
+        layer, network = cast("tuple[Normalize, CellNetwork]", tuple(self))
         return nn.Sequential(ScriptedNormalize(layer), network.__prepare_scriptable__())
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from proxysample import InputError, MissingDependencyError
+from proxysample import EL2N, InputError, MissingDependencyError
 from proxysample.data.decoding import ImageSizeWarning
 from proxysample.data.images import Fitting
 from proxysample.data.reading import Samples
@@ -394,3 +394,16 @@ def test_sixteen_bits_are_fractions_of_their_range(hold):
     images = np.arange(0, 65_536, 4_369, dtype=np.uint16).reshape(4, 2, 2, 1)
     features = extract_features(Backbone(nn.Flatten()), images_of(hold(images)))
     assert np.allclose(features, images.reshape(4, 4) / 65_535)
+
+
+def test_a_network_without_weights_yet_is_refused():
+    class Bare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.batches = nn.LazyBatchNorm2d()
+
+    for network in (nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), Bare()):
+        with pytest.raises(InputError, match="has no weights yet; run a batch through"):
+            as_backbone(network)
+        with pytest.raises(InputError, match="has no weights yet; run a batch through"):
+            EL2N(network=network).check_parameters()
