@@ -361,5 +361,12 @@ def _describe(registry: Registry[Any], name: str) -> str:
         entry = registry.get(name)
     except InputError as error:
         return f"{error}{origin}"
+    return f"{_first_line(entry)}{origin}"
+
+
+def _first_line(entry: type) -> str:
     lines = (entry.__doc__ or "").strip().splitlines()
-    return f"{entry.__name__}: {lines[0] if lines else 'has no help'}{origin}"
+    # What Python writes for a dataclass is its signature.
+    if not lines or lines[0].startswith(f"{entry.__name__}("):
+        lines = ["has no help"]
+    return f"{entry.__name__}: {lines[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from joblib import wrap_non_picklable_objects
 
-from proxysample.errors import InputError
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
 from proxysample.printing import shown
 from proxysample.wording import parse_words
 
@@ -138,3 +139,28 @@ def check_labels(components: Iterable[Component]) -> None:
     labels = Counter(one.label for one in components if one.parameters.keys() & set(FILES))
     for label in (label for label, n in labels.items() if n > 1):
         raise InputError(f"two samplers are told as {label}: give their files different names")
+
+
+class FewerResultsWarning(ProxysampleWarning):
+    """A call shows less than its folder has: what the call leaves out is kept, but not shown."""
+
+
+def warn_of_fewer(earlier: Iterable[str], now: Iterable[str], folder: Path) -> None:
+    """Warn where a call leaves out what the one before in its folder compared."""
+    shown_now = set(now)
+    lost = [one for one in earlier if one not in shown_now]
+    if lost:
+        warnings.warn(
+            f"what was run in {folder} before also has {', '.join(lost)}, which this call leaves "
+            "out and no longer shows; the results are kept, and a call that names them shows them",
+            FewerResultsWarning,
+            stacklevel=level_of_caller(),
+        )
+
+
+def compared_words(
+    components: Iterable[Component], ratios: Iterable[float], n: Iterable[int]
+) -> list[str]:
+    """Name what results are of, for `warn_of_fewer`."""
+    sizes = [f"r={r:g}" for r in ratios] + [f"n={one:,}" for one in n]
+    return [*(one.label for one in components), *sizes]

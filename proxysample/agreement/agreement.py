@@ -25,6 +25,7 @@ from proxysample.agreement.reports import (
     verdict,
 )
 from proxysample.agreement.results import AgreementResults, Row
+from proxysample.components import warn_of_fewer
 from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, run_experiments, takes_run_options
 from proxysample.experiments.store import Store
@@ -381,3 +382,4 @@ def _refuse_changed_data(store: Store, design: Design, info: DataInfo) -> None:
             f"the data of {design.dataset!r} have changed since the last run in this folder; "
             "bring the old data back, or use another folder"
         )
+    warn_of_fewer(before.compared, design.compared, store.path.parent)

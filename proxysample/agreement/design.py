@@ -14,7 +14,7 @@ from proxysample.agreement.data import name_of_data
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
 from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
-from proxysample.components import Component, check_labels
+from proxysample.components import Component, check_labels, compared_words
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
@@ -150,6 +150,11 @@ class Design(Shipped):
     evaluator: Evaluator | None = field(default=None, compare=False)
     estimates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     n: tuple[int, ...] = ()
+
+    @property
+    def compared(self) -> list[str]:
+        """Words for the samplers and the sizes."""
+        return compared_words(self.samplers, self.ratios, self.n)
 
     @classmethod
     def build(

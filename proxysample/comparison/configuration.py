@@ -15,7 +15,7 @@ from proxysample.checks import SEED, as_seeds, as_tuple, integer_from
 from proxysample.comparison.data import DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
-from proxysample.components import Component, check_labels
+from proxysample.components import Component, check_labels, compared_words
 from proxysample.data.datasets import as_splits
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
@@ -193,6 +193,11 @@ class Configuration(Shipped):
     n: tuple[int, ...] = ()
     source: DataSource | None = field(default=None, compare=False)
     evaluator: Evaluator | None = field(default=None, compare=False)
+
+    @property
+    def compared(self) -> list[str]:
+        """Words for the samplers and the sizes."""
+        return compared_words((one.component for one in self.methods), self.ratios, self.n)
 
     @classmethod
     def build(

@@ -23,6 +23,7 @@ from proxysample.comparison.parts import (
     size_of,
 )
 from proxysample.comparison.statistics import accuracies_by_class
+from proxysample.components import warn_of_fewer
 from proxysample.errors import InputError
 from proxysample.experiments.experiment import (
     MACHINE,
@@ -482,4 +483,6 @@ def open_store(folder: Path, context: ComparisonContext) -> Store:
             "last run, and results on the two cannot stand in one table: bring back the old data, "
             "or compare in another folder"
         )
+    if earlier.dataset == context.configuration.dataset:
+        warn_of_fewer(earlier.compared, context.configuration.compared, folder)
     return store

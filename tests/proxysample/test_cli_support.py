@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from proxysample import InputError
+from proxysample import InputError, cli_support
 from proxysample.cli import main
 from proxysample.files import check_name, check_writable, make_folder, replace_file
 from proxysample.wording import parse_parameters, parse_words
@@ -112,3 +113,16 @@ def test_a_stream_that_was_closed_before_is_no_raw_error(closed, code, capsys, m
         assert capsys.readouterr().err == "error: standard output: bad file descriptor\n"
     with suppress(OSError):
         getattr(sys, closed).close()
+
+
+def test_the_signature_that_python_writes_for_a_dataclass_is_no_help():
+    @dataclass
+    class Bare:
+        alpha: int = 3
+
+    @dataclass
+    class Told:
+        """Says what it is."""
+
+    assert cli_support._first_line(Bare) == "Bare: has no help"
+    assert cli_support._first_line(Told) == "Told: Says what it is."

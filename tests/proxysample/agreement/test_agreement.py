@@ -10,6 +10,7 @@ from scipy import stats
 
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
+from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
 
@@ -378,6 +379,13 @@ def test_a_score_is_a_number(given):
     evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
     with pytest.raises(InputError, match="mine must return a number, its score, not"):
         evaluator.score(["c1"], (planted.dataset(), None), np.arange(3), seed=0, passes=1)
+
+
+def test_what_a_folder_had_and_a_call_leaves_out_is_told(tmp_path):
+    agree(folder=tmp_path, samplers=["cc-or", "rs"], ratios=[0.5, 0.25])
+    with pytest.warns(FewerResultsWarning, match=r"also has RS, r=0\.25, which this call leaves"):
+        agree(folder=tmp_path, samplers=["cc-or"], ratios=[0.5])
+    agree(folder=tmp_path, samplers=["cc-or", "rs"], ratios=[0.5, 0.25])
 
 
 def test_a_damaged_store_is_refused(tmp_path):
