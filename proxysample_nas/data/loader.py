@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -344,7 +345,9 @@ def to_written(parameters: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 3, 'augmentation': {'flip': False, 'crop_padding': None}}
     """
     return {
-        name: asdict(value) if isinstance(value, Augmentation | Normalization) else value
+        name: json.loads(json.dumps(asdict(value)))
+        if isinstance(value, Augmentation | Normalization)
+        else value
         for name, value in parameters.items()
     }
 

@@ -145,6 +145,12 @@ def load_study_data(
         train = _draw(train, n_train, random_state)
     train_images = load_images(train, device=device)
     test_images = load_images(test, classes=train_images.classes, device=device)
+    shapes = [tuple(part.images.shape[1:]) for part in (train_images, test_images)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"training and test images differ in shape (channels, height, width): {shapes[0]} and "
+            f"{shapes[1]}; bring them to one size"
+        )
     architecture_images = None
     if architecture_data == "test-half":
         generator = torch.Generator().manual_seed(random_state)

@@ -28,6 +28,8 @@ from proxysample_nas.study.reports.statistics import (
 from proxysample_nas.study.results import Row
 
 LEVEL = 0.05
+# Of paired differences that are equal but for rounding.
+NO_SPREAD = 1e-9
 RIVAL = "cc-rs"
 """Class-random: what a selection has to beat to be worth its scores."""
 
@@ -305,6 +307,12 @@ def _power(name: str, results: StudyResults, lines: Sequence[Verdict]) -> Iterat
         yield (
             f"{name.upper()}: one search seed says nothing of how much a search varies. Several "
             "tell how many are needed to see a difference."
+        )
+        return
+    if deviation < NO_SPREAD:
+        yield (
+            f"{name.upper()}: all paired differences are equal, which says nothing of how many "
+            "searches it takes to see another."
         )
         return
     n = searches_needed(deviation)

@@ -14,6 +14,7 @@ from torch.utils.data import Subset
 from proxysample import InputError
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample_nas.cli import main
+from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import load_study_data
 from proxysample_nas.study.experiments.search import Search
@@ -104,6 +105,19 @@ def test_what_is_there_already_is_named(more, message):
     study = Study(dataset="digits", samplers=["rs"], ratios=[0.5], searchers=["random"])
     with pytest.raises(InputError, match=message):
         study.add(**more)
+
+
+def test_parts_of_two_shapes_are_refused_before_anything_runs(digits, tmp_path):
+    test = (digits.test.images[:, :4], digits.test.targets)
+    study = Study(dataset=(digits.train, test), **SETTINGS, folder=tmp_path)
+    with pytest.raises(InputError, match=r"\(1, 8, 8\) and \(1, 4, 8\); bring them to one size"):
+        study.run(progress=False)
+
+
+def test_a_normalisation_reads_back_as_it_was_given():
+    given = {"normalization": Normalization(mean=(0.5,), std=(0.3,))}
+    one = StudyConfiguration.build(dataset="digits", **SETTINGS | {"training": given})
+    assert StudyConfiguration.from_json(one.to_json()) == one
 
 
 def test_given_data_are_asked_for_again_where_a_study_goes_on(digits, tmp_path):
