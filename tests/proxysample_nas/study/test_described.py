@@ -315,9 +315,7 @@ def test_it_runs_the_same_elsewhere(study, tiny_settings, picked, tmp_path, fork
     """As on Ray, where a study is tested in whole."""
     there = Study(**everything(tiny_settings, picked), folder=tmp_path)
     # Of one worker: what it is sent is what counts.
-    assert there.run(progress=False, n_workers=1, executor="processes") == 0, (
-        there.store.failures()
-    )
+    assert there.run(progress=False, n_workers=1, executor="processes") == 0, there.store.failures()
     assert outcome(there) == outcome(study)
 
 

@@ -1,4 +1,4 @@
-"""A study on Ray: its data and what it was given are shipped, and its results are the same to the bit."""
+"""A study on Ray: what it needs is shipped, and its results are the same to the bit."""
 
 from __future__ import annotations
 
