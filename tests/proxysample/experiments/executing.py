@@ -91,6 +91,9 @@ if __name__ == "__main__":
                 break
             ((_, outcome),) = ended
             print(outcome.result or outcome.error)
+        if address:
+            import ray
+            print(ray.get_runtime_context().gcs_address)
 """
 
 

@@ -78,8 +78,8 @@ def test_what_a_script_defines_is_sent_to_a_cluster_that_runs(folder, running_ra
 
     address = ray.get_runtime_context().gcs_address
     found = run_script(folder, "ray", "experiment", address)
-    assert found == ["{'number': 150}", "{'number': 150}"]
-    # It was used, and runs on.
+    assert found == ["{'number': 150}", "{'number': 150}", address]
+    # It runs on.
     assert ray.cluster_resources()["CPU"] == 2
 
 
