@@ -103,24 +103,12 @@ def settle_layout(figure: Figure) -> None:
         From `create_figure`.
     """
     show_as_written(figure)
-    places: list[tuple[float, ...]] = []
-    for _ in range(_MOST_DRAWINGS):
+    for _ in range(_N_DRAWINGS):
         figure.draw_without_rendering()
-        before, places = places, _places(figure)
-        if places == before:
-            break
     figure.set_layout_engine("none")
 
 
-_MOST_DRAWINGS = 4
-
-
-def _places(figure: Figure) -> list[tuple[float, ...]]:
-    """Give where a layout has put axes, legends and texts."""
-    boxes = [axes.get_position(original) for axes in figure.axes for original in (True, False)]
-    boxes += [legend.get_window_extent() for legend in figure.legends]
-    texts = [text.get_position() for text in figure.texts]
-    return [*(tuple(map(float, box.extents)) for box in boxes), *texts]
+_N_DRAWINGS = 4
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

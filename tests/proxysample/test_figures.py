@@ -38,32 +38,6 @@ def test_a_name_in_a_figure_stands_for_itself(name, tmp_path):
     save_figure(figure, tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("aspect", ["auto", "equal"])
-def test_a_layout_comes_to_rest(aspect, monkeypatch):
-    """Where four drawings bring it, though fewer may do."""
-    drawings = []
-    settled, drawn = figures = [create_figure(4, 2) for _ in range(2)]
-    for figure in figures:
-        for axes in figure.subplots(1, 2):
-            axes.plot([0, 1, 3], [0, 2, 30], label="a")
-            axes.set_title("a title")
-            axes.set_aspect(aspect)
-        legend_below(figure, *axes.get_legend_handles_labels())
-        draw = figure.draw_without_rendering
-        monkeypatch.setattr(
-            figure,
-            "draw_without_rendering",
-            lambda figure=figure, draw=draw: (drawings.append(figure), draw()),
-        )
-    settle_layout(settled)
-    for _ in range(4):
-        drawn.draw_without_rendering()
-    places = [[axes.get_position().bounds for axes in figure.axes] for figure in figures]
-    assert places[0] == places[1]
-    if aspect == "auto":
-        assert drawings.count(settled) < 4
-
-
 def test_the_numbers_of_a_logarithmic_axis_stay_powers():
     figure = create_figure(3, 3)
     axes = figure.add_subplot()
