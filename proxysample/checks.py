@@ -11,7 +11,7 @@ nowhere as numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -359,12 +359,16 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
         raise InputError(
             f"{name} must be a list, such as {name}=[{shown(given)}], not {shown(given)}"
         )
+    found: tuple[Any, ...] = ()
     try:
-        found = tuple(islice(given, MOST_LISTED + 1))
+        # The length of what has one is known before its entries are made.
+        n_listed = len(given) if isinstance(given, Sized) else 0
+        if n_listed <= MOST_LISTED:
+            found = tuple(islice(given, MOST_LISTED + 1))
     # Of an array without axes, or what anyone's generator raises.
     except Exception as error:
         raise InputError(f"{name} must be a list, not {shown(given)}: {error}") from error
-    if len(found) > MOST_LISTED:
+    if max(n_listed, len(found)) > MOST_LISTED:
         raise InputError(f"{name} is {shown(given)}, which has more than {MOST_LISTED:,} entries")
     return found
 

@@ -23,6 +23,7 @@ from proxysample.checks import (
     POSITIVE_INTEGER,
     RANDOM_STATE,
     SEED,
+    as_tuple,
     check_values,
     constraints_of,
     instance_of,
@@ -176,6 +177,12 @@ def failing():
 def test_what_numpy_and_python_cannot_read_or_write_is_refused(refused, message):
     with pytest.raises(InputError, match=message):
         refused()
+
+
+def test_the_length_of_a_list_is_looked_at_before_its_entries():
+    endless = np.broadcast_to(np.float32(0), (10**12, 3))
+    with pytest.raises(InputError, match=r"std is .* more than 16,777,216 entries"):
+        as_tuple("std", endless)
 
 
 def test_a_seed_within_lists_is_refused_before_numpy_follows_them():
