@@ -301,6 +301,14 @@ def plain_number(value: Any) -> Any:
 MOST_LISTED = 1 << 24
 
 
+def has_attributes(value: Any, *names: str) -> bool:
+    """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
+    try:
+        return all(hasattr(value, name) for name in names)
+    except Exception:
+        return False
+
+
 def by_length(given: Any) -> Any:
     """Read by its length what has one and no iterator: numpy would go on until an item is missing.
 
