@@ -34,7 +34,7 @@ from proxysample.keeping import (
     check_ratio,
     checked_order,
 )
-from proxysample.printing import shown
+from proxysample.printing import cleaned, shown
 from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
 from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
@@ -152,8 +152,8 @@ class Ranking:
         return len(self.scores)
 
     def __repr__(self) -> str:
-        share = "overall" if self.codes is None else f"per class ({self.codes.max() + 1})"
-        return (
+        share = "overall" if self.codes is None else f"per class ({len(np.unique(self.codes))})"
+        return cleaned(
             f"Ranking({self.provenance.get('sampler', 'scores')}, {len(self):,} samples, "
             f"keeps {self.rule} {share})"
         )
