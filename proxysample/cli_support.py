@@ -227,6 +227,11 @@ def _run(app: typer.Typer) -> int:
             # A pipe whose other end is gone cannot be flushed first, and is found so later.
             with suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
+    try:
+        # Libraries that are found relative to it end the process without it.
+        Path.cwd()
+    except OSError:
+        return _fail("the folder that this was started in is gone; change into another one")
     code = 0
     try:
         code = _exit_code(app)

@@ -112,3 +112,15 @@ def test_a_stream_that_was_closed_before_is_no_raw_error(closed, code, capsys, m
         assert capsys.readouterr().err == "error: standard output: bad file descriptor\n"
     with suppress(OSError):
         getattr(sys, closed).close()
+
+
+def test_a_folder_that_is_gone_is_told(capsys, monkeypatch):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    monkeypatch.setattr(sys, "argv", ["command", "samplers"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "the folder that this was started in is gone" in capsys.readouterr().err
