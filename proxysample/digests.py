@@ -45,7 +45,8 @@ def text_of(function: Callable[..., Any]) -> str | None:
         if inspect.getfile(inspect.unwrap(function)) == "<string>":
             return None
         return inspect.getsource(function)
-    except (OSError, TypeError):
+    # Where there is none, or whatever anyone's object raises.
+    except Exception:
         return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from joblib import wrap_non_picklable_objects
 
 from proxysample.agreement.data import rows_of
+from proxysample.checks import has_attributes
 from proxysample.digests import as_plain, text_of
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
@@ -113,11 +114,12 @@ class FunctionEvaluator(Evaluator):
         if name is not None and (not isinstance(name, str) or not name):
             raise InputError(f"name must be a text or None, not {shown(name)}")
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        own = function.__name__ if has_attributes(function, "__name__") else None
+        self.name = name or own or type(function).__name__
         try:
             self.takes_passes = "passes" in inspect.signature(function).parameters
-        # Of some that are not written in Python nobody knows.
-        except (TypeError, ValueError):
+        # Of some that are not written in Python, or of anyone's object, nobody knows.
+        except Exception:
             self.takes_passes = False
         self._source = name if name is not None else _source_of(function)
 
@@ -168,7 +170,8 @@ def _source_of(function: Any) -> str:
     """Give what a function's results are named by: its text, and the values that it closes over."""
     written = text_of(function)
     if written is None:
-        text = _compiled(getattr(function, "__code__", None), function)
+        code = function.__code__ if has_attributes(function, "__code__") else None
+        text = _compiled(code, function)
     else:
         text = textwrap.dedent(written)
     values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
