@@ -11,7 +11,7 @@ nowhere as numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -178,13 +178,26 @@ def instance_of(kind: type) -> Constraint:
     return Constraint((f"{article} {kind.__name__}",), lambda value: isinstance(value, kind))
 
 
+# No generator has a state of more numbers of 32 bits than that.
+MOST_SEEDS = 1 << 10
+
+
+def _is_short(seed: Any) -> bool:
+    """Tell whether a seed is read at once: NumPy takes hours for long ones."""
+    if isinstance(seed, np.ndarray):
+        return seed.size <= MOST_SEEDS
+    if isinstance(seed, Sequence):
+        # It follows lists within lists until the process ends.
+        return len(seed) <= MOST_SEEDS and all(is_integer(one) and _is_short(one) for one in seed)
+    return not isinstance(seed, int) or seed.bit_length() <= 32 * MOST_SEEDS
+
+
 def _is_random_state(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    # NumPy follows lists within lists until the process ends.
-    if isinstance(value, list | tuple) and not all(map(is_integer, value)):
-        return False
     try:
+        if not _is_short(value):
+            return False
         np.random.default_rng(value)
     # Of what is none, or whatever the repr of anyone's object raises.
     except Exception:
@@ -289,6 +302,14 @@ def plain_number(value: Any) -> Any:
 MOST_LISTED = 1 << 24
 
 
+def has_attributes(value: Any, *names: str) -> bool:
+    """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
+    try:
+        return all(hasattr(value, name) for name in names)
+    except Exception:
+        return False
+
+
 def by_length(given: Any) -> Any:
     """Read by its length what has one and no iterator: numpy would go on until an item is missing.
 
@@ -354,12 +375,16 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
         raise InputError(
             f"{name} must be a list, such as {name}=[{shown(given)}], not {shown(given)}"
         )
+    found: tuple[Any, ...] = ()
     try:
-        found = tuple(islice(given, MOST_LISTED + 1))
+        # The length of what has one is known before its entries are made.
+        n_listed = len(given) if isinstance(given, Sized) else 0
+        if n_listed <= MOST_LISTED:
+            found = tuple(islice(given, MOST_LISTED + 1))
     # Of an array without axes, or what anyone's generator raises.
     except Exception as error:
         raise InputError(f"{name} must be a list, not {shown(given)}: {error}") from error
-    if len(found) > MOST_LISTED:
+    if max(n_listed, len(found)) > MOST_LISTED:
         raise InputError(f"{name} is {shown(given)}, which has more than {MOST_LISTED:,} entries")
     return found
 

@@ -16,6 +16,7 @@ from proxysample.cli_support import (
     VerboseOption,
     VersionOption,
     echo,
+    echo_line,
     list_entries,
     make_app,
     parse_ratio,
@@ -299,7 +300,7 @@ def score(
     ranking.save(output)
     if not quiet:
         seconds = ranking.provenance["seconds"]
-        echo(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
+        echo_line(f"{ranking!r}{_skipped_words(ranking)} in {seconds:.1f} s: {output}")
     Teller(quiet).say_unless_nested(ranking)
 
 
@@ -373,10 +374,10 @@ def embed(
         address=address,
     )
     if not quiet:
-        echo(f"{features!r}: {features.folder}")
+        echo_line(f"{features!r}: {features.folder}")
     if verbose:
         for name, value in features.provenance.items():
-            typer.echo(f"  {name}: {value}", err=True)
+            echo_line(f"  {name}: {value}", err=True)
 
 
 app.command()(compare)
@@ -455,7 +456,7 @@ def report(
         return
     built.save(output, ratios=ratios[1:], features=neighbours)
     if not quiet:
-        echo(f"{built.title}: {output}")
+        echo_line(f"{built.title}: {output}")
 
 
 @app.command()

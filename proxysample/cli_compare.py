@@ -18,6 +18,7 @@ from proxysample.cli_support import (
     ThreadsOption,
     WorkersOption,
     echo,
+    echo_line,
     find_modules_here,
     parse_ratio,
     run_to_end,
@@ -146,7 +147,7 @@ def compare(
     echo(comparison.table())
     echo(comparison.verdict)
     for path in _save(comparison):
-        echo(f"saved {path}")
+        echo_line(f"saved {path}")
     tell_failures(n_failed, comparison.store)
 
 

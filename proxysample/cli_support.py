@@ -67,9 +67,9 @@ def is_asked(name: str) -> bool:
 
 
 def say(words: object) -> None:
-    """Print what a person should know, unless they want to know nothing beside the result."""
+    """Print a line that a person should know, unless they want nothing beside the result."""
     if not is_asked("quiet"):
-        echo(words)
+        echo_line(words)
 
 
 def wanted_progress() -> dict[str, bool]:
@@ -227,6 +227,11 @@ def _run(app: typer.Typer) -> int:
             # A pipe whose other end is gone cannot be flushed first, and is found so later.
             with suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
+    try:
+        # Libraries that are found relative to it end the process without it.
+        Path.cwd()
+    except OSError:
+        return _fail("the folder that this was started in is gone; change into another one")
     code = 0
     try:
         code = _exit_code(app)
@@ -241,7 +246,7 @@ def _run(app: typer.Typer) -> int:
             # Whoever reads has read enough.
             return code or 1
         where = "standard output" if error.filename is None else str(error.filename)
-        return _fail(f"{where}: {(error.strerror or str(error)).lower()}")
+        return _fail(f"{cleaned(where)}: {(error.strerror or str(error)).lower()}")
     return code
 
 
@@ -274,6 +279,11 @@ def _stop_writing() -> None:
 def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
     """Print text for a person: lines stay, and what a terminal would act upon is escaped."""
     typer.secho(cleaned_lines(str(text)), fg=colour, err=err)
+
+
+def echo_line(text: object, *, err: bool = False) -> None:
+    """Print a line for a person; what would break it, as a name of a file may, is escaped."""
+    echo(cleaned(str(text)), err=err)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

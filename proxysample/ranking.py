@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, get_args
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import MAPPING, as_tuple, instance_of, one_of
+from proxysample.checks import MAPPING, as_tuple, has_attributes, instance_of, one_of
 from proxysample.data.classes import Classes
 from proxysample.data.fingerprint import check_fingerprint
 from proxysample.data.labels import encode_labels
@@ -34,7 +34,7 @@ from proxysample.keeping import (
     check_ratio,
     checked_order,
 )
-from proxysample.printing import shown
+from proxysample.printing import cleaned, shown
 from proxysample.ranking_files import COLUMN, FORMAT, ranking_parts
 from proxysample.selection import Cut, FittedCut, SelectionRules, interleave
 from proxysample.shares import floor_per_class
@@ -152,8 +152,8 @@ class Ranking:
         return len(self.scores)
 
     def __repr__(self) -> str:
-        share = "overall" if self.codes is None else f"per class ({self.codes.max() + 1})"
-        return (
+        share = "overall" if self.codes is None else f"per class ({len(np.unique(self.codes))})"
+        return cleaned(
             f"Ranking({self.provenance.get('sampler', 'scores')}, {len(self):,} samples, "
             f"keeps {self.rule} {share})"
         )
@@ -637,7 +637,7 @@ class Ranking:
         -------
         Ranking
         """
-        if not all(hasattr(stream, method) for method in ("read", "seek", "tell")):
+        if not has_attributes(stream, "read", "seek", "tell"):
             raise InputError(f"a ranking is read from an open binary file, not {shown(stream)}")
         return cls._from_arrays(read_npz_stream(stream, name), name)
 

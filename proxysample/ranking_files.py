@@ -81,9 +81,16 @@ def ranking_parts(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str
     check_values(header, {"natural": one_of(*NATURALS)}, name)
     provenance = header["provenance"]
     check_values(provenance, PROVENANCE, f"the provenance in {name}")
-    check_values(provenance.get("dataset", {}), FINGERPRINT, f"the provenance in {name}")
+    known = provenance.get("dataset", {})
+    check_values(known, FINGERPRINT, f"the provenance in {name}")
+    scores = _numbers(arrays["scores"], "fiu", name).astype(np.float64)
+    if known.get("n_samples", len(scores)) != len(scores):
+        raise InputError(
+            f"{name} is not a ranking: {len(scores):,} scores are of a dataset of "
+            f"{known['n_samples']:,} samples"
+        )
     return {
-        "scores": _numbers(arrays["scores"], "fiu", name).astype(np.float64),
+        "scores": scores,
         "codes": _codes(arrays["codes"], name) if "codes" in arrays else None,
         "keep": _keep(header.get("keep"), name),
         "rounding": header["rounding"],

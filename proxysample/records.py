@@ -217,6 +217,22 @@ def read_json(text: str | bytes, where: str, *, explain_missing: bool = False) -
         raise InputError(f"{where} is damaged: {error}") from error
 
 
+def check_finite(values: Any, where: str) -> None:
+    """Refuse JSON that holds NaN or an infinite number, as what names experiments never does.
+
+    Examples
+    --------
+    >>> check_finite({"parameters": {"rate": float("nan")}}, "a.json")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a.json is damaged: it holds a number that is not finite
+    """
+    try:
+        json.dumps(values, allow_nan=False)
+    except ValueError:
+        raise InputError(f"{where} is damaged: it holds a number that is not finite") from None
+
+
 @dataclass(frozen=True)
 class Named:
     """In a field's annotation: its name in JSON, where that is another than the attribute's."""

@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator, clone
 
 from proxysample.checks import (
     BOOLEAN,
+    MOST_LISTED,
     POSITIVE_INTEGER,
     PROCESSES,
     RANDOM_STATE,
@@ -676,14 +677,24 @@ def with_indices(dataset: Any, rules: SelectionRules) -> SelectionRules:
     names: tuple[Literal["must_keep"], Literal["exclude"]] = ("must_keep", "exclude")
     for name in names:
         given: Any = rules.get(name)
-        is_plain = isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)
-        if is_plain or not getattr(given, "ndim", 1) or not len(given):
-            continue
-        given = list(given)
-        if all(isinstance(one, str | os.PathLike) for one in given):
+        if _are_names(given):
             named = [str(one) if isinstance(one, str) else str(as_path(one)) for one in given]
             found[name] = indices_of(named, keys_of(dataset), name)
     return found
+
+
+def _are_names(given: Any) -> bool:
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection):
+        return False
+    try:
+        # Of an array of numbers, which may be a long one, no entry is looked at.
+        if getattr(getattr(given, "dtype", None), "kind", "O") not in "OUT":
+            return False
+        has_entries = getattr(given, "ndim", 1) and 0 < len(given) <= MOST_LISTED
+        return bool(has_entries) and all(isinstance(one, str | os.PathLike) for one in given)
+    # Whatever anyone's object raises: what it is told of is what reads it as indices.
+    except Exception:
+        return False
 
 
 def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:

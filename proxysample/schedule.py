@@ -127,7 +127,10 @@ class RandomSchedule(torch.utils.data.Sampler[int]):
         return np.concatenate([first, order[~np.isin(order, first)]])
 
     def _shuffled(self, number: int) -> IntArray:
-        return np.random.default_rng([self.seed, number]).permutation(self.n_samples)
+        try:
+            return np.random.default_rng([self.seed, number]).permutation(self.n_samples)
+        except (MemoryError, ValueError):
+            raise InputError(f"there is no memory for an order of {self.n_samples:,}") from None
 
     def state_dict(self) -> dict[str, int]:
         """Give what a checkpoint has to hold; best taken between two epochs.

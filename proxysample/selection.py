@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple, is_integer
+from proxysample.checks import as_array, as_tuple, has_attributes, is_integer
 from proxysample.data.classes import Classes
 from proxysample.errors import (
     InputError,
@@ -437,7 +437,7 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"{what} must be indices of samples, such as [0, 7], not {shown(given)}")
     # A set has a length, and is no sequence.
-    is_sequence = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    is_sequence = has_attributes(given, "__len__", "__getitem__")
     indices = as_array(what, given if is_sequence else as_tuple(what, given))
     if indices.dtype == bool:
         if indices.shape != (n_samples,):

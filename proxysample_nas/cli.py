@@ -23,6 +23,7 @@ from proxysample.cli_support import (
     VersionOption,
     WorkersOption,
     echo,
+    echo_line,
     find_modules_here,
     list_entries,
     make_app,
@@ -580,7 +581,7 @@ def evaluate(
         for accuracy, seed in zip(result.accuracies, result.seeds, strict=True)
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
-    echo(
+    echo_line(
         f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )

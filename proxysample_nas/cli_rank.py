@@ -17,6 +17,7 @@ from proxysample.cli_support import (
     ThreadsOption,
     WorkersOption,
     echo,
+    echo_line,
     find_modules_here,
     parse_ratio,
     run_to_end,
@@ -206,4 +207,4 @@ def lookup_settings(
 def _show(found: RankAgreement) -> None:
     echo(found.table())
     for path in found.save():
-        echo(f"saved {path}")
+        echo_line(f"saved {path}")

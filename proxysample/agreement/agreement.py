@@ -31,6 +31,7 @@ from proxysample.experiments.runner import RunOptions, run_experiments, takes_ru
 from proxysample.experiments.store import Store
 from proxysample.files import as_path, check_output, make_folder, replace_file
 from proxysample.isolation import isolated
+from proxysample.printing import cleaned
 from proxysample.rendering import markdown_document, to_csv, to_html_table, to_latex
 from proxysample.wording import pluralize
 
@@ -362,7 +363,7 @@ class RankAgreement:
 
     def __repr__(self) -> str:
         n_done, n_all = self.results.n_done
-        return f"RankAgreement({n_done} of {n_all} proxies done: {self.verdict})"
+        return cleaned(f"RankAgreement({n_done} of {n_all} proxies done: {self.verdict})")
 
     def _repr_html_(self) -> str:
         return to_html_table(agreement_table(self.results))

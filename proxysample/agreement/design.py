@@ -31,6 +31,7 @@ from proxysample.records import (
     NUMBER,
     POSITIVE,
     TEXT,
+    check_finite,
     check_values,
     list_of,
     optional,
@@ -326,6 +327,7 @@ class Design(Shipped):
         values = read_json(text, WHERE)
         require_values(values, WRITTEN, WHERE)
         check_values(values, WRITTEN | {"estimates": MAPPING}, WHERE)
+        check_finite(values, WHERE)
         tuples = ("ratios", "proxy_seeds", "seeds", "budgets", "names")
         try:
             design = cls(

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from joblib import wrap_non_picklable_objects
 
 from proxysample.agreement.data import rows_of
-from proxysample.digests import as_plain
+from proxysample.checks import has_attributes
+from proxysample.digests import as_plain, text_of
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
@@ -113,15 +114,16 @@ class FunctionEvaluator(Evaluator):
         if name is not None and (not isinstance(name, str) or not name):
             raise InputError(f"name must be a text or None, not {shown(name)}")
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        own = function.__name__ if has_attributes(function, "__name__") else None
+        self.name = name or own or type(function).__name__
         self._source = name if name is not None else _source_of(function)
         try:
             signature = inspect.signature(function)
-        # Of some that are not written in Python nobody knows.
-        except (TypeError, ValueError):
+            self.takes_passes = "passes" in signature.parameters
+        # Of some that are not written in Python, or of anyone's object, nobody knows.
+        except Exception:
             self.takes_passes = False
         else:
-            self.takes_passes = "passes" in signature.parameters
             self._check_call(signature)
 
     def _check_call(self, signature: inspect.Signature) -> None:
@@ -131,7 +133,7 @@ class FunctionEvaluator(Evaluator):
         except TypeError as error:
             raise InputError(
                 f"{self.name} is called as {self.name}(configuration, train, held_out, seed=...), "
-                f"which its parameters {signature} do not take: {error}"
+                f"which its parameters do not take: {error}"
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -188,11 +190,12 @@ def as_evaluator(given: Any) -> Evaluator:
 
 def _source_of(function: Any) -> str:
     """Give what a function's results are named by: its text, and the values that it closes over."""
-    try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
-        # Typed at a prompt, for example.
-        text = _compiled(getattr(function, "__code__", None), function)
+    written = text_of(function)
+    if written is None:
+        code = function.__code__ if has_attributes(function, "__code__") else None
+        text = _compiled(code, function)
+    else:
+        text = textwrap.dedent(written)
     values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     values += getattr(function, "__defaults__", None) or ()
     return "\n".join([text, *map(_named_value, values)])

@@ -213,6 +213,11 @@ class AgreementResults:
             result = self._done.get(one.key)
             if result is not None:
                 names = one.specification["configurations"]
+                if len(result["scores"]) != len(names):
+                    raise InputError(
+                        f"{self.store.path} is damaged: {len(result['scores'])} scores stand for "
+                        f"{len(names)} configurations"
+                    )
                 scores |= dict(zip(names, result["scores"], strict=True))
                 seconds += result["seconds"]
                 n_kept = result["n_kept"]

@@ -35,6 +35,7 @@ from proxysample.experiments.runner import RunOptions, run_experiments, takes_ru
 from proxysample.files import as_path, save_documents
 from proxysample.isolation import isolated
 from proxysample.keeping import list_sizes
+from proxysample.printing import cleaned
 from proxysample.rendering import markdown_document, to_html_table
 from proxysample.wording import aligned, pluralize
 
@@ -223,7 +224,8 @@ class Comparison:
         configuration = self.configuration
         samplers = ", ".join(one.component.label for one in configuration.others)
         sizes = list_sizes(configuration.ratios, configuration.n)
-        return f"Comparison of {samplers} on {configuration.dataset} at {sizes}, in {self.folder}"
+        words = f"{samplers} on {configuration.dataset} at {sizes}, in {self.folder}"
+        return cleaned(f"Comparison of {words}")
 
 
 @isolated()

@@ -23,7 +23,16 @@ from proxysample.features.sources import PIXELS
 from proxysample.keeping import check_counts, check_kept_sizes, check_ratio, kept_sizes
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
-from proxysample.records import MAPPING, NUMBER, TEXT, Kind, list_of, read_json, require_values
+from proxysample.records import (
+    MAPPING,
+    NUMBER,
+    TEXT,
+    Kind,
+    check_finite,
+    list_of,
+    read_json,
+    require_values,
+)
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
 from proxysample.samplers.given import GivenIndices, GivenRanking, other_samples
@@ -369,7 +378,9 @@ class Configuration(Shipped):
         """Read what `to_json` wrote; `InputError` where it is damaged."""
         values = read_json(text, WHERE)
         require_values(values, _WRITTEN, WHERE)
-        if not set(values["budgets"]) <= {"epochs", "steps"} or not values["seeds"]:
+        check_finite(values, WHERE)
+        budgets = set(values["budgets"])
+        if not budgets or not budgets <= {"epochs", "steps"} or not values["seeds"]:
             raise InputError(f"{WHERE} is damaged: it has no budgets or no seeds")
         evaluator = values["evaluator"]
         if not TEXT.accepts(evaluator["name"]) or not MAPPING.accepts(evaluator["parameters"]):

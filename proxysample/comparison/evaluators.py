@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import CodeType
@@ -13,9 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from joblib import wrap_non_picklable_objects
 
-from proxysample.checks import Constraints, as_array, check_values, constraints_of
+from proxysample.checks import (
+    Constraints,
+    as_array,
+    check_values,
+    constraints_of,
+    has_attributes,
+)
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
-from proxysample.digests import as_plain, digest_of
+from proxysample.digests import as_plain, digest_of, text_of
 from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.registry import EVALUATORS
@@ -159,18 +164,19 @@ class OwnEvaluator(Evaluator):
     @property
     def name(self) -> str:
         """The function's own name."""
-        given = getattr(self.function, "id", None) or getattr(self.function, "__name__", None)
-        return str(given or type(self.function).__name__)
+        known = (name for name in ("id", "__name__") if has_attributes(self.function, name))
+        given = [one for one in (getattr(self.function, name) for name in known) if one]
+        return str(given[0] if given else type(self.function).__name__)
 
     def parameters(self) -> dict[str, Any]:
         """Name the function by its text; an object by its `id` and fields."""
-        if isinstance(getattr(self.function, "id", None), str):
+        if has_attributes(self.function, "id") and isinstance(self.function.id, str):  # type: ignore[attr-defined]
             kept = vars(self.function) if hasattr(self.function, "__dict__") else {}
             return {name: as_plain(value, f"{name} of {self.name}") for name, value in kept.items()}
-        try:
-            return {"text": digest_of([], inspect.getsource(self.function))}
-        except (OSError, TypeError):
-            code = getattr(self.function, "__code__", None)
+        text = text_of(self.function)
+        if text is not None:
+            return {"text": digest_of([], text)}
+        code = self.function.__code__ if has_attributes(self.function, "__code__") else None
         if code is None:
             raise InputError(
                 f"the evaluator {self.name} has no text that could name its results: make it a "

@@ -452,7 +452,10 @@ def read_comparison(store: Store) -> tuple[Configuration, ComparisonInfo]:
     if described is None:
         raise InputError(f"no comparison was run in {store.path}")
     written, known = described
-    return Configuration.from_json(written), ComparisonInfo.from_json(known)
+    configuration, info = Configuration.from_json(written), ComparisonInfo.from_json(known)
+    if CLEAN not in info.arms:
+        raise InputError(f"{store.path} is damaged: it knows nothing of the data as they are")
+    return configuration, info
 
 
 def begin(context: ComparisonContext, store: Store) -> Plan:

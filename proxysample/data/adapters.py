@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from proxysample.checks import has_attributes, is_integer
 from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.fields import Fields
 from proxysample.data.path_tables import (
@@ -17,7 +18,7 @@ from proxysample.data.path_tables import (
     path_columns,
     read_paths,
 )
-from proxysample.data.tables import has_attributes, is_foreign, is_frame, named_column
+from proxysample.data.tables import is_foreign, is_frame, named_column
 from proxysample.errors import InputError
 from proxysample.printing import shown
 
@@ -70,7 +71,7 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
         return _adapted_frame(dataset, fields)
     if is_block_source(dataset):
         return BlockArray(dataset), fields
-    has_usual_fields = fields.image in (None, 0) and fields.label in (None, 1)
+    has_usual_fields = _is_usual(fields.image, 0) and _is_usual(fields.label, 1)
     if is_list_of_paths(dataset) and has_usual_fields and fields.features is None:
         return read_paths(dataset), Fields()
     if is_stream(dataset):
@@ -81,6 +82,10 @@ def adapted(dataset: Any, fields: Fields) -> tuple[Any, Fields]:
             "WebDataset are read by proxysample.load_dataset('webdataset:PATTERN')"
         )
     return dataset, fields
+
+
+def _is_usual(field: Any, place: int) -> bool:
+    return field is None or (is_integer(field) and field == place)
 
 
 def _listed(dataset: Any) -> Any:

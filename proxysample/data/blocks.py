@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import has_attributes
 from proxysample.data.pixel_cache import array_in_memory, check_memory, size_in_bytes
 from proxysample.errors import InputError
 
@@ -184,7 +185,7 @@ class BlockArray:
 
 def is_sparse(value: Any) -> bool:
     """Tell whether a value is a sparse matrix or array of scipy, without importing it."""
-    return hasattr(value, "tocsr") and hasattr(value, "nnz")
+    return has_attributes(value, "tocsr", "nnz")
 
 
 def _by_rows(source: Any) -> Any:
@@ -215,15 +216,15 @@ def is_block_source(value: Any) -> bool:
     if isinstance(value, np.ndarray | BlockArray | type):
         return False
     # Tensors are read elsewhere; frames have columns.
-    if hasattr(value, "detach") or hasattr(value, "iloc") or hasattr(value, "columns"):
+    if any(has_attributes(value, name) for name in ("detach", "iloc", "columns")):
         return False
-    shape = getattr(value, "shape", None)
+    shape = value.shape if has_attributes(value, "shape") else None
     is_shape = isinstance(shape, tuple) and all(isinstance(one, int | np.integer) for one in shape)
     # Some sparse matrices have no rows to slice, and become one that has.
-    has_rows = hasattr(value, "__getitem__") or is_sparse(value)
+    has_rows = has_attributes(value, "__getitem__") or is_sparse(value)
     return (
         is_shape
-        and hasattr(value, "dtype")
+        and has_attributes(value, "dtype")
         and has_rows
-        and not hasattr(value, "__array_interface__")
+        and not has_attributes(value, "__array_interface__")
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple
+from proxysample.checks import as_array, as_tuple, by_length
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
@@ -109,7 +109,7 @@ class ArrayDataset:
 
 def _as_array(images: Any) -> Array:
     try:
-        return np.asarray(images)
+        return np.asarray(by_length(images))
     # Whatever numpy, and what anyone's object gives it, raise.
     except Exception as error:
         raise InputError(f"{shown(images)} is no array of images: {error}") from error

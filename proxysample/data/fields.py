@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
-from proxysample.checks import BOOLEAN
+from proxysample.checks import BOOLEAN, has_attributes
 from proxysample.data.image_files import raw_item
 from proxysample.data.labels import Unsure
 from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
@@ -79,7 +79,7 @@ class Fields:
     @property
     def has_array(self) -> bool:
         """Whether features are given as an array."""
-        return hasattr(self.features, "shape") or hasattr(self.features, "__array__")
+        return has_attributes(self.features, "shape") or has_attributes(self.features, "__array__")
 
     @property
     def columns(self) -> list[str]:
@@ -191,8 +191,10 @@ def _called(item: Any, field: Callable[[Any], Any], role: str, index: int) -> An
 
 
 def _names(item: Any) -> list[str]:
-    named = getattr(item, "_fields", None) or getattr(item, "__dataclass_fields__", None)
-    return list(named if named is not None else getattr(item, "__dict__", ()))
+    for name in ("_fields", "__dataclass_fields__", "__dict__"):
+        if has_attributes(item, name) and getattr(item, name) is not None:
+            return list(getattr(item, name))
+    return []
 
 
 def _no_field(role: str, field: object, index: int, item: Any) -> InputError:

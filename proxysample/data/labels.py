@@ -387,11 +387,18 @@ def kept_labels(targets: Any, n_samples: int) -> Any:
     try:
         return check_labels(targets, n_samples)
     except InputError:
-        if not isinstance(targets, Sized) or getattr(targets, "shape", (1,)) == ():
-            raise
-        if len(targets) != n_samples:
+        if not _is_one_each(targets, n_samples):
             raise
         return targets
+
+
+def _is_one_each(targets: Any, n_samples: int) -> bool:
+    try:
+        has_rows = isinstance(targets, Sized) and getattr(targets, "shape", (1,)) != ()
+        return has_rows and len(targets) == n_samples
+    # Whatever anyone's object raises.
+    except Exception:
+        return False
 
 
 def kept_targets(targets: Any, n_samples: int) -> tuple[Any, Unsure | None]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import LARGEST_INTEGER, is_integer
+from proxysample.checks import LARGEST_INTEGER, has_attributes, is_integer
 from proxysample.data.folders import SUFFIXES
 from proxysample.data.image_files import ImageFiles, UndecidedFiles
 from proxysample.data.labels import Unsure
@@ -259,7 +259,7 @@ def is_table(value: Any) -> bool:
     """
     name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     return name in ("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table") or (
-        hasattr(value, "iloc") and hasattr(value, "columns") and hasattr(value, "to_numpy")
+        has_attributes(value, "iloc", "columns", "to_numpy")
     )
 
 

@@ -274,6 +274,7 @@ class Samples:
     @cached_property
     def _pixels_and_labels(self) -> tuple[Array, list[Any] | None]:
         if self.array is not None:
+            check_rows(self.array, len(self))
             images, labels = self._of_image_size(check_images(self.array)), None
         else:
             images, labels, _ = self._decoder.kept(self.form(), self.cache)

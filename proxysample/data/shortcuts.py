@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import as_array
 from proxysample.data.blocks import BlockArray, is_block_source
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.fields import Fields, FieldView
@@ -159,7 +160,7 @@ def _whole_array(given: Any) -> Array:
         block: Any = given if isinstance(given, BlockArray) else BlockArray(given)
         return block  # type: ignore[no-any-return]
     if not is_tensor(given):
-        return given if isinstance(given, np.ndarray) else np.asarray(given)
+        return given if isinstance(given, np.ndarray) else as_array("features", given)
     pixels = tensor_to_array(given)
     return np.moveaxis(pixels, 1, -1) if pixels.ndim == 4 else pixels
 

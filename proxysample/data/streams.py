@@ -89,7 +89,11 @@ class Stream:
         """Read the stream once; what is wrong with a sample comes when it is asked for."""
         from tqdm import tqdm
 
-        items = iter(self.source)
+        try:
+            items = iter(self.source)
+        # Whatever the pipeline of anyone raises.
+        except Exception as error:
+            raise InputError(f"the stream cannot be read: {error}") from error
         try:
             with tqdm(desc=description, unit="image", disable=hides_progress(progress)) as bar:
                 for index in count():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import has_attributes
 from proxysample.data.blocks import is_sparse
 from proxysample.errors import InputError, unknown_name
 
@@ -26,14 +27,6 @@ def is_huggingface(dataset: Any) -> bool:
 def is_frame(dataset: Any) -> bool:
     """Tell whether a dataset is a pandas DataFrame or Series, without importing pandas."""
     return has_attributes(dataset, "iloc", "to_numpy")
-
-
-def has_attributes(value: Any, *names: str) -> bool:
-    """Tell whether a value has attributes, whatever anyone's class raises when it is asked."""
-    try:
-        return all(hasattr(value, name) for name in names)
-    except Exception:
-        return False
 
 
 def is_foreign(dataset: Any) -> bool:

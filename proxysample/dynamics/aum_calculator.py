@@ -90,7 +90,7 @@ class AUMCalculator:
         values = outputs_tensor(logits, int(np.shape(logits)[1]))
         names = [_name(one) for one in as_tuple("sample_ids", sample_ids)]
         if isinstance(targets, torch.Tensor):
-            labels = targets.detach().clone()
+            labels = dense_tensor("targets", targets, "codes of classes").detach().clone()
         else:
             array = as_array("targets", targets)
             if array.dtype.kind not in "iu":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_tuple, check_unmasked
+from proxysample.checks import as_tuple, by_length, check_unmasked
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.shortcuts import is_tensor
 from proxysample.dynamics.measures import OUTPUTS, SMALLEST, Outputs
@@ -196,7 +196,7 @@ def _array(name: str, given: Any) -> Array:
         return tensor_to_array(given)
     check_unmasked(name, given)
     try:
-        return np.asarray(given)
+        return np.asarray(by_length(given))
     # Of lists of several lengths, or whatever anyone's object raises.
     except Exception as error:
         raise InputError(f"{name} are no array: {error}") from error
@@ -279,7 +279,8 @@ def _places(guids: Sequence[Any]) -> dict[Any, int]:
     guids = as_tuple("guids", guids)
     try:
         places = {guid: place for place, guid in enumerate(guids)}
-    except TypeError as error:
+    # Of what has no hash, or whatever anyone's raises.
+    except Exception as error:
         raise InputError(f"guids must be numbers or words: {error}") from error
     if len(places) != len(guids):
         raise InputError("guids name a sample twice")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from proxysample.checks import has_attributes
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import FloatArray
 from proxysample.printing import shown
@@ -521,6 +522,8 @@ def score(name: str, dynamics: Dynamics, **options: Any) -> FloatArray:
     """
     if not isinstance(name, str) or name not in SCORES:
         raise unknown_name("score", name, SCORES)
+    if not has_attributes(dynamics, "require", "measures"):
+        raise InputError(f"dynamics must be those of a record, not {shown(dynamics)}")
     check_names(f"option of the score {name!r}", options, SCORES[name].options)
     return np.asarray(SCORES[name].function(dynamics, **options), dtype=np.float64)
 

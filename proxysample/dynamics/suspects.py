@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from proxysample.checks import has_attributes
 from proxysample.dynamics.record import Dynamics
 from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.dynamics.scores import aum, aum_p
@@ -119,7 +120,7 @@ def _likeliest_other(dynamics: Dynamics, indices: IntArray) -> IntArray:
 
 
 def _dynamics_of(given: Any) -> Dynamics:
-    found = getattr(given, "record_", given)
+    found = given.record_ if has_attributes(given, "record_") else given
     if isinstance(found, str | Path):
         found = DynamicsRecorder.load(found)
     if isinstance(found, DynamicsRecorder):

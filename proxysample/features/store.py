@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from proxysample.errors import InputError
 from proxysample.files import expanded, map_npy, read_bounded, read_npy, replace_file
+from proxysample.printing import cleaned
 from proxysample.records import Positive, Record, one_of
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ class Features:
     def __repr__(self) -> str:
         n_samples, n_features = self.shape
         backbone = self.made_of.get("backbone", "unknown")
-        return f"Features({n_samples:,} x {n_features} {self.dtype}, {backbone}, key {self.key})"
+        return cleaned(
+            f"Features({n_samples:,} x {n_features} {self.dtype}, {backbone}, key {self.key})"
+        )
 
     @property
     def name_in_keys(self) -> str:

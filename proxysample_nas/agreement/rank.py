@@ -14,7 +14,7 @@ from proxysample.agreement.agreement import RankAgreement
 from proxysample.agreement.design import Budget, Design
 from proxysample.checks import MAPPING, POSITIVE_INTEGER, SEED, as_tuple
 from proxysample.data.datasets import training_part
-from proxysample.errors import InputError, check_names, unknown_name
+from proxysample.errors import InputError, check_name, check_names, unknown_name
 from proxysample.isolation import isolated
 from proxysample.printing import shown
 from proxysample_nas.agreement.scorers import (
@@ -169,6 +169,8 @@ def plan_ranking(
             raise InputError("the cells to be ranked have different numbers of nodes")
         n_nodes = ranked[0].n_nodes if ranked else n_nodes
     scores = as_tuple("zero_cost", zero_cost)
+    for score in scores:
+        check_name("zero-cost score", score, SCORES)
     estimates = {} if not scores else zero_cost_scores(ranked, dataset, scores, training or {})
     design = Design.build(
         dataset=dataset,

@@ -273,7 +273,12 @@ def _class_names(classes: Iterable[int | str]) -> tuple[int | str, ...]:
     names = tuple(name.item() if isinstance(name, np.generic) else name for name in given)
     if any(isinstance(name, np.ndarray | list) for name in names):
         raise InputError(f"classes must be numbers or words, one each; got {_shorten(names)}")
-    if not names or len(set(names)) != len(names):
+    try:
+        is_distinct = len(set(names)) == len(names)
+    # Of a class that has no hash, or whatever anyone's raises.
+    except Exception as error:
+        raise InputError(f"classes must be numbers or words: {error}") from error
+    if not names or not is_distinct:
         raise InputError(f"classes must be distinct and at least one; got {_shorten(names)}")
     try:
         check_labels(list(names), len(names))

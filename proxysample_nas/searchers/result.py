@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from proxysample.errors import InputError
 from proxysample.files import read_bounded, replace_file
+from proxysample.printing import cleaned
 from proxysample.records import Amount, Count, Measure, Named, Number, Record, read_json
 from proxysample.wording import pluralize
 from proxysample_nas.space.cell import Cell
@@ -234,7 +235,7 @@ class SearchInfo(Record, title="what is said of a search"):
 
     def __repr__(self) -> str:
         n_samples = f"{self.n_weight_samples:,} + {self.n_architecture_samples:,} samples"
-        return f"SearchInfo({self.searcher}, seed {self.seed}, {n_samples}, {self.device})"
+        return cleaned(f"SearchInfo({self.searcher}, seed {self.seed}, {n_samples}, {self.device})")
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,8 @@ class SearchResult(Record, title="the result of a search"):
 
     def __repr__(self) -> str:
         epochs = pluralize(len(self.history), "epoch")
-        return f"SearchResult({self.cell}, {self.info.searcher}, {epochs}, {self.seconds:.1f} s)"
+        words = f"{self.cell}, {self.info.searcher}, {epochs}, {self.seconds:.1f} s"
+        return cleaned(f"SearchResult({words})")
 
     @property
     def cell(self) -> Cell:

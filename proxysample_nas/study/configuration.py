@@ -29,6 +29,7 @@ from proxysample.records import (
     POSITIVE,
     TEXT,
     Kind,
+    check_finite,
     check_kinds,
     check_values,
     list_of,
@@ -458,9 +459,8 @@ class StudyConfiguration(Shipped):
         require_values(values, NEEDED, WHERE)
         check_values(values, WRITTEN, WHERE)
         check_names("setting of a study", values, (*NEEDED, *WRITTEN))
+        check_finite(values, WHERE)
         try:
-            # NaN names no experiment.
-            json.dumps(values, allow_nan=False)
             return cls.build(**values)
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:

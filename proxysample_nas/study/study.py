@@ -14,7 +14,7 @@ from proxysample.errors import InputError, unknown_name
 from proxysample.experiments.runner import RunOptions, takes_run_options
 from proxysample.files import as_path, save_documents
 from proxysample.keeping import list_sizes
-from proxysample.printing import shown
+from proxysample.printing import cleaned, shown
 from proxysample.rendering import Column, markdown_document, to_csv, to_html_table
 from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.study.configuration import (
@@ -493,7 +493,7 @@ class Study:
             ", ".join(one.label for one in given)
             for given in (configuration.samplers, configuration.searchers)
         )
-        return (
+        return cleaned(
             f"Study of {configuration.dataset} in {self.folder}: {samplers} at "
             f"{list_sizes(configuration.ratios, configuration.n)}; {searchers}"
         )

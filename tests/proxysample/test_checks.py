@@ -24,6 +24,7 @@ from proxysample.checks import (
     RANDOM_STATE,
     SEED,
     as_array,
+    as_tuple,
     check_values,
     constraints_of,
     instance_of,
@@ -179,12 +180,20 @@ def test_what_numpy_and_python_cannot_read_or_write_is_refused(refused, message)
         refused()
 
 
+def test_the_length_of_a_list_is_looked_at_before_its_entries():
+    endless = np.broadcast_to(np.float32(0), (10**12, 3))
+    with pytest.raises(InputError, match=r"std is .* more than 16,777,216 entries"):
+        as_tuple("std", endless)
+
+
 def test_a_seed_within_lists_is_refused_before_numpy_follows_them():
     nested = []
     for _ in range(100_000):
         nested = [nested]
-    with pytest.raises(InputError, match="random_state"):
-        create_sampler("rs", random_state=nested).check_parameters()
+    # Others NumPy would read for hours.
+    for seed in (nested, range(10**12), np.zeros(10**7, int), 1 << 10**7, [1 << 10**7], b"", b"a"):
+        with pytest.raises(InputError, match="random_state"):
+            create_sampler("rs", random_state=seed).check_parameters()
     create_sampler("rs", random_state=[1, 2]).check_parameters()
 
 

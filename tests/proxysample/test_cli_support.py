@@ -14,6 +14,7 @@ import pytest
 
 from proxysample import InputError, cli_support
 from proxysample.cli import main
+from proxysample.cli_support import echo_line, say
 from proxysample.files import check_name, check_writable, make_folder, replace_file
 from proxysample.wording import parse_parameters, parse_words
 
@@ -113,6 +114,24 @@ def test_a_stream_that_was_closed_before_is_no_raw_error(closed, code, capsys, m
         assert capsys.readouterr().err == "error: standard output: bad file descriptor\n"
     with suppress(OSError):
         getattr(sys, closed).close()
+
+
+def test_a_folder_that_is_gone_is_told(capsys, monkeypatch):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    monkeypatch.setattr(sys, "argv", ["command", "samplers"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "the folder that this was started in is gone" in capsys.readouterr().err
+
+
+def test_a_line_stays_one(capsys):
+    echo_line("saved a\n\x1b[31mb")
+    say("network: a\nb")
+    assert capsys.readouterr().out == "saved a\\n\\x1b[31mb\nnetwork: a\\nb\n"
 
 
 def test_the_signature_that_python_writes_for_a_dataclass_is_no_help():

@@ -676,15 +676,40 @@ FOUND = {
     "compare": {"dataset": "Odd(24, Refusing())", "samplers": "['rs']", "ratios": "[0.5]"},
     "D2": {"features": "PIXELS[:, :, 0, 0]", "difficulty": "10**5000"},
     "read_csv": {"file": "'small.csv'", "path": "10**5000"},
+    "ArrayDataset": {"images": "PIXELS", "targets": "Odd(2**70, 0)"},
+    "ArrayDataset.images": {"images": "Odd(24, np.zeros((2, 2), object))"},
+    "from_arrays.labels": {
+        "outputs": "np.eye(3)[LABELS][None]", "labels": "Odd(24, np.zeros((2, 2), object))",
+    },
+    "score": {"name": "'confidence'", "dynamics": "'a'"},
+    "load_images": {"dataset": "PIXELS", "y": "LABELS", "classes": "[Refusing()]"},
+    "AUMCalculator.update.nested": {
+        "logits": "np.eye(3)[LABELS]", "sample_ids": "LABELS",
+        "targets": "torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])",
+    },
+    "mislabelled": {"record": "Refusing()"},
+    "Ranking.read.stream": {"stream": "Refusing()"},
+    "Ranking.select.exclude": {"r": "0.5", "exclude": "Refusing()"},
+    "RandomSchedule": {"data": "2**60", "r": "0.5"},
+    "read_stream": {"stream": "Refusing()", "image": "0", "folder": "'new'"},
+    "read_stream.items": {"stream": "[Refusing()]", "image": "'a'", "folder": "'new'"},
+    "FunctionEvaluator.function": {"function": "Refusing()"},
+    "compare.evaluator": {
+        "dataset": "dataset()", "samplers": "['rs']", "ratios": "[0.5]", "evaluator": "Refusing()",
+    },
+    "plan_ranking.zero_cost": {
+        "dataset": "dataset()", "samplers": "['rs']", "ratios": "[0.5]", "folder": "'new'",
+        "zero_cost": "[Refusing()]",
+    },
+    "from_jsonl.guids": {"path": "'small.json'", "guids": "[Refusing()]"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_is_refused(name: str) -> None:
+    entry = ALL[name] if name in ALL else ALL[name.rpartition(".")[0]]
     with pytest.raises(ProxysampleError):
-        ALL[name.removesuffix(".drop")].call(
-            {key: Code(value) for key, value in FOUND[name].items()}
-        )
+        entry.call({key: Code(value) for key, value in FOUND[name].items()})
 
 
 SAMPLERS: dict[str, dict[str, str]] = {
@@ -696,6 +721,19 @@ SAMPLERS: dict[str, dict[str, str]] = {
         "dataset": "pairs()", "r": "0.5", "broken": "'skip'",
         "features": "np.broadcast_to(np.float32(0), (10**12, 3))",
     },
+    "array": {
+        "dataset": "PIXELS", "r": "0.5",
+        "features": "np.broadcast_to(np.float32(0), (10**12, 3))",
+    },
+    "many": {
+        "dataset": "dataset()", "r": "0.5",
+        "must_keep": "np.broadcast_to(np.float32(0), (10**12, 3))",
+    },
+    "nested": {
+        "dataset": "dataset()", "r": "0.5",
+        "must_keep": "torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])",
+    },
+    "features": {"dataset": "dataset()", "r": "0.5", "features": "Refusing()"},
 }  # fmt: skip
 
 

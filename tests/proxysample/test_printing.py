@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
-from proxysample import ArrayDataset, InputError, create_sampler
+from proxysample import ArrayDataset, InputError, Ranking, create_sampler
 from proxysample.cli_support import echo
 from proxysample.errors import ProxysampleWarning, SampleError, unknown_name
 from proxysample.printing import cleaned, cleaned_lines, hides_progress, shown, storable
@@ -89,6 +89,11 @@ def test_words_of_all_languages_stay():
         assert cleaned(text) == text
     assert str(InputError("猫")) == "猫"
     assert str(pickle.loads(pickle.dumps(InputError("a\x1b")))) == "a\\x1b"
+
+
+def test_what_a_file_calls_itself_reaches_no_prompt_raw():
+    ranking = Ranking(np.arange(3.0), np.array([0, 2, 2]), provenance={"sampler": "a\x1b[31m\n"})
+    assert repr(ranking) == "Ranking(a\\x1b[31m\\n, 3 samples, keeps easy per class (2))"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from proxysample import (
 )
 from proxysample.data.classes import Classes
 from proxysample.files import replace_file
+from proxysample.ranking_files import FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,12 @@ def test_other_files_are_refused(tmp_path):
     header = np.array(json.dumps({"format": "something-else"}))
     np.savez(tmp_path / "other.npz", header=header, scores=np.zeros(2))
     with pytest.raises(InputError, match="something-else"):
+        Ranking.load(tmp_path / "other.npz")
+    # Otherwise it would be cut for a dataset whose samples it does not rank.
+    told = {"format": FORMAT, "rounding": "exact", "keep": "easy"}
+    header = np.array(json.dumps(told | {"provenance": {"dataset": {"n_samples": 3}}}))
+    np.savez(tmp_path / "other.npz", header=header, scores=np.zeros(2))
+    with pytest.raises(InputError, match="2 scores are of a dataset of 3 samples"):
         Ranking.load(tmp_path / "other.npz")
 
 

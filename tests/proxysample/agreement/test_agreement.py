@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -396,6 +398,17 @@ def test_a_damaged_store_is_refused(tmp_path):
         store.set_info("configuration", json.dumps(written | {name: value}))
         with pytest.raises(InputError, match="what the store knows of the comparison"):
             RankAgreement.open(tmp_path)
+    store.set_info("configuration", json.dumps(written | {"evaluation": {"rate": np.nan}}))
+    with pytest.raises(InputError, match="not finite"):
+        RankAgreement.open(tmp_path)
+    store.set_info("configuration", json.dumps(written))
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET result = json_set(result, '$.scores', json('[]')) "
+            "WHERE kind = 'scores'"
+        )
+    with pytest.raises(InputError, match="is damaged: 0 scores stand for 1 configurations"):
+        RankAgreement.open(tmp_path).table()
 
 
 def test_there_has_to_be_something_to_open(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -345,6 +346,17 @@ def test_a_comparison_is_opened_again_without_what_was_compared(tmp_path):
     assert opened.verdict in opened._repr_html_()
     with pytest.raises(InputError, match="only the results of this comparison are known"):
         opened.run()
+    # Whoever has changed its store by hand is told, before any number is read.
+    written, known = (json.loads(opened.store.info(name)) for name in ("configuration", "facts"))
+    evaluator = written["evaluator"] | {"parameters": {"decay": np.nan}}
+    for values, told, words in (
+        (written | {"budgets": []}, known, "no budgets"),
+        (written | {"evaluator": evaluator}, known, "not finite"),
+        (written, known | {"arms": {}}, "nothing of the data as they are"),
+    ):
+        opened.store.describe(json.dumps(values), json.dumps(told))
+        with pytest.raises(InputError, match=f"damaged: it .*{words}"):
+            Comparison.open(tmp_path)
 
 
 def test_ratios_and_samplers_are_added_to_a_comparison_that_was_run(tmp_path):

@@ -159,7 +159,7 @@ def test_a_folder_with_changed_facts_is_reported_or_refused(
         ({"n_train": 1 << 63}, "its n_train is .*an integer of at least 1"),
         ({"seeds": [True]}, "its seeds is .*an integer of at least 0"),
         ({"recipe": []}, "its recipe is"),
-        ({"training": {"learning_rate": math.nan}}, "not JSON compliant"),
+        ({"training": {"learning_rate": math.nan}}, "not finite"),
         ({"training": {"epochs": "many"}}, "epochs"),
         ({"augmentation": {"rotation": 3}}, "augmentation .*rotation"),
         ({"transfers": [{"n_best": 3}]}, "transfer: .*dataset"),
