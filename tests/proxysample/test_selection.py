@@ -207,3 +207,13 @@ def test_rules_that_do_not_nest_are_told(monkeypatch):
     ranking = ranking_of([0, 0, 1, 1])
     assert not ranking.nested
     assert ranking.select(n=2, balance="equal", must_keep=[0]).tolist() == [0, 2]
+
+
+def test_what_numpy_would_add_up_or_count_as_one_is_refused():
+    ranking = Ranking(np.arange(4.0), classes=Classes(("0", "1"), np.array([0, 0, 1, 1])))
+    with pytest.raises(InputError, match="names the class 0 twice"):
+        ranking.select(balance={0: 1, "0": 1})
+    with pytest.raises(InputError, match="keeps 9223372036854775808 samples of class '0'"):
+        ranking.select(balance={0: 1 << 63})
+    with pytest.raises(InputError, match="must_keep has True among indices"):
+        ranking.select(n=2, must_keep=[1, True])
