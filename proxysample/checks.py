@@ -234,6 +234,7 @@ COUNT = integer_from(0)
 # Processes, or threads of one: no machine has nearly as many cores.
 MOST_AT_ONCE = 1 << 12
 PROCESSES = integer_from(0, MOST_AT_ONCE)
+WORKERS = integer_from(1, MOST_AT_ONCE)
 MAPPING = Constraint(("a mapping",), lambda value: isinstance(value, Mapping))
 NUMBER = Constraint(("a finite number",), is_number)
 POSITIVE = Constraint(("a positive number",), lambda value: is_number(value) and value > 0)
@@ -327,6 +328,12 @@ def by_length(given: Any) -> Any:
     return [given[place] for place in range(n_items)]
 
 
+def check_unmasked(what: str, given: object) -> None:
+    """Refuse an array with masked values: what lies beneath would be read as if it counted."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise InputError(f"{what} hold masked values; fill them, such as {what}.filled(0)")
+
+
 def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[Any]:
     """Turn what a user gives into an array; whatever stands against that is an `InputError`.
 
@@ -339,6 +346,7 @@ def as_array(what: str, given: Any, dtype: type | None = None) -> npt.NDArray[An
     ...
     proxysample.errors.InputError: scores cannot be read as an array: [[1], [1, 2]] (...)
     """
+    check_unmasked(what, given)
     try:
         return np.asarray(by_length(given), dtype)
     # Of rows of several lengths, of tensors that are not here, or of an object of anyone's.

@@ -38,6 +38,7 @@ from proxysample.records import (
 )
 from proxysample.registry import Shipped
 from proxysample.sampler import Sampler
+from proxysample.samplers.given import GivenIndices, GivenRanking, other_samples
 
 Budget = Literal["epochs", "steps"]
 
@@ -269,6 +270,16 @@ class Design(Shipped):
     def check_sizes(self, n_train: int) -> None:
         """Refuse numbers of samples that a training part does not have; `InputError`."""
         check_kept_sizes(n_train, self.ratios, self.n)
+        for component in self.samplers:
+            ready = component.given
+            if isinstance(ready, GivenIndices | GivenRanking):
+                others = other_samples(ready, n_train)
+                if others is not None:
+                    raise InputError(
+                        f"{component.label} is {others}, and samplers pick from {n_train:,} here, "
+                        "counted from 0, since some are held out to score on: give the sampler "
+                        "itself, which then picks among these"
+                    )
 
     def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
         """Pair each seed of a proxy with that of its trainings, which is never the reference's.

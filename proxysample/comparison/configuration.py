@@ -35,7 +35,7 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking
+from proxysample.samplers.given import GivenIndices, GivenRanking, other_samples
 
 SamplerLike = (
     str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
@@ -336,16 +336,12 @@ class Configuration(Shipped):
             component = method.component
             if component.name not in READY_MADE:
                 continue
-            made = method.make(None, None)
-            if isinstance(made, GivenRanking):
-                fits, what = len(made.read()) == n_train, f"of {len(made.read()):,} samples"
-            else:
-                assert isinstance(made, GivenIndices)
-                last = int(made.read()[-1])
-                fits, what = last < n_train, f"up to {last:,}"
-            if not fits:
+            ready = method.make(None, None)
+            assert isinstance(ready, GivenIndices | GivenRanking)
+            others = other_samples(ready, n_train)
+            if others is not None:
                 raise InputError(
-                    f"{component.label} is {what}, and samplers pick from {n_train:,} here, "
+                    f"{component.label} is {others}, and samplers pick from {n_train:,} here, "
                     "counted from 0; where a part of the training data is held out, pick among "
                     "the others, or give a dataset of your own as held_out="
                 )

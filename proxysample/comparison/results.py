@@ -394,10 +394,15 @@ def verdict(results: ComparisonResults) -> str:
         )
     better = results.better()
     if not better:
+        methods = {row.method for row in tried}
+        none = (
+            f"of {len(methods)} samplers none is" if len(methods) > 1 else f"{methods.pop()} is not"
+        )
         return (
-            f"Take a class-random part: of {len({row.method for row in tried})} samplers none is "
-            f"better at {sizes} beyond chance ({len(seeds)} seeds, 95 %, Holm's correction)"
-            f"{_nearly_better(results, tried, budget)}{_better_otherwise(results)}"
+            f"Take a class-random part: {none} better at {sizes} beyond chance "
+            f"({len(seeds)} seeds, 95 %, Holm's correction)"
+            f"{_worse(tried, budget)}{_nearly_better(results, tried, budget)}"
+            f"{_better_otherwise(results)}"
             f"{_unfinished(results)}."
         )
     best = better[0]
@@ -428,6 +433,12 @@ def _also(results: ComparisonResults, best: Row) -> str:
         return ""
     counts = [n for r in others if (n := own.get(r)) is not None]
     return f"; it also gains at {list_sizes([r for r in others if own.get(r) is None], counts)}"
+
+
+def _worse(tried: Sequence[Row], budget: BudgetKind) -> str:
+    """Name the methods that are below class-random beyond chance at some size."""
+    worse = list(dict.fromkeys(row.method for row in tried if row.cells[budget].is_worse))
+    return f"; worse beyond chance: {', '.join(worse)}" if worse else ""
 
 
 def _nearly_better(results: ComparisonResults, tried: Sequence[Row], budget: BudgetKind) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from proxysample.checks import check_unmasked
 from proxysample.data.fields import Pairs
 from proxysample.data.image_files import holds_files, on_threads, progress_bar, raw_item
 from proxysample.data.images import (
@@ -547,6 +548,7 @@ def _image_array(image: Any, index: int) -> Array:
     elif hasattr(image, "mode") and hasattr(image, "getexif"):
         return pixels_of_sample(image, index)
     else:
+        check_unmasked(f"the values of sample {index}", image)
         pixels = np.asarray(image)
     if pixels.dtype.kind not in "fiub" or pixels.ndim == 0:
         raise SampleError(

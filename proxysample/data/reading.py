@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import BOOLEAN, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, check_unmasked
 from proxysample.data.adapters import adapted
 from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.blocks import BlockArray
@@ -691,8 +691,7 @@ def check_layout(images: Array) -> Array:
     InputError
         If the shape or type is another.
     """
-    if np.ma.is_masked(images):
-        raise InputError("images hold masked values; fill them, such as images.filled(0)")
+    check_unmasked("images", images)
     if images.ndim not in (2, 3, 4):
         raise InputError(
             f"images have shape {images.shape}; needed: (n, height, width), "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_tuple
+from proxysample.checks import as_tuple, check_unmasked
 from proxysample.dynamics.measures import (
     MEASURES,
     Outputs,
@@ -257,6 +257,7 @@ def dense_tensor(name: str, given: Any, what: str) -> Tensor:
         if given.is_nested or given.layout != torch.strided or given.is_quantized:
             raise InputError(f"{name} must be a dense tensor of {what}, not {shown(given)}")
         return given
+    check_unmasked(name, given)
     try:
         if not hasattr(given, "__array__"):
             # As a list, it has an end.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-from proxysample.checks import MOST_AT_ONCE, integer_from, is_integer, is_number
+from proxysample.checks import MOST_AT_ONCE, WORKERS, is_integer, is_number
 from proxysample.errors import InputError, ProxysampleError, check_name
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
 from proxysample.isolation import thread_pools
@@ -136,7 +136,7 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
     """
     import torch
 
-    integer_from(1, MOST_AT_ONCE).check("n_threads", n_threads)
+    WORKERS.check("n_threads", n_threads)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

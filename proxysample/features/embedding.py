@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, PROCESSES
+from proxysample.checks import BOOLEAN, PROCESSES, WORKERS
 from proxysample.data.adapters import is_stream
 from proxysample.data.decoding import Form, FormChangedError, reads_files
 from proxysample.data.fields import Broken, Field, Fields
@@ -317,7 +317,7 @@ def _check(
             raise unknown_name(what, value, known)
     PROCESSES.check("num_workers", num_workers)
     for what, value in (("n_workers", n_workers), ("n_threads", n_threads)):
-        POSITIVE_INTEGER.or_none().check(what, value)
+        WORKERS.or_none().check(what, value)
 
 
 def _check_for_ray(

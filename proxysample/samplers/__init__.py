@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from proxysample.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from proxysample.samplers.auto import Automatic
     from proxysample.samplers.autoencoder import AutoencoderLoss
     from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
     from proxysample.samplers.given import GivenIndices, GivenRanking, read_indices
@@ -45,6 +46,7 @@ __all__ = [
     "EL2N",
     "TDDS",
     "AutoencoderLoss",
+    "Automatic",
     "CCOutlierRemoval",
     "CCRandomSampling",
     "Confidence",
@@ -79,6 +81,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "proxysample.samplers.auto": ["Automatic"],
             "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
             "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
             "proxysample.samplers.given": ["GivenIndices", "GivenRanking", "read_indices"],

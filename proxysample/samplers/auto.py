@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 from proxysample.data.classes import read_classes
 from proxysample.data.fields import FieldArguments
 from proxysample.data.reading import Samples
+from proxysample.errors import InputError
 from proxysample.features.sources import check_features
 from proxysample.keeping import FloatArray, IntArray
 from proxysample.registry import create_sampler
@@ -57,6 +59,10 @@ FINDINGS: tuple[Finding, ...] = (
 )
 """Best first. Only what docs/which-sampler.md shows on real data, with intervals, goes in here."""
 
+NOTHING_WITHOUT_CLASSES = (
+    "no sampler is shown to be better than a random part where no classes are seen "
+    "(docs/which-sampler.md)"
+)
 NOTHING_SHOWN = (
     "no sampler is shown to be better than a random part where neither features nor the record of "
     "a training are given (docs/which-sampler.md)"
@@ -127,8 +133,14 @@ class Automatic(Sampler):
         self.check_parameters()
         samples = self._read(dataset, y, **fields)
         has_classes = read_classes(samples) is not None and samples.has_classes
+        # What was given goes by classes, which may be in the items alone.
+        has_given = self.features is not None or self.record is not None
+        if not has_classes and has_given and not samples.tells_labels_without_items:
+            with suppress(InputError):
+                y, has_classes = samples.required_labels, True
+                fields.pop("label", None)
         if not has_classes:
-            samples.tell_unsure_labels(items=False)
+            samples.tell_unsure_labels(items=has_given)
         chosen, why = self._choose(has_classes)
         ranking = chosen.fit(dataset, y, **fields).ranking_
         details = {**ranking.provenance.get("details", {}), "chosen": f"{chosen.id}: {why}"}
@@ -159,7 +171,9 @@ class Automatic(Sampler):
         }
         names = sampler.get_params(deep=False).keys() - parameters.keys()
         sampler.set_params(**{one: own[one] for one in own.keys() & names if own[one] is not None})
-        return sampler, NOTHING_SHOWN if found is None else found.why
+        if found is not None:
+            return sampler, found.why
+        return sampler, NOTHING_SHOWN if has_classes else NOTHING_WITHOUT_CLASSES
 
     def _score(self, samples: Samples, codes: IntArray | None) -> FloatArray:
         return self._choose(codes is not None)[0].fit(samples).scores_

@@ -90,6 +90,15 @@ class GivenIndices(Sampler):
         return KeepGiven(len(self.read()))
 
 
+def other_samples(ready: GivenIndices | GivenRanking, n_samples: int) -> str | None:
+    """Say which samples ready indices or a ranking are of, where they are not of so many."""
+    if isinstance(ready, GivenRanking):
+        n_ranked = len(ready.read())
+        return None if n_ranked == n_samples else f"of {n_ranked:,} samples"
+    last = int(ready.read()[-1])
+    return None if last < n_samples else f"up to {last:,}"
+
+
 @dataclass(frozen=True)
 class KeepGiven(KeepingRule):
     """Keep the samples that score lowest, if they are as many as were given."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from proxysample.checks import BOOLEAN, NOT_NEGATIVE, POSITIVE_INTEGER
+from proxysample.checks import BOOLEAN, NOT_NEGATIVE, WORKERS
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.experiments.executors import default_workers, fixed_threads
 from proxysample.isolation import isolated
@@ -147,8 +147,8 @@ def estimate_study(
         If the data cannot be read.
     """
     if n_workers is not None:
-        POSITIVE_INTEGER.check("n_workers", n_workers)
-    POSITIVE_INTEGER.check("n_threads", n_threads)
+        WORKERS.check("n_workers", n_workers)
+    WORKERS.check("n_threads", n_threads)
     NOT_NEGATIVE.check("seconds_each", seconds_each)
     BOOLEAN.check("progress", progress)
     start = time.perf_counter()

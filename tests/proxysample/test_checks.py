@@ -23,6 +23,7 @@ from proxysample.checks import (
     POSITIVE_INTEGER,
     RANDOM_STATE,
     SEED,
+    as_array,
     as_tuple,
     check_values,
     constraints_of,
@@ -194,3 +195,11 @@ def test_a_seed_within_lists_is_refused_before_numpy_follows_them():
         with pytest.raises(InputError, match="random_state"):
             create_sampler("rs", random_state=seed).check_parameters()
     create_sampler("rs", random_state=[1, 2]).check_parameters()
+
+
+@pytest.mark.parametrize("dtype", [None, float])
+def test_masked_values_are_no_values(dtype):
+    scores = np.ma.array([0.5, 2.0, 1.0], mask=[0, 1, 0])
+    with pytest.raises(InputError, match=r"masked values; fill them, such as scores.filled\(0\)"):
+        as_array("scores", scores, dtype)
+    assert as_array("scores", np.ma.array([0.5, 2.0]), dtype).tolist() == [0.5, 2.0]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+import proxysample
 from proxysample import (
     ArrayDataset,
     InputError,
@@ -21,7 +22,7 @@ from proxysample import (
     load_dataset,
     register,
 )
-from proxysample.registry import SAMPLERS, Registry, registry_of
+from proxysample.registry import SAMPLERS, Registry, registry_of, sampler_class
 
 
 class Reverse(Sampler):
@@ -264,3 +265,10 @@ def test_without_a_base_any_function_is_an_entry():
     assert list(shapes) == ["cube", "ball"]
     with pytest.raises(InputError, match="unknown registered shape 'cube'"):
         shapes.unregister("cube")
+
+
+def test_every_sampler_built_in_is_a_name_of_the_package():
+    for name in [name for name in list_samplers() if name in SAMPLERS._built_in]:
+        found = sampler_class(name)
+        assert getattr(proxysample, found.__name__) is found
+        assert getattr(proxysample.samplers, found.__name__) is found

@@ -354,6 +354,7 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"held_out": 0.001}, "leaves a part empty"),
         ({"n_train": 1}, "n_train must be from 2 to 100"),
         ({"known": {"a": [1.0]}}, r"known\['a'\] has to be 8 finite numbers"),
+        ({"samplers": [[3, 90]]}, "is up to 90, and samplers pick from 80 here"),
         ({"evaluate": 3}, "evaluate must be a function"),
         ({"evaluate": len}, "source of <built-in function len> cannot be read"),
     ],

@@ -72,6 +72,10 @@ def test_where_nothing_is_better_one_is_told_to_take_random():
     bad = Planted(~is_wrong)
     comparison = compare(splits, [bad, Alike()], [0.1], **QUICK)
     assert comparison.verdict.startswith("Take a class-random part: of 2 samplers none is better")
+    assert "; worse beyond chance: PLANTED" in comparison.verdict
+    alone = compare(splits, [Alike()], [0.1], **QUICK)
+    assert alone.verdict.startswith("Take a class-random part: ALIKE is not better at r = 0.1")
+    assert "worse" not in alone.verdict
 
 
 def test_a_single_seed_gives_no_interval_and_says_so():

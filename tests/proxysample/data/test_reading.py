@@ -337,6 +337,9 @@ def test_masked_values_are_no_pixels():
     with pytest.raises(InputError, match=r"masked values; fill them, such as images.filled\(0\)"):
         Samples(np.ma.array(values, mask=values > 0.9)).images  # noqa: B018
     assert Samples(np.ma.array(values)).images.shape == (8, 4)
+    items = [np.ma.array(row, mask=row > 0.9) for row in values]
+    with pytest.raises(InputError, match="hold masked values"):
+        Samples(items).images  # noqa: B018
 
 
 class Growing(Dataset):

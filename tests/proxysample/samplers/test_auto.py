@@ -51,6 +51,19 @@ def test_a_finding_is_taken_where_what_it_needs_is_there(monkeypatch):
     assert create_sampler("auto").fit(DIGITS).chosen_.id == "cc-rs"
 
 
+def test_labels_that_only_items_tell_are_read_for_features_alone():
+    pairs = [
+        (image, int(label)) for image, label in zip(DIGITS.images, DIGITS.targets, strict=True)
+    ]
+    features = np.random.default_rng(0).random((len(DIGITS), 5))
+    sampler = create_sampler("auto", features=features, random_state=0)
+    kept = sampler.select(pairs, r=0.3)
+    assert (kept == clone(sampler).select(DIGITS, r=0.3)).all()
+    without = create_sampler("auto", random_state=0).rank(pairs)
+    assert (without.select(0.3) == RandomSampling(random_state=0).select(pairs, r=0.3)).all()
+    assert "no classes are seen" in without.provenance["details"]["chosen"]
+
+
 def test_features_are_herded_as_the_evidence_has_it():
     features = np.random.default_rng(0).random((len(DIGITS), 5))
     sampler = create_sampler("auto", features=features, random_state=0)
