@@ -79,7 +79,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         self._check_size()
-        if not is_integer(self.min_per_class) or self.min_per_class < 0:
+        if not is_integer(self.min_per_class) or not 0 <= self.min_per_class <= LARGEST_INTEGER:
             raise InputError(
                 f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
