@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import math
 import numbers
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def digest_of(arrays: Iterable[npt.NDArray[Any]], *words: str) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def text_of(function: Callable[..., Any]) -> str | None:
+    """Give the text that defines a function; None where none is kept, as of one that was typed."""
+    try:
+        # From Python 3.13 on, what `python -c` runs would pass for the text of all that exec runs.
+        if inspect.getfile(inspect.unwrap(function)) == "<string>":
+            return None
+        return inspect.getsource(function)
+    # Where there is none, or whatever anyone's object raises.
+    except Exception:
+        return None
 
 
 def is_plain(value: object) -> bool:

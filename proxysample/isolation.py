@@ -166,8 +166,20 @@ def _use_default_modes(left: ExitStack) -> None:
         left.callback(keep())
     left.enter_context(torch.inference_mode(mode=False))
     left.enter_context(torch.enable_grad())
-    if torch.get_default_device().type != "cpu":
+    if not _makes_tensors_on_cpu():
         left.enter_context(torch.device("cpu"))
+
+
+def _makes_tensors_on_cpu() -> bool:
+    import torch
+
+    # What torch 2.6 tells of its default device misses ``with torch.device(...)``, and fails after
+    # ``torch.set_default_device(None)``.
+    try:
+        return torch.empty(0).device.type == "cpu"
+    except (RuntimeError, AssertionError):
+        # On a GPU that is not there, or not for a process that was forked.
+        return False
 
 
 def _keep_torchs_generators() -> Restore:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+
+from .forked import Forked
 
 NOTEBOOKS = Path(__file__).parents[1] / "examples" / "notebooks"
 # What a reader waits for is more than a test needs to show that every cell works.
@@ -49,16 +52,33 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
+class ForkedKernel(KernelManager):
+    """Of a process that was started before."""
+
+    has_kernel = True
+
+
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """A process for all notebooks, so that what they import is imported once."""
-    kernel = KernelManager(kernel_name="python3")
+    folder = tmp_path_factory.mktemp("jupyter")
     with pytest.MonkeyPatch.context() as patch:
         # A test's own home: nothing of the user's Jupyter settings is read or written.
-        patch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path_factory.mktemp("jupyter")))
-        kernel.start_kernel()
+        patch.setenv("JUPYTER_CONFIG_DIR", str(folder))
+        path = folder / "kernel.json"
+        process = Forked(KERNEL, ["-f", str(path)], folder)
+        # Written when the kernel can be reached, and closed by a brace.
+        while not (path.exists() and path.read_text().rstrip().endswith("}")):
+            assert process.poll() is None, process.stderr
+            time.sleep(0.01)
+        kernel = ForkedKernel(connection_file=str(path), owns_kernel=False)
+        kernel.load_connection_file()
         yield kernel
-        kernel.shutdown_kernel(now=True)
+        process.kill()
+        process.wait()
+
+
+KERNEL = "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
 
 
 # Each begins where and with what a new process would, but for the modules.

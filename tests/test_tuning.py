@@ -68,7 +68,8 @@ def test_the_digits_are_tuned_to_what_all_samples_say(example, capsys):
     assert "number 1 of 32 on all samples" in told
 
 
-NEEDED_BY_TUNE = ("ray", "pandas", "pyarrow", "fsspec", "requests")
+# Ray's own needs, and what the page shows beside it.
+NEEDED_BY_TUNE = ("ray", "pandas", "pyarrow", "fsspec", "requests", "optuna")
 TUNED_BY_RAY = r"""
 import re
 import sys
@@ -111,7 +112,7 @@ def test_ray_tune_finds_the_best_for_less(tmp_path, monkeypatch):
     """In a process of its own: Ray changes the one that imports it."""
     # Not by an import: that of Ray changes this process.
     if missing := [one for one in NEEDED_BY_TUNE if importlib.util.find_spec(one) is None]:
-        pytest.skip(f"{', '.join(missing)} not installed (pip install 'ray[tune]')")
+        pytest.skip(f"{', '.join(missing)} not installed (pip install 'ray[tune]' optuna)")
     path = [str(EXAMPLE.parent), str(EXAMPLE.parents[1]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", TUNED_BY_RAY, PAGE],

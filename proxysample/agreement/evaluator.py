@@ -15,7 +15,7 @@ from joblib import wrap_non_picklable_objects
 
 from proxysample.agreement.data import rows_of
 from proxysample.checks import has_attributes
-from proxysample.digests import as_plain
+from proxysample.digests import as_plain, text_of
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
@@ -168,14 +168,12 @@ def as_evaluator(given: Any) -> Evaluator:
 
 def _source_of(function: Any) -> str:
     """Give what a function's results are named by: its text, and the values that it closes over."""
-    try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
-        # Typed at a prompt, for example.
-        text = _compiled(getattr(function, "__code__", None), function)
-    # Whatever anyone's object raises.
-    except Exception:
-        text = _compiled(None, function)
+    written = text_of(function)
+    if written is None:
+        code = function.__code__ if has_attributes(function, "__code__") else None
+        text = _compiled(code, function)
+    else:
+        text = textwrap.dedent(written)
     values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     values += getattr(function, "__defaults__", None) or ()
     return "\n".join([text, *map(_named_value, values)])

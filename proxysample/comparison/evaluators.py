@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import CodeType
@@ -21,7 +20,7 @@ from proxysample.checks import (
     has_attributes,
 )
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
-from proxysample.digests import as_plain, digest_of
+from proxysample.digests import as_plain, digest_of, text_of
 from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.registry import EVALUATORS
@@ -174,13 +173,10 @@ class OwnEvaluator(Evaluator):
         if has_attributes(self.function, "id") and isinstance(self.function.id, str):  # type: ignore[attr-defined]
             kept = vars(self.function) if hasattr(self.function, "__dict__") else {}
             return {name: as_plain(value, f"{name} of {self.name}") for name, value in kept.items()}
-        try:
-            return {"text": digest_of([], inspect.getsource(self.function))}
-        except (OSError, TypeError):
-            code = getattr(self.function, "__code__", None)
-        # Whatever anyone's object raises.
-        except Exception:
-            code = None
+        text = text_of(self.function)
+        if text is not None:
+            return {"text": digest_of([], text)}
+        code = self.function.__code__ if has_attributes(self.function, "__code__") else None
         if code is None:
             raise InputError(
                 f"the evaluator {self.name} has no text that could name its results: make it a "

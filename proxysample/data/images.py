@@ -158,7 +158,9 @@ def opened_image(source: str | PathLike[str] | bytes, name: str = "") -> Iterato
             with _DECODING.taken(n_pixels):
                 yield image
     except DAMAGE as error:
-        raise InputError(f"{name} does not decode as an image: {error}") from error
+        # From Python 3.12 on, its traceback holds what holds it: pixels would stay for a while.
+        cause = error.with_traceback(None)
+        raise InputError(f"{name} does not decode as an image: {error}") from cause
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name} is far larger than an image for training: {error}") from error
 

@@ -185,7 +185,7 @@ class Skeleton(nn.Module):
                 nn.Linear(widths[-1], n_classes),
             )
         # Under ``torch.device("meta")`` a network stays there, without memory, to be loaded into.
-        if torch.get_default_device().type != "meta":
+        if torch.empty(0).device.type != "meta":
             materialize(self, generator)
 
     def propagate(

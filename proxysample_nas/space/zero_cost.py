@@ -48,7 +48,7 @@ def network_size(
 ) -> NetworkSize:
     """Measure the network that has a cell everywhere, without memory for its weights.
 
-    It takes no longer for many cells a stage than for two.
+    It takes no longer for many cells a stage than for one.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def network_size(
     if is_beyond or max(image_shape) > LARGEST // 4:
         raise _too_large(channels, cells_per_stage, n_classes, image_shape)
     try:
-        one, two = (_measure(cell, channels, n, n_classes, image_shape) for n in (1, 2))
+        whole, of_cells = _measure(cell, channels, n_classes, image_shape)
     except (RuntimeError, OverflowError) as error:
         raise _too_large(channels, cells_per_stage, n_classes, image_shape) from error
     # The cells of a stage are all alike.
     size = NetworkSize(
         *(
-            first + (cells_per_stage - 1) * (second - first)
-            for first, second in zip(one, two, strict=True)
+            all_once + (cells_per_stage - 1) * each
+            for all_once, each in zip(whole, of_cells, strict=True)
         )
     )
     if max(size.n_parameters, size.n_flops) > LARGEST:
@@ -102,19 +102,27 @@ def network_size(
 
 
 def _measure(
-    cell: Cell,
-    channels: int,
-    cells_per_stage: int,
-    n_classes: int,
-    image_shape: tuple[int, int, int],
-) -> tuple[int, int]:
+    cell: Cell, channels: int, n_classes: int, image_shape: tuple[int, int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Count parameters and operations of one cell a stage: of all, and of the cells among it."""
     # Nothing is drawn where nothing has memory.
     with torch.device("meta"):
-        network = CellNetwork(cell, channels, cells_per_stage, n_classes, image_shape[0]).eval()
+        network = CellNetwork(cell, channels, 1, n_classes, image_shape[0]).eval()
         images = torch.zeros(1, *image_shape)
+    of_cells = 0
+
+    def run_cell(module: nn.Module, features: Tensor) -> Tensor:
+        nonlocal of_cells
+        before = counter.n_flops
+        result: Tensor = module(features)
+        of_cells += counter.n_flops - before
+        return result
+
     with torch.no_grad(), _Counter() as counter:
-        network(images)
-    return sum(weight.numel() for weight in network.parameters()), counter.n_flops
+        network.propagate(images, run_cell)
+    parts = (network, network.stages)
+    n_all, n_cells = (sum(weight.numel() for weight in part.parameters()) for part in parts)
+    return (n_all, counter.n_flops), (n_cells, of_cells)
 
 
 def _too_large(

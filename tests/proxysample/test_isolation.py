@@ -56,6 +56,15 @@ def assert_alike(values, expected, mode):
     np.testing.assert_allclose(values, expected, rtol=tolerance)
 
 
+def test_a_default_device_that_is_not_there_stops_nothing(monkeypatch):
+    def empty(*sizes):
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with isolated():
+        assert torch.ones(1).device.type == "cpu"
+
+
 @pytest.fixture(scope="module")
 def digits():
     return small_digits(120)

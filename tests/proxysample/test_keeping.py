@@ -33,7 +33,7 @@ from proxysample.testing import small_digits
     "r",
     [
         *(0, 1.5, -0.1, float("nan"), float("inf"), "half", None, True),
-        *(np.timedelta64(1, "m"), np.timedelta64("NaT")),
+        *(np.timedelta64(1, "m"), np.timedelta64("NaT", "m")),
     ],
 )
 def test_a_ratio_outside_zero_to_one_is_refused(r):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from textwrap import dedent
 
@@ -215,7 +214,7 @@ def test_a_plug_in_does_not_take_an_id_of_ours(plug_in, samplers):
     assert type(create_sampler("rs")).__name__ == "RandomSampling"
 
 
-def test_entry_points_of_every_group_are_read(plug_in, tmp_path):
+def test_entry_points_of_every_group_are_read(plug_in, tmp_path, forked):
     plug_in(
         "everything",
         """
@@ -247,6 +246,8 @@ def test_entry_points_of_every_group_are_read(plug_in, tmp_path):
         """,
     )
     program = """
+        import sys
+        sys.path.insert(0, sys.argv[1])
         import numpy as np
         from proxysample import CCOutlierRemoval, Ranking, load_dataset
         from proxysample.features import as_backbone
@@ -254,8 +255,8 @@ def test_entry_points_of_every_group_are_read(plug_in, tmp_path):
         assert Ranking(np.zeros(4), keep="backwards").select(0.5).tolist() == [2, 3]
         assert as_backbone("pixels").weights == "given"
     """
-    environment = {"PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}"}
-    subprocess.run([sys.executable, "-c", dedent(program)], check=True, env=environment)
+    process = forked(dedent(program), str(tmp_path))
+    assert process.wait() == 0, process.stderr
 
 
 def test_without_a_base_any_function_is_an_entry():

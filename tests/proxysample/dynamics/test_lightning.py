@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,14 @@ from proxysample import InputError
 from proxysample.dynamics import DynamicsRecorder, RecorderCallback, with_indices
 from proxysample.errors import ProxysampleWarning
 
-pytest.importorskip("lightning", reason="lightning is not installed (extra dev)")
-# Of Lightning itself: few workers, no logger, a small log interval.
-pytestmark = pytest.mark.filterwarnings("ignore::Warning:(lightning|pytorch_lightning|torch).*")
+pytestmark = [
+    # Not by an import, which takes seconds in each process that collects tests.
+    pytest.mark.skipif(
+        find_spec("lightning") is None, reason="lightning is not installed (extra dev)"
+    ),
+    # Of Lightning itself: few workers, no logger, a small log interval.
+    pytest.mark.filterwarnings("ignore::Warning:(lightning|pytorch_lightning|torch).*"),
+]
 
 N, C = 22, 3
 QUIET = {

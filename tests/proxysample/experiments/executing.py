@@ -76,9 +76,10 @@ if __name__ == "__main__":
     class HiddenContext(Own):
         pass
 
-    path, executor, what = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    path, executor, what, *address = Path(sys.argv[1]), *sys.argv[2:]
     context = (HiddenContext if what == "context" else Own)(path)
-    with create_executor(context, executor, n_workers=1) as executor:
+    elsewhere = {"address": address[0]} if address else {}
+    with create_executor(context, executor, n_workers=1, **elsewhere) as executor:
         for kind in [Hidden, Tripling] if what == "experiment" else [Tripling]:
             executor.submit(kind({"index": 1}))
             ended = []
@@ -90,14 +91,18 @@ if __name__ == "__main__":
                 break
             ((_, outcome),) = ended
             print(outcome.result or outcome.error)
+        if address:
+            import ray
+            print(ray.get_runtime_context().gcs_address)
 """
 
 
-def run_script(folder, executor: str, what: str = "") -> list[str]:
-    """Run the script; give what it prints, a line an experiment."""
+def run_script(folder, executor: str, what: str = "", *address: str) -> list[str]:
+    """Run the script, on a cluster that runs at an address; give a line an experiment."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     words = [sys.executable, "-W", "ignore", script, folder / "numbers.json", executor, what]
+    words += address
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -73,8 +73,14 @@ def test_a_local_ray_gives_the_bits_of_this_process_though_workers_die(
     assert traces_of_ray() == before
 
 
-def test_what_a_script_defines_is_sent_to_ray(folder, no_running_ray):
-    assert run_script(folder, "ray", "experiment") == ["{'number': 150}", "{'number': 150}"]
+def test_what_a_script_defines_is_sent_to_a_cluster_that_runs(folder, running_ray):
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    found = run_script(folder, "ray", "experiment", address)
+    assert found == ["{'number': 150}", "{'number': 150}", address]
+    # It runs on.
+    assert ray.cluster_resources()["CPU"] == 2
 
 
 def test_a_missing_ray_names_the_command_that_brings_it(context, monkeypatch):

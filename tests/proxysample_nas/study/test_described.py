@@ -311,16 +311,11 @@ def test_a_study_runs_with_all_that_can_be_given(study, picked):
     assert search.indices.tolist() == sorted(picked["indices"].tolist())
 
 
-@pytest.mark.parametrize(
-    ("executor", "prepared"), [("processes", "forked_workers"), ("ray", "running_ray")]
-)
-def test_it_runs_the_same_elsewhere(
-    executor, prepared, study, tiny_settings, picked, tmp_path, request
-):
-    request.getfixturevalue(prepared)
+def test_it_runs_the_same_elsewhere(study, tiny_settings, picked, tmp_path, forked_workers):
+    """As on Ray, where a study is tested in whole."""
     there = Study(**everything(tiny_settings, picked), folder=tmp_path)
     # Of one worker: what it is sent is what counts.
-    assert there.run(progress=False, executor=executor, n_workers=1) == 0, there.store.failures()
+    assert there.run(progress=False, n_workers=1, executor="processes") == 0, there.store.failures()
     assert outcome(there) == outcome(study)
 
 

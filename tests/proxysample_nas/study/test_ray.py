@@ -1,4 +1,4 @@
-"""A study on Ray: its data are shipped, and its results are the same to the bit."""
+"""A study on Ray: what it needs is shipped, and its results are the same to the bit."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from proxysample.experiments.claims import Claims
 from proxysample_nas.study import Study
 from proxysample_nas.study.experiments.data import StudyContext
 
+from .test_described import own_classes
+
 
 def contents(study: Study) -> list[tuple[object, ...]]:
     """What was found, to the bit, without its seconds."""
     return [
         (row.method, [(str(one.cell), one.evaluations[4].accuracies) for one in row.found])
-        for row in study.rows("darts-v1")
+        for searcher in study.configuration.searchers
+        for row in study.rows(searcher.label)
     ]
 
 
@@ -41,19 +44,23 @@ def kill_one_at_work(folder: Path, killed: list[int]) -> None:
 def test_a_local_ray_gives_the_bits_of_this_process_though_a_worker_is_killed(
     tiny_settings, tmp_path, running_ray
 ):
-    # TransferLoss imports torchvision and timm, which a worker has to manage by itself.
+    Weighted, Favourite = own_classes()
     settings = tiny_settings(
         n_train=64,
-        samplers=["cc-or", "tl:epochs=1"],
-        searchers=["darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=30"],
+        # All that can be given, of which another process knows nothing.
+        samplers=["cc-or", np.arange(8, 64), Weighted(np.linspace(0, 1, 64))],
+        searchers=[
+            "darts-v1:n_nodes=3,channels=4,cells_per_stage=1,epochs=12",
+            Favourite(liked=np.arange(3)),
+        ],
     )
     here = Study(**settings, folder=tmp_path / "here")
     there = Study(**settings, folder=tmp_path / "there")
-    assert here.run(progress=False) == 0
+    assert here.run(progress=False) == 0, here.store.failures()
     killed: list[int] = []
     killer = threading.Thread(target=kill_one_at_work, args=(there.folder, killed), daemon=True)
     killer.start()
-    assert there.run(executor="ray", n_workers=2, progress=False) == 0, there.store.failures()
+    assert there.run(executor="ray", n_workers=1, progress=False) == 0, there.store.failures()
     killer.join(timeout=30)
     assert len(killed) == 1
     assert contents(there) == contents(here)

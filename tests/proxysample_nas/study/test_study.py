@@ -5,8 +5,6 @@ import io
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 
@@ -106,13 +104,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_a_killed_study_goes_on_and_ends_in_the_same_table(study, forked, tmp_path, n_workers):
     code = RUNNER.format(settings=settings(), folder=str(tmp_path), n_workers=n_workers)
-    if n_workers == 1:
-        process = forked("import os; os.setsid()" + code)
-    else:
-        # As a user runs it: each worker begins by the script.
-        script = tmp_path / "script.py"
-        script.write_text(code)
-        process = subprocess.Popen([sys.executable, script], start_new_session=True)
+    # That workers begin by a user's script is tested with the executors.
+    process = forked("import os; os.setsid()" + code)
     halted = Study(**settings(), folder=tmp_path)
     while len(_finished(halted)) < 4:
         assert process.poll() is None, "the study ended before it could be killed"
