@@ -181,7 +181,7 @@ def _bytes_of(tensor: Any) -> npt.NDArray[np.uint8]:
     """Give a tensor's bytes, of whatever type it is: numpy lacks some."""
     import torch
 
-    bits: npt.NDArray[np.uint8] = (
-        tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    )
+    # Of a view that is negative or conjugate by a mark alone, the values.
+    here = tensor.detach().cpu().resolve_neg().resolve_conj()
+    bits: npt.NDArray[np.uint8] = here.contiguous().reshape(-1).view(torch.uint8).numpy()
     return bits

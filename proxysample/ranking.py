@@ -672,8 +672,13 @@ def _check_column(name: str, column: FloatArray, scores: FloatArray) -> None:
 
 
 def _check_skipped(skipped: IntArray, scores: FloatArray) -> None:
-    is_ascending = skipped.ndim == 1 and len(skipped) and bool((np.diff(skipped) > 0).all())
-    if not is_ascending or skipped[0] < 0 or skipped[-1] >= len(scores):
+    is_list = skipped.ndim == 1 and skipped.dtype.kind in "iu" and len(skipped)
+    if (
+        not is_list
+        or not (skipped[1:] > skipped[:-1]).all()
+        or skipped[0] < 0
+        or skipped[-1] >= len(scores)
+    ):
         raise InputError(f"skipped must be ascending indices of the {len(scores)} samples")
     if len(skipped) == len(scores):
         raise InputError("all samples are skipped: there is nothing to rank")

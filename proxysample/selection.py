@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple, has_attributes, is_integer
+from proxysample.checks import LARGEST_INTEGER, as_array, as_tuple, has_attributes, is_integer
 from proxysample.data.classes import Classes
 from proxysample.errors import (
     InputError,
@@ -21,7 +21,7 @@ from proxysample.errors import (
 )
 from proxysample.keeping import IntArray, Rounding, check_count, check_ratio, n_kept
 from proxysample.printing import shown
-from proxysample.shares import ClassWeights, interleave_classes
+from proxysample.shares import ClassWeights, interleave_classes, one_name_each
 
 Balance = Literal["none", "proportional", "equal"]
 BALANCES: tuple[Balance, ...] = ("none", "proportional", "equal")
@@ -79,7 +79,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         self._check_size()
-        if not is_integer(self.min_per_class) or self.min_per_class < 0:
+        if not is_integer(self.min_per_class) or not 0 <= self.min_per_class <= LARGEST_INTEGER:
             raise InputError(
                 f"min_per_class must be an integer of at least 0, not {shown(self.min_per_class)}"
             )
@@ -230,10 +230,13 @@ class Cut:
             return None
         counts = np.zeros(len(classes.names), dtype=np.int64)
         code_of = {name: code for code, name in enumerate(classes.names)}
-        for name, given in self.balance.items():
-            if str(name) not in code_of:
+        named = one_name_each(self.balance)
+        for name, given in named.items():
+            if name not in code_of:
                 raise unknown_name("class in balance", name, classes.names)
-            counts[code_of[str(name)]] += given
+            if given > LARGEST_INTEGER:
+                raise InputError(f"balance keeps {shown(given)} samples of class {shown(name)}")
+            counts[code_of[name]] = given
         if not counts.sum():
             raise InputError("balance keeps nothing; give at least one class a count")
         n_classes = len(classes.names)
@@ -439,6 +442,10 @@ def as_mask(given: Any, n_samples: int, what: str) -> BoolArray:
     # A set has a length, and is no sequence.
     is_sequence = has_attributes(given, "__len__", "__getitem__")
     indices = as_array(what, given if is_sequence else as_tuple(what, given))
+    if isinstance(given, list | tuple) and indices.dtype.kind in "iu":
+        wrong_one = next((one for one in given if isinstance(one, bool | np.bool_)), None)
+        if wrong_one is not None:
+            raise InputError(f"{what} has {wrong_one} among indices of samples")
     if indices.dtype == bool:
         if indices.shape != (n_samples,):
             raise InputError(f"{what} is a mask of shape {indices.shape}; needed: ({n_samples},)")

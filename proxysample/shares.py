@@ -362,7 +362,7 @@ class ClassWeights:
 
     def of_classes(self, names: Sequence[str]) -> IntArray:
         """Give the weights by class code, as integers of at least 1."""
-        given = {str(name): float(weight) for name, weight in self.weights.items()}
+        given = {name: float(weight) for name, weight in one_name_each(self.weights).items()}
         for name in given:
             if name not in names:
                 raise unknown_name("class in balance", name, names)
@@ -380,3 +380,21 @@ class ClassWeights:
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={weight:g}" for name, weight in self.weights.items())
+
+
+def one_name_each(balance: Mapping[Any, Any]) -> dict[str, Any]:
+    """Give what is said of each class by its name; `InputError` where two keys name one class.
+
+    Examples
+    --------
+    >>> one_name_each({0: 5, "0": 7})
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: balance names the class 0 twice
+    """
+    named = {str(name): given for name, given in balance.items()}
+    if len(named) < len(balance):
+        seen = [str(name) for name in balance]
+        twice = next(name for name in seen if seen.count(name) > 1)
+        raise InputError(f"balance names the class {twice} twice")
+    return named

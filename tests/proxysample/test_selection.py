@@ -5,11 +5,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxysample import GivenRanking, InputError, KeepingRule, LostClassesWarning, Ranking
 from proxysample.data.classes import Classes
+from proxysample.digests import as_plain
 from proxysample.selection import Cut
 
 
@@ -207,3 +209,23 @@ def test_rules_that_do_not_nest_are_told(monkeypatch):
     ranking = ranking_of([0, 0, 1, 1])
     assert not ranking.nested
     assert ranking.select(n=2, balance="equal", must_keep=[0]).tolist() == [0, 2]
+
+
+def test_what_numpy_would_add_up_or_count_as_one_is_refused():
+    ranking = Ranking(np.arange(4.0), classes=Classes(("0", "1"), np.array([0, 0, 1, 1])))
+    with pytest.raises(InputError, match="names the class 0 twice"):
+        ranking.select(balance={0: 1, "0": 1})
+    with pytest.raises(InputError, match="keeps 9223372036854775808 samples of class '0'"):
+        ranking.select(balance={0: 1 << 63})
+    with pytest.raises(InputError, match="must_keep has True among indices"):
+        ranking.select(n=2, must_keep=[1, True])
+    with pytest.raises(InputError, match="min_per_class must be an integer of at least 0"):
+        ranking.select(n=2, min_per_class=1 << 63)
+    with pytest.raises(InputError, match="skipped must be ascending"):
+        Ranking(np.arange(2.0), skipped=np.array(["a", "b"]))
+
+
+def test_a_tensor_that_is_negative_by_a_mark_alone_has_the_digest_of_its_values():
+    marked = torch.arange(3).mul(1j).conj().imag
+    assert marked.is_neg()
+    assert as_plain(marked, "x") == as_plain(marked.clone(), "x")
