@@ -53,7 +53,7 @@ lowest:
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/pip install $(PIP_OPTIONS) -c build/lowest.txt \
 		-e ".[$$($(PYTHON) tests/packaging/lowest_versions.py --extras)]" pytest pytest-randomly pytest-xdist hypothesis
-	build/lowest/bin/python -m pytest -n 2 $(OTHERS_WARNINGS) --ignore tests/test_documentation.py --ignore tests/test_notebooks.py
+	PYTHONPATH=. build/lowest/bin/pytest -n 2 $(OTHERS_WARNINGS) --ignore tests/test_documentation.py --ignore tests/test_notebooks.py
 
 # Wheel and source archive of what is checked out: those that were tried.
 dist: wheel
