@@ -46,13 +46,15 @@ wheel: $(INSTALLED)
 	build/empty/bin/pip install $(PIP_OPTIONS) --no-compile -c build/lowest.txt build/dist/*.whl
 	cd build && empty/bin/python ../tests/packaging/try_wheel.py
 
-# The whole test suite with the lowest versions, torch included.
+# The whole test suite with the lowest versions, torch included. Old releases of pyarrow bring a
+# package benchmarks, which would hide ours.
 lowest:
 	mkdir -p build && rm -rf build/lowest
 	$(PYTHON) tests/packaging/lowest_versions.py > build/lowest.txt
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/pip install $(PIP_OPTIONS) -c build/lowest.txt \
 		-e ".[$$($(PYTHON) tests/packaging/lowest_versions.py --extras)]" pytest pytest-randomly pytest-xdist hypothesis
+	rm -rf build/lowest/lib/python*/site-packages/benchmarks
 	build/lowest/bin/pytest -n 2 $(OTHERS_WARNINGS) --ignore tests/test_documentation.py --ignore tests/test_notebooks.py
 
 # Wheel and source archive of what is checked out: those that were tried.
