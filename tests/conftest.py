@@ -153,6 +153,10 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 SHARED_RAY: list[RaySession] = []
 
 
+RAYS_PLUGIN = str(Path(__file__).parent / "proxysample" / "experiments" / "plugin")
+"""What workers of the shared Ray are to find, whichever test starts it."""
+
+
 def stop_shared_ray() -> None:
     while SHARED_RAY:
         SHARED_RAY.pop().close()
@@ -165,7 +169,10 @@ def running_ray() -> None:
     from proxysample.experiments.ray import RaySession
 
     if not SHARED_RAY:
-        SHARED_RAY.append(RaySession(None, 2))
+        paths = [RAYS_PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+            SHARED_RAY.append(RaySession(None, 2))
 
 
 @pytest.fixture

@@ -289,14 +289,14 @@ def test_a_header_of_wrong_values_is_refused(changed, message):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"scores": np.array(["1", "2"])}, "<U1"),
-        ({"codes": np.array([0, 1 << 40])}, "codes run to"),
-        ({"codes": np.array([0.5, 1])}, "float64"),
-        ({"codes": np.array([0, 1, 1])}, "3 class codes for 2 scores"),
+        ({"scores": np.array(["1", "2"] * 6)}, "<U1"),
+        ({"codes": np.array([0, 1 << 40] * 6)}, "codes run to"),
+        ({"codes": np.array([0.5, 1] * 6)}, "float64"),
+        ({"codes": np.array([0, 1, 1])}, "3 class codes for 12 scores"),
     ],
 )
 def test_arrays_that_cannot_rank_are_refused(arrays, message, ranking_members):
-    members = ranking_members | {"scores.npy": npy(np.zeros(2)), "codes.npy": npy([0, 1])}
+    members = ranking_members | {"scores.npy": npy(np.zeros(12)), "codes.npy": npy([0, 1] * 6)}
     members |= {f"{name}.npy": npy(array) for name, array in arrays.items()}
     with pytest.raises(InputError, match=message):
         Ranking.read(io.BytesIO(archive(list(members.items()))), "a.npz")
