@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxysample import samplers
 from proxysample.errors import InputError, MissingDependencyError, ProxysampleError
 from proxysample.lazy import lazy_exports
 from proxysample.registry import create_sampler, list_samplers, register
 
 if TYPE_CHECKING:
-    from proxysample import comparison, data, dynamics, samplers, testing
+    from proxysample import comparison, data, dynamics, testing
     from proxysample.agreement.agreement import RankAgreement, rank_agreement
     from proxysample.comparison.comparison import Comparison, compare
     from proxysample.data.datasets import ArrayDataset, Splits, load_dataset
@@ -29,35 +30,44 @@ if TYPE_CHECKING:
     from proxysample.rules.draws import BetaDraw, HistogramDraw, WeightedDraw
     from proxysample.rules.strata import CCS
     from proxysample.sampler import Sampler
-    from proxysample.samplers.auto import Automatic
-    from proxysample.samplers.autoencoder import AutoencoderLoss
-    from proxysample.samplers.coverage import Moderate, Prototypes, SemDeDup, ZCore
-    from proxysample.samplers.given import GivenIndices, GivenRanking
-    from proxysample.samplers.greedy import D2, FacilityLocation, Herding, KCenter
-    from proxysample.samplers.outliers import CCOutlierRemoval, KMeansOutlierRemoval
-    from proxysample.samplers.random import CCRandomSampling, RandomSampling
-    from proxysample.samplers.recorded import (
+    from proxysample.samplers import (
         AUM,
         CLD,
         CSL,
+        D2,
         DUAL,
         EL2N,
         TDDS,
+        AutoencoderLoss,
+        Automatic,
+        CCOutlierRemoval,
+        CCRandomSampling,
         Confidence,
         CoverageCentric,
         DynamicsSampler,
         DynUnc,
         Entropy,
+        FacilityLocation,
         FirstLearned,
         Forgetting,
+        GivenIndices,
+        GivenRanking,
         GraNd,
+        Herding,
+        KCenter,
+        KMeansOutlierRemoval,
         LearningSpeed,
         LeastConfidence,
         Margin,
+        Moderate,
         ProbabilityAUM,
+        Prototypes,
+        RandomSampling,
+        SemDeDup,
+        TransferLoss,
         Variability,
+        ZCore,
     )
-    from proxysample.samplers.transfer import TransferLoss
     from proxysample.schedule import RandomSchedule
     from proxysample.selection import LostClassesWarning
     from proxysample.shares import ClassWeights
@@ -170,37 +180,9 @@ if not TYPE_CHECKING:
             "proxysample.rules.draws": ["BetaDraw", "HistogramDraw", "WeightedDraw"],
             "proxysample.rules.strata": ["CCS"],
             "proxysample.sampler": ["Sampler"],
-            "proxysample.samplers.auto": ["Automatic"],
-            "proxysample.samplers.autoencoder": ["AutoencoderLoss"],
-            "proxysample.samplers.coverage": ["Moderate", "Prototypes", "SemDeDup", "ZCore"],
-            "proxysample.samplers.given": ["GivenIndices", "GivenRanking"],
-            "proxysample.samplers.greedy": ["D2", "FacilityLocation", "Herding", "KCenter"],
-            "proxysample.samplers.outliers": ["CCOutlierRemoval", "KMeansOutlierRemoval"],
-            "proxysample.samplers.random": ["CCRandomSampling", "RandomSampling"],
-            "proxysample.samplers.recorded": [
-                "AUM",
-                "CLD",
-                "CSL",
-                "DUAL",
-                "EL2N",
-                "TDDS",
-                "Confidence",
-                "CoverageCentric",
-                "DynUnc",
-                "DynamicsSampler",
-                "Entropy",
-                "FirstLearned",
-                "Forgetting",
-                "GraNd",
-                "LearningSpeed",
-                "LeastConfidence",
-                "Margin",
-                "ProbabilityAUM",
-                "Variability",
-            ],
-            "proxysample.samplers.transfer": ["TransferLoss"],
+            "proxysample.samplers": [name for name in samplers.__all__ if name in __all__],
             "proxysample.schedule": ["RandomSchedule"],
             "proxysample.selection": ["LostClassesWarning"],
         },
-        ["comparison", "data", "dynamics", "samplers", "testing"],
+        ["comparison", "data", "dynamics", "testing"],
     )
