@@ -11,10 +11,11 @@ nowhere as numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ import numpy.typing as npt
 from proxysample.device import DEVICE_TYPES
 from proxysample.errors import InputError, unknown_name
 from proxysample.printing import shown
+
+H = TypeVar("H", bound=Hashable)
 
 LARGEST_INTEGER = 2**63 - 1
 """What SQLite, NumPy and PyTorch hold."""
@@ -387,6 +390,17 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
     if max(n_listed, len(found)) > MOST_LISTED:
         raise InputError(f"{name} is {shown(given)}, which has more than {MOST_LISTED:,} entries")
     return found
+
+
+def first_repeated(values: Iterable[H]) -> H | None:
+    """Give the first value that comes more than once; None where all differ.
+
+    Examples
+    --------
+    >>> first_repeated("abcb")
+    'b'
+    """
+    return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def as_seeds(name: str, given: Any) -> tuple[int, ...]:

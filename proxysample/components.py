@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from joblib import wrap_non_picklable_objects
 
+from proxysample.checks import first_repeated
 from proxysample.errors import InputError, ProxysampleWarning, level_of_caller
 from proxysample.printing import shown
 from proxysample.wording import parse_words
@@ -136,8 +136,8 @@ def _told(name: str, value: object) -> object:
 
 def check_labels(components: Iterable[Component]) -> None:
     """Raise `InputError` where tables would tell two components by one name."""
-    labels = Counter(one.label for one in components if one.parameters.keys() & set(FILES))
-    for label in (label for label, n in labels.items() if n > 1):
+    label = first_repeated(one.label for one in components if one.parameters.keys() & set(FILES))
+    if label is not None:
         raise InputError(f"two samplers are told as {label}: give their files different names")
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 import numpy as np
 
+from proxysample.checks import first_repeated
 from proxysample.data.keys import Keys, absolute, check_text
 from proxysample.errors import InputError, MissingDependencyError, unknown_name
 from proxysample.files import (
@@ -236,7 +237,7 @@ def spread(pattern: str, cuts: Sequence[Cut]) -> list[str]:
         paths.append(pattern.replace("{r}", word).replace("{n}", word))
     if pattern == STANDARD_OUTPUT and len(cuts) > 1:
         raise InputError("standard output takes one kept set; write several to files, by {r}")
-    twice = next((path for path in paths if paths.count(path) > 1), None)
+    twice = first_repeated(paths)
     if twice is not None:
         raise InputError(
             f"{len(cuts)} kept sets need a name each, and {pattern!r} names {twice!r} more than "

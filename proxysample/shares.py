@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, is_number
+from proxysample.checks import as_array, first_repeated, is_number
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
@@ -392,9 +392,7 @@ def one_name_each(balance: Mapping[Any, Any]) -> dict[str, Any]:
     ...
     proxysample.errors.InputError: balance names the class 0 twice
     """
-    named = {str(name): given for name, given in balance.items()}
-    if len(named) < len(balance):
-        seen = [str(name) for name in balance]
-        twice = next(name for name in seen if seen.count(name) > 1)
+    twice = first_repeated(map(str, balance))
+    if twice is not None:
         raise InputError(f"balance names the class {twice} twice")
-    return named
+    return {str(name): given for name, given in balance.items()}

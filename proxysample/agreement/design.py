@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
@@ -13,7 +12,7 @@ import numpy as np
 from proxysample.agreement.data import name_of_data
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
-from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple
+from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple, first_repeated
 from proxysample.components import Component, check_labels, compared_words
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
@@ -40,7 +39,7 @@ from proxysample.records import (
 )
 from proxysample.registry import Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking, other_samples
+from proxysample.samplers.given import GivenIndices, GivenRanking, check_same_samples
 
 Budget = Literal["epochs", "steps"]
 
@@ -280,13 +279,11 @@ class Design(Shipped):
         for component in self.samplers:
             ready = component.given
             if isinstance(ready, GivenIndices | GivenRanking):
-                others = other_samples(ready, n_train)
-                if others is not None:
-                    raise InputError(
-                        f"{component.label} is {others}, and samplers pick from {n_train:,} here, "
-                        "counted from 0, since some are held out to score on: give the sampler "
-                        "itself, which then picks among these"
-                    )
+                advice = (
+                    ", since some are held out to score on: give the sampler itself, which then "
+                    "picks among these"
+                )
+                check_same_samples(ready, component.label, n_train, advice)
 
     def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
         """Pair each seed of a proxy with that of its trainings, which is never the reference's.
@@ -360,11 +357,10 @@ def _named(
     else:
         listed = as_tuple("configurations", configurations)
         pairs = [(evaluator.name_of(one), one) for one in listed]
-    named = dict(pairs)
-    if len(named) != len(pairs):
-        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-        raise InputError(f"the {evaluator.noun} {twice[0]:.80} is given twice; give each once")
-    return named
+    twice = first_repeated(name for name, _ in pairs)
+    if twice is not None:
+        raise InputError(f"the {evaluator.noun} {twice:.80} is given twice; give each once")
+    return dict(pairs)
 
 
 def _together(named: Mapping[str, Any], evaluator: Evaluator) -> tuple[tuple[str, ...], ...]:

@@ -35,7 +35,7 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking, other_samples
+from proxysample.samplers.given import GivenIndices, GivenRanking, check_same_samples
 
 SamplerLike = (
     str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
@@ -343,13 +343,11 @@ class Configuration(Shipped):
                 continue
             ready = method.make(None, None)
             assert isinstance(ready, GivenIndices | GivenRanking)
-            others = other_samples(ready, n_train)
-            if others is not None:
-                raise InputError(
-                    f"{component.label} is {others}, and samplers pick from {n_train:,} here, "
-                    "counted from 0; where a part of the training data is held out, pick among "
-                    "the others, or give a dataset of your own as held_out="
-                )
+            advice = (
+                "; where a part of the training data is held out, pick among the others, or give a "
+                "dataset of your own as held_out="
+            )
+            check_same_samples(ready, component.label, n_train, advice)
 
     def to_json(self) -> str:
         """Write as JSON what reading the results needs."""

@@ -96,13 +96,21 @@ class GivenIndices(Sampler):
         return KeepGiven(len(self.read()))
 
 
-def other_samples(ready: GivenIndices | GivenRanking, n_samples: int) -> str | None:
-    """Say which samples ready indices or a ranking are of, where they are not of so many."""
+def check_same_samples(
+    ready: GivenIndices | GivenRanking, label: str, n_samples: int, advice: str
+) -> None:
+    """Refuse ready indices, or a ranking, of others than so many samples; `InputError`."""
     if isinstance(ready, GivenRanking):
         n_ranked = len(ready.read())
-        return None if n_ranked == n_samples else f"of {n_ranked:,} samples"
-    last = int(ready.read()[-1])
-    return None if last < n_samples else f"up to {last:,}"
+        is_same, others = n_ranked == n_samples, f"of {n_ranked:,} samples"
+    else:
+        last = int(ready.read()[-1])
+        is_same, others = last < n_samples, f"up to {last:,}"
+    if not is_same:
+        raise InputError(
+            f"{label} is {others}, and samplers pick from {n_samples:,} here, "
+            f"counted from 0{advice}"
+        )
 
 
 @dataclass(frozen=True)
