@@ -15,6 +15,7 @@ from sklearn.base import clone
 from proxysample.components import FILES, Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
+from proxysample.features.store import PREFIX
 from proxysample.keeping import KeepingRule, as_rule, rule_id
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
@@ -172,8 +173,8 @@ class Family(Generic[T]):
         key = self.key_parameters(given)
         shown = {
             one: key[one]
-            if one in key and not _is_file(one, value)
-            else as_plain(value, f"{one} of {name}")
+            if one in key and not isinstance(value, os.PathLike) and not _is_file(one, value)
+            else as_plain(_in_words(one, value), f"{one} of {name}")
             for one, value in changed.items()
         }
         if is_registered and all(map(self._is_written, changed.values())):
@@ -226,6 +227,13 @@ class Family(Generic[T]):
 def _is_file(parameter: str, value: object) -> bool:
     """Whether a parameter is a file's name, which makes the sampler and does not name results."""
     return parameter in FILES and isinstance(value, str | os.PathLike)
+
+
+def _in_words(parameter: str, value: object) -> object:
+    """Spell a folder of features as the word that is taken for it: else it would be a backbone."""
+    if parameter == "features" and isinstance(value, os.PathLike):
+        return f"{PREFIX}{os.fspath(value)}"
+    return value
 
 
 def parameter_names(made: Any) -> set[str]:

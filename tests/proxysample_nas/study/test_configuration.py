@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from proxysample import InputError, load_dataset
@@ -163,3 +165,23 @@ def test_numbers_of_samples_that_cannot_be_kept_are_refused(n: Any, words: str) 
 def test_a_transfer_of_another_kind_is_refused(given):
     with pytest.raises(InputError, match="transfer must be a text, a mapping or a Transfer"):
         Transfer.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("word", "known"), [("chanels", "channels"), ("flp", "flip"), ("epochz", "epochs")]
+)
+def test_a_wrong_word_of_a_transfer_suggests_the_right_one(word: str, known: str) -> None:
+    with pytest.raises(InputError, match=f"{word!r}; did you mean {known!r}"):
+        Transfer.parse(f"npz:other.npz,{word}=2")
+
+
+def test_what_only_its_results_are_known_of_is_given_again() -> None:
+    stored = StudyConfiguration.from_json(build(samplers=[[3, 1, 2], "rs"], ratios=[0.5]).to_json())
+    with pytest.raises(InputError, match=r"at first, as in Study.open\(folder, samplers="):
+        stored.check_runnable()
+    again = stored.given_again("samplers", [np.array([2, 1, 3])])
+    replace(stored, samplers=again).check_runnable()
+    assert again == stored.samplers
+    for others in ([[1, 2]], ["cc-or"]):
+        with pytest.raises(InputError, match="none of the samplers that the study has: INDICES"):
+            stored.given_again("samplers", others)
