@@ -13,7 +13,12 @@ from torch import nn
 from proxysample.errors import InputError
 from proxysample.printing import shown
 from proxysample_nas.space.layers import ScaledBatchNorm
-from proxysample_nas.space.operations import Builder, Operation, SearchSpace
+from proxysample_nas.space.operations import (
+    Builder,
+    Operation,
+    SearchSpace,
+    refuse_described,
+)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -193,6 +198,7 @@ def build_module(
         raise InputError(
             f"operation {operation.name!r} is of kind {operation.kind!r}, which builds no module"
         )
+    refuse_described([operation.name])
     _try(operation, operation.builder)
     return _build(operation, channels, affine, track_running_stats)
 
@@ -200,7 +206,7 @@ def build_module(
 def try_operations(space: SearchSpace) -> None:
     """Raise `InputError` for the first operation of a space that no network could run."""
     for operation in space:
-        if operation.builder is not None:
+        if operation.is_runnable and operation.builder is not None:
             _try(operation, operation.builder)
 
 

@@ -42,7 +42,13 @@ from proxysample.sampler import Sampler
 from proxysample.samplers.given import check_same_samples
 from proxysample_nas.data.loader import Augmentation, to_written
 from proxysample_nas.searchers import Searcher
-from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.space.operations import (
+    NAS_BENCH_201,
+    SearchSpace,
+    described_operations,
+    read_operations,
+    refuse_described,
+)
 from proxysample_nas.study.given import (
     DatasetLike,
     Lookup,
@@ -344,13 +350,20 @@ class StudyConfiguration(Shipped):
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
             )
-        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+        space = self.space_of(component)
         unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
         if self.lookup is not None and unpublished:
             raise InputError(
                 f"{component.label}: {unpublished[0]} is no operation of NAS-Bench-201, of which "
                 "the published accuracies are; leave it out of space, or leave lookup out"
             )
+
+    def space_of(self, component: Component) -> SearchSpace:
+        """Give what a searcher chooses from."""
+        if component.resolved is None:
+            searcher = self.create_searcher(component, self.search_seeds[0])
+            return SearchSpace.of(searcher.get_params(deep=False).get("space", NAS_BENCH_201))
+        return SearchSpace.of(component.resolved.get("space", NAS_BENCH_201))
 
     def check_data(self, train: ArrayDataset) -> None:
         """Raise `InputError` where ready indices, a ranking or `n` do not fit the training part."""
@@ -368,6 +381,8 @@ class StudyConfiguration(Shipped):
 
     def check_runnable(self) -> None:
         """Raise `InputError` for a sampler or searcher of which only the results are known."""
+        for component in self.searchers:
+            refuse_described(self.space_of(component).operations)
         for axis, components, create in (
             ("samplers", self.samplers, self.create_sampler),
             ("searchers", self.searchers, self.create_searcher),
@@ -478,6 +493,10 @@ class StudyConfiguration(Shipped):
             # Studies of ratios alone are written as they always were.
             if name != "splits" and (name != "n" or value)
         }
+        names = {name for one in self.searchers for name in self.space_of(one).operations}
+        own = described_operations(sorted(names))
+        if own:
+            written["operations"] = own
         written["transfers"] = [asdict(one) for one in self.transfers]
         written["lookup"] = None if self.lookup is None else asdict(self.lookup)
         return json.dumps(written, sort_keys=True)
@@ -488,9 +507,10 @@ class StudyConfiguration(Shipped):
         values = read_json(text, WHERE)
         require_values(values, NEEDED, WHERE)
         check_values(values, WRITTEN, WHERE)
-        check_names("setting of a study", values, (*NEEDED, *WRITTEN))
+        check_names("setting of a study", values, (*NEEDED, *WRITTEN, "operations"))
         check_finite(values, WHERE)
         try:
+            read_operations(values.pop("operations", ()))
             return cls.build(**values)
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:

@@ -212,6 +212,16 @@ def test_a_store_is_read_without_function_and_data(found):
         opened.run()
 
 
+def test_what_was_not_run_yet_is_shown_in_a_line_and_what_was_is_a_page(found, tmp_path):
+    empty = RankAgreement(found.design, tmp_path)
+    line = "RankAgreement(CC-RS, CC-OR, CC-OR (keep=hard) on ArrayDataset at r = 0.25, not run yet)"
+    assert repr(empty) == line
+    assert empty._repr_html_().startswith(f"<pre>{line}: no rank agreement at ")
+    (page,) = found.report()
+    assert page == found.folder / "rank-agreement.html"
+    assert found.verdict[:40] in page.read_text()
+
+
 def test_another_source_gives_other_results_and_not_a_mixture(notes, tmp_path):
     folder = tmp_path / "kept"
     agree(FunctionEvaluator(planted.noted, "1"), ["cc-or"], [0.5], folder=folder)
