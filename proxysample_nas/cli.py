@@ -43,6 +43,8 @@ from proxysample_nas.cli_rank import LookupDatasetOption, LookupEpochsOption, lo
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from proxysample.agreement import RankAgreement
     from proxysample.experiments.store import Store
     from proxysample_nas.data.images import LabelledImages
@@ -111,8 +113,8 @@ ImportOption = Annotated[
     list[str] | None,
     typer.Option(
         "--import",
-        help="A module of yours, with samplers and searchers that the folder's study has; a store "
-        "is never trusted to name one. Repeat.",
+        help="A module of yours, with samplers, searchers and whatever else the folder's study has "
+        "of yours; a store is never trusted to name one. Repeat.",
     ),
 ]
 
@@ -229,9 +231,12 @@ def study_run(
         "lookup": lookup_settings(lookup, lookup_dataset, lookup_epochs),
     }
     settings = {name: value for name, value in given.items() if value is not None}
-    if preset is None and not settings and store_path(output).exists():
+    is_there = store_path(output).exists()
+    if preset is None and not settings and is_there:
         study = Study.open(output)
     else:
+        if is_there and preset is None:
+            _refuse_part_of_a_study(output, settings)
         study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
@@ -346,28 +351,52 @@ study_app.command("report")(study_report)
 
 
 def _register_own(modules: Sequence[str]) -> None:
-    """Give the samplers and searchers of modules their ids in this process."""
-    from proxysample.registry import register
-    from proxysample.sampler import Sampler
-    from proxysample_nas.searchers import Searcher
+    """Give what modules define its ids in this process, beside what they register themselves."""
+    from proxysample.registry import loaded_registries, register
+    from proxysample_nas.space.operations import OPERATIONS, Operation
 
     find_modules_here([f"{name}:" for name in modules])
     for name in modules:
         try:
             module = importlib.import_module(name)
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # whatever a module of anyone's raises
             raise InputError(f"--import {shown(name)}: {error}") from error
-        classes = [
-            one
-            for one in vars(module).values()
-            if isinstance(one, type)
-            and issubclass(one, Sampler | Searcher)
-            and one.__module__ == name
-        ]
-        if not classes:
-            raise InputError(f"--import {shown(name)}: it defines no sampler and no searcher")
-        for one in classes:
-            register(one)
+        for one in vars(module).values():
+            is_own = isinstance(one, type) and f"{one.__module__}.".startswith(f"{name}.")
+            if (is_own and _is_registrable(one)) or (
+                isinstance(one, Operation) and one.name not in OPERATIONS
+            ):
+                register(one)
+        entries = [one for known in loaded_registries() for one in known.registered.values()]
+        if not any(_is_of(entry, module) for entry in entries):
+            raise InputError(
+                f"--import {shown(name)}: it defines no sampler and no searcher, keeping rule or "
+                "operation, and registers nothing"
+            )
+
+
+def _is_registrable(kind: type) -> bool:
+    from proxysample.keeping import KeepingRule
+    from proxysample.sampler import Sampler
+    from proxysample_nas.searchers import Searcher
+
+    return issubclass(kind, Sampler | KeepingRule | Searcher)
+
+
+def _is_of(entry: Any, module: ModuleType) -> bool:
+    """Whether what is registered is of a module, or stands in it by a name."""
+    return getattr(entry, "__module__", None) == module.__name__ or any(
+        entry is one for one in vars(module).values()
+    )
+
+
+def _refuse_part_of_a_study(output: Path, settings: dict[str, Any]) -> None:
+    """Say how a folder's study goes on, where some of a study's settings are given and no more."""
+    if not {"dataset", "samplers", "searchers"} <= settings.keys():
+        raise InputError(
+            f"{output} has a study: --output alone goes on with it, and study add gives it more of "
+            f"what it compares; {', '.join(settings)} without the rest of its settings is no study"
+        )
 
 
 def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
