@@ -369,6 +369,10 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"samplers": [[3, 90]]}, "is up to 90, and samplers pick from 80 here"),
         ({"evaluate": 3}, "evaluate must be a function"),
         ({"evaluate": lambda c: c}, r"is called as .*\(configuration, train, held_out, seed="),
+        (
+            {"evaluate": lambda train, held_out, configuration, seed: 1.0},
+            r"\(configuration, train, held_out, seed=...\), and its parameter train stands where",
+        ),
         ({"evaluate": len}, "source of <built-in function len> cannot be read"),
     ],
 )
@@ -386,7 +390,7 @@ def test_equal_updates_need_a_function_that_takes_passes():
         agree(plain, budgets=["steps"])
 
 
-@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0]])
+@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0], float("nan")])
 def test_a_score_is_a_number(given):
     evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
     with pytest.raises(InputError, match="mine must return a number, its score, not"):
