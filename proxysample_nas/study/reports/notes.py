@@ -152,7 +152,7 @@ _TOLD = frozenset(
 
 def _changed(configuration: StudyConfiguration, searcher: Component) -> str:
     """Name what else was given to a search, such as its protocol."""
-    given = {name: value for name, value in searcher.parameters.items() if name not in _TOLD}
+    given = {name: value for name, value in searcher.told.items() if name not in _TOLD}
     if configuration.augmentation:
         given |= {"augmentation": dict(configuration.augmentation)}
     return f" (with {given} changed)" if given else ""
