@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import proxysample
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
+from proxysample.agreement.experiments import Scores
 from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
 from proxysample.errors import InputError
@@ -220,6 +223,20 @@ def test_what_was_not_run_yet_is_shown_in_a_line_and_what_was_is_a_page(found, t
     (page,) = found.report()
     assert page == found.folder / "rank-agreement.html"
     assert found.verdict[:40] in page.read_text()
+
+
+def test_versions_that_are_mixed_are_told(found, tmp_path):
+    assert f"Versions: proxysample {proxysample.__version__}, Python" in found.table()
+    copied = shutil.copytree(found.folder, tmp_path / "copied")
+    with closing(sqlite3.connect(copied / "rank-agreement.sqlite")) as store, store:
+        store.execute(
+            "UPDATE experiments SET result = json_set(result, '$.machine.proxysample', '0.0')"
+            " WHERE key = (SELECT min(key) FROM experiments WHERE kind = ?)",
+            (Scores.kind,),
+        )
+    table = RankAgreement.open(copied).table()
+    assert "Versions are mixed" in table
+    assert f": proxysample 0.0, {proxysample.__version__}." in table
 
 
 def test_another_source_gives_other_results_and_not_a_mixture(notes, tmp_path):

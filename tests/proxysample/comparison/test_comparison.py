@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+import proxysample
 from proxysample import (
     ArrayDataset,
     Comparison,
@@ -380,6 +384,18 @@ def test_a_comparison_is_opened_again_without_what_was_compared(tmp_path):
         opened.store.describe(json.dumps(values), json.dumps(told))
         with pytest.raises(InputError, match=f"damaged: it .*{words}"):
             Comparison.open(tmp_path)
+
+
+def test_versions_that_are_mixed_are_told(planted, tmp_path):
+    assert f"Versions: proxysample {proxysample.__version__}, Python" in planted.table()
+    copied = shutil.copytree(planted.folder, tmp_path / "copied")
+    with closing(sqlite3.connect(copied / "comparison.sqlite")) as store, store:
+        store.execute(
+            "UPDATE experiments SET result = json_set(result, '$.machine.proxysample', '0.0')"
+            " WHERE key = (SELECT min(key) FROM experiments)"
+        )
+    told = f": proxysample 0.0, {proxysample.__version__}."
+    assert told in Comparison.open(copied).table()
 
 
 def test_ratios_and_samplers_are_added_to_a_comparison_that_was_run(tmp_path):
