@@ -17,6 +17,7 @@ from proxysample.cli_support import (
     VersionOption,
     echo,
     echo_line,
+    id_here,
     list_entries,
     make_app,
     parse_ratio,
@@ -48,7 +49,12 @@ DatasetOption = Annotated[
     ),
 ]
 AUTO = "auto"
-SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        "--sampler", help=f"One of {', '.join(SAMPLERS)}, or module:Class of one of your own."
+    ),
+]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
@@ -526,6 +532,7 @@ def _sampler(
             f"--sampler takes an id alone here: give --sampler {first}, and what is in {rest!r} "
             "by --param name=value, one for each"
         )
+    name = id_here(name, SAMPLERS)
     parameters = parse_parameters(words or ())
     if keep is not None:
         parameters["keep"] = _checked_keep(name, parameters, keep)

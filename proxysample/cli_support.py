@@ -21,7 +21,7 @@ import typer
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
 from proxysample.printing import cleaned, cleaned_lines, shown
-from proxysample.registry import Registry
+from proxysample.registry import Registry, id_of, imported, register
 
 if TYPE_CHECKING:
     from proxysample.experiments.store import Store
@@ -129,6 +129,20 @@ def find_modules_here(words: Iterable[str] | None) -> None:
         # Last, so that nothing here stands in for what is installed.
         if colon and is_here and str(here) not in sys.path:
             sys.path.append(str(here))
+
+
+def id_here(word: str, registry: Registry[Any]) -> str:
+    """Give the id that a word is, or that the class has which it names as ``module:Class``."""
+    find_modules_here([word])
+    entry = imported(word, registry)
+    if entry is None:
+        return word
+    if not isinstance(entry, type):
+        raise InputError(
+            f"{word.partition(',')[0]}: parameters are given by --param name=value, one for each"
+        )
+    register(entry, kind=registry.kind, replace=id_of(entry) in registry.registered)
+    return str(id_of(entry))
 
 
 # How experiments are run: the same for comparisons, rankings and studies.

@@ -25,6 +25,7 @@ from proxysample.cli_support import (
     echo,
     echo_line,
     find_modules_here,
+    id_here,
     list_entries,
     make_app,
     parse_ratio,
@@ -487,7 +488,11 @@ def about(version: VersionOption = False) -> None:
 def search(
     dataset: DatasetOption,
     searcher: Annotated[
-        str, typer.Option("--searcher", help=f"One of {', '.join(list_searchers())}.")
+        str,
+        typer.Option(
+            "--searcher",
+            help=f"One of {', '.join(list_searchers())}, or module:Class of one of your own.",
+        ),
     ],
     indices: Annotated[
         Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
@@ -516,6 +521,7 @@ def search(
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
+    searcher = id_here(searcher, SEARCHERS)
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
     if "progress" in create_searcher(searcher).get_params(deep=False):
         parameters = {**wanted_progress(), **parameters}

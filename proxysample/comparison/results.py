@@ -25,6 +25,7 @@ from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Record, Store
 from proxysample.keeping import list_sizes
 from proxysample.machine import describe_versions
+from proxysample.wording import pluralize
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -362,8 +363,9 @@ def _scoring_seconds(cells: dict[BudgetKind, Cell]) -> float | None:
 def _machine_in_words(result: dict[str, Any]) -> str:
     machine = result["machine"]
     return (
-        f"{machine['processor']}, {machine['n_cores']} cores, {machine['device']}, torch "
-        f"{machine['torch']}, {machine['n_threads']} threads for each of "
+        f"{machine.get('model') or machine['processor']}, "
+        f"{pluralize(machine['n_cores'], 'core')}, {machine['device']}, torch "
+        f"{machine['torch']}, {pluralize(machine['n_threads'], 'thread')} for each of "
         f"{machine['n_side_by_side']} side by side"
     )
 
