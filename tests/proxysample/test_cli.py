@@ -438,7 +438,7 @@ def test_a_sampler_of_ones_own_is_named_by_its_module(proxysample, tmp_path, mon
         assert "of_the_shell:Drawn keeps 144 of" in out
         expected = RandomSampling(random_state=3).select(load_dataset("digits").train, r=0.1)
         assert np.array_equal(np.load("a.npy"), expected)
-        code, _, err = proxysample(*words.replace("Drawn", "Lost").split())
+        code, _, err = proxysample(*words.replace("Drawn", "Lost").split(), "--overwrite")
         assert (code, "of_the_shell:Lost cannot be imported" in err) == (2, True)
     finally:
         SAMPLERS.unregister("drawn-here")
