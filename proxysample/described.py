@@ -162,6 +162,7 @@ class Family(Generic[T]):
             raise InputError(f"{given.__name__}: {error}; give an instance of it") from error
 
     def _of_instance(self, given: T) -> Component:
+        _check_made_again(given)
         name, is_registered = self._name(given)
         implied = self.implied(name) if is_registered else {}
         defaults = self._defaults(given, name if is_registered else None)
@@ -222,6 +223,26 @@ class Family(Generic[T]):
             return bool(as_plain(value, "") == as_plain(default, ""))
         except InputError:
             return False
+
+
+def _check_made_again(given: Any) -> None:
+    """Refuse what its parameters do not make again, as every run of it does."""
+    kind = type(given)
+    try:
+        parameters = inspect.signature(kind.__init__).parameters.values()
+        unnamed = next((str(one) for one in parameters if one.kind is one.VAR_KEYWORD), None)
+        if unnamed is None:
+            clone(given)
+    except Exception as error:  # whatever anyone's class raises
+        raise InputError(
+            f"{kind.__name__} cannot be made again from its parameters ({error}): its __init__ has "
+            "to name each, and to keep each as it is, under its name"
+        ) from error
+    if unnamed is not None:
+        raise InputError(
+            f"{kind.__name__} takes {unnamed}, of which no result could be named: its __init__ has "
+            "to name each parameter"
+        )
 
 
 def _is_file(parameter: str, value: object) -> bool:
