@@ -180,7 +180,7 @@ def load_comparison_data(
     source.check()
     train, test, name = _parts(source)
     samples = Samples(train)
-    classes, codes = encode_labels(samples.required_labels)
+    classes, codes = encode_labels(samples.training_labels)
     n = len(samples)
     rows, others = np.arange(n), np.arange(0)
     if test is None:
@@ -198,7 +198,7 @@ def load_comparison_data(
     else:
         # A small one may well have a sample of each class alone.
         test_samples = Samples(test, distinct_labels=True)
-        test_codes = codes_like(test_samples.required_labels, classes, name)
+        test_codes = codes_like(test_samples.training_labels, classes, name)
         held_out = Part(test, test_codes, len(classes), features.test)
         told = f"the test part of {name}, {len(test_codes):,} samples"
         pixels = [dataset_identity(samples), dataset_identity(test_samples)]
