@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from proxysample.checks import check_call
 from proxysample.data.datasets import GIVEN_DATA, ArrayDataset, Splits, load_dataset
 from proxysample.data.labels import (
     as_label_array,
@@ -305,6 +306,8 @@ class StudyContext(Context):
                 "callback must take what is trained and a mapping of numbers, and "
                 f"{shown(callback)} cannot"
             )
+        if callback is not None:
+            check_call("callback", callback, ("name", "numbers"))
         self.configuration = configuration
         self.callback = callback
         self._transfers: dict[str, StudyData] = {}
