@@ -372,7 +372,8 @@ class StudyConfiguration(Shipped):
             sampler = self.create_sampler(component)
             if component.name in READY_MADE:
                 sampler.fit(train)
-            check_same_samples(sampler, component.label, len(train), "")
+            else:
+                check_same_samples(sampler, component.label, len(train), "")
             if component.size == len(train):
                 raise InputError(
                     f"{component.label} keeps all of the {len(train):,} training samples, which "
