@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -388,21 +388,28 @@ def _unknown_dataset(spec: str, kind: str) -> InputError:
 
 def read_digits() -> Splits:
     """Read scikit-learn's digits; the test part is drawn once and for all."""
+    images, labels, classes, train, test = _digits()
+    # Copies, which anybody may change.
+    return Splits(
+        "digits",
+        ArrayDataset(images[train], labels[train], list(classes)),
+        ArrayDataset(images[test], labels[test], list(classes)),
+    )
+
+
+@cache
+def _digits() -> tuple[Array, Array, tuple[str, ...], Array, Array]:
+    """Give images, labels, classes, and the rows of both parts; to read them takes a while."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     # The originals count 0 to 16 strokes of a 4x4 block: spread over the range of uint8.
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    classes = [str(name) for name in digits.target_names]
     train, test = train_test_split(
         np.arange(len(images)), test_size=0.2, stratify=digits.target, random_state=0
     )
-    return Splits(
-        "digits",
-        ArrayDataset(images[train], digits.target[train], classes),
-        ArrayDataset(images[test], digits.target[test], classes),
-    )
+    return images, digits.target, tuple(map(str, digits.target_names)), train, test
 
 
 def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:
