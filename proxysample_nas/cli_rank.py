@@ -18,12 +18,12 @@ from proxysample.cli_support import (
     WorkersOption,
     echo,
     echo_line,
-    find_modules_here,
     parse_ratio,
     run_to_end,
     tell_failures,
 )
 from proxysample.errors import InputError
+from proxysample.own_modules import find_modules_here
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
