@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +17,11 @@ from proxysample.cli_support import (
     ThreadsOption,
     WorkersOption,
     echo,
-    echo_line,
     parse_ratio,
     run_to_end,
+    say,
     tell_failures,
+    wanted_progress,
 )
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.own_modules import find_modules_here
@@ -140,14 +140,14 @@ def compare(
             n_threads=threads,
             n_gpus=gpus,
             address=address,
-            progress=sys.stderr.isatty(),
+            **wanted_progress(),
             retry_failed=retry_failed,
             max_hours=max_hours,
         )
     echo(comparison.table())
     echo(comparison.verdict)
     for path in _save(comparison):
-        echo_line(f"saved {path}")
+        say(f"saved {path}")
     tell_failures(n_failed, comparison.store)
 
 

@@ -216,10 +216,11 @@ def study_run(
         "lookup": lookup_settings(lookup, lookup_dataset, lookup_epochs),
     }
     settings = {name: value for name, value in given.items() if value is not None}
-    if preset is None and not settings and store_path(output).exists():
+    is_there = store_path(output).exists()
+    if preset is None and not settings and is_there:
         study = Study.open(output)
     else:
-        study = Study.from_configuration(output, _configuration(preset, settings))
+        study = Study.from_configuration(output, _configuration(preset, settings, is_there))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
         if rank_cells is not None:
@@ -330,7 +331,9 @@ def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) ->
 study_app.command("report")(study_report)
 
 
-def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
+def _configuration(
+    preset: str | None, settings: dict[str, Any], is_there: bool = False
+) -> StudyConfiguration:
     from proxysample_nas.study import StudyConfiguration
     from proxysample_nas.study import preset as by_name
 
@@ -344,7 +347,8 @@ def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfigu
     ]
     if missing:
         words = ", ".join(name if name != "ratios" else "ratios or n" for name in missing)
-        raise InputError(f"a study without --preset also needs {words}")
+        add = "; proxysample-nas study add adds to the one in the folder" if is_there else ""
+        raise InputError(f"a study without --preset also needs {words}{add}")
     return StudyConfiguration.build(**settings)
 
 
@@ -421,7 +425,7 @@ def search(
         str, typer.Option("--searcher", help=f"One of {', '.join(list_searchers())}.")
     ],
     indices: Annotated[
-        Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
+        Path | None, typer.Option("--indices", help="What `proxysample select -o FILE.npy` wrote.")
     ] = None,
     param: Annotated[
         list[str] | None,

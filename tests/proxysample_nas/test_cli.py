@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from proxysample.data.datasets import load_dataset
+from proxysample.errors import InputError
 from proxysample_nas.cli import _configuration, main
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import RandomSearch, SearchResult
@@ -211,3 +212,5 @@ def test_numbers_of_samples_stand_in_for_ratios():
     settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
     assert _configuration(None, settings).n == (50,)
     assert _configuration("digits", {"n": [50]}).ratios == ()
+    with pytest.raises(InputError, match=r"also needs dataset.*; proxysample-nas study add adds"):
+        _configuration(None, {"ratios": [0.5]}, is_there=True)

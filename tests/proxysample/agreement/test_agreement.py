@@ -266,8 +266,9 @@ def test_estimates_are_rows_of_every_reference_and_no_reference():
     assert by_method(found)["e"].tau > 0.4
     assert {row.reference for row in found.rows} == {"the full data", "k"}
     assert RankAgreement.open(found.folder).rows == found.rows
-    alone = agree(estimates={"e": forwards})
+    alone = agree(estimates={"e": forwards, "d": backwards})
     assert {row.reference for row in alone.rows} == {"the full data"}
+    assert RankAgreement.open(alone.folder).rows == alone.rows
 
 
 def test_the_frame_and_the_files_hold_all_rows(found, tmp_path):
@@ -350,7 +351,7 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"budgets": []}, "budgets must be"),
         ({"ratios": [1]}, "r=1 is the full data"),
         ({"ratios": []}, "at least one ratio"),
-        ({"samplers": ["cc-or", "cc-or"]}, "a sampler is named twice"),
+        ({"samplers": ["cc-or", "cc-or"]}, "names a sampler twice: CC-OR"),
         ({"samplers": ["cc-orr"]}, "did you mean"),
         ({"held_out": 1.5}, "held_out"),
         ({"held_out": 0.001}, "leaves a part empty"),
