@@ -547,7 +547,7 @@ def evaluate(
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
     echo_line(
-        f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
+        f"{result.mean:.2f}{spread} % of the test part of {splits.name} after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
     for trained, path in zip(result.trained, paths, strict=True):

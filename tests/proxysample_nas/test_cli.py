@@ -107,7 +107,7 @@ def test_a_cell_is_evaluated(proxysample_nas):
     words += " --param cells_per_stage=1 --param seeds=[777]"
     code, out, err = proxysample_nas(*words.split())
     assert code == 0, err
-    assert "% of digits's test part after the last epoch" in out
+    assert "% of the test part of digits after the last epoch" in out
 
 
 def test_the_networks_of_a_evaluated_cell_are_saved(proxysample_nas, tmp_path):
