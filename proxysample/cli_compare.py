@@ -24,7 +24,7 @@ from proxysample.cli_support import (
     wanted_progress,
 )
 from proxysample.errors import InputError, MissingDependencyError
-from proxysample.own_modules import find_modules_here
+from proxysample.own_modules import find_modules_here, named_function
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def compare(
         str,
         typer.Option(
             "--evaluator",
-            help=f"One of {', '.join(EVALUATORS)}, with parameters as in head:epochs=10.",
+            help=f"One of {', '.join(EVALUATORS)}, with parameters as in head:epochs=10; or a "
+            "function of yours, module:function.",
         ),
     ] = "head",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each.")] = 3,
@@ -118,7 +119,7 @@ def compare(
         sampler,
         r,
         n=n or (),
-        evaluator=evaluator,
+        evaluator=named_function(evaluator, EVALUATORS),
         seeds=seeds,
         draws=draws,
         budget=budget,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -77,6 +78,24 @@ def named_class(word: str, registry: Registry[Any]) -> str:
         )
     registry.register(found)
     return str(id_of(found))
+
+
+def named_function(word: str, registry: Registry[Any]) -> Any:
+    """Import the function that ``module:function`` names; words of an id stay as they are.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported.
+    """
+    found = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", word)
+    if found is None or found[1] in registry:
+        return word
+    find_modules_here([word])
+    try:
+        return getattr(import_module(found[1]), found[2])
+    except Exception as error:  # whatever the module does on import
+        raise InputError(f"{word} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _is_entry(registry: Registry[Any], entry: object, module: str) -> bool:

@@ -9,7 +9,8 @@ from typer.main import get_command
 
 from proxysample import cli as samplers_cli
 from proxysample.errors import InputError
-from proxysample.own_modules import import_modules, named_class
+from proxysample.own_modules import import_modules, named_class, named_function
+from proxysample.registry import EVALUATORS
 from proxysample_nas import cli
 from proxysample_nas.searchers.registry import SEARCHERS
 from proxysample_nas.space.operations import OPERATIONS, SearchSpace
@@ -40,6 +41,7 @@ register(Operation('conv_9', 'convolution', '#cc79a7', '9x9', kernel_size=9))
 """,
     "of_nothing": "import numpy as np\nfrom proxysample import Sampler\n",
     "of_errors": "1 / 0\n",
+    "of_functions": "def half(): return 0.5\n",
 }
 
 
@@ -85,6 +87,14 @@ def test_one_searcher_is_named_by_its_class(modules):
     assert "own" in SEARCHERS
     with pytest.raises(InputError, match=r"'n_samples=3' is given by --param name=value"):
         named_class("of_my_own:Own,n_samples=3", SEARCHERS)
+
+
+def test_a_function_is_named_by_its_module(modules):
+    assert named_function("head:epochs=2", EVALUATORS) == "head:epochs=2"
+    assert named_function("head", EVALUATORS) == "head"
+    assert named_function("of_functions:half", EVALUATORS)() == 0.5
+    with pytest.raises(InputError, match="of_functions:whole cannot be imported: AttributeError"):
+        named_function("of_functions:whole", EVALUATORS)
 
 
 def test_every_command_takes_modules_of_ones_own():

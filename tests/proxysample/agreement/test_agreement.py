@@ -377,10 +377,10 @@ def test_equal_updates_need_a_function_that_takes_passes():
         agree(plain, budgets=["steps"])
 
 
-@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0]])
+@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0], float("nan")])
 def test_a_score_is_a_number(given):
     evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
-    with pytest.raises(InputError, match="mine must return a number, its score, not"):
+    with pytest.raises(InputError, match="mine must return a finite number, its score, not"):
         evaluator.score(["c1"], (planted.dataset(), None), np.arange(3), seed=0, passes=1)
 
 
