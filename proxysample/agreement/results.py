@@ -344,7 +344,8 @@ class _Against:
         n_compared = self.results.n_compared
         seconds = _mean(one.seconds for one in draws)
         scoring = [one.scoring_seconds for one in draws if one.scoring_seconds is not None]
-        to_rival = None if rival is None else resampled - rival[1]
+        to_rival = None if rival is None else tau - rival[0]
+        plain = None if rival is None else statistics.interval(resampled - rival[1])
         return Row(
             reference=self.name,
             method=method,
@@ -354,12 +355,12 @@ class _Against:
             n_kept=draws[0].n_kept,
             n_draws=len(draws),
             **self._measures([one.scores for one in draws]),
-            to_rival=None if rival is None else tau - rival[0],
-            to_rival_interval=None if to_rival is None else statistics.interval(to_rival),
+            to_rival=to_rival,
+            to_rival_interval=plain,
             to_rival_after_all=(
                 None
-                if to_rival is None
-                else statistics.interval(to_rival, level=1 - 0.05 / n_compared)
+                if to_rival is None or plain is None
+                else statistics.corrected(to_rival, plain, n_compared)
             ),
             to_ceiling=None if ceiling is None else tau - ceiling[0],
             to_ceiling_interval=(
