@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
@@ -21,7 +21,7 @@ import typer
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
 from proxysample.own_modules import import_modules
-from proxysample.printing import cleaned, cleaned_lines, shown
+from proxysample.printing import cleaned, cleaned_lines, shown, teller_of_warnings
 from proxysample.registry import Registry
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def run_app(app: typer.Typer) -> NoReturn:
     """
     # What shows warnings is restored on leaving, and which are shown stays as it is.
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = teller_of_warnings(
+            partial(echo, err=True, colour=typer.colors.YELLOW)
+        )
         sys.exit(_run(app))
 
 
@@ -289,10 +291,6 @@ def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
 def echo_line(text: object, *, err: bool = False) -> None:
     """Print a line for a person; what would break it, as a name of a file may, is escaped."""
     echo(cleaned(str(text)), err=err)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    echo(f"warning: {cleaned(str(message))}", err=True, colour=typer.colors.YELLOW)
 
 
 OverwriteOption = Annotated[

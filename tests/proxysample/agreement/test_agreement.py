@@ -12,8 +12,10 @@ from scipy import stats
 
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
+from proxysample.agreement.data import split_data
 from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
+from proxysample.data.fields import FieldView
 from proxysample.errors import InputError
 
 from . import planted
@@ -375,6 +377,17 @@ def test_equal_updates_need_a_function_that_takes_passes():
 
     with pytest.raises(InputError, match="has no parameter passes"):
         agree(plain, budgets=["steps"])
+
+
+@pytest.mark.filterwarnings("ignore:.* cannot be read and are skipped")
+def test_samples_that_cannot_be_read_neither_train_nor_score_where_these_are_skipped():
+    pixels = np.arange(20.0).repeat(4).reshape(20, 2, 2)
+    pixels[7] = np.nan
+    data = FieldView(ArrayDataset(pixels, np.arange(20) % 2), broken="skip")
+    split = split_data(data, 0.25, 0)
+    assert (split.n_train, split.n_held_out) == (14, 5)
+    seen = [part[i][0].max() for part in (split.train, split.held_out) for i in range(len(part))]
+    assert sorted(seen) == [*range(7), *range(8, 20)]
 
 
 @pytest.mark.parametrize("given", [None, "high", [1.0, 2.0], float("nan")])
