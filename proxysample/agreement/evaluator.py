@@ -6,6 +6,7 @@ import abc
 import hashlib
 import inspect
 import json
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from types import CodeType
@@ -176,11 +177,14 @@ class FunctionEvaluator(Evaluator):
 
     def _number(self, given: Any) -> float:
         try:
-            return float(given)
-        except (TypeError, ValueError) as error:
+            score = float(given)
+        except (TypeError, ValueError):
+            score = math.nan
+        if not math.isfinite(score):
             raise InputError(
-                f"{self.name} must return a number, its score, not {shown(given)}"
-            ) from error
+                f"{self.name} must return a finite number, its score, not {shown(given)}"
+            )
+        return score
 
 
 def as_evaluator(given: Any) -> Evaluator:

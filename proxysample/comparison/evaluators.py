@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import CodeType
@@ -187,8 +188,20 @@ class OwnEvaluator(Evaluator):
         return {"code": digest_of([], *_words_of(code))}
 
     def check(self) -> None:
-        """Have the function name itself."""
+        """Have the function name itself, and see that it can be called."""
         self.parameters()
+        try:
+            called = inspect.signature(self.function)
+        # Of some that are not written in Python, or of anyone's object, nobody knows.
+        except Exception:
+            return
+        try:
+            called.bind(None, None, None, None)
+        except TypeError as error:
+            raise InputError(
+                f"the evaluator {self.name} is called as {self.name}(train, held_out, seed, "
+                f"budget), which its parameters do not take: {error}"
+            ) from error
 
     def prepare(self, train: Part, held_out: Part) -> tuple[Part, Part]:
         """Hand on the parts."""

@@ -24,6 +24,7 @@ from proxysample.comparison.statistics import Interval, holm_among, paired_inter
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Record, Store
 from proxysample.keeping import list_sizes
+from proxysample.wording import pluralize
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -357,7 +358,7 @@ def _machine_in_words(result: dict[str, Any]) -> str:
     machine = result["machine"]
     return (
         f"{machine['processor']}, {machine['n_cores']} cores, {machine['device']}, torch "
-        f"{machine['torch']}, {machine['n_threads']} threads for each of "
+        f"{machine['torch']}, {pluralize(machine['n_threads'], 'thread')} for each of "
         f"{machine['n_side_by_side']} side by side"
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proxysample.checks import as_array, as_tuple, by_length
+from proxysample.data.array_names import Names, part_names
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
@@ -377,13 +378,35 @@ def _no_name(spec: object) -> InputError:
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
-    path = Path(spec)
     # It may be longer than any path.
     if spec and os.path.isdir(spec):  # noqa: PTH112
         return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
-    if path.suffix == ".npz":
-        return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")
+    suffix = Path(spec).suffix.lower()
+    if suffix == ".parquet":
+        return InputError(
+            f"{shown(spec)} is no dataset by name: read it with pandas.read_parquet and pass the "
+            "frame, or write it as CSV, which is named 'csv:PATH'"
+        )
+    if suffix in _READER_OF and kind not in READERS:
+        reader = _READER_OF[suffix]
+        article = "an" if suffix[1] in "hn" else "a"
+        return InputError(f"{article} {suffix} is named '{reader}:{spec}', not {shown(spec)}")
     return unknown_name("dataset", kind, READERS)
+
+
+_READER_OF = {
+    ".csv": "csv",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".pt": "pt",
+    ".pth": "pt",
+    ".safetensors": "safetensors",
+    ".tar": "webdataset",
+    ".tsv": "csv",
+    ".zarr": "zarr",
+}
 
 
 def read_digits() -> Splits:
@@ -421,18 +444,10 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
     for role, name in {"image": image, "label": label}.items():
         if name is not None:
             check_name(f"array for {role}=", name, names)
-    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
-    if train is not None or image is not None:
-        images, labels = train or (image, "labels")
-        train = image or images, label or labels
-    if image is not None or label is not None:
-        # Other arrays than these would be another dataset's.
-        test = None
-    if train is None:
-        raise InputError(
-            f"npz:{path} holds {', '.join(names) or 'nothing'}; needed: images and labels, or "
-            "train_images and train_labels"
-        )
+    try:
+        train, test = _npz_parts(names, image, label)
+    except InputError as error:
+        raise InputError(f"npz:{path}: {error}") from None
     return Splits(
         f"npz:{path}",
         _read_npz_part(path, train),
@@ -440,14 +455,22 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
     )
 
 
+def _npz_parts(names: list[str], image: Any, label: Any) -> tuple[Names, Names | None]:
+    """Tell which arrays are meant: a pair as its writers name it, or each by any usual name."""
+    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
+    if train is None or image is not None or label is not None:
+        return part_names(names, image or (train and train[0]), label)
+    return train, test
+
+
 def _keys_of(names: list[str], keys: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
-    return next(((images, labels) for images, labels in keys if images in names), None)
+    return next((pair for pair in keys if set(pair) <= set(names)), None)
 
 
-def _read_npz_part(path: str, keys: tuple[str, str]) -> ArrayDataset:
+def _read_npz_part(path: str, keys: Names) -> ArrayDataset:
     images, labels = keys
-    arrays = read_npz(path, {images, labels, "classes"})
-    return ArrayDataset(arrays[images], arrays.get(labels), arrays.get("classes"))
+    arrays = read_npz(path, {images, "classes"} | ({labels} if labels else set()))
+    return ArrayDataset(arrays[images], labels and arrays[labels], arrays.get("classes"))
 
 
 def _splits(name: str, parts: Parts) -> Splits:
