@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple, by_length
+from proxysample.checks import as_array, as_tuple
 from proxysample.data.array_names import Names, part_names
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
@@ -76,7 +76,7 @@ class ArrayDataset:
     ) -> None:
         # What is not in memory is checked when it is read.
         is_block = isinstance(images, BlockArray)
-        self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
+        self.images: Array = images if is_block else check_layout(as_array("images", images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets, self.unsure = kept_targets(targets, len(self.images))
@@ -106,14 +106,6 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
-
-
-def _as_array(images: Any) -> Array:
-    try:
-        return np.asarray(by_length(images))
-    # Whatever numpy, and what anyone's object gives it, raise.
-    except Exception as error:
-        raise InputError(f"{shown(images)} is no array of images: {error}") from error
 
 
 def _names_of(classes: Any) -> list[str]:
