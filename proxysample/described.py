@@ -139,7 +139,7 @@ class Family(Generic[T]):
             why = "" if "digest" in component.parameters else f" ({error})"
             raise InputError(
                 f"{component.label} cannot be run from the store alone{why}; give it again as it "
-                "was given at first, beside all the others"
+                "was given at first"
             ) from error
         if key != component.resolved:
             raise InputError(

@@ -114,7 +114,7 @@ def materialize(module: nn.Module, generator: torch.Generator | None = None) -> 
     device(type='cpu')
     """
     # As `to_empty`, which asks for the layout of each tensor by many steps in Python.
-    module._apply(
+    module._apply(  # type: ignore[no-untyped-call]
         lambda one: torch.empty_strided(one.size(), one.stride(), dtype=one.dtype, device="cpu")
     )
     generator = generator if generator is not None else fresh_generator()
