@@ -17,7 +17,6 @@ from proxysample.cli_support import (
     VersionOption,
     echo,
     echo_line,
-    id_here,
     list_entries,
     make_app,
     parse_ratio,
@@ -25,6 +24,7 @@ from proxysample.cli_support import (
     run_app,
 )
 from proxysample.errors import InputError
+from proxysample.own_modules import named_class
 from proxysample.registry import (
     READERS,
     RULES,
@@ -532,7 +532,7 @@ def _sampler(
             f"--sampler takes an id alone here: give --sampler {first}, and what is in {rest!r} "
             "by --param name=value, one for each"
         )
-    name = id_here(name, SAMPLERS)
+    name = named_class(name, SAMPLERS)
     parameters = parse_parameters(words or ())
     if keep is not None:
         parameters["keep"] = _checked_keep(name, parameters, keep)

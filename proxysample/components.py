@@ -144,6 +144,23 @@ def _told(name: str, value: object) -> object:
     return Path(value).name if name in FILES and isinstance(value, str) else value
 
 
+def check_distinct(components: Iterable[Component], where: str, noun: str = "sampler") -> None:
+    """Raise `InputError` where two components are the same.
+
+    Examples
+    --------
+    >>> check_distinct(map(Component.parse, ["rs", "ae:epochs=2", "ae:epochs=2"]), "a study")
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: a study names a sampler twice: AE (epochs=2)
+    """
+    label_of: dict[str, str] = {}
+    for one in components:
+        if one.identity in label_of:
+            raise InputError(f"{where} names a {noun} twice: {one.label}")
+        label_of[one.identity] = one.label
+
+
 def check_labels(components: Iterable[Component]) -> None:
     """Raise `InputError` where tables would tell two components by one name."""
     label = first_repeated(one.label for one in components if one.parameters.keys() & set(FILES))

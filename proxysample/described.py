@@ -128,7 +128,8 @@ class Family(Generic[T]):
                 f"{component.label} cannot be run from the store alone: no {self.registry.noun} "
                 f"{shown(component.name)} is known here, and a store is not trusted to name code. "
                 "Name the module that has it by --import MODULE, or register its class "
-                "(proxysample.register) before, or give it again as it was given at first"
+                "(proxysample.register) before, or give it again as it was given at first, beside "
+                "all the others"
             )
         try:
             made = self._create(component, common)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,8 +22,6 @@ from proxysample.cli_support import (
     WorkersOption,
     echo,
     echo_line,
-    find_modules_here,
-    id_here,
     list_entries,
     make_app,
     parse_ratio,
@@ -37,15 +33,13 @@ from proxysample.cli_support import (
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
-from proxysample.printing import shown
+from proxysample.own_modules import find_modules_here, named_class
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
 from proxysample_nas.cli_rank import LookupDatasetOption, LookupEpochsOption, lookup_settings, rank
 from proxysample_nas.searchers.registry import SEARCHERS, list_searchers
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from proxysample.agreement import RankAgreement
     from proxysample.experiments.store import Store
     from proxysample_nas.data.images import LabelledImages
@@ -110,14 +104,6 @@ ChannelsOption = Annotated[
     list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
 ]
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")]
-ImportOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        help="A module of yours, with samplers, searchers and whatever else the folder's study has "
-        "of yours; a store is never trusted to name one. Repeat.",
-    ),
-]
 
 
 @study_app.command("run")
@@ -186,7 +172,6 @@ def study_run(
     ] = 4.0,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
-    own: ImportOption = None,
     rank_cells: Annotated[
         int | None,
         typer.Option(
@@ -212,7 +197,6 @@ def study_run(
     from proxysample_nas.study.run import store_path
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
-    _register_own(own or ())
     given = {
         "dataset": dataset,
         "samplers": sampler,
@@ -276,7 +260,6 @@ def study_add(
     address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
-    own: ImportOption = None,
 ) -> None:
     """Add to what the study in a folder compares, and run what is new.
 
@@ -285,7 +268,6 @@ def study_add(
     from proxysample_nas.study import Study
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
-    _register_own(own or ())
     study = Study.open(output).add(
         samplers=sampler or (),
         ratios=[parse_ratio(word) for word in r or ()],
@@ -351,52 +333,13 @@ def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) ->
 study_app.command("report")(study_report)
 
 
-def _register_own(modules: Sequence[str]) -> None:
-    """Give what modules define its ids in this process, beside what they register themselves."""
-    from proxysample.registry import loaded_registries, register
-    from proxysample_nas.space.operations import OPERATIONS, Operation
-
-    find_modules_here([f"{name}:" for name in modules])
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except Exception as error:  # whatever a module of anyone's raises
-            raise InputError(f"--import {shown(name)}: {error}") from error
-        for one in vars(module).values():
-            is_own = isinstance(one, type) and f"{one.__module__}.".startswith(f"{name}.")
-            if (is_own and _is_registrable(one)) or (
-                isinstance(one, Operation) and one.name not in OPERATIONS
-            ):
-                register(one)
-        entries = [one for known in loaded_registries() for one in known.registered.values()]
-        if not any(_is_of(entry, module) for entry in entries):
-            raise InputError(
-                f"--import {shown(name)}: it defines no sampler and no searcher, keeping rule or "
-                "operation, and registers nothing"
-            )
-
-
-def _is_registrable(kind: type) -> bool:
-    from proxysample.keeping import KeepingRule
-    from proxysample.sampler import Sampler
-    from proxysample_nas.searchers import Searcher
-
-    return issubclass(kind, Sampler | KeepingRule | Searcher)
-
-
-def _is_of(entry: Any, module: ModuleType) -> bool:
-    """Whether what is registered is of a module, or stands in it by a name."""
-    return getattr(entry, "__module__", None) == module.__name__ or any(
-        entry is one for one in vars(module).values()
-    )
-
-
 def _refuse_part_of_a_study(output: Path, settings: dict[str, Any]) -> None:
     """Say how a folder's study goes on, where some of a study's settings are given and no more."""
     if not {"dataset", "samplers", "searchers"} <= settings.keys():
         raise InputError(
-            f"{output} has a study: --output alone goes on with it, and study add gives it more of "
-            f"what it compares; {', '.join(settings)} without the rest of its settings is no study"
+            f"{output} has a study: --output alone goes on with it, and proxysample-nas study add "
+            f"gives it more of what it compares; {', '.join(settings)} without the rest of its "
+            "settings is no study"
         )
 
 
@@ -495,7 +438,7 @@ def search(
         ),
     ],
     indices: Annotated[
-        Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
+        Path | None, typer.Option("--indices", help="What `proxysample select -o FILE.npy` wrote.")
     ] = None,
     param: Annotated[
         list[str] | None,
@@ -521,7 +464,7 @@ def search(
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
-    searcher = id_here(searcher, SEARCHERS)
+    searcher = named_class(searcher, SEARCHERS)
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
     if "progress" in create_searcher(searcher).get_params(deep=False):
         parameters = {**wanted_progress(), **parameters}
@@ -617,7 +560,7 @@ def evaluate(
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
     echo_line(
-        f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
+        f"{result.mean:.2f}{spread} % of the test part of {splits.name} after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
     for trained, path in zip(result.trained, paths, strict=True):

@@ -13,7 +13,7 @@ from proxysample.agreement.data import name_of_data
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
 from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple, first_repeated
-from proxysample.components import Component, check_labels, compared_words
+from proxysample.components import Component, check_distinct, check_labels, compared_words
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
@@ -373,8 +373,7 @@ def _with_rival(
     samplers: Sequence[Any], ratios: Sequence[float], common: Mapping[str, Any]
 ) -> tuple[Component, ...]:
     described = [describe_sampler(one, common) for one in samplers]
-    if len({one.identity for one in described}) != len(described):
-        raise InputError("a sampler is named twice")
+    check_distinct(described, "a ranking")
     check_labels(described)
     # Plain class-random sampling is what all others have to beat.
     is_given = any(one.name == RIVAL and not one.parameters for one in described)

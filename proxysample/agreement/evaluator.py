@@ -170,12 +170,12 @@ class FunctionEvaluator(Evaluator):
     def _number(self, given: Any) -> float:
         try:
             score = float(given)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.name} must return a number, its score, not {shown(given)}"
-            ) from error
+        except (TypeError, ValueError):
+            score = math.nan
         if not math.isfinite(score):
-            raise InputError(f"{self.name} must return a number, its score, not {score}")
+            raise InputError(
+                f"{self.name} must return a finite number, its score, not {shown(given)}"
+            )
         return score
 
 

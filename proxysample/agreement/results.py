@@ -247,8 +247,9 @@ class AgreementResults:
 
     @cached_property
     def estimates(self) -> dict[str, FloatArray]:
-        """What was said of the compared configurations without training."""
-        return self._of_compared(self.design.estimates)
+        """What was said of the compared configurations without training, by name."""
+        # A store gives them back in this order.
+        return self._of_compared(dict(sorted(self.design.estimates.items())))
 
     def _of_compared(self, scores: Mapping[str, Sequence[float]]) -> dict[str, FloatArray]:
         return {name: np.array(one)[self.compared] for name, one in scores.items()}

@@ -15,7 +15,7 @@ from proxysample.checks import SEED, as_seeds, as_tuple, integer_from
 from proxysample.comparison.data import IMBALANCE, NOISE, DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
-from proxysample.components import Component, check_labels, compared_words
+from proxysample.components import Component, check_distinct, check_labels, compared_words
 from proxysample.data.datasets import as_splits
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
@@ -295,9 +295,7 @@ class Configuration(Shipped):
             raise InputError(
                 "a comparison needs a sampler besides cc-rs and rs, which are always in it"
             )
-        named = [one.component.identity for one in self.methods]
-        if len(set(named)) != len(named):
-            raise InputError("a comparison names a sampler twice")
+        check_distinct((one.component for one in self.methods), "a comparison")
         check_labels(one.component for one in self.methods)
         needs_ratio = any(one.component.size is None for one in others)
         if needs_ratio and not self.ratios and not self.n:

@@ -113,7 +113,10 @@ def materialize(module: nn.Module, generator: torch.Generator | None = None) -> 
     >>> layer.weight.device
     device(type='cpu')
     """
-    module.to_empty(device="cpu")
+    # As `to_empty`, which asks for the layout of each tensor by many steps in Python.
+    module._apply(  # type: ignore[no-untyped-call]
+        lambda one: torch.empty_strided(one.size(), one.stride(), dtype=one.dtype, device="cpu")
+    )
     generator = generator if generator is not None else fresh_generator()
     with torch.no_grad():
         for submodule in module.modules():

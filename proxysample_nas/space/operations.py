@@ -225,7 +225,10 @@ def get_operation(name: str) -> Operation:
         return _DESCRIBED[name]
     if not isinstance(given, str) or name not in OPERATIONS:
         unknown = unknown_name("operation", name, OPERATIONS)
-        raise InputError(f"{unknown}. One of your own has to be registered first: register(...)")
+        raise InputError(
+            f"{unknown}. One of your own has to be registered first: register(...), or "
+            "--import MODULE of a command"
+        )
     operation = OPERATIONS.get(name)
     if operation.name != name:
         raise InputError(

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 import numpy.typing as npt
 
 from proxysample.checks import as_seeds, as_tuple
-from proxysample.components import Component, check_labels
+from proxysample.components import Component, check_distinct, check_labels
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.described import describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
@@ -314,15 +314,17 @@ class StudyConfiguration(Shipped):
                 raise InputError("r=1 is the baseline, which is always searched; leave it out")
         needs_ratio = any(one.size is None for one in self.samplers)
         for given, what, is_needed in (
-            ([one.identity for one in self.samplers], "sampler", True),
-            ([one.identity for one in self.searchers], "searcher", True),
+            (self.samplers, "sampler", True),
+            (self.searchers, "searcher", True),
             (self.ratios, "ratio", needs_ratio and not self.n),
             (self.channels, "number of channels", True),
         ):
             if is_needed and not given:
                 raise InputError(f"a study needs at least one {what}")
-            if len(set(map(repr, given))) != len(given):
+            if what not in ("sampler", "searcher") and len(set(map(repr, given))) != len(given):
                 raise InputError(f"a study names a {what} twice")
+        check_distinct(self.samplers, "a study")
+        check_distinct(self.searchers, "a study", "searcher")
         check_labels(self.samplers)
         datasets = [self.dataset, *(transfer.dataset for transfer in self.transfers)]
         if len(set(datasets)) != len(datasets):

@@ -14,9 +14,11 @@ from scipy import stats
 import proxysample
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
+from proxysample.agreement.data import split_data
 from proxysample.agreement.experiments import Scores
 from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
+from proxysample.data.fields import FieldView
 from proxysample.errors import InputError
 
 from . import planted
@@ -293,8 +295,9 @@ def test_estimates_are_rows_of_every_reference_and_no_reference():
     assert by_method(found)["e"].tau > 0.4
     assert {row.reference for row in found.rows} == {"the full data", "k"}
     assert RankAgreement.open(found.folder).rows == found.rows
-    alone = agree(estimates={"e": forwards})
+    alone = agree(estimates={"e": forwards, "d": backwards})
     assert {row.reference for row in alone.rows} == {"the full data"}
+    assert RankAgreement.open(alone.folder).rows == alone.rows
 
 
 def test_the_frame_and_the_files_hold_all_rows(found, tmp_path):
@@ -377,7 +380,7 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"budgets": []}, "budgets must be"),
         ({"ratios": [1]}, "r=1 is the full data"),
         ({"ratios": []}, "at least one ratio"),
-        ({"samplers": ["cc-or", "cc-or"]}, "a sampler is named twice"),
+        ({"samplers": ["cc-or", "cc-or"]}, "names a sampler twice: CC-OR"),
         ({"samplers": ["cc-orr"]}, "did you mean"),
         ({"held_out": 1.5}, "held_out"),
         ({"held_out": 0.001}, "leaves a part empty"),
@@ -407,10 +410,21 @@ def test_equal_updates_need_a_function_that_takes_passes():
         agree(plain, budgets=["steps"])
 
 
+@pytest.mark.filterwarnings("ignore:.* cannot be read and are skipped")
+def test_samples_that_cannot_be_read_neither_train_nor_score_where_these_are_skipped():
+    pixels = np.arange(20.0).repeat(4).reshape(20, 2, 2)
+    pixels[7] = np.nan
+    data = FieldView(ArrayDataset(pixels, np.arange(20) % 2), broken="skip")
+    split = split_data(data, 0.25, 0)
+    assert (split.n_train, split.n_held_out) == (14, 5)
+    seen = [part[i][0].max() for part in (split.train, split.held_out) for i in range(len(part))]
+    assert sorted(seen) == [*range(7), *range(8, 20)]
+
+
 @pytest.mark.parametrize("given", [None, "high", [1.0, 2.0], float("nan")])
 def test_a_score_is_a_number(given):
     evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
-    with pytest.raises(InputError, match="mine must return a number, its score, not"):
+    with pytest.raises(InputError, match="mine must return a finite number, its score, not"):
         evaluator.score(["c1"], (planted.dataset(), None), np.arange(3), seed=0, passes=1)
 
 

@@ -284,6 +284,7 @@ def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_othe
     # Random features tell nothing: the head is at chance, whatever is kept.
     assert abs(of(comparison, "CC-RS", 0.1).cells["epochs"].mean - 25) < 6
     assert "what these samplers compare, too: HERDING." in comparison.table()
+    assert "same seed, and so to the first 2 draws alone, with" in comparison.table()
 
 
 def test_what_was_made_of_others_is_refused_before_any_work(tmp_path, monkeypatch):
@@ -500,6 +501,7 @@ def test_numbers_of_samples_stand_beside_ratios():
     assert row.n_kept == 7
     assert row.cells["epochs"].difference is not None
     assert f"n = 7 (r = {7 / N_TRAIN:.4g})" in comparison.table()
+    assert "of the same seed, with" in comparison.table()
     assert "at r = 0.25 and n = 7" in repr(comparison)
     written, info = read_comparison(comparison.store)
     assert written.n == (7,)

@@ -11,6 +11,10 @@ from proxysample.comparison.evaluators import OwnEvaluator, as_evaluator
 from proxysample.comparison.head import LinearHead
 
 
+def three(train, held_out, seed):
+    return 0.5
+
+
 def own(train, held_out, seed, budget):
     return 0.5
 
@@ -51,6 +55,8 @@ def test_an_object_is_named_by_its_id_and_fields():
     assert as_evaluator(Model(3)).parameters() == {"depth": 3}
     with pytest.raises(InputError, match="has no text that could name its results"):
         as_evaluator(len)
+    with pytest.raises(InputError, match=r"called as three\(train, held_out, seed, budget\)"):
+        as_evaluator(three)
 
 
 def test_an_evaluator_comes_back_from_what_a_store_holds():
