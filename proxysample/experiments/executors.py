@@ -326,12 +326,13 @@ class WorkerPool(Executor, Generic[WorkerT]):
             experiment = self._busy.pop(worker)
             if isinstance(answer, Outcome):
                 self._idle.append(worker)
-            elif self._attempts[experiment.key] < MOST_ATTEMPTS:
+            elif self._attempts.get(experiment.key, 0) < MOST_ATTEMPTS:
                 self.submit(experiment)
                 continue
             else:
                 answer = Outcome(None, error=_describe(answer))
-            del self._attempts[experiment.key]
+            # One whose store was begun anew meanwhile may have been given out twice.
+            self._attempts.pop(experiment.key, None)
             ended.append((experiment, answer))
         return ended
 

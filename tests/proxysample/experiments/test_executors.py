@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from sums_plugin import Doubling, SumsContext
 
 from proxysample import InputError
-from proxysample.experiments.executors import InProcess, create_executor, fixed_threads
+from proxysample.experiments.executors import (
+    InProcess,
+    WorkerPool,
+    create_executor,
+    fixed_threads,
+)
+from proxysample.experiments.experiment import Outcome
 from proxysample.experiments.processes import LocalProcesses
 
 
@@ -66,3 +74,28 @@ def test_threads_are_restored():
 def test_options_that_do_not_fit_are_refused(context, name, options, message):
     with pytest.raises(InputError, match=message):
         create_executor(context, name, **options)
+
+
+class AtOnce(WorkerPool[object]):
+    """A pool whose workers answer whenever they are asked."""
+
+    def _start_worker(self):
+        return object()
+
+    def _give(self, worker, experiment):
+        pass
+
+    def _answers(self, workers, timeout):
+        return [(worker, Outcome({})) for worker in workers]
+
+    def _stop_workers(self, workers):
+        pass
+
+
+def test_one_that_is_given_out_twice_is_told_twice():
+    # As where somebody begins the study's store anew beneath a run.
+    pool, experiment = AtOnce(2), SimpleNamespace(key="a")
+    pool.submit(experiment)
+    pool.submit(experiment)
+    assert [one for one, _ in pool.collect(0)] == [experiment] * 2
+    assert not pool.n_running
