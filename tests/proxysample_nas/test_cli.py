@@ -208,6 +208,12 @@ def test_indices_that_do_not_fit_are_refused(proxysample_nas, indices, message, 
     assert message in err
 
 
+def test_a_checkpoint_in_no_folder_is_refused_before_the_search(proxysample_nas, tmp_path):
+    words = f"search --dataset digits --searcher gdas --checkpoint {tmp_path}/none/kept.safetensors"
+    code, _out, err = proxysample_nas(*words.split())
+    assert (code, "none does not exist; make it first" in err) == (2, True)
+
+
 def test_numbers_of_samples_stand_in_for_ratios():
     settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
     assert _configuration(None, settings).n == (50,)
