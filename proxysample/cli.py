@@ -24,6 +24,7 @@ from proxysample.cli_support import (
     run_app,
 )
 from proxysample.errors import InputError
+from proxysample.own_modules import named_class
 from proxysample.registry import (
     READERS,
     RULES,
@@ -48,7 +49,12 @@ DatasetOption = Annotated[
     ),
 ]
 AUTO = "auto"
-SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        "--sampler", help=f"One of {', '.join(SAMPLERS)}, or module:Class of one of your own."
+    ),
+]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),
@@ -526,6 +532,7 @@ def _sampler(
             f"--sampler takes an id alone here: give --sampler {first}, and what is in {rest!r} "
             "by --param name=value, one for each"
         )
+    name = named_class(name, SAMPLERS)
     parameters = parse_parameters(words or ())
     if keep is not None:
         parameters["keep"] = _checked_keep(name, parameters, keep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,13 +17,14 @@ from proxysample.cli_support import (
     ThreadsOption,
     WorkersOption,
     echo,
-    echo_line,
-    find_modules_here,
     parse_ratio,
     run_to_end,
+    say,
     tell_failures,
+    wanted_progress,
 )
 from proxysample.errors import InputError, MissingDependencyError
+from proxysample.own_modules import find_modules_here, named_function
 from proxysample.registry import EVALUATORS, READERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def compare(
         str,
         typer.Option(
             "--evaluator",
-            help=f"One of {', '.join(EVALUATORS)}, with parameters as in head:epochs=10.",
+            help=f"One of {', '.join(EVALUATORS)}, with parameters as in head:epochs=10; or a "
+            "function of yours, module:function.",
         ),
     ] = "head",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each.")] = 3,
@@ -118,7 +119,7 @@ def compare(
         sampler,
         r,
         n=n or (),
-        evaluator=evaluator,
+        evaluator=named_function(evaluator, EVALUATORS),
         seeds=seeds,
         draws=draws,
         budget=budget,
@@ -140,14 +141,14 @@ def compare(
             n_threads=threads,
             n_gpus=gpus,
             address=address,
-            progress=sys.stderr.isatty(),
+            **wanted_progress(),
             retry_failed=retry_failed,
             max_hours=max_hours,
         )
     echo(comparison.table())
     echo(comparison.verdict)
     for path in _save(comparison):
-        echo_line(f"saved {path}")
+        say(f"saved {path}")
     tell_failures(n_failed, comparison.store)
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
@@ -20,7 +20,8 @@ import typer
 
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.keeping import check_ratio
-from proxysample.printing import cleaned, cleaned_lines, shown
+from proxysample.own_modules import import_modules
+from proxysample.printing import cleaned, cleaned_lines, shown, teller_of_warnings
 from proxysample.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,14 +33,24 @@ VERBOSE_HELP = "Show progress, and more of what is done."
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)]
+ImportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        help="A module of yours, in this folder or where Python finds it: samplers, searchers, "
+        "operations and the like that it has are known by their ids. Repeat.",
+    ),
+]
 
+# What the list of modules is called among a command's arguments.
+_MODULES = "own_modules"
 _ASKED: ContextVar[frozenset[str]] = ContextVar("asked", default=frozenset())
 
 
 def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a command take ``-q`` and ``-v``, whether its function does or not."""
+    """Have a command take ``-q``, ``-v`` and ``--import``, whether its function does or not."""
     hints = get_type_hints(function, include_extras=True)
-    added: dict[str, Any] = {"quiet": QuietOption, "verbose": VerboseOption}
+    added: dict[str, Any] = {_MODULES: ImportOption, "quiet": QuietOption, "verbose": VerboseOption}
     own = signature(function).parameters
     added = {name: hint for name, hint in added.items() if name not in own}
 
@@ -47,6 +58,7 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(**given: Any) -> Any:
         token = _ASKED.set(frozenset(name for name in ("quiet", "verbose") if given.get(name)))
         try:
+            import_modules(given.get(_MODULES))
             return function(**{name: given[name] for name in own})
         finally:
             _ASKED.reset(token)
@@ -54,7 +66,12 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
     command.__annotations__ = hints | added
     known = [one.replace(annotation=hints.get(name, one.annotation)) for name, one in own.items()]
     flags = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=None if name == _MODULES else False,
+            annotation=hint,
+        )
         for name, hint in added.items()
     ]
     command.__signature__ = Signature([*known, *flags])  # type: ignore[attr-defined]
@@ -80,7 +97,7 @@ def wanted_progress() -> dict[str, bool]:
 
 
 class App(typer.Typer):
-    """A command line whose commands all take ``-q`` and ``-v``."""
+    """A command line whose commands all take ``-q``, ``-v`` and ``--import``."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[..., Any]:
         """Add a command; see `typer.Typer.command`."""
@@ -117,18 +134,6 @@ VersionOption = Annotated[
         "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
     ),
 ]
-
-
-def find_modules_here(words: Iterable[str] | None) -> None:
-    """Let Python import the modules in this folder that words such as ``module:Class`` name."""
-    here = Path.cwd()
-    for word in words or ():
-        module, colon, _ = word.partition(":")
-        top = module.partition(".")[0]
-        is_here = top.isidentifier() and ((here / f"{top}.py").is_file() or (here / top).is_dir())
-        # Last, so that nothing here stands in for what is installed.
-        if colon and is_here and str(here) not in sys.path:
-            sys.path.append(str(here))
 
 
 # How experiments are run: the same for comparisons, rankings and studies.
@@ -205,7 +210,9 @@ def run_app(app: typer.Typer) -> NoReturn:
     """
     # What shows warnings is restored on leaving, and which are shown stays as it is.
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = teller_of_warnings(
+            partial(echo, err=True, colour=typer.colors.YELLOW)
+        )
         sys.exit(_run(app))
 
 
@@ -284,10 +291,6 @@ def echo(text: object, *, err: bool = False, colour: str | None = None) -> None:
 def echo_line(text: object, *, err: bool = False) -> None:
     """Print a line for a person; what would break it, as a name of a file may, is escaped."""
     echo(cleaned(str(text)), err=err)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    echo(f"warning: {cleaned(str(message))}", err=True, colour=typer.colors.YELLOW)
 
 
 OverwriteOption = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 # Control characters, among them escapes and line breaks; marks that turn the direction of what
@@ -33,6 +34,39 @@ def cleaned_lines(text: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return ascii(found[0])[1:-1]
+
+
+def teller_of_warnings(write: Callable[[str], object]) -> Callable[..., None]:
+    """Make what shows each warning once, on a line without a place in code that nobody knows.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+
+    Returns
+    -------
+    callable
+        For `warnings.showwarning`.
+
+    Examples
+    --------
+    >>> lines = []
+    >>> tell = teller_of_warnings(lines.append)
+    >>> for message in ("small", "grey", "small"):
+    ...     tell(UserWarning(message), UserWarning, "images.py", 3)
+    >>> lines
+    ['warning: small', 'warning: grey']
+    """
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        line = f"warning: {cleaned(str(message))}"
+        if line not in told:
+            told.add(line)
+            write(line)
+
+    return tell
 
 
 def storable(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -319,12 +320,15 @@ _LATEX = {
     "`": r"\textasciigrave{}",
     "‡": r"\ddag{}",
 }
-# Two hyphens would be a dash.
-_LATEX_SPECIAL = re.compile("|".join([*map(re.escape, _LATEX), "-(?=-)"]))
+# Two hyphens would be a dash, and one before a number is its sign.
+_MINUS = r"(?<![\w-])-(?=\d)"
+_LATEX_SPECIAL = re.compile("|".join([*map(re.escape, _LATEX), "-(?=-)", _MINUS]))
 _NOT_IN_A_LABEL = re.compile(r"[^\w:.-]")
 
 LONGEST_HEADING = 12
 """A longer heading is broken where it can be: so many letters are as wide as an accuracy."""
+LONGEST_LINE_OF_A_HEADING = 16
+"""Of the lines of a broken heading."""
 WIDEST_TEXT = 24
 """Longer words than so many letters run over several lines, in a part of a paper's column."""
 _BREAK_OF_A_HEADING = re.compile(r", | (?=\()")
@@ -368,10 +372,9 @@ def to_latex(table: Table[Any], label: str) -> str:
     \end{tabular}}
     \end{table}
     """
-    table = replace(table, columns=tuple(one for one in table.shown if one.in_latex))
-    parts = _split(table)
+    parts = _split(replace(table, columns=tuple(one for one in table.shown if one.in_latex)))
     if len(parts) == 1:
-        return _environment_of(table, label)
+        return _environment_of(parts[0], label)
     return "\n\n".join(
         _environment_of(part, f"{label}-{number}") for number, part in enumerate(parts, start=1)
     )
@@ -385,7 +388,13 @@ def escape_latex(text: str) -> str:
     >>> print(escape_latex("50 % of a_b ± 1"))
     50 \% of a\_b $\pm$ 1
     """
-    return _LATEX_SPECIAL.sub(lambda found: _LATEX.get(found[0], "-{}"), _on_one_line(text))
+    return _LATEX_SPECIAL.sub(_in_latex, _on_one_line(text))
+
+
+def _in_latex(found: re.Match[str]) -> str:
+    if found[0] != "-":
+        return _LATEX[found[0]]
+    return "-{}" if found.string[found.end()] == "-" else "$-$"
 
 
 def _split(table: Table[Row]) -> list[Table[Row]]:
@@ -439,7 +448,12 @@ def _latex_heading(column: Column[Any]) -> str:
     heading = column.heading or ""
     if len(heading) <= LONGEST_HEADING:
         return escape_latex(heading)
-    lines = map(escape_latex, _BREAK_OF_A_HEADING.split(heading))
+    parts = _BREAK_OF_A_HEADING.split(heading)
+    lines = [
+        escape_latex(line)
+        for part in parts
+        for line in textwrap.wrap(part, LONGEST_LINE_OF_A_HEADING, break_long_words=False)
+    ]
     place = "r" if column.kind.is_number else "l"
     return rf"\shortstack[{place}]{{" + r"\\".join(lines) + "}"
 
@@ -463,8 +477,12 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 
 def _latex_cell(column: Column[Row], row: Row) -> str:
-    text = escape_latex(column.short(row))
-    return rf"\texttt{{{text}}}" if column.is_code(row) else text
+    shown = column.short(row)
+    text = escape_latex(shown)
+    if column.is_code(row):
+        return rf"\texttt{{{text}}}"
+    # Names of many words without a space may go on in the next line.
+    return re.sub(r"(\\_|=)", r"\1\\allowbreak{}", text) if len(shown) > WIDEST_TEXT else text
 
 
 def latex_notes(table: Table[Any]) -> str:

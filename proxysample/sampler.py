@@ -30,6 +30,7 @@ from proxysample.checks import (
     PROCESSES,
     RANDOM_STATE,
     Constraints,
+    as_array,
     as_tuple,
     check_values,
     constraints_of,
@@ -214,7 +215,9 @@ class Sampler(BaseEstimator, abc.ABC):
         Known: easy, hard, ...
         """
         check_values(self.get_params(deep=False), constraints_of(type(self)))
-        check_needs(as_rule(self._keep()), self.gives, f"the sampler {self.id!r}")
+        # Who has no id is told so by `fit`.
+        name = getattr(self, "id", type(self).__name__)
+        check_needs(as_rule(self._keep()), self.gives, f"the sampler {name!r}")
         self._check_parameters()
 
     @isolated()
@@ -269,10 +272,12 @@ class Sampler(BaseEstimator, abc.ABC):
         whole = self._whole(samples)
         with whole.named():
             codes = self._class_codes(whole.samples)
-            scores = np.asarray(self._score(whole.samples, codes), dtype=np.float64)
+            given = self._score(whole.samples, codes)
+        name = f"{type(self).__name__}._score"
+        scores = as_array(f"what {name} gives", given, np.float64)
         if scores.shape != (len(whole.samples),):
             raise InputError(
-                f"{type(self).__name__}._score gives scores of shape {scores.shape} for "
+                f"{name} gives scores of shape {scores.shape} for "
                 f"{len(whole.samples)} samples; needed: ({len(whole.samples)},)"
             )
         ranking = Ranking(

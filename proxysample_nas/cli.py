@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,7 +22,6 @@ from proxysample.cli_support import (
     WorkersOption,
     echo,
     echo_line,
-    find_modules_here,
     list_entries,
     make_app,
     parse_ratio,
@@ -36,7 +33,7 @@ from proxysample.cli_support import (
     wanted_progress,
 )
 from proxysample.errors import InputError, check_names
-from proxysample.printing import shown
+from proxysample.own_modules import find_modules_here, named_class
 from proxysample.registry import READERS, SAMPLERS
 from proxysample.wording import parse_parameters
 from proxysample_nas.cli_rank import LookupDatasetOption, LookupEpochsOption, lookup_settings, rank
@@ -107,14 +104,6 @@ ChannelsOption = Annotated[
     list[int] | None, typer.Option("--channels", help="Width of evaluation. Repeat.")
 ]
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Of evaluation. Repeat.")]
-ImportOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        help="A module of yours, with samplers and searchers that the folder's study has; a store "
-        "is never trusted to name one. Repeat.",
-    ),
-]
 
 
 @study_app.command("run")
@@ -183,7 +172,6 @@ def study_run(
     ] = 4.0,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
-    own: ImportOption = None,
     rank_cells: Annotated[
         int | None,
         typer.Option(
@@ -209,7 +197,6 @@ def study_run(
     from proxysample_nas.study.run import store_path
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
-    _register_own(own or ())
     given = {
         "dataset": dataset,
         "samplers": sampler,
@@ -229,9 +216,12 @@ def study_run(
         "lookup": lookup_settings(lookup, lookup_dataset, lookup_epochs),
     }
     settings = {name: value for name, value in given.items() if value is not None}
-    if preset is None and not settings and store_path(output).exists():
+    is_there = store_path(output).exists()
+    if preset is None and not settings and is_there:
         study = Study.open(output)
     else:
+        if is_there and preset is None:
+            _refuse_part_of_a_study(output, settings)
         study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
@@ -270,7 +260,6 @@ def study_add(
     address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     max_hours: MaxHoursOption = None,
-    own: ImportOption = None,
 ) -> None:
     """Add to what the study in a folder compares, and run what is new.
 
@@ -279,7 +268,6 @@ def study_add(
     from proxysample_nas.study import Study
 
     find_modules_here([*(sampler or ()), *(searcher or ())])
-    _register_own(own or ())
     study = Study.open(output).add(
         samplers=sampler or (),
         ratios=[parse_ratio(word) for word in r or ()],
@@ -345,29 +333,14 @@ def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) ->
 study_app.command("report")(study_report)
 
 
-def _register_own(modules: Sequence[str]) -> None:
-    """Give the samplers and searchers of modules their ids in this process."""
-    from proxysample.registry import register
-    from proxysample.sampler import Sampler
-    from proxysample_nas.searchers import Searcher
-
-    find_modules_here([f"{name}:" for name in modules])
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except (ImportError, ValueError) as error:
-            raise InputError(f"--import {shown(name)}: {error}") from error
-        classes = [
-            one
-            for one in vars(module).values()
-            if isinstance(one, type)
-            and issubclass(one, Sampler | Searcher)
-            and one.__module__ == name
-        ]
-        if not classes:
-            raise InputError(f"--import {shown(name)}: it defines no sampler and no searcher")
-        for one in classes:
-            register(one)
+def _refuse_part_of_a_study(output: Path, settings: dict[str, Any]) -> None:
+    """Say how a folder's study goes on, where some of a study's settings are given and no more."""
+    if not {"dataset", "samplers", "searchers"} <= settings.keys():
+        raise InputError(
+            f"{output} has a study: --output alone goes on with it, and proxysample-nas study add "
+            f"gives it more of what it compares; {', '.join(settings)} without the rest of its "
+            "settings is no study"
+        )
 
 
 def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
@@ -458,10 +431,14 @@ def about(version: VersionOption = False) -> None:
 def search(
     dataset: DatasetOption,
     searcher: Annotated[
-        str, typer.Option("--searcher", help=f"One of {', '.join(list_searchers())}.")
+        str,
+        typer.Option(
+            "--searcher",
+            help=f"One of {', '.join(list_searchers())}, or module:Class of one of your own.",
+        ),
     ],
     indices: Annotated[
-        Path | None, typer.Option("--indices", help="What `proxysample select` wrote.")
+        Path | None, typer.Option("--indices", help="What `proxysample select -o FILE.npy` wrote.")
     ] = None,
     param: Annotated[
         list[str] | None,
@@ -487,6 +464,7 @@ def search(
     from proxysample_nas.drawing import save_drawing
     from proxysample_nas.searchers import create_searcher
 
+    searcher = named_class(searcher, SEARCHERS)
     parameters: dict[str, Any] = {"random_state": random_state} | parse_parameters(param or ())
     if "progress" in create_searcher(searcher).get_params(deep=False):
         parameters = {**wanted_progress(), **parameters}
@@ -582,7 +560,7 @@ def evaluate(
     )
     spread = f" ± {result.std:.2f}" if len(result.runs) > 1 else ""
     echo_line(
-        f"{result.mean:.2f}{spread} % of {splits.name}'s test part after the last "
+        f"{result.mean:.2f}{spread} % of the test part of {splits.name} after the last "
         f"epoch: {seeds}; {result.n_parameters:,} parameters, {result.seconds:.1f} s"
     )
     for trained, path in zip(result.trained, paths, strict=True):

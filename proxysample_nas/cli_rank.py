@@ -17,13 +17,14 @@ from proxysample.cli_support import (
     ThreadsOption,
     WorkersOption,
     echo,
-    echo_line,
-    find_modules_here,
     parse_ratio,
     run_to_end,
+    say,
     tell_failures,
+    wanted_progress,
 )
 from proxysample.errors import InputError
+from proxysample.own_modules import find_modules_here
 from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
@@ -147,6 +148,8 @@ def rank(
     if dataset is None:
         from proxysample.agreement import RankAgreement
 
+        if sampler or r or n or train or zero_cost or lookup is not None:
+            raise InputError("give --dataset, too; --output alone shows what was run there")
         _show(RankAgreement.open(output))
         return
     from proxysample_nas.agreement import plan_ranking
@@ -185,6 +188,7 @@ def rank(
         address=address,
         retry_failed=retry_failed,
         max_hours=max_hours,
+        **wanted_progress(),
     )
     _show(planned)
     tell_failures(n_failed, planned.store)
@@ -207,4 +211,4 @@ def lookup_settings(
 def _show(found: RankAgreement) -> None:
     echo(found.table())
     for path in found.save():
-        echo_line(f"saved {path}")
+        say(f"saved {path}")

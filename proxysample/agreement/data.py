@@ -15,6 +15,7 @@ from proxysample.data.fingerprint import fingerprint
 from proxysample.data.labels import encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.tables import take_rows
+from proxysample.data.whole import find_whole
 from proxysample.digests import digest_of
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
@@ -53,7 +54,8 @@ def split_data(
     ----------
     dataset : str or object
         A name, of which the training part is taken (see `proxysample.load_dataset`), or a
-        dataset that samplers read. The test part is not looked at.
+        dataset that samplers read. The test part is not looked at. What cannot be read is left
+        out where that is to be skipped.
     held_out : float
         Share to hold out.
     random_state : int
@@ -68,6 +70,9 @@ def split_data(
     """
     FRACTION.check("held_out", held_out)
     whole = training_part(dataset)
+    readable = find_whole(Samples(whole), pixels=True)
+    if readable.broken:
+        whole = rows_of(whole, readable.indices)
     samples = Samples(whole)
     order = _order(samples, random_state)
     if n is not None and not 2 <= n <= len(order):

@@ -13,7 +13,7 @@ from proxysample.agreement.data import name_of_data
 from proxysample.agreement.evaluator import Evaluator, as_evaluator
 from proxysample.agreement.statistics import LEAST
 from proxysample.checks import FRACTION, as_array, as_seeds, as_tuple, first_repeated
-from proxysample.components import Component, check_labels, compared_words
+from proxysample.components import Component, check_distinct, check_labels, compared_words
 from proxysample.described import describe_sampler, make_sampler, parameter_names, sampler_key
 from proxysample.errors import InputError, unknown_name
 from proxysample.keeping import (
@@ -39,7 +39,7 @@ from proxysample.records import (
 )
 from proxysample.registry import Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking, check_same_samples
+from proxysample.samplers.given import check_same_samples
 
 Budget = Literal["epochs", "steps"]
 
@@ -277,13 +277,12 @@ class Design(Shipped):
         """Refuse numbers of samples that a training part does not have; `InputError`."""
         check_kept_sizes(n_train, self.ratios, self.n)
         for component in self.samplers:
-            ready = component.given
-            if isinstance(ready, GivenIndices | GivenRanking):
-                advice = (
-                    ", since some are held out to score on: give the sampler itself, which then "
-                    "picks among these"
-                )
-                check_same_samples(ready, component.label, n_train, advice)
+            advice = (
+                ", since some are held out to score on: give the sampler itself, which then "
+                "picks among these"
+            )
+            sampler = self.create_sampler(component, self.proxy_seeds[0])
+            check_same_samples(sampler, component.label, n_train, advice)
 
     def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
         """Pair each seed of a proxy with that of its trainings, which is never the reference's.
@@ -374,8 +373,7 @@ def _with_rival(
     samplers: Sequence[Any], ratios: Sequence[float], common: Mapping[str, Any]
 ) -> tuple[Component, ...]:
     described = [describe_sampler(one, common) for one in samplers]
-    if len({one.identity for one in described}) != len(described):
-        raise InputError("a sampler is named twice")
+    check_distinct(described, "a ranking")
     check_labels(described)
     # Plain class-random sampling is what all others have to beat.
     is_given = any(one.name == RIVAL and not one.parameters for one in described)

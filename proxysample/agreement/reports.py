@@ -15,6 +15,7 @@ from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.figures import create_figure, legend_below, legend_label, show_as_written
 from proxysample.keeping import name_size
+from proxysample.machine import describe_versions
 from proxysample.rendering import (
     NUMBER,
     PERCENT,
@@ -83,8 +84,8 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("method", TEXT, lambda row: row.method, "method"),
     Column("budget", TEXT, lambda row: BUDGETS[row.budget], "budget"),
     Column("r", PART, lambda row: row, "r"),
-    Column("kept", NUMBER, lambda row: row.n_kept, "n_kept"),
-    Column("draws", NUMBER, lambda row: row.n_draws, "n_draws"),
+    Column("kept", NUMBER, lambda row: row.n_kept, "n_kept", in_latex=False),
+    Column("draws", NUMBER, lambda row: row.n_draws, "n_draws", in_latex=False),
     Column("tau", WITH_INTERVAL, _with_interval("tau", "tau_interval"), "tau", missing="none"),
     Column(
         "less class-random's",
@@ -97,14 +98,23 @@ COLUMNS: tuple[Column[Row], ...] = (
         WITH_INTERVAL,
         _with_interval("to_ceiling", "to_ceiling_interval"),
         "tau_to_ceiling",
+        in_latex=False,
     ),
-    Column("Spearman", WITH_INTERVAL, _with_interval("spearman", "spearman_interval"), "spearman"),
-    Column("best k in common", PERCENT, lambda row: row.overlap, "top_k_overlap"),
+    Column(
+        "Spearman",
+        WITH_INTERVAL,
+        _with_interval("spearman", "spearman_interval"),
+        "spearman",
+        in_latex=False,
+    ),
+    Column("best k in common", PERCENT, lambda row: row.overlap, "top_k_overlap", in_latex=False),
     Column(None, NUMBER, lambda row: row.k, "k"),
     Column("regret", POINTS, lambda row: row.regret, "regret"),
-    Column("training s", seconds(0), lambda row: row.seconds, "training_seconds"),
+    Column("training s", seconds(0), lambda row: row.seconds, "training_seconds", in_latex=False),
     Column("of the full data's", PERCENT, lambda row: row.share, "share_of_full_seconds"),
-    Column("scoring s", seconds(1), lambda row: row.scoring_seconds, "scoring_seconds"),
+    Column(
+        "scoring s", seconds(1), lambda row: row.scoring_seconds, "scoring_seconds", in_latex=False
+    ),
 )
 
 
@@ -144,6 +154,7 @@ def notes(results: AgreementResults) -> list[str]:
         "Regret is what is lost by training the proxy's best, in the reference's units; k is "
         f"{results.rows[0].k if results.rows else 0}.",
     ]
+    found += describe_versions(results.machines)
     if n_done < n_all:
         found.append(f"{n_done} of {n_all} proxies are done; the others are not shown.")
     if results.failed_samplers:

@@ -154,6 +154,11 @@ class AgreementResults:
     def _done(self) -> dict[str, Any]:
         return {key: one.result for key, one in self.store.results(Scores.kind).items()}
 
+    @property
+    def machines(self) -> list[dict[str, Any]]:
+        """What each training that is done ran on."""
+        return [one["machine"] for one in self._done.values() if one]
+
     @cached_property
     def _seconds_of_selections(self) -> dict[str, float]:
         done = self.store.results(Selection.kind)
@@ -242,8 +247,9 @@ class AgreementResults:
 
     @cached_property
     def estimates(self) -> dict[str, FloatArray]:
-        """What was said of the compared configurations without training."""
-        return self._of_compared(self.design.estimates)
+        """What was said of the compared configurations without training, by name."""
+        # A store gives them back in this order.
+        return self._of_compared(dict(sorted(self.design.estimates.items())))
 
     def _of_compared(self, scores: Mapping[str, Sequence[float]]) -> dict[str, FloatArray]:
         return {name: np.array(one)[self.compared] for name, one in scores.items()}
@@ -343,7 +349,8 @@ class _Against:
         n_compared = self.results.n_compared
         seconds = _mean(one.seconds for one in draws)
         scoring = [one.scoring_seconds for one in draws if one.scoring_seconds is not None]
-        to_rival = None if rival is None else resampled - rival[1]
+        to_rival = None if rival is None else tau - rival[0]
+        plain = None if rival is None else statistics.interval(resampled - rival[1])
         return Row(
             reference=self.name,
             method=method,
@@ -353,12 +360,12 @@ class _Against:
             n_kept=draws[0].n_kept,
             n_draws=len(draws),
             **self._measures([one.scores for one in draws]),
-            to_rival=None if rival is None else tau - rival[0],
-            to_rival_interval=None if to_rival is None else statistics.interval(to_rival),
+            to_rival=to_rival,
+            to_rival_interval=plain,
             to_rival_after_all=(
                 None
-                if to_rival is None
-                else statistics.interval(to_rival, level=1 - 0.05 / n_compared)
+                if to_rival is None or plain is None
+                else statistics.corrected(to_rival, plain, n_compared)
             ),
             to_ceiling=None if ceiling is None else tau - ceiling[0],
             to_ceiling_interval=(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -156,15 +157,13 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def interval(values: FloatArray, level: float = 0.95) -> Interval | None:
-    """Give the percentile interval of resampled values.
+def interval(values: FloatArray) -> Interval | None:
+    """Give the 95 % percentile interval of resampled values.
 
     Parameters
     ----------
     values : ndarray of shape (n_resamples,)
         Those that are NaN are left out.
-    level : float
-        Share of the resamples that it spans.
 
     Returns
     -------
@@ -173,14 +172,46 @@ def interval(values: FloatArray, level: float = 0.95) -> Interval | None:
 
     Examples
     --------
-    >>> interval(np.arange(101.0), level=0.5)
-    Interval(low=25.0, high=75.0)
+    >>> interval(np.arange(201.0))
+    Interval(low=5.0, high=195.0)
     """
     known = values[np.isfinite(values)]
     if 2 * len(known) < len(values) or not len(known):
         return None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def corrected(value: float, found: Interval, n_compared: int) -> Interval:
+    """Widen a 95 % interval to the level that Bonferroni's correction asks for.
+
+    Each side is stretched about the value as a normal distribution's would be. A percentile that
+    far out would rest on the outermost few resamples, whose seed could then change a verdict.
+
+    Parameters
+    ----------
+    value : float
+        What the interval is of.
+    found : Interval
+        Of 95 %.
+    n_compared : int
+        How many intervals are to hold their values together.
+
+    Returns
+    -------
+    Interval
+
+    Examples
+    --------
+    >>> wide = corrected(0.2, Interval(0.06, 0.34), n_compared=30)
+    >>> f"{wide.low:.2f} to {wide.high:.2f}"
+    '-0.02 to 0.42'
+    """
+    normal = NormalDist()
+    wider = normal.inv_cdf(1 - 0.025 / n_compared) / normal.inv_cdf(0.975)
+    low, high = (value + wider * (end - value) for end in (found.low, found.high))
+    # The middle of the resamples can lie beside the value.
+    return Interval(min(low, found.low), max(high, found.high))
 
 
 def top_k_overlap(x: npt.ArrayLike, y: npt.ArrayLike, k: int) -> float:

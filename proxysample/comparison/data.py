@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from proxysample.comparison.parts import Array, IntArray, Part, take_samples
 from proxysample.data.datasets import Splits, load_dataset
 from proxysample.data.labels import encode_labels, plain_label
 from proxysample.data.reading import Samples
+from proxysample.data.whole import find_whole
 from proxysample.digests import digest_of
 from proxysample.errors import InputError
 from proxysample.features.identity import dataset_identity
@@ -160,8 +161,16 @@ class ComparisonData:
     class_names: tuple[str, ...]
 
 
-def load_comparison_data(source: DataSource) -> ComparisonData:
+def load_comparison_data(
+    source: DataSource, check: Callable[[int], None] = lambda _: None
+) -> ComparisonData:
     """Read a comparison's data.
+
+    Parameters
+    ----------
+    source : DataSource
+    check : callable
+        Called with the number of training samples, before features are made.
 
     Raises
     ------
@@ -171,22 +180,25 @@ def load_comparison_data(source: DataSource) -> ComparisonData:
     """
     source.check()
     train, test, name = _parts(source)
+    train, readable = _readable(train)
+    test, readable_test = (None, None) if test is None else _readable(test)
     samples = Samples(train)
     classes, codes = encode_labels(samples.required_labels)
-    features = _features(source, samples, test)
-    whole = _Whole(train, codes, features.train)
     n = len(samples)
+    rows, others = np.arange(n), np.arange(0)
     if test is None:
-        share = float(source.held_out)
-        rows, others = _hold_out(codes, share, source.random_state)
+        rows, others = _hold_out(codes, float(source.held_out), source.random_state)
+    check(len(rows))
+    features = _features(source, readable, readable_test, [train, test])
+    whole = _Whole(train, codes, features.train)
+    if test is None:
         held_out = Part(train, codes, len(classes), features.train).take(others)
         told = (
-            f"{100 * share:g} % of the training part of {name}, {len(others):,} samples, which no "
-            "sampler sees"
+            f"{100 * source.held_out:g} % of the training part of {name}, {len(others):,} samples, "
+            "which no sampler sees"
         )
         pixels = [dataset_identity(samples)]
     else:
-        rows = np.arange(n)
         # A small one may well have a sample of each class alone.
         test_samples = Samples(test, distinct_labels=True)
         test_codes = _codes_like(test_samples.required_labels, classes, name)
@@ -205,6 +217,12 @@ def load_comparison_data(source: DataSource) -> ComparisonData:
     )
     names = getattr(train, "classes", None)
     return ComparisonData(arms, info, _names(classes, names))
+
+
+def _readable(dataset: Any) -> tuple[Any, Samples]:
+    """Leave out what cannot be read, where that is to be skipped; and give it as `Samples`."""
+    whole = find_whole(Samples(dataset), pixels=True)
+    return (take_samples(dataset, whole.indices) if whole.broken else dataset), whole.samples
 
 
 def _parts(source: DataSource) -> tuple[Any, Any, str]:
@@ -363,7 +381,9 @@ class _Features:
     seconds: float = 0.0
 
 
-def _features(source: DataSource, samples: Samples, test: Any) -> _Features:
+def _features(
+    source: DataSource, samples: Samples, tests: Samples | None, datasets: list[Any]
+) -> _Features:
     """Find, read or make the features that were asked for."""
     given = source.features
     if given is None:
@@ -374,14 +394,13 @@ def _features(source: DataSource, samples: Samples, test: Any) -> _Features:
         given = PACKAGED_BACKBONE
     if isinstance(given, str) and given == PIXELS:
         return _Features()
-    tests = None if test is None else Samples(test)
     if isinstance(given, str | Path) and Path(given).suffix == ".npy":
         return _given(map_npy(given), samples, tests, Path(given).name)
     if is_kept(given):
-        kept = [find_features(given, one) for one in (samples, tests) if one is not None]
+        kept = [find_features(given, one.every) for one in (samples, tests) if one is not None]
         return _made(kept, samples, tests)
     if is_network(given):
-        return _made(_embedded(source, given, samples, tests), samples, tests)
+        return _made(_embedded(source, given, datasets), samples, tests)
     if isinstance(given, tuple | list) and len(given) == 2:
         return _pair(given, samples, tests)
     return _given(given, samples, tests, "features given as an array")
@@ -392,31 +411,26 @@ def are_vectors(samples: Samples) -> bool:
     return bool(samples.rows(np.array([0]))[0].ndim == 1)
 
 
-def _embedded(
-    source: DataSource, backbone: Any, samples: Samples, tests: Samples | None
-) -> list[Any]:
+def _embedded(source: DataSource, backbone: Any, datasets: list[Any]) -> list[Any]:
     from proxysample.features.embedding import embed
 
     if source.folder is None:
         raise ValueError("features that are made need a folder")
-    parts = [one.dataset for one in (samples, tests) if one is not None]
     if not source.folder.is_dir():
         raise InputError(f"{source.folder} is gone: it was removed or moved while it was in use")
     folder = source.folder / "features"
-    return [embed(part, backbone=backbone, folder=folder) for part in parts]
+    return [embed(part, backbone=backbone, folder=folder) for part in datasets if part is not None]
 
 
 def _made(kept: list[Any], samples: Samples, tests: Samples | None) -> _Features:
-    for features, one in zip(kept, (samples, tests), strict=False):
-        if one is not None:
-            given_features(one, features)
-    train, test = kept[0], kept[1] if len(kept) > 1 else None
-    seconds = sum(float(one.provenance.get("seconds", 0.0)) for one in kept)
-    words = f"features of {train.made_of.get('backbone', 'a backbone')}"
-    key = "+".join(one.key for one in kept)
-    return _Features(
-        np.asarray(train), None if test is None else np.asarray(test), words, key, seconds
+    parts = [one for one in (samples, tests) if one is not None]
+    train, *others = (
+        np.asarray(given_features(one, features)) for features, one in zip(kept, parts, strict=True)
     )
+    seconds = sum(float(one.provenance.get("seconds", 0.0)) for one in kept)
+    words = f"features of {kept[0].made_of.get('backbone', 'a backbone')}"
+    key = "+".join(one.key for one in kept)
+    return _Features(train, others[0] if others else None, words, key, seconds)
 
 
 def _pair(given: Any, samples: Samples, tests: Samples | None) -> _Features:
@@ -439,7 +453,7 @@ def _pair(given: Any, samples: Samples, tests: Samples | None) -> _Features:
 def _given(given: Any, samples: Samples, tests: Samples | None, words: str) -> _Features:
     """Take rows of the training part, and behind them those of the test part if there is one."""
     array = as_array(words, given)
-    n_train, n_test = len(samples), 0 if tests is None else len(tests)
+    n_train, n_test = len(samples.every), 0 if tests is None else len(tests.every)
     if array.ndim != 2 or len(array) != n_train + n_test:
         behind = f" and then of the {n_test:,} held out" if n_test else ""
         raise InputError(

@@ -118,9 +118,11 @@ def notes(results: ComparisonResults) -> Iterator[str]:
         f"{CLASS_RANDOM} and RS: {pluralize(len(configuration.draws), 'draw')}."
     )
     if len(configuration.seeds) > 1:
+        fewer = len(configuration.seeds) < len(configuration.draws)
+        alone = f", and so to the first {len(configuration.seeds)} draws alone" if fewer else ""
         yield (
-            f"Differences are to {CLASS_RANDOM} of the same seed, with 95 % t intervals; p is "
-            "corrected by Holm over the samplers of a ratio. ± after an accuracy is a sample "
+            f"Differences are to {CLASS_RANDOM} of the same seed{alone}, with 95 % t intervals; "
+            "p is corrected by Holm over the samplers of a ratio. ± after an accuracy is a sample "
             "standard deviation."
         )
     else:
@@ -139,6 +141,7 @@ def notes(results: ComparisonResults) -> Iterator[str]:
     yield from _notes_on_features(results)
     for machine in results.machines:
         yield f"Ran on {machine}."
+    yield from results.versions
     if results.n_missing or results.failures:
         yield (
             f"{_have(results.n_missing, 'training')} no result, and "

@@ -9,9 +9,10 @@ from proxysample.data.folders import TEST_PARTS, TRAIN_PART
 from proxysample.errors import InputError, unknown_name
 from proxysample.printing import shown
 
-# Names under which files in the wild keep images or features, and then labels.
+# Names under which files in the wild keep images or features, and then labels: in small letters or
+# large ones.
 IMAGE_KEYS = (
-    "images", "x", "X", "data", "features", "embeddings",
+    "images", "x", "data", "features", "embeddings",
     "train_images", "x_train", "train_data",
 )  # fmt: skip
 LABEL_KEYS = (
@@ -164,10 +165,10 @@ def _only_name(names: Sequence[str], known: Sequence[str], role: str) -> str | N
 
     Examples
     --------
-    >>> _only_name(["train/x", "train/weights"], IMAGE_KEYS, "image")
-    'train/x'
+    >>> _only_name(["train/X", "train/weights"], IMAGE_KEYS, "image")
+    'train/X'
     """
-    found = [name for one in known for name in names if name.rpartition("/")[2] == one]
+    found = [name for one in known for name in names if name.rpartition("/")[2].lower() == one]
     if len(found) > 1:
         choices = " or ".join(f"{role}={name!r}" for name in found)
         raise InputError(f"it holds {' and '.join(found)}, which may each be meant: pass {choices}")

@@ -146,7 +146,9 @@ def read_zarr(
     root = Path(os.path.realpath(folder))
     # Links of other names are none of the arrays that are looked for.
     known = {*USUAL_NAMES, image, label}
-    names += [one for one in _zarr_links(folder) if one in known or one.split("/")[-1] in known]
+    names += [
+        one for one in _zarr_links(folder) if one in known or one.split("/")[-1].lower() in known
+    ]
 
     def find(name: str) -> Any:
         if (folder / name).is_symlink():

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple, by_length
+from proxysample.checks import as_array, as_tuple
+from proxysample.data.array_names import Names, part_names
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
@@ -75,7 +76,7 @@ class ArrayDataset:
     ) -> None:
         # What is not in memory is checked when it is read.
         is_block = isinstance(images, BlockArray)
-        self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
+        self.images: Array = images if is_block else check_layout(as_array("images", images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets, self.unsure = kept_targets(targets, len(self.images))
@@ -105,14 +106,6 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
-
-
-def _as_array(images: Any) -> Array:
-    try:
-        return np.asarray(by_length(images))
-    # Whatever numpy, and what anyone's object gives it, raise.
-    except Exception as error:
-        raise InputError(f"{shown(images)} is no array of images: {error}") from error
 
 
 def _names_of(classes: Any) -> list[str]:
@@ -377,13 +370,35 @@ def _no_name(spec: object) -> InputError:
 
 
 def _unknown_dataset(spec: str, kind: str) -> InputError:
-    path = Path(spec)
     # It may be longer than any path.
     if spec and os.path.isdir(spec):  # noqa: PTH112
         return InputError(f"a folder of images is named 'folder:{spec}', not {shown(spec)}")
-    if path.suffix == ".npz":
-        return InputError(f"an .npz is named 'npz:{spec}', not {shown(spec)}")
+    suffix = Path(spec).suffix.lower()
+    if suffix == ".parquet":
+        return InputError(
+            f"{shown(spec)} is no dataset by name: read it with pandas.read_parquet and pass the "
+            "frame, or write it as CSV, which is named 'csv:PATH'"
+        )
+    if suffix in _READER_OF and kind not in READERS:
+        reader = _READER_OF[suffix]
+        article = "an" if suffix[1] in "hn" else "a"
+        return InputError(f"{article} {suffix} is named '{reader}:{spec}', not {shown(spec)}")
     return unknown_name("dataset", kind, READERS)
+
+
+_READER_OF = {
+    ".csv": "csv",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".pt": "pt",
+    ".pth": "pt",
+    ".safetensors": "safetensors",
+    ".tar": "webdataset",
+    ".tsv": "csv",
+    ".zarr": "zarr",
+}
 
 
 def read_digits() -> Splits:
@@ -421,18 +436,10 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
     for role, name in {"image": image, "label": label}.items():
         if name is not None:
             check_name(f"array for {role}=", name, names)
-    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
-    if train is not None or image is not None:
-        images, labels = train or (image, "labels")
-        train = image or images, label or labels
-    if image is not None or label is not None:
-        # Other arrays than these would be another dataset's.
-        test = None
-    if train is None:
-        raise InputError(
-            f"npz:{path} holds {', '.join(names) or 'nothing'}; needed: images and labels, or "
-            "train_images and train_labels"
-        )
+    try:
+        train, test = _npz_parts(names, image, label)
+    except InputError as error:
+        raise InputError(f"npz:{path}: {error}") from None
     return Splits(
         f"npz:{path}",
         _read_npz_part(path, train),
@@ -440,14 +447,22 @@ def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Spli
     )
 
 
+def _npz_parts(names: list[str], image: Any, label: Any) -> tuple[Names, Names | None]:
+    """Tell which arrays are meant: a pair as its writers name it, or each by any usual name."""
+    train, test = (_keys_of(names, keys) for keys in (TRAIN_KEYS + WHOLE_KEYS, TEST_KEYS))
+    if train is None or image is not None or label is not None:
+        return part_names(names, image or (train and train[0]), label)
+    return train, test
+
+
 def _keys_of(names: list[str], keys: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
-    return next(((images, labels) for images, labels in keys if images in names), None)
+    return next((pair for pair in keys if set(pair) <= set(names)), None)
 
 
-def _read_npz_part(path: str, keys: tuple[str, str]) -> ArrayDataset:
+def _read_npz_part(path: str, keys: Names) -> ArrayDataset:
     images, labels = keys
-    arrays = read_npz(path, {images, labels, "classes"})
-    return ArrayDataset(arrays[images], arrays.get(labels), arrays.get("classes"))
+    arrays = read_npz(path, {images, "classes"} | ({labels} if labels else set()))
+    return ArrayDataset(arrays[images], labels and arrays[labels], arrays.get("classes"))
 
 
 def _splits(name: str, parts: Parts) -> Splits:

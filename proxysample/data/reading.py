@@ -94,7 +94,10 @@ def n_samples(dataset: Any) -> int:
     if not getattr(dataset, "shape", True):
         raise InputError(f"{type(dataset).__name__} has no axes; needed: one along the samples")
     if is_pair_of_images_and_labels(dataset):
-        raise InputError("a pair of images and labels is no dataset: pass the labels as y=")
+        raise InputError(
+            "a pair of images and labels is no dataset: pass the labels as y=, or join both, as "
+            "proxysample.data.ArrayDataset(images, labels)"
+        )
     try:
         size = len(dataset)
     # Whatever a dataset of anyone's raises, also of a number that is none or too large.
@@ -520,8 +523,8 @@ class Samples:
             raise InputError(
                 f"{type(self.dataset).__name__} has no labels{self._candidates()}, and they are "
                 "needed here: pass them as y= (one label a sample; in an .npz file, an array "
-                "'labels'), name their field by label=, or use a sampler without classes, such as "
-                "'rs' or 'km-or'"
+                "'labels'), join both as proxysample.data.ArrayDataset(images, labels), name their "
+                "field by label=, or use a sampler without classes, such as 'rs' or 'km-or'"
             )
         if not self.distinct_labels:
             check_not_all_different(self.labels)

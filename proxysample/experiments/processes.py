@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,6 +25,7 @@ from proxysample.experiments.executors import (
     sendable,
 )
 from proxysample.experiments.experiment import Context, Experiment, Outcome, attempt
+from proxysample.printing import teller_of_warnings
 
 READY = "ready"
 """What a worker says once its context has read everything."""
@@ -148,6 +150,8 @@ def work(connection: Connection, n_threads: int) -> None:
     # Leaving by an exception, Python gives back what it has of the system's semaphores.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Once in a process, not once in each experiment.
+    warnings.showwarning = teller_of_warnings(_write_line)
     try:
         context, expected = connection.recv()
     except EOFError:
@@ -173,6 +177,12 @@ def work(connection: Connection, n_threads: int) -> None:
         with fixed_threads(n_threads):
             outcome = attempt(experiment, context)
         connection.send(outcome)
+
+
+def _write_line(line: str) -> None:
+    # Where nobody reads it any more, it is lost.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{line}\n")
 
 
 def _end_with_parent() -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from proxysample.coverage.groups import Group, Metric, nearest_neighbours, read_rows
 from proxysample.data.reading import Samples
+from proxysample.data.whole import Taken
 from proxysample.errors import InputError
 from proxysample.features.rows import Rows, Workers
 from proxysample.features.sources import check_features, feature_rows, reads_for
@@ -69,9 +70,12 @@ def of_features(
             "some samples cannot be read, so features of all of them cannot be made here: give "
             "features= as an array, or as what embed kept"
         )
+    taken = samples
+    if len(compared) < len(samples):
+        taken = Taken(samples, compared, None, has_pixels=False)
     with Workers() as workers:
-        rows = feature_rows(samples, features, centred=False, workers=workers)
-        found = read_rows(rows.at(compared), workers)
+        rows = feature_rows(taken, features, centred=False, workers=workers)
+        found = read_rows(rows, workers)
         told = f"cosine of {rows.n_features:,} features"
         return _found(found, compared, len(samples), "cosine", told, n_neighbours, workers)
 

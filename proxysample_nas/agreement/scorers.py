@@ -37,6 +37,7 @@ from proxysample_nas.space.supernet import Supernet
 from proxysample_nas.training.optimization import (
     check_loss,
     cosine_learning_rate,
+    import_what_optimizers_import,
     set_learning_rate,
 )
 from proxysample_nas.training.trainer import CellTrainer
@@ -67,6 +68,7 @@ class CellScorer(Evaluator):
 
     def prepare(self, train: Any, held_out: Any) -> TwoParts:
         """Read both parts onto the device."""
+        import_what_optimizers_import()
         device = resolve_device()
         images = load_images(train, device=device)
         return images, load_images(held_out, classes=images.classes, device=device)

@@ -21,6 +21,7 @@ from proxysample_nas.searchers.loop import TrainingSearcher
 from proxysample_nas.searchers.result import Candidate, EpochRecord, FinalChoice, best_of
 from proxysample_nas.space.cell import Cell, n_edges
 from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.training.optimization import import_what_optimizers_import
 from proxysample_nas.training.trainer import CellTrainer
 
 
@@ -299,6 +300,7 @@ class CandidateSearcher(TrainingSearcher[Candidates, CandidateData]):
         return CandidateData(data, self.epochs * per_epoch)
 
     def _create_state(self, data: SearchData, seed: int) -> Candidates:  # noqa: ARG002
+        import_what_optimizers_import()
         generator = stream(seed, "initialization")
         seeds = torch.randint(2**32, (self.n_samples,), generator=generator).tolist()
         return Candidates(seeds, self._search_space())

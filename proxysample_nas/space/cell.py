@@ -194,7 +194,8 @@ class Cell:
         ...
         proxysample.errors.InputError: position 26 of the cell: unknown operation 'skip_conect';
         did you mean 'skip_connect'? Known: none, skip_connect, nor_conv_1x1, nor_conv_3x3,
-        avg_pool_3x3. One of your own has to be registered first: register(...)
+        avg_pool_3x3. One of your own has to be registered first: register(...), or --import MODULE
+        of a command
         """
         return cls(read_operations(text))
 

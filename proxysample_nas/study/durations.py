@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from proxysample.keeping import FloatArray
 from proxysample.wording import format_duration
@@ -22,6 +21,7 @@ from proxysample_nas.study.experiments.base import (
     Trial,
 )
 from proxysample_nas.study.experiments.data import StudyContext
+from proxysample_nas.training.optimization import import_what_optimizers_import
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Calibration:
         self.seconds_each = seconds_each
         self._timed: dict[tuple[str, str], list[Rates]] = {}
         self._ends = time.perf_counter() + MOST_KINDS * seconds_each
-        _import_what_optimizers_import()
+        import_what_optimizers_import()
 
     def seconds_of(self, experiment: StudyExperiment) -> Seconds:
         """Estimate one experiment; where several trials differ, the range spans them.
@@ -297,10 +297,3 @@ class Calibration:
         counts = experiment.counts(self.context)
         found = [rates.estimate(counts) for rates in self._timed[alike]]
         return Seconds(min(found), sum(found) / len(found), max(found))
-
-
-def _import_what_optimizers_import() -> None:
-    """Take a step of nothing: a process's first imports much of PyTorch, which is no one's cost."""
-    parameter = torch.zeros(1, requires_grad=True)
-    parameter.grad = torch.zeros(1)
-    torch.optim.SGD([parameter]).step()

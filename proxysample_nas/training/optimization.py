@@ -47,6 +47,13 @@ def counted(items: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:
         bar.update()
 
 
+def import_what_optimizers_import() -> None:
+    """Take a step of nothing: a process's first imports much of PyTorch, which is no one's cost."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.zeros(1)
+    torch.optim.SGD([parameter]).step()
+
+
 class DivergenceError(ProxysampleError, ArithmeticError):
     """The loss became NaN or infinite; the message says when, and what to lower."""
 

@@ -222,6 +222,10 @@ class TrainedCell(Record, title="what it says"):
             If the images cannot be used.
         """
         POSITIVE_INTEGER.check("batch_size", batch_size)
+        channels, *size = self.image_shape
+        shape = getattr(dataset, "shape", None)
+        if shape == (*size, channels):
+            raise InputError(f"one image, of shape {shape}, is no dataset: pass image[None]")
         network = self.with_normalization()
         batches = torch.split(load_pixels(dataset, device=self.device), batch_size)
         with torch.no_grad():

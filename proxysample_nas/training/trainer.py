@@ -40,6 +40,7 @@ from proxysample_nas.training.optimization import (
     check_momentum,
     cosine_learning_rate,
     counted,
+    import_what_optimizers_import,
     measure_accuracy,
     set_learning_rate,
     train_epoch,
@@ -354,6 +355,7 @@ class CellTrainer:
         split: str,
         callback: EpochCallback | None,
     ) -> tuple[TrainingRun, TrainedCell]:
+        import_what_optimizers_import()
         start = time.perf_counter()
         trained = self._fit(cell, train, seed, callback)
         loader = Loader(test, batch_size=self.batch_size, normalization=trained.normalization)

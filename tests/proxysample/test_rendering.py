@@ -173,9 +173,11 @@ def test_a_latex_table_fits_a_column_of_a_paper():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX with booktabs")
 def test_tex_takes_the_tables(tmp_path):
     wide = Table("Wide", tuple(Column("w" * 30, TEXT, str) for _ in range(9)), ())
-    tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide))
+    rows = [Section("", ["HERDING (features=tf_efficientnet_lite0, metric=cosine)", "-0.5"])]
+    long = Table("Long", tuple(Column(name, TEXT, str) for name in "abc"), tuple(rows))
+    tables = "\n".join(to_latex(table, "tab:x") for table in (NASTY, wide, long))
     document = (
-        r"\documentclass{article}\usepackage{array,booktabs,graphicx}\begin{document}"
+        r"\documentclass[twocolumn]{article}\usepackage{array,booktabs,graphicx}\begin{document}"
         f"\n{tables}\n" + r"\end{document}"
     )
     (tmp_path / "tables.tex").write_text(document)
@@ -183,6 +185,20 @@ def test_tex_takes_the_tables(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "Overfull" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("-4.9", "$-$4.9"),
+        ("{[}-0.1", r"\{{[}\}$-$0.1"),
+        ("cc-2", "cc-2"),
+        ("2-3", "2-3"),
+        ("--1", "-{}-1"),
+    ],
+)
+def test_the_sign_of_a_number_is_no_hyphen(text, written):
+    assert escape_latex(text) == written
 
 
 def test_a_bracket_or_star_after_a_line_break_is_no_argument():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from proxysample.data.datasets import load_dataset
+from proxysample.errors import InputError
 from proxysample_nas.cli import _configuration, main
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import RandomSearch, SearchResult
@@ -106,7 +107,7 @@ def test_a_cell_is_evaluated(proxysample_nas):
     words += " --param cells_per_stage=1 --param seeds=[777]"
     code, out, err = proxysample_nas(*words.split())
     assert code == 0, err
-    assert "% of digits's test part after the last epoch" in out
+    assert "% of the test part of digits after the last epoch" in out
 
 
 def test_the_networks_of_a_evaluated_cell_are_saved(proxysample_nas, tmp_path):
@@ -211,3 +212,5 @@ def test_numbers_of_samples_stand_in_for_ratios():
     settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
     assert _configuration(None, settings).n == (50,)
     assert _configuration("digits", {"n": [50]}).ratios == ()
+    with pytest.raises(InputError, match=r"also needs dataset.*; proxysample-nas study add adds"):
+        _configuration(None, {"ratios": [0.5]}, is_there=True)

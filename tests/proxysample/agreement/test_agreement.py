@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import proxysample
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
+from proxysample.agreement.data import split_data
+from proxysample.agreement.experiments import Scores
 from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
+from proxysample.data.fields import FieldView
 from proxysample.errors import InputError
 
 from . import planted
@@ -212,6 +217,30 @@ def test_a_store_is_read_without_function_and_data(found):
         opened.run()
 
 
+def test_what_was_not_run_yet_is_shown_in_a_line_and_what_was_is_a_page(found, tmp_path):
+    empty = RankAgreement(found.design, tmp_path)
+    line = "RankAgreement(CC-RS, CC-OR, CC-OR (keep=hard) on ArrayDataset at r = 0.25, not run yet)"
+    assert repr(empty) == line
+    assert empty._repr_html_().startswith(f"<pre>{line}: no rank agreement at ")
+    (page,) = found.report()
+    assert page == found.folder / "rank-agreement.html"
+    assert found.verdict[:40] in page.read_text()
+
+
+def test_versions_that_are_mixed_are_told(found, tmp_path):
+    assert f"Versions: proxysample {proxysample.__version__}, Python" in found.table()
+    copied = shutil.copytree(found.folder, tmp_path / "copied")
+    with closing(sqlite3.connect(copied / "rank-agreement.sqlite")) as store, store:
+        store.execute(
+            "UPDATE experiments SET result = json_set(result, '$.machine.proxysample', '0.0')"
+            " WHERE key = (SELECT min(key) FROM experiments WHERE kind = ?)",
+            (Scores.kind,),
+        )
+    table = RankAgreement.open(copied).table()
+    assert "Versions are mixed" in table
+    assert f": proxysample 0.0, {proxysample.__version__}." in table
+
+
 def test_another_source_gives_other_results_and_not_a_mixture(notes, tmp_path):
     folder = tmp_path / "kept"
     agree(FunctionEvaluator(planted.noted, "1"), ["cc-or"], [0.5], folder=folder)
@@ -266,8 +295,9 @@ def test_estimates_are_rows_of_every_reference_and_no_reference():
     assert by_method(found)["e"].tau > 0.4
     assert {row.reference for row in found.rows} == {"the full data", "k"}
     assert RankAgreement.open(found.folder).rows == found.rows
-    alone = agree(estimates={"e": forwards})
+    alone = agree(estimates={"e": forwards, "d": backwards})
     assert {row.reference for row in alone.rows} == {"the full data"}
+    assert RankAgreement.open(alone.folder).rows == alone.rows
 
 
 def test_the_frame_and_the_files_hold_all_rows(found, tmp_path):
@@ -350,7 +380,7 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"budgets": []}, "budgets must be"),
         ({"ratios": [1]}, "r=1 is the full data"),
         ({"ratios": []}, "at least one ratio"),
-        ({"samplers": ["cc-or", "cc-or"]}, "a sampler is named twice"),
+        ({"samplers": ["cc-or", "cc-or"]}, "names a sampler twice: CC-OR"),
         ({"samplers": ["cc-orr"]}, "did you mean"),
         ({"held_out": 1.5}, "held_out"),
         ({"held_out": 0.001}, "leaves a part empty"),
@@ -359,6 +389,10 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"samplers": [[3, 90]]}, "is up to 90, and samplers pick from 80 here"),
         ({"evaluate": 3}, "evaluate must be a function"),
         ({"evaluate": lambda c: c}, r"is called as .*\(configuration, train, held_out, seed="),
+        (
+            {"evaluate": lambda train, held_out, configuration, seed: 1.0},
+            r"\(configuration, train, held_out, seed=...\), and its parameter train stands where",
+        ),
         ({"evaluate": len}, "source of <built-in function len> cannot be read"),
     ],
 )
@@ -376,10 +410,21 @@ def test_equal_updates_need_a_function_that_takes_passes():
         agree(plain, budgets=["steps"])
 
 
-@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0]])
+@pytest.mark.filterwarnings("ignore:.* cannot be read and are skipped")
+def test_samples_that_cannot_be_read_neither_train_nor_score_where_these_are_skipped():
+    pixels = np.arange(20.0).repeat(4).reshape(20, 2, 2)
+    pixels[7] = np.nan
+    data = FieldView(ArrayDataset(pixels, np.arange(20) % 2), broken="skip")
+    split = split_data(data, 0.25, 0)
+    assert (split.n_train, split.n_held_out) == (14, 5)
+    seen = [part[i][0].max() for part in (split.train, split.held_out) for i in range(len(part))]
+    assert sorted(seen) == [*range(7), *range(8, 20)]
+
+
+@pytest.mark.parametrize("given", [None, "high", [1.0, 2.0], float("nan")])
 def test_a_score_is_a_number(given):
     evaluator = FunctionEvaluator(lambda configuration, train, held_out, seed: given, "mine")
-    with pytest.raises(InputError, match="mine must return a number, its score, not"):
+    with pytest.raises(InputError, match="mine must return a finite number, its score, not"):
         evaluator.score(["c1"], (planted.dataset(), None), np.arange(3), seed=0, passes=1)
 
 

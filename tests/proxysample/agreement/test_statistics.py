@@ -79,6 +79,20 @@ def test_an_interval_excludes_zero_where_all_of_it_lies_on_one_side(low, high, e
     assert statistics.Interval(low, high).excludes_zero is excludes
 
 
+def test_a_corrected_interval_is_that_of_a_normal_distribution():
+    mean, deviation = 0.3, 0.1
+    ends = stats.norm(mean, deviation).interval
+    found = statistics.corrected(mean, statistics.Interval(*ends(0.95)), 30)
+    assert (found.low, found.high) == pytest.approx(ends(1 - 0.05 / 30))
+    alone = statistics.corrected(mean, statistics.Interval(0.1, 0.4), 1)
+    assert (alone.low, alone.high) == pytest.approx((0.1, 0.4))
+
+
+def test_a_corrected_interval_holds_the_plain_one_wherever_the_value_lies():
+    assert statistics.corrected(0.0, statistics.Interval(0.1, 0.4), 10).low == 0.1
+    assert statistics.corrected(0.5, statistics.Interval(0.1, 0.4), 10).high == 0.4
+
+
 def test_ties_at_the_edge_of_the_best_count_by_their_chance():
     # By x the first is in, and one of the next two; by y the first two are.
     assert statistics.top_k_overlap([3, 2, 2, 1], [4, 3, 1, 1], k=2) == pytest.approx(0.75)

@@ -19,6 +19,7 @@ from proxysample.comparison.data import (
     load_comparison_data,
     unequal_classes,
 )
+from proxysample.data import FieldView
 from proxysample.testing import small_digits
 
 
@@ -119,6 +120,25 @@ def test_features_given_in_any_way_are_the_same(tmp_path):
         np.testing.assert_array_equal(arm.train.X, both[:60])
         np.testing.assert_array_equal(arm.held_out.X, both[60:])
         assert data.info.features_key
+
+
+@pytest.mark.filterwarnings("ignore:.* cannot be read and are skipped")
+@pytest.mark.parametrize("is_held_out", [False, True])
+def test_samples_that_cannot_be_read_are_left_out_where_these_are_skipped(is_held_out):
+    pixels = small_digits(20).images / 255
+    pixels[7] = np.nan
+    codes = np.arange(20) % 2
+    train, test = (ArrayDataset(pixels, codes), ArrayDataset(pixels[:6], codes[:6]))
+    skipping = Splits("some", FieldView(train, broken="skip"), None if is_held_out else test)
+    features = np.where(np.isnan(pixels[:, :1, 0, 0]), np.nan, np.arange(20.0)[:, None])
+    given = features if is_held_out else np.concatenate([features, features[:6]])
+    asked = source(skipping, features=given, held_out=0.2 if is_held_out else None)
+    arm = load_comparison_data(asked).arms[CLEAN]
+    seen = arm.train.X.ravel().tolist() + (arm.held_out.X.ravel().tolist() if is_held_out else [])
+    assert sorted(seen) == [0, 1, 2, 3, 4, 5, 6, *range(8, 20)]
+    assert (arm.train.y == arm.train.X.ravel() % 2).all()
+    assert len(arm.dataset) == len(arm.train)
+    assert np.isfinite(arm.train.images).all()
 
 
 def test_vectors_need_no_features():

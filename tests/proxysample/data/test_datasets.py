@@ -59,6 +59,32 @@ def test_an_npz_in_our_form_and_in_kerass(tmp_path):
     assert len(load_dataset(f"npz:{tmp_path}/b.npz").require_test()) == 4
 
 
+@pytest.mark.parametrize(
+    ("image", "label", "test_image", "test_label"),
+    [
+        ("X", "Y", None, None),
+        ("images", "targets", None, None),
+        ("embeddings", "label", None, None),
+        ("X_train", "y_train", "X_test", "y_test"),
+    ],
+)
+def test_arrays_of_an_npz_have_any_usual_names(tmp_path, image, label, test_image, test_label):
+    rows, labels = np.zeros((4, 3)), np.array([0, 1, 0, 1])
+    arrays = {image: rows, label: labels, "weights": rows}
+    if test_image is not None:
+        arrays |= {test_image: rows[:2], test_label: labels[:2]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    splits = load_dataset(f"npz:{tmp_path}/a.npz")
+    assert splits.train.targets.tolist() == [0, 1, 0, 1]
+    assert (splits.test is not None) == (test_image is not None)
+    assert load_dataset(f"npz,label={label}:{tmp_path}/a.npz").train.targets.tolist() == [
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
 def test_a_folder_of_classes(tmp_path):
     splits = load_dataset(f"folder:{write_folder(tmp_path / 'photos')}")
     assert splits.train.images.shape == (6, 4, 4, 3)
@@ -89,6 +115,9 @@ def test_grey_images_among_coloured_ones_become_rgb(tmp_path):
         ("npz", "needs a path"),
         ("folder:", "needs a path"),
         ("photos.npz", r"an \.npz is named 'npz:photos\.npz'"),
+        ("data/train.csv", r"a \.csv is named 'csv:data/train\.csv'"),
+        ("C:photos.H5", r"an \.h5 is named 'hdf5:C:photos\.H5'"),
+        ("train.parquet", r"pandas\.read_parquet"),
         ("npz:missing.npz", "no such file"),
         ("folder:missing", "no such folder"),
         ("cifar-100:x", "did you mean 'cifar100'"),

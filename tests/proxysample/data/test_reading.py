@@ -190,7 +190,7 @@ def test_pixels_that_are_not_finite_are_named(pixels, value):
         (DataLoader([1]), "attribute dataset"),
         (np.array(3), "no axes"),
         (torch.tensor(3), "no axes"),
-        ((np.zeros((3, 4, 4)), np.zeros(3)), "pass the labels as y="),
+        ((np.zeros((3, 4, 4)), np.zeros(3)), r"labels as y=, or join both, as .*ArrayDataset"),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(3)}, "with images, labels is no"),
         (["a.png", "b.png"], r"a\.png does not decode as an image"),
     ],

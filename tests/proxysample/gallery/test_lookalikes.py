@@ -26,6 +26,11 @@ def test_neighbours_by_features_are_exact():
     assert np.allclose(found.likeness, 1 - expected**2 / 2)
     assert found.unit == "cosine"
     assert found.told == "cosine of 6 features"
+    # What is not compared need not be finite.
+    features[39] = np.nan
+    fewer = of_features(samples, features, np.arange(39), 3)
+    expected = brute_force(features[:39], np.arange(39), "cosine")[:, :3]
+    assert np.allclose(fewer.likeness[:39], 1 - expected**2 / 2)
 
 
 def test_samples_that_are_not_compared_are_nobodys_neighbours():

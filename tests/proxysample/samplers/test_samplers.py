@@ -192,6 +192,18 @@ def test_the_published_checks_see_broken_samplers(broken, message, digits):
         check_sampler(broken(random_state=0), digits)
 
 
+def test_a_sampler_without_an_id_and_one_without_numbers_are_told(digits):
+    class Plain(Sampler):
+        def _score(self, samples, codes):
+            return ["low"] * len(samples)
+
+    with pytest.raises(InputError, match="Plain has no id"):
+        Plain().select(digits, r=0.5)
+    Plain.id = "plain"
+    with pytest.raises(InputError, match=r"what Plain\._score gives cannot be read as an array"):
+        Plain().select(digits, r=0.5)
+
+
 def test_what_a_broken_sampler_raises_says_in_which_check(digits):
     with pytest.raises(InputError) as caught:
         check_sampler(NotANumber(random_state=0), digits)

@@ -168,6 +168,8 @@ def test_the_command_line_ranks_and_shows_again(command_line, tmp_path):
     assert (tmp_path / "tau.svg").exists()
     again = command_line(main, "rank", "-o", str(tmp_path))
     assert again[:2] == (0, out)
+    quiet = command_line(main, "rank", "-q", "-o", str(tmp_path))
+    assert quiet[1] == out[: out.index("saved ")]
     # The same as from the library.
     found = rank_cells("digits", ["cc-or"], [0.5], folder=tmp_path, run=RUN, **SETTINGS)
     assert found.table() == RankAgreement.open(tmp_path).table()
@@ -190,6 +192,8 @@ def test_the_command_line_says_what_is_missing(command_line, tmp_path):
     code, _, err = command_line(main, "rank", "-o", str(tmp_path))
     assert code == 2
     assert "no rank agreement at" in err
+    code, _, err = command_line(main, "rank", "-o", str(tmp_path), "-r", "0.5")
+    assert (code, "give --dataset, too" in err) == (2, True)
 
 
 def test_no_two_cells_compute_the_same_and_all_are_connected():

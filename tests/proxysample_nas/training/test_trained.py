@@ -122,6 +122,8 @@ def test_classes_are_predicted_by_name(digits: Any) -> None:
     trained = small_trainer(epochs=1).fit(CELL, data)
     predicted = trained.predict(digits.test.images[:5])
     assert set(predicted) <= set(names)
+    with pytest.raises(InputError, match=r"one image, of shape \(8, 8, 1\), .* image\[None\]"):
+        trained.predict(digits.test.images[0])
     assert trained.predict(data.images[:5]).tolist() == predicted.tolist()
     n_right = int((trained.predict(digits.test.images) == names).sum())
     assert trained.measure_accuracy(data) == 100 * n_right / len(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from proxysample_nas.data.loader import Augmentation, Loader, shuffled
 from proxysample_nas.data.normalization import Normalization
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.network import CellNetwork
+from proxysample_nas.training import trainer
 from proxysample_nas.training.evaluation import Evaluation, TrainingRun
 from proxysample_nas.training.optimization import DivergenceError, cosine_learning_rate
 from proxysample_nas.training.trainer import DEFAULT_RECIPE, CellTrainer
@@ -45,6 +47,21 @@ def test_the_learning_rate_is_half_a_cosine() -> None:
     # The last epoch still learns: 0.1 * (1 - cos(pi / 200)) / 2.
     assert rates[199] == pytest.approx(0.1 * math.sin(math.pi / 400) ** 2)
     assert cosine_learning_rate(50, 50, 0.025, 0.001) == pytest.approx(0.001)
+
+
+def test_what_a_process_first_imports_is_no_time_of_a_training(
+    digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def imports() -> None:
+        clock[0] += 1000
+
+    monkeypatch.setattr(trainer, "import_what_optimizers_import", imports)
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    few = Subset(digits.train, range(20))
+    assert small_trainer(epochs=1).train_once(CELL, few, few, seed=5).seconds == 0
+    assert clock == [1000]
 
 
 def test_training_equals_a_plain_loop(digits: Any) -> None:
