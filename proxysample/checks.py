@@ -10,6 +10,7 @@ nowhere as numbers.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
@@ -311,6 +312,36 @@ def has_attributes(value: Any, *names: str) -> bool:
         return all(hasattr(value, name) for name in names)
     except Exception:
         return False
+
+
+def check_call(
+    name: str, function: Any, parameters: Sequence[str], keywords: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a function of a user's that does not take what it is to be called with.
+
+    Examples
+    --------
+    >>> check_call("score", lambda held_out, train: 0.5, ("train", "held_out"))
+    Traceback (most recent call last):
+    ...
+    proxysample.errors.InputError: score is called as score(train, held_out), and its parameter
+    held_out stands where train is
+    """
+    try:
+        signature = inspect.signature(function)
+    # Of some that are not written in Python, or of anyone's object, nobody knows.
+    except Exception:
+        return
+    more = dict(keywords or {})
+    words = ", ".join([*parameters, *(f"{one}=..." for one in more if one != "passes")])
+    called = f"{name} is called as {name}({words})"
+    try:
+        signature.bind(*parameters, **more)
+    except TypeError as error:
+        raise InputError(f"{called}, which its parameters do not take: {error}") from error
+    for place, own in zip(parameters, signature.parameters, strict=False):
+        if own in parameters and own != place:
+            raise InputError(f"{called}, and its parameter {own} stands where {place} is")
 
 
 def by_length(given: Any) -> Any:

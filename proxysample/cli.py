@@ -49,7 +49,12 @@ DatasetOption = Annotated[
     ),
 ]
 AUTO = "auto"
-SamplerOption = Annotated[str, typer.Option("--sampler", help=f"One of {', '.join(SAMPLERS)}.")]
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        "--sampler", help=f"One of {', '.join(SAMPLERS)}, or module:Class of one of your own."
+    ),
+]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--param", help="A sampler's parameter, name=value. May be repeated."),

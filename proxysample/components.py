@@ -18,6 +18,8 @@ from proxysample.wording import parse_words
 
 # Parameters that may name a file; results are named by what is in it.
 FILES = ("path", "record")
+# Parameters that change no result of any sampler or searcher.
+WITHOUT_EFFECT = ("progress", "num_workers", "cache")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Component:
     Component(name='km-or', parameters={'n_clusters': 50})
     >>> Component.parse("km-or:n_clusters=50").label
     'KM-OR (n_clusters=50)'
-    >>> Component.parse("aum:record=results/a/record.npz").label
+    >>> Component.parse("aum:record=results/a/record.npz,progress=true").label
     'AUM (record=record.npz)'
     """
 
@@ -110,17 +112,25 @@ class Component:
         return vars(self) | {"given": wrap_non_picklable_objects(self.given, keep_wrapper=False)}
 
     @property
+    def told(self) -> dict[str, Any]:
+        """The parameters that decide results, as far as that goes by their names."""
+        known = self.resolved or {}
+        return {
+            name: value
+            for name, value in self.parameters.items()
+            if name not in WITHOUT_EFFECT or name in known
+        }
+
+    @property
     def label(self) -> str:
         """Name as in the paper's tables, with parameters in brackets, and files by their names."""
-        words = ", ".join(
-            f"{name}={_told(name, self.parameters[name])}" for name in self.parameters
-        )
+        words = ", ".join(f"{name}={_told(name, value)}" for name, value in self.told.items())
         return self.name.upper() + (f" ({words})" if words else "")
 
     @property
     def identity(self) -> str:
         """What two components share that are the same."""
-        return json.dumps([self.name, self.resolved or self.parameters], sort_keys=True)
+        return json.dumps([self.name, self.resolved or self.told], sort_keys=True)
 
     @property
     def size(self) -> int | None:

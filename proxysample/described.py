@@ -15,6 +15,7 @@ from sklearn.base import clone
 from proxysample.components import FILES, Component
 from proxysample.digests import as_plain, digest_of, is_plain
 from proxysample.errors import InputError
+from proxysample.features.store import PREFIX
 from proxysample.keeping import KeepingRule, as_rule, rule_id
 from proxysample.printing import shown
 from proxysample.ranking import Ranking
@@ -138,7 +139,7 @@ class Family(Generic[T]):
             why = "" if "digest" in component.parameters else f" ({error})"
             raise InputError(
                 f"{component.label} cannot be run from the store alone{why}; give it again as it "
-                "was given at first, beside all the others"
+                "was given at first"
             ) from error
         if key != component.resolved:
             raise InputError(
@@ -162,6 +163,7 @@ class Family(Generic[T]):
             raise InputError(f"{given.__name__}: {error}; give an instance of it") from error
 
     def _of_instance(self, given: T) -> Component:
+        _check_made_again(given)
         name, is_registered = self._name(given)
         implied = self.implied(name) if is_registered else {}
         defaults = self._defaults(given, name if is_registered else None)
@@ -173,8 +175,8 @@ class Family(Generic[T]):
         key = self.key_parameters(given)
         shown = {
             one: key[one]
-            if one in key and not _is_file(one, value)
-            else as_plain(value, f"{one} of {name}")
+            if one in key and not isinstance(value, os.PathLike) and not _is_file(one, value)
+            else as_plain(_in_words(one, value), f"{one} of {name}")
             for one, value in changed.items()
         }
         if is_registered and all(map(self._is_written, changed.values())):
@@ -224,9 +226,36 @@ class Family(Generic[T]):
             return False
 
 
+def _check_made_again(given: Any) -> None:
+    """Refuse what its parameters do not make again, as every run of it does."""
+    kind = type(given)
+    try:
+        parameters = inspect.signature(kind.__init__).parameters.values()
+        unnamed = next((str(one) for one in parameters if one.kind is one.VAR_KEYWORD), None)
+        if unnamed is None:
+            clone(given)
+    except Exception as error:  # whatever anyone's class raises
+        raise InputError(
+            f"{kind.__name__} cannot be made again from its parameters ({error}): its __init__ has "
+            "to name each, and to keep each as it is, under its name"
+        ) from error
+    if unnamed is not None:
+        raise InputError(
+            f"{kind.__name__} takes {unnamed}, of which no result could be named: its __init__ has "
+            "to name each parameter"
+        )
+
+
 def _is_file(parameter: str, value: object) -> bool:
     """Whether a parameter is a file's name, which makes the sampler and does not name results."""
     return parameter in FILES and isinstance(value, str | os.PathLike)
+
+
+def _in_words(parameter: str, value: object) -> object:
+    """Spell a folder of features as the word that is taken for it: else it would be a backbone."""
+    if parameter == "features" and isinstance(value, os.PathLike):
+        return f"{PREFIX}{os.fspath(value)}"
+    return value
 
 
 def parameter_names(made: Any) -> set[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+import json
 import math
 import numbers
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -185,3 +187,31 @@ def _bytes_of(tensor: Any) -> npt.NDArray[np.uint8]:
     here = tensor.detach().cpu().resolve_neg().resolve_conj()
     bits: npt.NDArray[np.uint8] = here.contiguous().reshape(-1).view(torch.uint8).numpy()
     return bits
+
+
+def named_values(function: Any) -> list[str]:
+    """Name the values that a function closes over, and its defaults: they decide what it gives.
+
+    Examples
+    --------
+    >>> def made(rate):
+    ...     return lambda x, steps=3: rate * steps * x
+    >>> named_values(made(0.5))
+    ['0.5', '3']
+    """
+    if not isinstance(function, FunctionType):
+        return []
+    cells = function.__closure__ or ()
+    # Of a name that is assigned later there is nothing in it yet.
+    values = [cell.cell_contents for cell in cells if cell != CellType()]
+    values += function.__defaults__ or ()
+    values += (function.__kwdefaults__ or {}).values()
+    return list(map(_named_value, values))
+
+
+def _named_value(value: Any) -> str:
+    try:
+        return json.dumps(as_plain(value, "a value"))
+    except InputError:
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return f"{kind.__module__}.{kind.__qualname__}"

@@ -94,7 +94,7 @@ def settle_layout(figure: Figure) -> None:
 
     What its texts say is what was written, see `show_as_written`.
 
-    The layout of axes whose aspect is fixed moves a little with every drawing. Left alone, a
+    The layout of axes whose aspect is fixed moves a little each time it is made. Left alone, a
     title may be cut off in the file that is saved first, and the next file is another.
 
     Parameters
@@ -103,12 +103,16 @@ def settle_layout(figure: Figure) -> None:
         From `create_figure`.
     """
     show_as_written(figure)
-    for _ in range(_N_DRAWINGS):
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None  # of `create_figure`
+    for _ in range(_N_LAYOUTS - 1):
+        engine.execute(figure)
+    # The last time with what stands where its axes are.
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
-_N_DRAWINGS = 4
+_N_LAYOUTS = 4
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

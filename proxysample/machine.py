@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -151,6 +151,33 @@ def mixed_versions(machines: Iterable[Mapping[str, Any]]) -> dict[str, list[str]
     names = dict.fromkeys(name for one in known for name in one)
     found = {name: sorted({one.get(name, "unknown") for one in known}) for name in names}
     return {name: several for name, several in found.items() if len(several) > 1}
+
+
+def describe_versions(machines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say with which versions results were computed, and that they are mixed where they are.
+
+    Parameters
+    ----------
+    machines : sequence of mapping
+        As the store keeps them, one per experiment.
+
+    Returns
+    -------
+    list of str
+        One sentence; none where no version is known.
+    """
+    mixed = mixed_versions(machines)
+    if mixed:
+        listed = "; ".join(f"{name} {', '.join(several)}" for name, several in mixed.items())
+        return [
+            f"Versions are mixed, which may tell results apart that nothing else does: {listed}."
+        ]
+    known = next((one for one in machines if "proxysample" in one), None)
+    if known is None:
+        return []
+    packages = ", ".join(f"{name} {one}" for name, one in known.get("packages", {}).items())
+    python = known.get("python", "unknown")
+    return [f"Versions: proxysample {known['proxysample']}, Python {python}, {packages}."]
 
 
 def _flat(machine: Mapping[str, Any]) -> dict[str, str]:

@@ -220,7 +220,9 @@ def study_run(
     if preset is None and not settings and is_there:
         study = Study.open(output)
     else:
-        study = Study.from_configuration(output, _configuration(preset, settings, is_there))
+        if is_there and preset is None:
+            _refuse_part_of_a_study(output, settings)
+        study = Study.from_configuration(output, _configuration(preset, settings))
     if dry_run:
         _estimate(study, workers, threads, calibration_seconds)
         if rank_cells is not None:
@@ -331,9 +333,17 @@ def study_table(output: OutputFolder, paper_column: PaperColumnOption = True) ->
 study_app.command("report")(study_report)
 
 
-def _configuration(
-    preset: str | None, settings: dict[str, Any], is_there: bool = False
-) -> StudyConfiguration:
+def _refuse_part_of_a_study(output: Path, settings: dict[str, Any]) -> None:
+    """Say how a folder's study goes on, where some of a study's settings are given and no more."""
+    if not {"dataset", "samplers", "searchers"} <= settings.keys():
+        raise InputError(
+            f"{output} has a study: --output alone goes on with it, and proxysample-nas study add "
+            f"gives it more of what it compares; {', '.join(settings)} without the rest of its "
+            "settings is no study"
+        )
+
+
+def _configuration(preset: str | None, settings: dict[str, Any]) -> StudyConfiguration:
     from proxysample_nas.study import StudyConfiguration
     from proxysample_nas.study import preset as by_name
 
@@ -347,8 +357,7 @@ def _configuration(
     ]
     if missing:
         words = ", ".join(name if name != "ratios" else "ratios or n" for name in missing)
-        add = "; proxysample-nas study add adds to the one in the folder" if is_there else ""
-        raise InputError(f"a study without --preset also needs {words}{add}")
+        raise InputError(f"a study without --preset also needs {words}")
     return StudyConfiguration.build(**settings)
 
 
@@ -422,7 +431,11 @@ def about(version: VersionOption = False) -> None:
 def search(
     dataset: DatasetOption,
     searcher: Annotated[
-        str, typer.Option("--searcher", help=f"One of {', '.join(list_searchers())}.")
+        str,
+        typer.Option(
+            "--searcher",
+            help=f"One of {', '.join(list_searchers())}, or module:Class of one of your own.",
+        ),
     ],
     indices: Annotated[
         Path | None, typer.Option("--indices", help="What `proxysample select -o FILE.npy` wrote.")

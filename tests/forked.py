@@ -19,7 +19,9 @@ IMPORTED += ["proxysample_nas.study"]
 
 # Begins as `python -c CODE WORDS` does, its output in two files.
 PROGRAM = """
-import os, sys
+import gc, os, sys
+# What was imported stays, and is not looked through.
+gc.freeze()
 os.environ.clear()
 os.environ.update(environment)
 for number, path in ((1, out), (2, err)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 import tempfile
 import weakref
@@ -31,6 +32,7 @@ from proxysample.experiments.runner import RunOptions, run_experiments, takes_ru
 from proxysample.experiments.store import Store
 from proxysample.files import as_path, check_output, make_folder, replace_file
 from proxysample.isolation import isolated
+from proxysample.keeping import list_sizes
 from proxysample.printing import cleaned
 from proxysample.rendering import markdown_document, to_csv, to_html_table, to_latex
 from proxysample.wording import pluralize
@@ -321,17 +323,24 @@ class RankAgreement:
             raise unknown_name("figure", name, ["tau", "ranks"])
         return draw_tau(self.results) if name == "tau" else draw_ranks(self.results, r)
 
-    def report(self, path: str | Path) -> None:
+    def report(self, path: str | Path | None = None) -> list[Path]:
         """Write one HTML page that needs no other file.
 
         Parameters
         ----------
-        path : str or Path
-            Ends in ``.html``.
+        path : str or Path, optional
+            Ends in ``.html``; ``rank-agreement.html`` in the run's folder by default.
+
+        Returns
+        -------
+        list of Path
+            The page; `save` writes it, too, with the table and the figures as files.
         """
-        check_output(path, ".html", "a report is saved")
-        with replace_file(path) as stream:
+        page = self.folder / "rank-agreement.html" if path is None else as_path(path)
+        check_output(page, ".html", "a report is saved")
+        with replace_file(page) as stream:
             stream.write(to_html(self.results).encode())
+        return [page]
 
     def save(self, folder: str | Path | None = None) -> list[Path]:
         """Write table, scores, figures and page into a folder, by default the run's own.
@@ -362,11 +371,22 @@ class RankAgreement:
         return [target / name for name in files]
 
     def __repr__(self) -> str:
-        n_done, n_all = self.results.n_done
-        return cleaned(f"RankAgreement({n_done} of {n_all} proxies done: {self.verdict})")
+        try:
+            n_done, n_all = self.results.n_done
+            found = f"{n_done} of {n_all} proxies done: {self.verdict}"
+        except InputError:
+            design = self.design
+            samplers = ", ".join(one.label for one in design.samplers)
+            sizes = list_sizes(design.ratios, design.n)
+            found = f"{samplers} on {design.dataset} at {sizes}, not run yet"
+        return cleaned(f"RankAgreement({found})")
 
     def _repr_html_(self) -> str:
-        return to_html_table(agreement_table(self.results))
+        try:
+            results = self.results
+        except InputError as error:
+            return f"<pre>{html.escape(f'{self!r}: {error}')}</pre>"
+        return to_html_table(agreement_table(results))
 
 
 def _refuse_changed_data(store: Store, design: Design, info: DataInfo) -> None:

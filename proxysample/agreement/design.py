@@ -39,7 +39,7 @@ from proxysample.records import (
 )
 from proxysample.registry import Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking, check_same_samples
+from proxysample.samplers.given import check_same_samples
 
 Budget = Literal["epochs", "steps"]
 
@@ -277,13 +277,12 @@ class Design(Shipped):
         """Refuse numbers of samples that a training part does not have; `InputError`."""
         check_kept_sizes(n_train, self.ratios, self.n)
         for component in self.samplers:
-            ready = component.given
-            if isinstance(ready, GivenIndices | GivenRanking):
-                advice = (
-                    ", since some are held out to score on: give the sampler itself, which then "
-                    "picks among these"
-                )
-                check_same_samples(ready, component.label, n_train, advice)
+            advice = (
+                ", since some are held out to score on: give the sampler itself, which then "
+                "picks among these"
+            )
+            sampler = self.create_sampler(component, self.proxy_seeds[0])
+            check_same_samples(sampler, component.label, n_train, advice)
 
     def seeds_of(self, component: Component) -> tuple[tuple[int, int], ...]:
         """Pair each seed of a proxy with that of its trainings, which is never the reference's.

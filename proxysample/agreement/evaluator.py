@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from joblib import wrap_non_picklable_objects
 
 from proxysample.agreement.data import rows_of
-from proxysample.checks import has_attributes
-from proxysample.digests import as_plain, text_of
+from proxysample.checks import check_call, has_attributes
+from proxysample.digests import as_plain, named_values, text_of
 from proxysample.errors import InputError
 from proxysample.keeping import IntArray
 from proxysample.printing import shown
@@ -92,6 +92,9 @@ class Evaluator(abc.ABC):
         """
 
 
+_CALLED_WITH = ("configuration", "train", "held_out")
+
+
 class FunctionEvaluator(Evaluator):
     """Scores configurations one by one, with a function.
 
@@ -119,23 +122,12 @@ class FunctionEvaluator(Evaluator):
         self.name = name or own or type(function).__name__
         self._source = name if name is not None else _source_of(function)
         try:
-            signature = inspect.signature(function)
-            self.takes_passes = "passes" in signature.parameters
+            self.takes_passes = "passes" in inspect.signature(function).parameters
         # Of some that are not written in Python, or of anyone's object, nobody knows.
         except Exception:
             self.takes_passes = False
-        else:
-            self._check_call(signature)
-
-    def _check_call(self, signature: inspect.Signature) -> None:
         more = {"passes": 1.0} if self.takes_passes else {}
-        try:
-            signature.bind(None, None, None, seed=0, **more)
-        except TypeError as error:
-            raise InputError(
-                f"{self.name} is called as {self.name}(configuration, train, held_out, seed=...), "
-                f"which its parameters do not take: {error}"
-            ) from error
+        check_call(self.name, function, _CALLED_WITH, {"seed": 0} | more)
 
     def __getstate__(self) -> dict[str, Any]:
         # A function of a notebook or a script cannot be imported elsewhere: it travels with its
@@ -200,9 +192,7 @@ def _source_of(function: Any) -> str:
         text = _compiled(code, function)
     else:
         text = textwrap.dedent(written)
-    values = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    values += getattr(function, "__defaults__", None) or ()
-    return "\n".join([text, *map(_named_value, values)])
+    return "\n".join([text, *named_values(function)])
 
 
 def _compiled(code: Any, function: Any) -> str:
@@ -215,11 +205,3 @@ def _compiled(code: Any, function: Any) -> str:
     for one in code.co_consts:
         parts.append(_compiled(one, function) if isinstance(one, CodeType) else repr(one))
     return "\n".join(parts)
-
-
-def _named_value(value: Any) -> str:
-    try:
-        return json.dumps(as_plain(value, "a value"))
-    except InputError:
-        kind = value if hasattr(value, "__qualname__") else type(value)
-        return f"{kind.__module__}.{kind.__qualname__}"

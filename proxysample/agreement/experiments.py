@@ -27,6 +27,7 @@ from proxysample.experiments.experiment import (
 )
 from proxysample.experiments.store import Contents, Store
 from proxysample.keeping import IntArray
+from proxysample.printing import shown
 from proxysample.ranking import Ranking
 from proxysample.records import (
     AMOUNT,
@@ -225,7 +226,9 @@ class Scores(Experiment[RankContext]):
         )
         seconds = time.perf_counter() - start
         if len(scores) != len(names) or not np.isfinite(scores).all():
-            raise ValueError(f"scores must be {len(names)} finite numbers, not {scores}")
+            raise InputError(
+                f"the evaluator must give {len(names)} finite numbers, not {shown(scores)}"
+            )
         return Outcome(
             {
                 "scores": [float(one) for one in scores],

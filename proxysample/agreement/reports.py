@@ -15,6 +15,7 @@ from proxysample.agreement.statistics import Interval
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.figures import create_figure, legend_below, legend_label, show_as_written
 from proxysample.keeping import name_size
+from proxysample.machine import describe_versions
 from proxysample.rendering import (
     NUMBER,
     PERCENT,
@@ -153,6 +154,7 @@ def notes(results: AgreementResults) -> list[str]:
         "Regret is what is lost by training the proxy's best, in the reference's units; k is "
         f"{results.rows[0].k if results.rows else 0}.",
     ]
+    found += describe_versions(results.machines)
     if n_done < n_all:
         found.append(f"{n_done} of {n_all} proxies are done; the others are not shown.")
     if results.failed_samplers:

@@ -154,6 +154,11 @@ class AgreementResults:
     def _done(self) -> dict[str, Any]:
         return {key: one.result for key, one in self.store.results(Scores.kind).items()}
 
+    @property
+    def machines(self) -> list[dict[str, Any]]:
+        """What each training that is done ran on."""
+        return [one["machine"] for one in self._done.values() if one]
+
     @cached_property
     def _seconds_of_selections(self) -> dict[str, float]:
         done = self.store.results(Selection.kind)

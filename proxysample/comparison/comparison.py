@@ -287,7 +287,8 @@ def compare(
         ``"pixels"``; an array (n, d) of the training samples, with those of the test part behind
         them where there is one, or a pair of arrays, or an ``.npy`` file; ``"embed:FOLDER"``; or a
         backbone. By default the head makes those of the packaged backbone and keeps them in the
-        folder, and takes a dataset of vectors as it is.
+        folder, and takes a dataset of vectors as it is. Of arrays and files no more than the length
+        tells whether they are of these samples.
     held_out : float or dataset, optional
         What models are held to, where not the dataset's test part: a part of the training data,
         which no sampler sees, or a dataset.

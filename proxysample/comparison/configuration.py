@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from proxysample.checks import SEED, as_seeds, as_tuple, integer_from
-from proxysample.comparison.data import DataSource
+from proxysample.comparison.data import IMBALANCE, NOISE, DataSource
 from proxysample.comparison.evaluators import Evaluator, as_evaluator
 from proxysample.comparison.parts import BudgetKind
 from proxysample.components import Component, check_distinct, check_labels, compared_words
@@ -35,7 +35,12 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
-from proxysample.samplers.given import GivenIndices, GivenRanking, check_same_samples
+from proxysample.samplers.given import (
+    GivenIndices,
+    check_same_samples,
+    goes_by_labels,
+    n_made_for,
+)
 
 SamplerLike = (
     str | Component | Mapping[str, Any] | Sampler | type[Sampler] | Ranking | npt.ArrayLike
@@ -334,18 +339,29 @@ class Configuration(Shipped):
         check_kept_sizes(n_train, self.ratios, self.n)
 
     def check_given(self, n_train: int) -> None:
-        """Refuse a ranking or indices of others than the samples that are compared on."""
+        """Refuse what was picked, ranked or recorded of other samples than are compared on."""
+        assert self.source is not None
         for method in self.others:
-            component = method.component
-            if component.name not in READY_MADE:
-                continue
-            ready = method.make(None, None)
-            assert isinstance(ready, GivenIndices | GivenRanking)
+            sampler, label = method.make(None, None), method.component.label
             advice = (
-                "; where a part of the training data is held out, pick among the others, or give a "
-                "dataset of your own as held_out="
+                "; where a part of the training data is held out, it has to be made of the others, "
+                "or give a dataset of your own as held_out="
             )
-            check_same_samples(ready, component.label, n_train, advice)
+            check_same_samples(sampler, label, n_train, advice)
+            self._check_arms(sampler, label, self.source)
+
+    def _check_arms(self, sampler: Sampler, label: str, source: DataSource) -> None:
+        is_ready = isinstance(sampler, GivenIndices) or n_made_for(sampler) is not None
+        if is_ready and IMBALANCE in source.arms:
+            raise InputError(
+                f"{label} is of all training samples, and imbalance={source.imbalance:g} leaves "
+                "some of them out: compare it without imbalance"
+            )
+        if goes_by_labels(sampler) and NOISE in source.arms:
+            raise InputError(
+                f"{label} was made by the labels as they are, and noise={source.noise:g} flips "
+                "some of them: compare it without noise"
+            )
 
     def to_json(self) -> str:
         """Write as JSON what reading the results needs."""

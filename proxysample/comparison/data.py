@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,16 @@ class ComparisonData:
     class_names: tuple[str, ...]
 
 
-def load_comparison_data(source: DataSource) -> ComparisonData:
+def load_comparison_data(
+    source: DataSource, check: Callable[[int], None] = lambda _: None
+) -> ComparisonData:
     """Read a comparison's data.
+
+    Parameters
+    ----------
+    source : DataSource
+    check : callable
+        Called with the number of training samples, before features are made.
 
     Raises
     ------
@@ -174,22 +182,23 @@ def load_comparison_data(source: DataSource) -> ComparisonData:
     train, test, name = _parts(source)
     train, readable = _readable(train)
     test, readable_test = (None, None) if test is None else _readable(test)
-    features = _features(source, readable, readable_test, [train, test])
     samples = Samples(train)
     classes, codes = encode_labels(samples.required_labels)
-    whole = _Whole(train, codes, features.train)
     n = len(samples)
+    rows, others = np.arange(n), np.arange(0)
     if test is None:
-        share = float(source.held_out)
-        rows, others = _hold_out(codes, share, source.random_state)
+        rows, others = _hold_out(codes, float(source.held_out), source.random_state)
+    check(len(rows))
+    features = _features(source, readable, readable_test, [train, test])
+    whole = _Whole(train, codes, features.train)
+    if test is None:
         held_out = Part(train, codes, len(classes), features.train).take(others)
         told = (
-            f"{100 * share:g} % of the training part of {name}, {len(others):,} samples, which no "
-            "sampler sees"
+            f"{100 * source.held_out:g} % of the training part of {name}, {len(others):,} samples, "
+            "which no sampler sees"
         )
         pixels = [dataset_identity(samples)]
     else:
-        rows = np.arange(n)
         # A small one may well have a sample of each class alone.
         test_samples = Samples(test, distinct_labels=True)
         test_codes = _codes_like(test_samples.required_labels, classes, name)

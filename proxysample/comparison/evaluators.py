@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import CodeType
@@ -16,12 +15,13 @@ from joblib import wrap_non_picklable_objects
 from proxysample.checks import (
     Constraints,
     as_array,
+    check_call,
     check_values,
     constraints_of,
     has_attributes,
 )
 from proxysample.comparison.parts import Budget, IntArray, KeptSet, Part, Schedule
-from proxysample.digests import as_plain, digest_of, text_of
+from proxysample.digests import as_plain, digest_of, named_values, text_of
 from proxysample.errors import InputError, check_names
 from proxysample.printing import shown
 from proxysample.registry import EVALUATORS
@@ -175,8 +175,10 @@ class OwnEvaluator(Evaluator):
             kept = vars(self.function) if hasattr(self.function, "__dict__") else {}
             return {name: as_plain(value, f"{name} of {self.name}") for name, value in kept.items()}
         text = text_of(self.function)
+        enclosed = named_values(self.function)
         if text is not None:
-            return {"text": digest_of([], text)}
+            # Of most there are none, and their results keep their names.
+            return {"text": digest_of([], text, *enclosed)}
         code = self.function.__code__ if has_attributes(self.function, "__code__") else None
         if code is None:
             raise InputError(
@@ -185,23 +187,12 @@ class OwnEvaluator(Evaluator):
                 "on"
             )
         # Typed at a prompt, so that what it was compiled to is all there is.
-        return {"code": digest_of([], *_words_of(code))}
+        return {"code": digest_of([], *_words_of(code), *enclosed)}
 
     def check(self) -> None:
-        """Have the function name itself, and see that it can be called."""
+        """Have the function name itself, and take what it is called with."""
         self.parameters()
-        try:
-            called = inspect.signature(self.function)
-        # Of some that are not written in Python, or of anyone's object, nobody knows.
-        except Exception:
-            return
-        try:
-            called.bind(None, None, None, None)
-        except TypeError as error:
-            raise InputError(
-                f"the evaluator {self.name} is called as {self.name}(train, held_out, seed, "
-                f"budget), which its parameters do not take: {error}"
-            ) from error
+        check_call(self.name, self.function, ("train", "held_out", "seed", "budget"))
 
     def prepare(self, train: Part, held_out: Part) -> tuple[Part, Part]:
         """Hand on the parts."""

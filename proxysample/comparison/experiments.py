@@ -86,7 +86,7 @@ class ComparisonContext(Context):
             raise InputError(
                 "only the results of this comparison are known: set it up as when it was run first"
             )
-        return load_comparison_data(self.configuration.source)
+        return load_comparison_data(self.configuration.source, self.configuration.check_given)
 
     def info(self) -> ComparisonInfo:
         """Read everything, and say what it is; see `Context.info`."""
@@ -463,7 +463,6 @@ def begin(context: ComparisonContext, store: Store) -> Plan:
     info = context.info()
     for arm in info.arms.values():
         context.configuration.check_sizes(arm.n_train)
-    context.configuration.check_given(info.arms[CLEAN].n_train)
     store.describe(context.configuration.to_json(), info.to_json())
     return Plan(context.configuration, info, store)
 

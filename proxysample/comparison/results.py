@@ -24,6 +24,7 @@ from proxysample.comparison.statistics import Interval, holm_among, paired_inter
 from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Record, Store
 from proxysample.keeping import list_sizes
+from proxysample.machine import describe_versions
 from proxysample.wording import pluralize
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class ComparisonResults:
     failures : tuple of Record
     failed : dict of str to int
         How many trainings have failed, or cannot run because their sampler has, by what was kept.
+    versions : tuple of str
+        Words for those that results were computed with.
     machines : tuple of str
         What ran them, in words.
     """
@@ -190,6 +193,7 @@ class ComparisonResults:
     failures: tuple[Record, ...] = field(default=(), compare=False)
     failed: Mapping[str, int] = field(default_factory=dict, compare=False)
     machines: tuple[str, ...] = field(default=(), compare=False)
+    versions: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def read(cls, store: Store) -> ComparisonResults:
@@ -227,6 +231,7 @@ class ComparisonResults:
                     None if scored is None or scored.result is None else scored.result["seconds"],
                 )
             )
+        ended = [one.result for one in (*scorings.values(), *trainings.values()) if one.result]
         machines = {_machine_in_words(one.result) for one in trainings.values() if one.result}
         return cls(
             configuration,
@@ -236,6 +241,7 @@ class ComparisonResults:
             failures,
             +failed,
             tuple(sorted(machines)),
+            tuple(describe_versions([one["machine"] for one in ended])),
         )
 
     @cached_property
@@ -357,7 +363,8 @@ def _scoring_seconds(cells: dict[BudgetKind, Cell]) -> float | None:
 def _machine_in_words(result: dict[str, Any]) -> str:
     machine = result["machine"]
     return (
-        f"{machine['processor']}, {machine['n_cores']} cores, {machine['device']}, torch "
+        f"{machine.get('model') or machine['processor']}, "
+        f"{pluralize(machine['n_cores'], 'core')}, {machine['device']}, torch "
         f"{machine['torch']}, {pluralize(machine['n_threads'], 'thread')} for each of "
         f"{machine['n_side_by_side']} side by side"
     )

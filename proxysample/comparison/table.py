@@ -141,6 +141,7 @@ def notes(results: ComparisonResults) -> Iterator[str]:
     yield from _notes_on_features(results)
     for machine in results.machines:
         yield f"Ran on {machine}."
+    yield from results.versions
     if results.n_missing or results.failures:
         yield (
             f"{_have(results.n_missing, 'training')} no result, and "

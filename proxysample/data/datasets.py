@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_array, as_tuple, by_length
+from proxysample.checks import as_array, as_tuple
 from proxysample.data.array_names import Names, part_names
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
@@ -76,7 +76,7 @@ class ArrayDataset:
     ) -> None:
         # What is not in memory is checked when it is read.
         is_block = isinstance(images, BlockArray)
-        self.images: Array = images if is_block else check_layout(_as_array(images))  # type: ignore[assignment]
+        self.images: Array = images if is_block else check_layout(as_array("images", images))  # type: ignore[assignment]
         if self.images.ndim == 4:
             check_channels_last(self.images)
         self.targets, self.unsure = kept_targets(targets, len(self.images))
@@ -106,14 +106,6 @@ class ArrayDataset:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape[1:]))
         return f"ArrayDataset({len(self):,} samples of {shape}, {kind_of_labels(self.targets)})"
-
-
-def _as_array(images: Any) -> Array:
-    try:
-        return np.asarray(by_length(images))
-    # Whatever numpy, and what anyone's object gives it, raise.
-    except Exception as error:
-        raise InputError(f"{shown(images)} is no array of images: {error}") from error
 
 
 def _names_of(classes: Any) -> list[str]:
@@ -411,21 +403,28 @@ _READER_OF = {
 
 def read_digits() -> Splits:
     """Read scikit-learn's digits; the test part is drawn once and for all."""
+    images, labels, classes, train, test = _digits()
+    # Copies, which anybody may change.
+    return Splits(
+        "digits",
+        ArrayDataset(images[train], labels[train], list(classes)),
+        ArrayDataset(images[test], labels[test], list(classes)),
+    )
+
+
+@cache
+def _digits() -> tuple[Array, Array, tuple[str, ...], Array, Array]:
+    """Give images, labels, classes, and the rows of both parts; to read them takes a while."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     # The originals count 0 to 16 strokes of a 4x4 block: spread over the range of uint8.
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    classes = [str(name) for name in digits.target_names]
     train, test = train_test_split(
         np.arange(len(images)), test_size=0.2, stratify=digits.target, random_state=0
     )
-    return Splits(
-        "digits",
-        ArrayDataset(images[train], digits.target[train], classes),
-        ArrayDataset(images[test], digits.target[test], classes),
-    )
+    return images, digits.target, tuple(map(str, digits.target_names)), train, test
 
 
 def read_npz_dataset(path: str, *, image: Any = None, label: Any = None) -> Splits:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 from proxysample.checks import BOOLEAN, has_attributes
 from proxysample.data.image_files import raw_item
 from proxysample.data.labels import Unsure
-from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, positional, tell_coarser
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.printing import shown
 
@@ -281,6 +281,8 @@ def _label_field(item: Any, image: Field | None, index: int) -> Field | None:
     if isinstance(item, Mapping):
         named = [key for key in LABEL_COLUMNS if key in item and key != image]
         if len(named) < 2:
+            if index == 0 and named:
+                tell_coarser(named[0], item)
             return named[0] if named else None
         others: Iterable[Any] = named
     elif isinstance(item, tuple | list):

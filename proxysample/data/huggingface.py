@@ -21,7 +21,7 @@ from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.images import read_image
 from proxysample.data.labels import Unsure, kept_labels, kind_of_labels
 from proxysample.data.reading import Samples
-from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column
+from proxysample.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, named_column, tell_coarser
 from proxysample.errors import InputError, MissingDependencyError
 from proxysample.files import check_regular, check_stays, leads_out, read_bounded
 from proxysample.printing import shown
@@ -312,7 +312,10 @@ def _label_column(split: Any, named: Any) -> str | None:
     if named is not None:
         return named_column(split, named)
     known = [name for name in LABEL_COLUMNS if name in split.column_names]
-    return known[0] if len(known) == 1 else None
+    if len(known) != 1:
+        return None
+    tell_coarser(known[0], split.column_names)
+    return known[0]
 
 
 def _unsure_labels(split: Any) -> Unsure | None:

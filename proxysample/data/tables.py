@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from proxysample.checks import has_attributes
 from proxysample.data.blocks import is_sparse
-from proxysample.errors import InputError, unknown_name
+from proxysample.errors import InputError, ProxysampleWarning, level_of_caller, unknown_name
 
 Array = npt.NDArray[Any]
 
@@ -87,7 +89,21 @@ def label_column(dataset: Any, field: Any, image: Any = None) -> str | None:
             f"the columns {' and '.join(known)} may each be the labels: pass "
             f"{' or '.join(f'label={name!r}' for name in known)}"
         )
-    return known[0] if known else None
+    if not known:
+        return None
+    tell_coarser(known[0], names)
+    return known[0]
+
+
+def tell_coarser(chosen: object, names: Container[Any]) -> None:
+    """Warn where labels were taken of CIFAR-100's classes, and its coarser ones are there, too."""
+    if chosen == "fine_label" and "coarse_label" in names:
+        warnings.warn(
+            "there are fine_label and coarse_label, and fine_label is taken, since the classes of "
+            "CIFAR-100 are the fine ones: pass label='fine_label' or label='coarse_label'",
+            ProxysampleWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 def named_column(dataset: Any, field: str | int) -> str:

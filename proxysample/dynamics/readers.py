@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proxysample.checks import as_tuple, by_length, check_unmasked
+from proxysample.checks import as_array, as_tuple
 from proxysample.data.decoding import tensor_to_array
 from proxysample.data.shortcuts import is_tensor
 from proxysample.dynamics.measures import OUTPUTS, SMALLEST, Outputs
@@ -194,12 +194,7 @@ def _array(name: str, given: Any) -> Array:
         return map_npy(given)
     if is_tensor(given):
         return tensor_to_array(given)
-    check_unmasked(name, given)
-    try:
-        return np.asarray(by_length(given))
-    # Of lists of several lengths, or whatever anyone's object raises.
-    except Exception as error:
-        raise InputError(f"{name} are no array: {error}") from error
+    return as_array(name, given)
 
 
 def from_jsonl(

@@ -20,6 +20,7 @@ from proxysample.machine import version_of
 
 if TYPE_CHECKING:
     from proxysample.features.backbones import Backbone
+    from proxysample.features.store import Features
 
 Array = npt.NDArray[Any]
 
@@ -117,6 +118,43 @@ def read_one(samples: Samples, index: int) -> Array:
             f" cannot be read: {type(error).__name__}: {error}; repair it, or leave it out with "
             "broken='skip'",
         ) from error
+
+
+# Arrays in memory that take less are read to tell whether features are theirs.
+BYTES_COMPARED = 1 << 28
+NAMES_COMPARED = 4096
+
+
+def refuse_others(features: Features, samples: Samples) -> None:
+    """Refuse features of other samples, as far as names of files or pixels in memory tell.
+
+    Raises
+    ------
+    InputError
+        If a file has another name, or pixels are others, than what was embedded.
+    """
+    if len(features) != len(samples):
+        return
+    way_out = "; where they are the same in another form, pass numpy.asarray of the features"
+    keys, names = keys_of(samples.dataset), features.keys
+    if keys is not None and keys.kind == "file" and names is not None and Path(names[0]).suffix:
+        for row in np.linspace(0, len(names) - 1, min(len(names), NAMES_COMPARED)).astype(int):
+            file = Path(os.path.abspath(keys.values[row])).as_posix()  # noqa: PTH100
+            if not f"/{file}".endswith(f"/{names[row]}"):
+                raise InputError(
+                    f"features in {features.folder} are of other samples: sample {row} is {file}, "
+                    f"and {names[row]} there{way_out}"
+                )
+        return
+    array, known = samples.array, features.made_of.get("dataset")
+    # Vectors may stand for anything: features that are given take their place.
+    if not isinstance(array, np.ndarray) or array.ndim < 3 or array.nbytes > BYTES_COMPARED:
+        return
+    if known is not None and known != dataset_identity(samples):
+        raise InputError(
+            f"features in {features.folder} are of other samples: their pixels are not those of "
+            f"this dataset{way_out}"
+        )
 
 
 def files_of(dataset: Any) -> list[Path] | None:

@@ -17,6 +17,7 @@ from proxysample.data.reading import Samples
 from proxysample.data.shortcuts import is_tensor
 from proxysample.errors import InputError, SampleError
 from proxysample.features.gram import gram_matrix, gram_pays
+from proxysample.features.identity import refuse_others
 from proxysample.features.precision import Widened, measure
 from proxysample.features.rows import Array, Mapped, Rows, Workers, lengths
 from proxysample.features.store import Features, find_features, is_kept
@@ -406,6 +407,8 @@ def _embedded(samples: Samples, backbone: Any, device: Any, progress: bool) -> A
 def given_rows(samples: Samples, features: Any) -> Array | Features:
     """Give features that are an array or kept on disk, unchecked: a row a sample."""
     found = find_features(features, samples.every) if is_kept(features) else features
+    if isinstance(found, Features):
+        refuse_others(found, samples.every)
     if samples.taken is None:
         return found if isinstance(found, Features) else _as_array(found)
     rows = _as_array(found)

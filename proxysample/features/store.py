@@ -406,3 +406,9 @@ def is_kept(features: object) -> bool:
     if isinstance(features, str):
         return features.startswith(PREFIX)
     return isinstance(features, os.PathLike)
+
+
+def n_kept(given: str | os.PathLike[str]) -> int | None:
+    """Count the samples of a store; None of a folder of stores, of which the dataset chooses."""
+    folder = expanded(os.fspath(given).removeprefix(PREFIX))
+    return _read_record(folder).n_samples if (folder / RECORD).is_file() else None

@@ -13,7 +13,10 @@ from proxysample.checks import as_array
 from proxysample.data.classes import read_classes
 from proxysample.data.fields import FieldArguments, FieldView, check_broken
 from proxysample.data.reading import Samples
+from proxysample.dynamics.record import Dynamics
+from proxysample.dynamics.recorder import DynamicsRecorder
 from proxysample.errors import InputError
+from proxysample.features.store import is_kept, n_kept
 from proxysample.files import read_npy
 from proxysample.isolation import isolated
 from proxysample.keeping import Columns, FloatArray, IntArray, KeepingRule
@@ -96,20 +99,40 @@ class GivenIndices(Sampler):
         return KeepGiven(len(self.read()))
 
 
-def check_same_samples(
-    ready: GivenIndices | GivenRanking, label: str, n_samples: int, advice: str
-) -> None:
-    """Refuse ready indices, or a ranking, of others than so many samples; `InputError`."""
-    if isinstance(ready, GivenRanking):
-        n_ranked = len(ready.read())
-        is_same, others = n_ranked == n_samples, f"of {n_ranked:,} samples"
+def n_made_for(sampler: Sampler) -> int | None:
+    """Count the samples that a sampler's ranking, record or features are of; None without any."""
+    if isinstance(sampler, GivenRanking):
+        return len(sampler.read())
+    parameters = sampler.get_params(deep=False)
+    record, features = parameters.get("record"), parameters.get("features")
+    if isinstance(record, str | Path):
+        record = DynamicsRecorder.load(record)
+    if isinstance(record, Dynamics | DynamicsRecorder):
+        return record.n_samples
+    if is_kept(features):
+        return n_kept(features)
+    return len(features) if hasattr(features, "__array__") else None
+
+
+def goes_by_labels(sampler: Sampler) -> bool:
+    """Whether a sampler's ranking or record holds labels, which have to be the dataset's."""
+    if isinstance(sampler, GivenRanking):
+        return sampler.read().codes is not None
+    return sampler.get_params(deep=False).get("record") is not None
+
+
+def check_same_samples(sampler: Sampler, label: str, n_samples: int, advice: str) -> None:
+    """Refuse what was picked, ranked or recorded of others than so many samples; `InputError`."""
+    if isinstance(sampler, GivenIndices):
+        last = int(sampler.read()[-1])
+        is_same, others, counted = last < n_samples, f"up to {last:,}", ", counted from 0"
     else:
-        last = int(ready.read()[-1])
-        is_same, others = last < n_samples, f"up to {last:,}"
+        n_made = n_made_for(sampler)
+        is_same = n_made is None or n_made == n_samples
+        others, counted = f"of {n_made or 0:,} samples", ""
     if not is_same:
         raise InputError(
-            f"{label} is {others}, and samplers pick from {n_samples:,} here, "
-            f"counted from 0{advice}"
+            f"{label} is {others}, and samplers pick from {n_samples:,} here{counted}{advice}"
         )
 
 

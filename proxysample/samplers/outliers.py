@@ -123,7 +123,9 @@ class KMeansOutlierRemoval(FeatureReader):
         of a timm model, an ``nn.Module``, a callable from images to features, or a fitted object
         such as `AutoencoderLoss`, whose latents are taken; see
         `proxysample.features.sources.feature_rows`. They are never fitted here, so that
-        ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted.
+        ``sklearn.base.clone`` keeps them as they are: neither copied nor unfitted. Of an array no
+        more than its length tells whether it is of this dataset; what `embed` made is refused for
+        others, as far as names of files, or pixels of images in memory, tell.
     distance : {"overall", "per-cluster"}
         Compare distances over all samples (the paper), or within each cluster, so that each
         keeps its share of samples.

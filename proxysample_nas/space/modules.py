@@ -13,7 +13,12 @@ from torch import nn
 from proxysample.errors import InputError
 from proxysample.printing import shown
 from proxysample_nas.space.layers import ScaledBatchNorm
-from proxysample_nas.space.operations import Builder, Operation, SearchSpace
+from proxysample_nas.space.operations import (
+    Builder,
+    Operation,
+    SearchSpace,
+    refuse_described,
+)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -108,7 +113,10 @@ def materialize(module: nn.Module, generator: torch.Generator | None = None) -> 
     >>> layer.weight.device
     device(type='cpu')
     """
-    module.to_empty(device="cpu")
+    # As `to_empty`, which asks for the layout of each tensor by many steps in Python.
+    module._apply(  # type: ignore[no-untyped-call]
+        lambda one: torch.empty_strided(one.size(), one.stride(), dtype=one.dtype, device="cpu")
+    )
     generator = generator if generator is not None else fresh_generator()
     with torch.no_grad():
         for submodule in module.modules():
@@ -193,6 +201,7 @@ def build_module(
         raise InputError(
             f"operation {operation.name!r} is of kind {operation.kind!r}, which builds no module"
         )
+    refuse_described([operation.name])
     _try(operation, operation.builder)
     return _build(operation, channels, affine, track_running_stats)
 
@@ -200,7 +209,7 @@ def build_module(
 def try_operations(space: SearchSpace) -> None:
     """Raise `InputError` for the first operation of a space that no network could run."""
     for operation in space:
-        if operation.builder is not None:
+        if operation.is_runnable and operation.builder is not None:
             _try(operation, operation.builder)
 
 
@@ -211,10 +220,12 @@ def _try(operation: Operation, builder: Builder) -> None:  # noqa: ARG001  # of 
         plain = build(lambda: _build(operation, _SHAPES[0][1], False, False))
         with_parameters = build(lambda: _build(operation, _SHAPES[0][1], True, True))
         _check_parameters(operation, with_parameters)
+        _check_own(operation)
         for shape in _SHAPES:
             images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
             for module in (plain, with_parameters):
                 _check_output(operation, module, images)
+        _check_gradient(operation, with_parameters)
 
 
 def _build(
@@ -230,6 +241,12 @@ def _build(
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: its builder must return an nn.Module, not {shown(module)}")
+    lazy = next((part for part in module.modules() if _is_lazy(part)), None)
+    if lazy is not None:
+        raise InputError(
+            f"{where}: its {type(lazy).__name__} has no weights before it is run; build it of "
+            "layers that are told their channels"
+        )
     owner = owner_without_rule(module)
     if owner is not None:
         known = ", ".join(layer.__name__ for layer in INITIALIZED)
@@ -251,6 +268,56 @@ def _check_parameters(operation: Operation, module: nn.Module) -> None:
         raise InputError(
             f"operation {operation.name!r} has no parameters: its kind is 'pool', not 'module'"
         )
+    if not all(parameter.requires_grad for parameter in module.parameters()):
+        raise InputError(
+            f"operation {operation.name!r} has parameters that require no gradient, so that they "
+            "would stay as they are drawn; build it with parameters that are trained"
+        )
+
+
+def _check_gradient(operation: Operation, module: nn.Module) -> None:
+    parameters = list(module.parameters())
+    if not parameters:
+        return
+    with torch.enable_grad():
+        output = module(torch.ones(_SHAPES[0]))
+        is_reached = output.requires_grad and any(
+            gradient is not None
+            for gradient in torch.autograd.grad(output.sum(), parameters, allow_unused=True)
+        )
+    if not is_reached:
+        raise InputError(
+            f"operation {operation.name!r} passes no gradient on to its parameters, so that they "
+            "would never be trained; build it without detach, numpy and the like"
+        )
+
+
+def _check_own(operation: Operation) -> None:
+    """Refuse a builder that hands out the same parameters again: each edge has its own."""
+    with torch.device("meta"):
+        one, other = (_build(operation, _SHAPES[0][1], True, True) for _ in range(2))
+    if {id(tensor) for tensor in one.parameters()} & {id(tensor) for tensor in other.parameters()}:
+        raise InputError(
+            f"operation {operation.name!r}: its builder gives the same module again, and every "
+            "edge needs one of its own; make it anew in each call"
+        )
+
+
+def _is_lazy(part: nn.Module) -> bool:
+    own = (*part.parameters(recurse=False), *part.buffers(recurse=False))
+    return any(map(nn.parameter.is_lazy, own))
+
+
+def failing_operation(cell: nn.Module, features: torch.Tensor) -> tuple[str, Exception] | None:
+    """Find an operation of a cell's module that cannot be run on its input, where that is why."""
+    with torch.no_grad():
+        for modules in (getattr(cell, "pools", {}), getattr(cell, "edge_modules", {})):
+            for name, module in modules.items():
+                try:
+                    module(features)
+                except Exception as error:  # whatever a module of anyone's raises
+                    return name.partition("~")[0], error
+    return None
 
 
 def _check_output(operation: Operation, module: nn.Module, images: torch.Tensor) -> None:
@@ -274,6 +341,15 @@ def _check_output(operation: Operation, module: nn.Module, images: torch.Tensor)
         raise InputError(
             f"operation {operation.name!r} must keep the shape (batch, channels, height, width), "
             f"but makes {made} of {tuple(images.shape)}"
+        )
+    if output.dtype != images.dtype:
+        raise InputError(
+            f"operation {operation.name!r} must keep the type of its input, but makes "
+            f"{output.dtype} of {images.dtype}"
+        )
+    if not output.isfinite().all():
+        raise InputError(
+            f"operation {operation.name!r} makes values that are not finite of images that are"
         )
     if not torch.equal(output, again):
         raise InputError(

@@ -11,10 +11,11 @@ from torch import nn
 from proxysample.checks import instance_of, integer_from, one_of
 from proxysample.device import is_traced
 from proxysample.errors import InputError
+from proxysample.isolation import is_for_memory
 from proxysample.printing import shown
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.space.layers import WideConvolution
-from proxysample_nas.space.modules import build_module, materialize
+from proxysample_nas.space.modules import build_module, failing_operation, materialize
 from proxysample_nas.space.operations import get_operation, in_fixed_order
 
 N_STAGES = 3
@@ -227,7 +228,11 @@ class Skeleton(nn.Module):
             if index > 0:
                 features = self.reductions[index - 1](features)
             for cell in cast(nn.ModuleList, stage):
-                features = run_cell(cell, features)
+                try:
+                    features = run_cell(cell, features)
+                except (RuntimeError, ValueError, TypeError, LookupError) as error:
+                    _refuse_operation(cell, features, index, error)
+                    raise
         logits: torch.Tensor = self.head(features)
         return logits
 
@@ -241,6 +246,21 @@ class Skeleton(nn.Module):
             raise InputError(
                 f"images must be floating point, not {images.dtype}; scale and normalise them"
             )
+
+
+def _refuse_operation(
+    cell: nn.Module, features: torch.Tensor, stage: int, error: Exception
+) -> None:
+    """Name the operation that could not be run, where an error is of one and not of memory."""
+    if isinstance(error, torch.OutOfMemoryError) or is_for_memory(error):
+        return
+    found = failing_operation(cell, features)
+    if found is not None:
+        raise InputError(
+            f"operation {found[0]!r} cannot be run on images of the shape "
+            f"{tuple(features.shape)}, which they have in stage {stage + 1} of the network: "
+            f"{type(found[1]).__name__}: {found[1]}"
+        ) from error
 
 
 class CellModule(nn.Module):

@@ -6,9 +6,9 @@ Nothing here needs torch before a module is built, so that cells are read and dr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from proxysample.checks import as_tuple
 from proxysample.errors import InputError, unknown_name
@@ -108,6 +108,11 @@ class Operation:
         return self.kind in ("convolution", "module")
 
     @property
+    def is_runnable(self) -> bool:
+        """Whether more is known of it than a store tells."""
+        return self.builder is not _unregistered
+
+    @property
     def is_built(self) -> bool:
         """Whether its module comes from `builder`."""
         return self.kind in ("pool", "module")
@@ -139,6 +144,43 @@ OPERATIONS: Registry[Operation] = Registry(
     {operation.name: operation for operation in _BUILT_IN},
     base="proxysample_nas.space.operations:Operation",
 )
+
+
+# What stores tell of operations that nobody has registered here, to read cells and draw them.
+_DESCRIBED: dict[str, Operation] = {}
+_WRITTEN = ("name", "kind", "colour", "label", "kernel_size")
+
+
+def described_operations(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Write what reading and drawing cells needs of operations, those that are none of ours."""
+    own = [get_operation(name) for name in names if not OPERATIONS.is_built_in(name)]
+    return [{one: getattr(operation, one) for one in _WRITTEN} for operation in own]
+
+
+def read_operations(written: Iterable[Mapping[str, Any]]) -> None:
+    """Know operations by what `described_operations` wrote, where none is registered."""
+    for values in written:
+        if not isinstance(values, Mapping) or set(values) != set(_WRITTEN):
+            raise InputError(f"an operation is told as {shown(values)}")
+        is_built = values["kind"] in ("pool", "module")
+        operation = Operation(**values, builder=_unregistered if is_built else None)
+        if not isinstance(operation.label, str):
+            raise InputError(f"operation {operation.name!r} has the label {shown(operation.label)}")
+        _DESCRIBED[operation.name] = operation
+
+
+def _unregistered(_channels: int, _affine: bool, _track_running_stats: bool) -> nn.Module:
+    raise InputError("it is known from a store alone")
+
+
+def refuse_described(names: Iterable[str]) -> None:
+    """Raise `InputError` for an operation that can be read and drawn, and not run."""
+    for name in names:
+        if not get_operation(name).is_runnable:
+            raise InputError(
+                f"the operation {name!r} cannot be run from the store alone: register it before "
+                "(proxysample.register), or name the module that does by --import MODULE"
+            )
 
 
 def list_operations() -> list[str]:
@@ -179,6 +221,8 @@ def get_operation(name: str) -> Operation:
     3
     """
     given: object = name
+    if isinstance(given, str) and name in _DESCRIBED and name not in OPERATIONS:
+        return _DESCRIBED[name]
     if not isinstance(given, str) or name not in OPERATIONS:
         unknown = unknown_name("operation", name, OPERATIONS)
         raise InputError(

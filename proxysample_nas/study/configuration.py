@@ -39,9 +39,16 @@ from proxysample.records import (
 )
 from proxysample.registry import READY_MADE, Shipped
 from proxysample.sampler import Sampler
+from proxysample.samplers.given import check_same_samples
 from proxysample_nas.data.loader import Augmentation, to_written
 from proxysample_nas.searchers import Searcher
-from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.space.operations import (
+    NAS_BENCH_201,
+    SearchSpace,
+    described_operations,
+    read_operations,
+    refuse_described,
+)
 from proxysample_nas.study.given import (
     DatasetLike,
     Lookup,
@@ -345,7 +352,7 @@ class StudyConfiguration(Shipped):
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
             )
-        space = SearchSpace.of(parameters.get("space", NAS_BENCH_201))
+        space = self.space_of(component)
         unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
         if self.lookup is not None and unpublished:
             raise InputError(
@@ -353,12 +360,21 @@ class StudyConfiguration(Shipped):
                 "the published accuracies are; leave it out of space, or leave lookup out"
             )
 
+    def space_of(self, component: Component) -> SearchSpace:
+        """Give what a searcher chooses from."""
+        if component.resolved is None:
+            searcher = self.create_searcher(component, self.search_seeds[0])
+            return SearchSpace.of(searcher.get_params(deep=False).get("space", NAS_BENCH_201))
+        return SearchSpace.of(component.resolved.get("space", NAS_BENCH_201))
+
     def check_data(self, train: ArrayDataset) -> None:
         """Raise `InputError` where ready indices, a ranking or `n` do not fit the training part."""
         check_kept_sizes(len(train), self.ratios, self.n)
         for component in self.samplers:
+            sampler = self.create_sampler(component)
             if component.name in READY_MADE:
-                self.create_sampler(component).fit(train)
+                sampler.fit(train)
+            check_same_samples(sampler, component.label, len(train), "")
             if component.size == len(train):
                 raise InputError(
                     f"{component.label} keeps all of the {len(train):,} training samples, which "
@@ -367,10 +383,39 @@ class StudyConfiguration(Shipped):
 
     def check_runnable(self) -> None:
         """Raise `InputError` for a sampler or searcher of which only the results are known."""
-        for component in self.samplers:
-            self.create_sampler(component).check_parameters()
         for component in self.searchers:
-            self.create_searcher(component).check_parameters()
+            refuse_described(self.space_of(component).operations)
+        for axis, components, create in (
+            ("samplers", self.samplers, self.create_sampler),
+            ("searchers", self.searchers, self.create_searcher),
+        ):
+            for component in components:
+                try:
+                    made: Sampler | Searcher = create(component)
+                except InputError as error:
+                    is_known_alone = component.resolved is not None and component.given is None
+                    if not is_known_alone or not str(error).endswith("at first"):
+                        raise
+                    raise InputError(f"{error}, as in Study.open(folder, {axis}=[...])") from error
+                made.check_parameters()
+
+    def given_again(self, axis: str, given: Iterable[Any]) -> tuple[Component, ...]:
+        """Give the components of an axis, those that are given again as what can be run."""
+        is_sampler = axis == "samplers"
+        common = {"random_state": self.random_state} if is_sampler else self._common(0)
+        describe = describe_sampler if is_sampler else describe_searcher
+        named = self.sampler_parameters if is_sampler else self.searcher_parameters
+        components: tuple[Component, ...] = getattr(self, axis)
+        for again in (describe(one, common) for one in as_tuple(axis, given)):
+            known = [(one.name, named(one)) for one in components]
+            if (again.name, named(again)) not in known:
+                raise InputError(
+                    f"{again.label} is none of the {axis} that the study has: "
+                    f"{', '.join(one.label for one in components)}; Study.add adds to them"
+                )
+            place = known.index((again.name, named(again)))
+            components = (*components[:place], again, *components[place + 1 :])
+        return components
 
     def create_sampler(self, component: Component, seed: int | None = None) -> Sampler:
         """Create a sampler, seeded by one of `proxy_seeds`, or by `random_state` where it draws."""
@@ -450,6 +495,10 @@ class StudyConfiguration(Shipped):
             # Studies of ratios alone are written as they always were.
             if name != "splits" and (name != "n" or value)
         }
+        names = {name for one in self.searchers for name in self.space_of(one).operations}
+        own = described_operations(sorted(names))
+        if own:
+            written["operations"] = own
         written["transfers"] = [asdict(one) for one in self.transfers]
         written["lookup"] = None if self.lookup is None else asdict(self.lookup)
         return json.dumps(written, sort_keys=True)
@@ -460,9 +509,10 @@ class StudyConfiguration(Shipped):
         values = read_json(text, WHERE)
         require_values(values, NEEDED, WHERE)
         check_values(values, WRITTEN, WHERE)
-        check_names("setting of a study", values, (*NEEDED, *WRITTEN))
+        check_names("setting of a study", values, (*NEEDED, *WRITTEN, "operations"))
         check_finite(values, WHERE)
         try:
+            read_operations(values.pop("operations", ()))
             return cls.build(**values)
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:

@@ -149,6 +149,7 @@ class Transfer:
         if isinstance(given, str):
             dataset, words = split_name(given)
             values = parse_words(words)
+            check_names("name in transfer", values, _ALL_WORDS)
             own = {name: values.pop(name) for name in _WORDS & values.keys()}
             augmentation = {name: values.pop(name) for name in _AUGMENTATIONS & values.keys()}
             given = own | {
@@ -191,6 +192,8 @@ _TRAININGS = [
     for field in fields(CellTrainer)
     if field.name not in _NAMED_BESIDE_TRAINING | {"progress"}
 ]
+# What a transfer in words may say.
+_ALL_WORDS = (*sorted(_WORDS), *sorted(_AUGMENTATIONS), *_TRAININGS)
 
 
 def create_trainer(

@@ -8,10 +8,11 @@ from typing import Any
 
 from proxysample.checks import as_tuple, is_number
 from proxysample.components import Component
+from proxysample.described import describe_sampler
 from proxysample.errors import InputError, check_name, check_names
 from proxysample.printing import shown
 from proxysample_nas.study.configuration import StudyConfiguration
-from proxysample_nas.study.given import Transfer
+from proxysample_nas.study.given import Transfer, describe_searcher
 
 # A search far shorter than the paper's needs larger steps to decide anything.
 _SHORT_SEARCH = "n_nodes=4,channels=8,cells_per_stage=1"
@@ -185,12 +186,23 @@ def extended(
         # What was picked so far was picked from this one.
         settings["proxy_seeds"] = [configuration.random_state]
     for name, values in given.items():
-        _refuse_known(name, values, settings[name])
+        _refuse_known(name, values, settings[name], configuration.random_state)
         settings[name] = [*map(_as_given, settings[name]), *values]
     return StudyConfiguration.build(**settings)
 
 
-def _refuse_known(name: str, values: Iterable[Any], known: Iterable[Any]) -> None:
+def _refuse_known(
+    name: str, values: Iterable[Any], known: Iterable[Any], random_state: int
+) -> None:
+    if name in ("samplers", "searchers"):
+        describe = describe_sampler if name == "samplers" else describe_searcher
+        there = [one.identity for one in known]
+        for one in (describe(value, {"random_state": random_state}) for value in values):
+            if one.identity in there:
+                raise InputError(
+                    f"the study has {one.label} among its {name} already; run it again as it is"
+                )
+        return
     numbers = [one for one in known if is_number(one)]
     again = [one for one in values if is_number(one) and one in numbers]
     if again:

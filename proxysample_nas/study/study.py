@@ -177,7 +177,14 @@ class Study:
         return study
 
     @classmethod
-    def open(cls, folder: str | Path, *, dataset: DatasetLike | None = None) -> Self:
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        dataset: DatasetLike | None = None,
+        samplers: Iterable[SamplerLike] = (),
+        searchers: Iterable[SearcherLike] = (),
+    ) -> Self:
         """Open a study that was run before, for its tables or to go on with it.
 
         Parameters
@@ -185,6 +192,9 @@ class Study:
         folder : str or Path
         dataset : Splits or (train, test), optional
             The data again, where they were given as objects and the study is to go on.
+        samplers, searchers : iterable
+            Those again that were given as objects of which the store knows no more than the
+            results, such as indices in memory; all others are known.
 
         Returns
         -------
@@ -193,7 +203,7 @@ class Study:
         Raises
         ------
         InputError
-            If there is none.
+            If there is none, or what is given again is not what it has.
         """
         store = StudyStore(store_path(as_path(folder)), must_exist=True)
         configuration = read_configuration(store)[0]
@@ -205,6 +215,11 @@ class Study:
                     f"{shown(name)}"
                 )
             configuration = replace(configuration, splits=splits)
+        configuration = replace(
+            configuration,
+            samplers=configuration.given_again("samplers", samplers),
+            searchers=configuration.given_again("searchers", searchers),
+        )
         return cls.from_configuration(folder, configuration)
 
     def add(

@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxysample import CCS, CCOutlierRemoval, Ranking, __version__, load_dataset
+from proxysample import (
+    CCS,
+    CCOutlierRemoval,
+    RandomSampling,
+    Ranking,
+    __version__,
+    load_dataset,
+)
 from proxysample.cli import main
+from proxysample.registry import SAMPLERS
 from proxysample.wording import parse_parameters
 
 
@@ -412,3 +420,26 @@ def test_the_words_of_a_study_are_told_to_be_parameters(proxysample, tmp_path):
     code, _, err = proxysample("select", *words, "-o", str(tmp_path / "kept.npy"))
     assert code == 2
     assert "give --sampler km-or, and what is in 'n_clusters=20' by --param name=value" in err
+
+
+def test_a_sampler_of_ones_own_is_named_by_its_module(proxysample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("of_the_shell.py").write_text(
+        "from proxysample import RandomSampling\n"
+        "class Drawn(RandomSampling):\n"
+        "    id = 'drawn-here'\n"
+    )
+    words = "select --dataset digits -r 0.1 --sampler of_the_shell:Drawn --random-state 3 -o a.npy"
+    try:
+        for _ in range(2):
+            code, out, err = proxysample(*words.split(), "--overwrite")
+            assert code == 0, err
+        assert "of_the_shell:Drawn keeps 144 of" in out
+        expected = RandomSampling(random_state=3).select(load_dataset("digits").train, r=0.1)
+        assert np.array_equal(np.load("a.npy"), expected)
+        code, _, err = proxysample(*words.replace("Drawn", "Lost").split(), "--overwrite")
+        assert (code, "of_the_shell:Lost cannot be imported" in err) == (2, True)
+    finally:
+        SAMPLERS.unregister("drawn-here")
+        sys.modules.pop("of_the_shell", None)

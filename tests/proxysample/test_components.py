@@ -50,3 +50,12 @@ def test_two_files_of_one_name_are_refused():
     with pytest.raises(InputError, match=r"two samplers are told as AUM \(record=r.npz\): give"):
         check_labels(two)
     check_labels([two[0], Component.parse("el2n:record=b/r.npz")])
+
+
+def test_what_changes_no_result_neither_tells_nor_tells_apart():
+    words = ["km-or:n_clusters=5", "km-or:n_clusters=5,num_workers=2,progress=false"]
+    found = [describe_sampler(one, {}) for one in words]
+    assert {one.label for one in found} == {"KM-OR (n_clusters=5)"}
+    assert len({one.identity for one in found}) == 1
+    own = Component("mine", {"cache": 3}, resolved={"cache": 3})
+    assert own.label == "MINE (cache=3)"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxysample import DynamicsRecorder, InputError, compare, create_sampler
+from proxysample import DynamicsRecorder, InputError, Sampler, compare, create_sampler
 from proxysample.comparison import Comparison
 from proxysample.comparison.configuration import Method
-from proxysample.described import sampler_key
+from proxysample.described import describe_sampler, sampler_key
 
 
 def record_of(labels, seed: int) -> DynamicsRecorder:
@@ -68,3 +68,42 @@ def test_a_record_beside_features_leaves_the_comparisons_features_to_a_sampler(t
         for word in ("aum:", "herding:cut=0.3,")
     }
     assert shares == {"aum:": False, "herding:cut=0.3,": True}
+
+
+class Own(Sampler):
+    def _score(self, samples, codes):
+        return np.arange(len(samples))
+
+
+class Unnamed(Own):
+    id = "unnamed"
+
+    def __init__(self, **parameters):
+        self.parameters = parameters
+
+
+class Unkept(Own):
+    id = "unkept"
+
+    def __init__(self, *, a=1):
+        self.b = a
+
+
+class Changed(Own):
+    id = "changed"
+
+    def __init__(self, *, a=1):
+        self.a = a + 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Unnamed(a=1), r"Unnamed takes \*\*parameters, of which no result could be named"),
+        (Unkept(), "Unkept cannot be made again from its parameters .*no attribute 'a'"),
+        (Changed(), "Changed cannot be made again from its parameters .*modifies parameter a"),
+    ],
+)
+def test_what_its_parameters_do_not_make_again_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        describe_sampler(given, {})

@@ -38,6 +38,24 @@ def test_a_name_in_a_figure_stands_for_itself(name, tmp_path):
     save_figure(figure, tmp_path / "a.png")
 
 
+def places_after(lay_out):
+    figure = create_figure(4, 3)
+    for axes in figure.subplots(1, 2):
+        axes.plot([1, 2])
+        axes.set_aspect("equal")
+        axes.set_title("one\ntwo")
+    lay_out(figure)
+    return [axes.get_position().bounds for axes in figure.axes]
+
+
+def test_a_layout_has_come_to_where_four_drawings_bring_it():
+    def draw(figure):
+        for _ in range(4):
+            figure.draw_without_rendering()
+
+    assert places_after(settle_layout) == places_after(draw)
+
+
 def test_the_numbers_of_a_logarithmic_axis_stay_powers():
     figure = create_figure(3, 3)
     axes = figure.add_subplot()

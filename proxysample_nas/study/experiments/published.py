@@ -302,6 +302,7 @@ def refuse_pickled(path: Path) -> None:
     """
     if path.is_dir():
         if any(True for _ in path.glob("*.pickle.pbz2")):
+            _refuse_sizes(path)
             raise PickledTableError(
                 str(path), _OF_NATS.format(path=repr(str(path)), is_folder=True)
             )
@@ -313,11 +314,24 @@ def refuse_pickled(path: Path) -> None:
         return  # told by who reads the table
     if start.startswith(_TORCHS):
         raise PickledTableError(str(path), _OF_TORCH.format(path=repr(str(path))))
+    # A folder of the name as the first of an archive.
+    if start == b"NATS":
+        raise InputError(f"{path} is an archive of NATS-Bench: unpack it, and name the folder")
     if start.startswith(_NATSS):
+        _refuse_sizes(path)
         is_of_folder = _OF_A_FOLDER.fullmatch(path.name) is not None
         whole = str(path.parent if is_of_folder else path)
         raise PickledTableError(
             str(path), _OF_NATS.format(path=repr(whole), is_folder=is_of_folder)
+        )
+
+
+def _refuse_sizes(path: Path) -> None:
+    """Refuse the other space of NATS-Bench, of one cell in networks of many sizes."""
+    if any("NATS-sss" in one.name for one in (path, path.parent)):
+        raise InputError(
+            f"{path} is of NATS-Bench's size search space, which has one cell alone; that of cells "
+            "is NATS-tss"
         )
 
 
@@ -383,7 +397,7 @@ def _read_rows(table: bytes, name: str) -> tuple[list[str], dict[str, int], list
 
 def _check_header(names: list[str], name: str) -> None:
     if names[:2] != ["index", "arch"] or len(set(names)) != len(names):
-        raise InputError(f"{name} has the columns {', '.join(names)[:200]}; {NEEDED}")
+        raise InputError(f"{name} has the columns {', '.join(names)[:100]}; {NEEDED}")
     matches = [(column, ACCURACY_COLUMN.fullmatch(column)) for column in names[2:]]
     unlike = [column for column, match in matches if match is None]
     if unlike:

@@ -290,7 +290,10 @@ class Line:
     def _mean_size(self, channels: int, of: Callable[[NetworkSize], int]) -> float | None:
         if not self.found:
             return None
-        sizes = [of(self.compared.results.size_of(one.cell, channels)) for one in self.found]
+        measured = [self.compared.results.size_of(one.cell, channels) for one in self.found]
+        if None in measured:
+            return None
+        sizes = [of(one) for one in measured if one is not None]
         # Whole where it is that of one cell.
         return sizes[0] if len(set(sizes)) == 1 else statistics.fmean(sizes)
 

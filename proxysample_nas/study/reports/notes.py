@@ -11,7 +11,7 @@ from typing import Any
 
 from proxysample.components import Component
 from proxysample.keeping import kept_sizes, list_sizes
-from proxysample.machine import mixed_versions
+from proxysample.machine import describe_versions
 from proxysample.wording import pluralize, without_folders
 from proxysample_nas.space.cell import Cell
 from proxysample_nas.study.configuration import StudyConfiguration
@@ -152,7 +152,7 @@ _TOLD = frozenset(
 
 def _changed(configuration: StudyConfiguration, searcher: Component) -> str:
     """Name what else was given to a search, such as its protocol."""
-    given = {name: value for name, value in searcher.parameters.items() if name not in _TOLD}
+    given = {name: value for name, value in searcher.told.items() if name not in _TOLD}
     if configuration.augmentation:
         given |= {"augmentation": dict(configuration.augmentation)}
     return f" (with {given} changed)" if given else ""
@@ -185,33 +185,6 @@ def describe_machines(machines: list[dict[str, Any]]) -> str:
     ways = list(dict.fromkeys(_machine(machine) for machine in machines))
     caution = " Not all ran alike: compare their seconds with caution." if len(ways) > 1 else ""
     return f"Machine: {'; and '.join(ways)}, which the seconds depend on.{caution}"
-
-
-def describe_versions(machines: list[dict[str, Any]]) -> list[str]:
-    """Say with which versions results were computed, and that they are mixed where they are.
-
-    Parameters
-    ----------
-    machines : list of dict
-        As the store keeps them, one per experiment.
-
-    Returns
-    -------
-    list of str
-        One sentence; none where no version is known.
-    """
-    mixed = mixed_versions(machines)
-    if mixed:
-        listed = "; ".join(f"{name} {', '.join(several)}" for name, several in mixed.items())
-        return [
-            f"Versions are mixed, which may tell results apart that nothing else does: {listed}."
-        ]
-    known = next((one for one in machines if "proxysample" in one), None)
-    if known is None:
-        return []
-    packages = ", ".join(f"{name} {one}" for name, one in known.get("packages", {}).items())
-    python = known.get("python", "unknown")
-    return [f"Versions: proxysample {known['proxysample']}, Python {python}, {packages}."]
 
 
 def _machine(machine: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from proxysample_nas.paper import (
     compare_with_paper,
 )
 from proxysample_nas.space.cell import Cell
+from proxysample_nas.space.operations import get_operation
 from proxysample_nas.space.zero_cost import NetworkSize, network_size
 from proxysample_nas.study.configuration import StudyConfiguration
 from proxysample_nas.study.experiments.base import Progress, read_configuration
@@ -125,8 +126,10 @@ class StudyResults:
             return None
         return compare_with_paper(setup_of(self.configuration, self.info, searcher))
 
-    def size_of(self, cell: Cell, channels: int) -> NetworkSize:
-        """Measure the network that evaluates a cell on the study's own dataset."""
+    def size_of(self, cell: Cell, channels: int) -> NetworkSize | None:
+        """Measure the network that evaluates a cell; None where an operation is not here."""
+        if not all(get_operation(name).is_runnable for name in cell.operations):
+            return None
         if (cell, channels) not in self._sizes:
             data = self.info.datasets[self.configuration.dataset]
             height, width, n_colours = data.image_shape
@@ -313,7 +316,8 @@ def _evaluations(results: StudyResults, found: FoundCell) -> Iterator[dict[str, 
     if not found.evaluations:
         yield {}
     for channels, accuracy in sorted(found.evaluations.items()):
-        size = {"channels": channels, **asdict(results.size_of(found.cell, channels))}
+        measured = results.size_of(found.cell, channels)
+        size = {"channels": channels} | ({} if measured is None else asdict(measured))
         for evaluation in _runs(accuracy):
             yield size | evaluation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import proxysample
 from proxysample import RankAgreement, Sampler, rank_agreement, register
 from proxysample.agreement import FunctionEvaluator
 from proxysample.agreement.data import split_data
+from proxysample.agreement.experiments import Scores
 from proxysample.components import FewerResultsWarning
 from proxysample.data.datasets import ArrayDataset
 from proxysample.data.fields import FieldView
@@ -214,6 +217,30 @@ def test_a_store_is_read_without_function_and_data(found):
         opened.run()
 
 
+def test_what_was_not_run_yet_is_shown_in_a_line_and_what_was_is_a_page(found, tmp_path):
+    empty = RankAgreement(found.design, tmp_path)
+    line = "RankAgreement(CC-RS, CC-OR, CC-OR (keep=hard) on ArrayDataset at r = 0.25, not run yet)"
+    assert repr(empty) == line
+    assert empty._repr_html_().startswith(f"<pre>{line}: no rank agreement at ")
+    (page,) = found.report()
+    assert page == found.folder / "rank-agreement.html"
+    assert found.verdict[:40] in page.read_text()
+
+
+def test_versions_that_are_mixed_are_told(found, tmp_path):
+    assert f"Versions: proxysample {proxysample.__version__}, Python" in found.table()
+    copied = shutil.copytree(found.folder, tmp_path / "copied")
+    with closing(sqlite3.connect(copied / "rank-agreement.sqlite")) as store, store:
+        store.execute(
+            "UPDATE experiments SET result = json_set(result, '$.machine.proxysample', '0.0')"
+            " WHERE key = (SELECT min(key) FROM experiments WHERE kind = ?)",
+            (Scores.kind,),
+        )
+    table = RankAgreement.open(copied).table()
+    assert "Versions are mixed" in table
+    assert f": proxysample 0.0, {proxysample.__version__}." in table
+
+
 def test_another_source_gives_other_results_and_not_a_mixture(notes, tmp_path):
     folder = tmp_path / "kept"
     agree(FunctionEvaluator(planted.noted, "1"), ["cc-or"], [0.5], folder=folder)
@@ -362,6 +389,10 @@ def test_other_datasets_are_cut_as_their_own_kind():
         ({"samplers": [[3, 90]]}, "is up to 90, and samplers pick from 80 here"),
         ({"evaluate": 3}, "evaluate must be a function"),
         ({"evaluate": lambda c: c}, r"is called as .*\(configuration, train, held_out, seed="),
+        (
+            {"evaluate": lambda train, held_out, configuration, seed: 1.0},
+            r"\(configuration, train, held_out, seed=...\), and its parameter train stands where",
+        ),
         ({"evaluate": len}, "source of <built-in function len> cannot be read"),
     ],
 )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
+import proxysample
 from proxysample import (
     ArrayDataset,
     Comparison,
@@ -17,6 +22,7 @@ from proxysample import (
     Splits,
     compare,
     create_sampler,
+    embed,
     load_dataset,
 )
 from proxysample.comparison.comparison import set_up
@@ -25,6 +31,7 @@ from proxysample.comparison.data import CLEAN, IMBALANCE, NOISE, load_comparison
 from proxysample.comparison.experiments import Listing, read_comparison
 from proxysample.comparison.results import CLASS_RANDOM
 from proxysample.data.datasets import as_splits
+from proxysample.dynamics import from_arrays
 from proxysample.features import backbones
 from proxysample.testing import small_digits
 
@@ -280,16 +287,36 @@ def test_samplers_with_features_get_those_of_the_comparison_unless_they_say_othe
     assert "same seed, and so to the first 2 draws alone, with" in comparison.table()
 
 
-def test_what_was_picked_among_others_is_refused_before_any_work():
+def test_what_was_made_of_others_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "as_backbone", None)
     digits = small_digits(40)
-    settings = {"seeds": 1, "draws": 1, "features": "pixels", "held_out": 0.25}
+    settings = {"seeds": 1, "draws": 1, "held_out": 0.25}
     ranking = create_sampler("rs", random_state=0).rank(digits)
+    record = from_arrays(np.eye(10)[digits.targets][np.newaxis] + 0.5, digits.targets)
+    embedded = embed(digits, backbone=nn.Flatten(), folder=tmp_path)
+    by_features = [
+        create_sampler("herding", features=one)
+        for one in (np.zeros((40, 2)), embedded, embedded.folder)
+    ]
     for given, message in (
         (ranking, "is of 40 samples, and samplers pick from 30 here"),
         ([3, 33], "is up to 33, and samplers pick from 30 here"),
+        (create_sampler("auto", record=record), "is of 40 samples, and samplers pick from 30 here"),
+        *((one, "is of 40 samples, and samplers pick from 30 here") for one in by_features),
     ):
         with pytest.raises(InputError, match=message):
             compare(digits, [given], [0.5], "head:epochs=1", **settings)
+    el2n, by_class = create_sampler("el2n", record=record), create_sampler("cc-or").rank(digits)
+    pair = Splits("two parts", digits, digits)
+    for given, changed, message in (
+        (el2n, {"noise": 0.2}, "was made by the labels as they are, and noise=0.2 flips"),
+        (by_class, {"noise": 0.2}, "was made by the labels as they are, and noise=0.2 flips"),
+        ([3, 33], {"imbalance": 2}, "is of all training samples, and imbalance=2 leaves some"),
+        (ranking, {"imbalance": 2}, "is of all training samples, and imbalance=2 leaves some"),
+        (by_features[0], {"imbalance": 2}, "and imbalance=2 leaves some"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(pair, [given], [0.5], "head:epochs=1", seeds=1, draws=1, **changed)
 
 
 def test_two_parts_are_given_in_any_way_that_a_study_takes():
@@ -358,6 +385,18 @@ def test_a_comparison_is_opened_again_without_what_was_compared(tmp_path):
         opened.store.describe(json.dumps(values), json.dumps(told))
         with pytest.raises(InputError, match=f"damaged: it .*{words}"):
             Comparison.open(tmp_path)
+
+
+def test_versions_that_are_mixed_are_told(planted, tmp_path):
+    assert f"Versions: proxysample {proxysample.__version__}, Python" in planted.table()
+    copied = shutil.copytree(planted.folder, tmp_path / "copied")
+    with closing(sqlite3.connect(copied / "comparison.sqlite")) as store, store:
+        store.execute(
+            "UPDATE experiments SET result = json_set(result, '$.machine.proxysample', '0.0')"
+            " WHERE key = (SELECT min(key) FROM experiments)"
+        )
+    told = f": proxysample 0.0, {proxysample.__version__}."
+    assert told in Comparison.open(copied).table()
 
 
 def test_ratios_and_samplers_are_added_to_a_comparison_that_was_run(tmp_path):

@@ -63,3 +63,26 @@ def test_an_evaluator_comes_back_from_what_a_store_holds():
     head = LinearHead(epochs=7)
     assert as_evaluator({"name": "head", "parameters": head.parameters()}) == head
     assert as_evaluator("head:epochs=7") == head
+
+
+def test_what_a_function_closes_over_is_part_of_its_name():
+    def made(rate):
+        def trained(train, held_out, seed, budget, *, steps=10 * rate):
+            return rate
+
+        return as_evaluator(trained)
+
+    assert made(0.1).parameters() == made(0.1).parameters()
+    assert made(0.1).parameters() != made(0.2).parameters()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda train, held_out: 0.5, "which its parameters do not take"),
+        (lambda configuration, train, held_out, seed: 0.5, "its parameter train stands where held"),
+    ],
+)
+def test_a_function_that_takes_other_than_it_is_called_with_is_refused_first(function, message):
+    with pytest.raises(InputError, match=rf"\(train, held_out, seed, budget\), .*{message}"):
+        as_evaluator(function)

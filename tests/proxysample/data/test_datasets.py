@@ -39,6 +39,15 @@ def test_digits_are_split_once_and_for_all():
     assert len(np.unique(first.train.targets)) == 10
 
 
+def test_whoever_changes_the_digits_changes_those_of_nobody_else():
+    for part in load_dataset("digits"), load_dataset("digits"):
+        train = part.train
+        assert (int(train.images.max()), int(train.targets.max())) == (255, 9)
+        assert train.classes[-1] == "9"
+        train.images[:] = train.targets[:] = 0
+        train.classes[-1] = "nine"
+
+
 def test_an_npz_in_our_form_and_in_kerass(tmp_path):
     images, labels = np.zeros((4, 5, 5, 3), np.uint8), np.array([0, 1, 0, 1])
     np.savez(tmp_path / "a.npz", images=images, labels=labels)

@@ -21,6 +21,7 @@ from proxysample import (
     load_dataset,
 )
 from proxysample.data import ArrayDataset, FieldView, Samples
+from proxysample.errors import ProxysampleWarning
 
 N = 40
 
@@ -245,3 +246,13 @@ def test_fields_beside_a_view_go_before_its_own(images, labels, expected):
 def test_rows_of_numbers_in_lists_are_told_to_be_made_an_array():
     with pytest.raises(InputError, match=r"pass them as an array, numpy\.asarray\(rows\)"):
         CCOutlierRemoval().select([[0.0, 1.0, 2.0]] * 4, 0.5, y=[0, 0, 1, 1])
+
+
+def test_the_finer_of_two_labels_is_not_taken_without_a_word():
+    items = [{"image": np.zeros((4, 4)), "fine_label": n, "coarse_label": n // 2} for n in range(4)]
+    items += items
+    with pytest.warns(ProxysampleWarning, match="pass label='fine_label' or label='coarse_label'"):
+        assert sorted(CCRandomSampling().select(items, n=4) % 4) == [0, 1, 2, 3]
+    for label, n_classes in (("fine_label", 4), ("coarse_label", 2)):
+        ranking = CCRandomSampling().rank(items, label=label)
+        assert len(np.unique(ranking.codes)) == n_classes

@@ -31,7 +31,7 @@ from proxysample import (
     load_dataset,
 )
 from proxysample.data.decoding import ImageSizeWarning
-from proxysample.errors import MissingDependencyError
+from proxysample.errors import MissingDependencyError, ProxysampleWarning
 
 from .official_pickles import mutations
 
@@ -226,21 +226,23 @@ def test_columns_are_named_and_labels_cost_no_image(tmp_path):
     }
     spec = saved(tmp_path / "d", Dataset.from_dict(columns))
     # Which of several images is meant stops only who reads them.
-    both = load_dataset(spec).train
+    with pytest.warns(ProxysampleWarning, match="fine_label and coarse_label, and fine_label is"):
+        both = load_dataset(spec).train
     assert len(RandomSampling(random_state=0).select(both, 0.5)) == 3
     assert len(CCRandomSampling(random_state=0).select(both, 0.5)) == 3
     with pytest.raises(InputError, match=r"pass image='photo' or image='mask'"):
         CCOutlierRemoval().select(both, 0.5)
-    kept = CCOutlierRemoval().select(both, 0.5, image="mask").tolist()
+    kept = CCOutlierRemoval().select(both, 0.5, image="mask", label="fine_label").tolist()
     assert kept == CCOutlierRemoval().select(255 - PIXELS, 0.5, y=[0, 1, 2] * 2).tolist()
     assert np.array_equal(both[3]["photo"], PIXELS[3])
     train = load_dataset(spec, image="mask", label="coarse_label").train
     assert np.array_equal(train.images, 255 - PIXELS)
     assert train.targets.tolist() == [0, 1] * 3
-    assert load_dataset(spec, features="left").train.images.shape == (6, 2)
-    assert load_dataset(spec, features="left").train.targets.tolist() == [0, 1, 2] * 2
+    train = load_dataset(spec, features="left", label="fine_label").train
+    assert train.images.shape == (6, 2)
+    assert train.targets.tolist() == [0, 1, 2] * 2
     with pytest.raises(InputError, match="'photos'; did you mean 'photo'"):
-        load_dataset(spec, image="photos")
+        load_dataset(spec, image="photos", label="fine_label")
     broken = {"image": [{"bytes": b"no image", "path": None}] * 4, "label": [0, 1] * 2}
     features = Features({"image": ImageFeature(), "label": Value("int64")})
     train = load_dataset(saved(tmp_path / "e", Dataset.from_dict(broken, features))).train

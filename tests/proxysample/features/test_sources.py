@@ -6,10 +6,18 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
 from torch import nn
 
-from proxysample import AutoencoderLoss, InputError, KMeansOutlierRemoval, MissingDependencyError
+from proxysample import (
+    AutoencoderLoss,
+    InputError,
+    KMeansOutlierRemoval,
+    MissingDependencyError,
+    embed,
+    load_dataset,
+)
 from proxysample.data.reading import Samples
 from proxysample.features.backbones import load_backbone
 from proxysample.features.rows import Workers
@@ -197,3 +205,26 @@ def test_without_timm_its_extra_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingDependencyError, match=r"proxysample\[transfer\]"):
         features_of("resnet18")
+
+
+def test_features_of_other_samples_are_refused_where_pixels_or_files_tell(tmp_path):
+    images = IMAGES[:20]
+    features = embed(images, backbone=nn.Flatten(), folder=tmp_path / "of_arrays")
+    for given in (features, features.folder):
+        assert features_of(given, images) == pytest.approx(features_of(given, np.zeros((20, 1))))
+        for others in (IMAGES[20:40], images[::-1]):
+            with pytest.raises(InputError, match="of other samples: their pixels are not those"):
+                features_of(given, others)
+    assert len(features_of(np.asarray(features), IMAGES[20:40])) == 20
+    for n, names in enumerate((["a/0", "b/1"], ["a/0", "c/1"])):
+        for name in names:
+            file = tmp_path / str(n) / f"{name}.png"
+            file.parent.mkdir(parents=True)
+            Image.fromarray(images[n]).save(file)
+    ours, theirs = (load_dataset(f"folder:{tmp_path / str(n)}").train for n in range(2))
+    features = embed(ours, backbone=nn.Flatten(), folder=tmp_path / "of_files")
+    (tmp_path / "0").rename(tmp_path / "moved")
+    moved = load_dataset(f"folder:{tmp_path / 'moved'}").train
+    assert len(features_of(features, moved)) == 2
+    with pytest.raises(InputError, match=r"sample 1 is .*/c/1.png, and b/1.png there"):
+        features_of(features, theirs)

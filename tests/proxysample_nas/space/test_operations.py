@@ -171,11 +171,18 @@ class Wrong(nn.Module):
             return nn.functional.dropout(images)
         if self.mistake == "two":
             return images, images
+        if self.mistake in ("double", "detach"):
+            return getattr(images, self.mistake)()
+        if self.mistake == "infinite":
+            return images / 0
         raise RuntimeError("it cannot")
 
 
 def convolution(channels: int) -> nn.Module:
     return nn.Conv2d(channels, channels, 1)
+
+
+SHARED = convolution(4)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +201,12 @@ def convolution(channels: int) -> nn.Module:
         ("module", lambda _: AveragePool(), "its kind is 'pool', not 'module'"),
         ("module", lambda n: nn.PReLU(n), "cannot initialise .* PReLU; build it of Conv2d"),
         ("module", lambda _: nn.Conv2d(3, 3, 1), "cannot be run on images"),
+        ("module", lambda n: nn.LazyConv2d(n, 1), "its LazyConv2d has no weights before it is run"),
+        ("module", lambda _: SHARED, "gives the same module again"),
+        ("module", lambda n: convolution(n).requires_grad_(False), "that require no gradient"),
+        ("module", lambda n: nn.Sequential(convolution(n), Wrong("detach")), "passes no gradient"),
+        ("pool", lambda _: Wrong("double"), "makes torch.float64 of torch.float32"),
+        ("pool", lambda _: Wrong("infinite"), "makes values that are not finite"),
         ("module", lambda _: "conv", "must return an nn.Module, not 'conv'"),
         ("module", lambda _: 1 / 0, "its builder failed for 4 channels: ZeroDivisionError"),
     ],
@@ -207,6 +220,23 @@ def test_what_no_network_could_run_is_refused_by_name(kind: Any, build: Any, mes
         with pytest.raises(InputError, match=f"operation 'wrong'.*{message}"):
             Cell.filled("wrong", n_nodes=2).network(n_classes=2)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_cannot_be_run_on_a_later_stages_images_is_refused_by_name() -> None:
+    padded = Operation(
+        "padded",
+        "pool",
+        "#000000",
+        builder=lambda *_: nn.Sequential(nn.ReflectionPad2d(3), nn.AvgPool2d(7, 1)),
+    )
+    with registered(padded):
+        network = Cell.filled("padded", n_nodes=2).network(2, channels=2, cells_per_stage=1)
+        assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 2)
+        message = (
+            r"operation 'padded' cannot be run on images of the shape \(2, 8, 2, 2\), .*stage 3"
+        )
+        with pytest.raises(InputError, match=message):
+            network(torch.zeros(2, 3, 8, 8))
 
 
 def test_only_what_has_a_builder_is_built() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from proxysample import InputError, load_dataset
 from proxysample_nas import Augmentation, Normalization
 from proxysample_nas.searchers import DARTS, create_searcher
+from proxysample_nas.space import Cell, get_operation
 from proxysample_nas.study import Study, StudyConfiguration, Transfer, preset
 from proxysample_nas.study.configuration import settings_of
 from proxysample_nas.study.experiments.base import KnownStudy
@@ -18,6 +21,7 @@ from proxysample_nas.study.experiments.scoring import Scoring
 from proxysample_nas.study.experiments.search import Search
 from proxysample_nas.training.trainer import CellTrainer
 
+from ..space.own_operations import MAX_POOL, registered
 from .written_store import DIGITS
 
 HALF = Normalization(mean=(0.5,), std=(0.25,))
@@ -163,3 +167,47 @@ def test_numbers_of_samples_that_cannot_be_kept_are_refused(n: Any, words: str) 
 def test_a_transfer_of_another_kind_is_refused(given):
     with pytest.raises(InputError, match="transfer must be a text, a mapping or a Transfer"):
         Transfer.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("word", "known"), [("chanels", "channels"), ("flp", "flip"), ("epochz", "epochs")]
+)
+def test_a_wrong_word_of_a_transfer_suggests_the_right_one(word: str, known: str) -> None:
+    with pytest.raises(InputError, match=f"{word!r}; did you mean {known!r}"):
+        Transfer.parse(f"npz:other.npz,{word}=2")
+
+
+def test_what_only_its_results_are_known_of_is_given_again() -> None:
+    stored = StudyConfiguration.from_json(build(samplers=[[3, 1, 2], "rs"], ratios=[0.5]).to_json())
+    with pytest.raises(InputError, match=r"at first, as in Study.open\(folder, samplers="):
+        stored.check_runnable()
+    again = stored.given_again("samplers", [np.array([2, 1, 3])])
+    replace(stored, samplers=again).check_runnable()
+    assert again == stored.samplers
+    for others in ([[1, 2]], ["cc-or"]):
+        with pytest.raises(InputError, match="none of the samplers that the study has: INDICES"):
+            stored.given_again("samplers", others)
+
+
+def test_operations_that_are_not_registered_here_are_read_drawn_and_not_run() -> None:
+    pool = replace(MAX_POOL, name="pool_of_store", label="Their pool")
+    with registered(pool):
+        written = build(searchers=["gdas:space=nas-bench-201+pool_of_store"]).to_json()
+        cell = Cell.from_string("|pool_of_store~0|")
+    configuration = StudyConfiguration.from_json(written)
+    assert configuration.to_json() == written
+    assert Cell.from_string("|pool_of_store~0|") == cell
+    assert (cell.is_collapsed, get_operation("pool_of_store").colour) == (True, pool.colour)
+    for run in (configuration.check_runnable, lambda: cell.network(n_classes=2)):
+        with pytest.raises(InputError, match="'pool_of_store' cannot be run from the store alone"):
+            run()
+    with registered(pool):
+        configuration.check_runnable()
+        assert get_operation("pool_of_store") is pool
+    told = json.loads(written)
+    for changed in ({"kind": "poool"}, {"colour": "red"}, {"more": 1}):
+        operations = [told["operations"][0] | changed]
+        with pytest.raises(InputError):
+            StudyConfiguration.from_json(json.dumps(told | {"operations": operations}))
+    with pytest.raises(InputError):
+        StudyConfiguration.from_json(json.dumps(told | {"operations": 3}))

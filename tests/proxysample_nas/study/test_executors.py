@@ -58,12 +58,13 @@ def scores(outcome) -> bytes | None:
     return Ranking.read(io.BytesIO(outcome.payload), "an outcome").scores.tobytes()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_processes_give_the_bits_of_this_process(context, tmp_path):
     plan = Plan(context.configuration, context.info(), StudyStore(tmp_path / "plan.sqlite"))
     experiments = [*plan.stage("selection").experiments, training(context)]
     with create_executor(context, "in-process", n_threads=2) as executor:
         here = run_all(executor, experiments)
-    # One worker, which has to import all by itself; others are tested side by side.
+    # One worker; others are tested side by side, and on Ray those that have to import all else.
     with create_executor(context, "processes", n_workers=1, n_threads=2) as executor:
         there = run_all(executor, experiments)
     for key, one in here.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from torch.utils.data import Subset
 
-from proxysample import InputError
+from proxysample import InputError, RandomSampling
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample_nas.cli import main
 from proxysample_nas.data.normalization import Normalization
@@ -99,6 +99,8 @@ def test_data_may_be_objects(digits, as_given):
     [
         ({"ratios": [0.25, 0.5]}, "the study has ratios 0.5 already; add others than 0.5"),
         ({"proxy_seeds": [0, 1]}, "the study has proxy_seeds 0 already"),
+        ({"samplers": ["cc-or", RandomSampling]}, "the study has RS among its samplers already"),
+        ({"searchers": ["random"]}, "the study has RANDOM among its searchers already"),
     ],
 )
 def test_what_is_there_already_is_named(more, message):

@@ -226,3 +226,20 @@ def test_what_the_answer_says_makes_the_table(name, start, opened, tmp_path, mon
     cell = Cell.from_string("|skip_connect~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert published.accuracy(cell, "cifar100", 12) == pytest.approx(1 + 1.2 + 1)
     assert published.accuracy(cell, "imagenet16", 200) == pytest.approx(1 + 20 + 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        ("NATS-sss-v1_0-50262.pickle.pbz2", b"BZh9", "size search space, .* cells is NATS-tss"),
+        ("NATS-sss-v1_0-50262-simple/meta.pickle.pbz2", b"BZh9", "size search space"),
+        ("mine.tar", b"NATS-tss-v1_0-3ffb9-simple/", "an archive of NATS-Bench: unpack it"),
+    ],
+)
+def test_what_holds_no_table_of_cells_is_told_apart(name, start, message, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(start)
+    for given in {path, path.parent} - {tmp_path}:
+        with pytest.raises(InputError, match=message):
+            PublishedAccuracies.read(given)
