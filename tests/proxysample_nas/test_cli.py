@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from proxysample.data.datasets import load_dataset
 from proxysample.errors import InputError
-from proxysample_nas.cli import _configuration, main
+from proxysample_nas.cli import _configuration, _refuse_part_of_a_study, main
 from proxysample_nas.data.images import LabelledImages
 from proxysample_nas.searchers import RandomSearch, SearchResult
 from proxysample_nas.space.cell import Cell
@@ -218,5 +219,7 @@ def test_numbers_of_samples_stand_in_for_ratios():
     settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
     assert _configuration(None, settings).n == (50,)
     assert _configuration("digits", {"n": [50]}).ratios == ()
-    with pytest.raises(InputError, match=r"also needs dataset.*; proxysample-nas study add adds"):
-        _configuration(None, {"ratios": [0.5]}, is_there=True)
+    with pytest.raises(InputError, match=r"also needs dataset"):
+        _configuration(None, {"ratios": [0.5]})
+    with pytest.raises(InputError, match=r"mine has a study: .* study add .*; ratios without the"):
+        _refuse_part_of_a_study(Path("mine"), {"ratios": [0.5]})
