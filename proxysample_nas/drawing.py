@@ -85,7 +85,7 @@ def draw_figure(cell: Cell, title: str = "", space: SearchSpace | None = None) -
     draw_cell(cell, axes)
     axes.legend(
         handles=legend_handles(
-            NAS_BENCH_201.covering([cell]) if space is None else SearchSpace.of(space)
+            SearchSpace.of(NAS_BENCH_201 if space is None else space).covering([cell])
         ),
         loc="upper center",
         bbox_to_anchor=(0.5, 0.02),

@@ -18,7 +18,7 @@ import numpy as np
 from proxysample.checks import as_array, is_number
 from proxysample.comparison.parts import Array, IntArray, Part, take_samples
 from proxysample.data.datasets import Splits, load_dataset
-from proxysample.data.labels import encode_labels, plain_label
+from proxysample.data.labels import codes_like, encode_labels
 from proxysample.data.reading import Samples
 from proxysample.data.whole import find_whole
 from proxysample.digests import digest_of
@@ -183,7 +183,7 @@ def load_comparison_data(
     train, readable = _readable(train)
     test, readable_test = (None, None) if test is None else _readable(test)
     samples = Samples(train)
-    classes, codes = encode_labels(samples.required_labels)
+    classes, codes = encode_labels(samples.training_labels)
     n = len(samples)
     rows, others = np.arange(n), np.arange(0)
     if test is None:
@@ -201,7 +201,7 @@ def load_comparison_data(
     else:
         # A small one may well have a sample of each class alone.
         test_samples = Samples(test, distinct_labels=True)
-        test_codes = _codes_like(test_samples.required_labels, classes, name)
+        test_codes = codes_like(test_samples.training_labels, classes, name)
         held_out = Part(test, test_codes, len(classes), features.test)
         told = f"the test part of {name}, {len(test_codes):,} samples"
         pixels = [dataset_identity(samples), dataset_identity(test_samples)]
@@ -249,23 +249,6 @@ def _names(classes: Array, names: Any) -> tuple[str, ...]:
     if isinstance(names, list | tuple) and numbered and classes.max() < len(names):
         return tuple(str(names[one]) for one in classes.tolist())
     return tuple(str(one) for one in classes.tolist())
-
-
-def _codes_like(labels: Array, classes: Array, name: str) -> IntArray:
-    """Give labels the codes of the training part; `InputError` for a class that it lacks."""
-    if labels.dtype.kind != classes.dtype.kind:
-        raise InputError(
-            f"{name} has labels such as {plain_label(classes[0])!r} in its training part and "
-            f"{plain_label(labels[0])!r} in what is held out; they must be of one kind"
-        )
-    places = np.searchsorted(classes, labels)
-    known = classes[np.minimum(places, len(classes) - 1)] == labels
-    if not known.all():
-        lost = plain_label(labels[np.argmin(known)])
-        raise InputError(
-            f"{name}: class {lost!r} is in what is held out and has no sample in the training part"
-        )
-    return places.astype(np.int64)
 
 
 def _hold_out(codes: IntArray, share: float, random_state: int) -> tuple[IntArray, IntArray]:

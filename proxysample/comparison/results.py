@@ -25,6 +25,7 @@ from proxysample.errors import MissingDependencyError
 from proxysample.experiments.store import Record, Store
 from proxysample.keeping import list_sizes
 from proxysample.machine import describe_versions
+from proxysample.printing import cleaned
 from proxysample.wording import pluralize
 
 if TYPE_CHECKING:
@@ -243,6 +244,10 @@ class ComparisonResults:
             tuple(sorted(machines)),
             tuple(describe_versions([one["machine"] for one in ended])),
         )
+
+    def __repr__(self) -> str:
+        words = f"{len(self.runs):,} trainings on {self.configuration.dataset}"
+        return cleaned(f"ComparisonResults({words}, {self.n_missing:,} missing)")
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

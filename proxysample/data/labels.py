@@ -417,3 +417,22 @@ def kind_of_labels(targets: Any) -> str:
     except InputError:
         return "labels that are no classes"
     return f"{n_classes} classes"
+
+
+def codes_like(
+    labels: Array, classes: Array, name: str, part: str = "what is held out"
+) -> npt.NDArray[np.int64]:
+    """Give labels the codes of the training part; `InputError` for a class that it lacks."""
+    if labels.dtype.kind != classes.dtype.kind:
+        raise InputError(
+            f"{name} has labels such as {plain_label(classes[0])!r} in its training part and "
+            f"{plain_label(labels[0])!r} in {part}; they must be of one kind"
+        )
+    places = np.searchsorted(classes, labels)
+    known = classes[np.minimum(places, len(classes) - 1)] == labels
+    if not known.all():
+        lost = plain_label(labels[np.argmin(known)])
+        raise InputError(
+            f"{name}: class {lost!r} is in {part} and has no sample in the training part"
+        )
+    return places.astype(np.int64)

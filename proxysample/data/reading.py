@@ -531,6 +531,17 @@ class Samples:
         return self.labels
 
     @property
+    def training_labels(self) -> Array:
+        """The labels, or an `InputError` for whoever trains by them: nothing does without."""
+        if self.labels is None:
+            raise InputError(
+                f"{type(self.dataset).__name__} has no labels{self._candidates()}, and models are "
+                "trained by them: give a pair of images and labels, or name their field, as "
+                "FieldView(dataset, label=...) does"
+            )
+        return self.required_labels
+
+    @property
     def has_classes(self) -> bool:
         """Whether there are cheap labels that can serve, and are not all different unasked."""
         labels = self.cheap_labels

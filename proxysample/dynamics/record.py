@@ -69,6 +69,10 @@ class Dynamics:
         """Number of epochs."""
         return len(next(iter(self.measures.values())))
 
+    def __repr__(self) -> str:
+        sizes = f"{self.n_samples:,} samples, {self.n_classes:,} classes, {self.n_epochs:,} epochs"
+        return f"Dynamics({sizes}; {', '.join(self.measures)})"
+
     def require(self, name: str, least_epochs: int = 1) -> npt.NDArray[Any]:
         """Give a measure, (epochs, n), or raise `InputError` saying what it needs."""
         if not isinstance(name, str) or name not in self.measures:

@@ -28,7 +28,8 @@ from proxysample_nas.data.loader import Augmentation
 from proxysample_nas.data.normalization import Normalization, Normalize
 from proxysample_nas.searchers.candidates import draw_cells
 from proxysample_nas.space.cell import Cell, n_edges
-from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace
+from proxysample_nas.space.modules import try_operations
+from proxysample_nas.space.operations import NAS_BENCH_201, SearchSpace, refuse_described
 from proxysample_nas.space.zero_cost import SCORES, ZeroCost, zero_cost_score
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.published import N_NODES, PublishedAccuracies
@@ -168,6 +169,12 @@ def plan_ranking(
         if len({one.n_nodes for one in ranked}) > 1:
             raise InputError("the cells to be ranked have different numbers of nodes")
         n_nodes = ranked[0].n_nodes if ranked else n_nodes
+    if scored == "supernet":
+        for cell in ranked:
+            chosen_space.indices_of(cell)
+    covered = chosen_space.covering(ranked)
+    refuse_described(covered.operations)
+    try_operations(covered)
     scores = as_tuple("zero_cost", zero_cost)
     for score in scores:
         check_name("zero-cost score", score, SCORES)

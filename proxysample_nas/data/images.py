@@ -205,7 +205,7 @@ def load_images(
         whole = find_whole(samples, pixels=True)
         with whole.named():
             images = _pixels(whole.samples)
-            labels = whole.samples.required_labels
+            labels = whole.samples.training_labels
         known = _class_names(np.unique(labels) if classes is None else classes)
     codes = torch.from_numpy(_encode(labels, known))
     return LabelledImages(images.to(target), codes.to(target), known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
@@ -352,7 +352,7 @@ class StudyConfiguration(Shipped):
                 f"{component.label} searches cells of {parameters['n_nodes']} nodes, but published "
                 f"accuracies are of cells of {LOOKED_UP_NODES}: add n_nodes={LOOKED_UP_NODES}"
             )
-        space = self.space_of(component)
+        space = self._space_of(component)
         unpublished = [name for name in space.operations if name not in NAS_BENCH_201]
         if self.lookup is not None and unpublished:
             raise InputError(
@@ -360,7 +360,7 @@ class StudyConfiguration(Shipped):
                 "the published accuracies are; leave it out of space, or leave lookup out"
             )
 
-    def space_of(self, component: Component) -> SearchSpace:
+    def _space_of(self, component: Component) -> SearchSpace:
         """Give what a searcher chooses from."""
         if component.resolved is None:
             searcher = self.create_searcher(component, self.search_seeds[0])
@@ -374,7 +374,8 @@ class StudyConfiguration(Shipped):
             sampler = self.create_sampler(component)
             if component.name in READY_MADE:
                 sampler.fit(train)
-            check_same_samples(sampler, component.label, len(train), "")
+            else:
+                check_same_samples(sampler, component.label, len(train), "")
             if component.size == len(train):
                 raise InputError(
                     f"{component.label} keeps all of the {len(train):,} training samples, which "
@@ -384,7 +385,7 @@ class StudyConfiguration(Shipped):
     def check_runnable(self) -> None:
         """Raise `InputError` for a sampler or searcher of which only the results are known."""
         for component in self.searchers:
-            refuse_described(self.space_of(component).operations)
+            refuse_described(self._space_of(component).operations)
         for axis, components, create in (
             ("samplers", self.samplers, self.create_sampler),
             ("searchers", self.searchers, self.create_searcher),
@@ -398,24 +399,6 @@ class StudyConfiguration(Shipped):
                         raise
                     raise InputError(f"{error}, as in Study.open(folder, {axis}=[...])") from error
                 made.check_parameters()
-
-    def given_again(self, axis: str, given: Iterable[Any]) -> tuple[Component, ...]:
-        """Give the components of an axis, those that are given again as what can be run."""
-        is_sampler = axis == "samplers"
-        common = {"random_state": self.random_state} if is_sampler else self._common(0)
-        describe = describe_sampler if is_sampler else describe_searcher
-        named = self.sampler_parameters if is_sampler else self.searcher_parameters
-        components: tuple[Component, ...] = getattr(self, axis)
-        for again in (describe(one, common) for one in as_tuple(axis, given)):
-            known = [(one.name, named(one)) for one in components]
-            if (again.name, named(again)) not in known:
-                raise InputError(
-                    f"{again.label} is none of the {axis} that the study has: "
-                    f"{', '.join(one.label for one in components)}; Study.add adds to them"
-                )
-            place = known.index((again.name, named(again)))
-            components = (*components[:place], again, *components[place + 1 :])
-        return components
 
     def create_sampler(self, component: Component, seed: int | None = None) -> Sampler:
         """Create a sampler, seeded by one of `proxy_seeds`, or by `random_state` where it draws."""
@@ -495,7 +478,7 @@ class StudyConfiguration(Shipped):
             # Studies of ratios alone are written as they always were.
             if name != "splits" and (name != "n" or value)
         }
-        names = {name for one in self.searchers for name in self.space_of(one).operations}
+        names = {name for one in self.searchers for name in self._space_of(one).operations}
         own = described_operations(sorted(names))
         if own:
             written["operations"] = own
@@ -517,6 +500,30 @@ class StudyConfiguration(Shipped):
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise InputError(f"{WHERE} cannot be used: {error}") from error
+
+
+def given_again(
+    configuration: StudyConfiguration, axis: str, given: Iterable[Any]
+) -> tuple[Component, ...]:
+    """Give the components of an axis, those that are given again as what can be run."""
+    describe: Callable[[object, Mapping[str, Any]], Component] = describe_searcher
+    named: Callable[[Component], dict[str, Any]] = configuration.searcher_parameters
+    augmentation = create_augmentation(configuration.augmentation)
+    common: dict[str, Any] = {"random_state": 0, "augmentation": augmentation}
+    if axis == "samplers":
+        describe, named = describe_sampler, configuration.sampler_parameters
+        common = {"random_state": configuration.random_state}
+    components: tuple[Component, ...] = getattr(configuration, axis)
+    for again in (describe(one, common) for one in as_tuple(axis, given)):
+        known = [(one.name, named(one)) for one in components]
+        if (again.name, named(again)) not in known:
+            raise InputError(
+                f"{again.label} is none of the {axis} that the study has: "
+                f"{', '.join(one.label for one in components)}; Study.add adds to them"
+            )
+        place = known.index((again.name, named(again)))
+        components = (*components[:place], again, *components[place + 1 :])
+    return components
 
 
 @dataclass(frozen=True)

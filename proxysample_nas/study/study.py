@@ -22,6 +22,7 @@ from proxysample_nas.study.configuration import (
     SamplerLike,
     SearcherLike,
     StudyConfiguration,
+    given_again,
 )
 from proxysample_nas.study.estimate import StudyEstimate, estimate_study
 from proxysample_nas.study.experiments.base import read_configuration
@@ -217,8 +218,8 @@ class Study:
             configuration = replace(configuration, splits=splits)
         configuration = replace(
             configuration,
-            samplers=configuration.given_again("samplers", samplers),
-            searchers=configuration.given_again("searchers", searchers),
+            samplers=given_again(configuration, "samplers", samplers),
+            searchers=given_again(configuration, "searchers", searchers),
         )
         return cls.from_configuration(folder, configuration)
 

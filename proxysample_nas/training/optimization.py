@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from proxysample.checks import check_call
 from proxysample.errors import InputError, ProxysampleError
 from proxysample.printing import shown
 from proxysample_nas.data.loader import Batch, Loader
@@ -26,6 +27,8 @@ def check_callback(callback: object) -> None:
     """Raise `InputError` for what cannot be called."""
     if callback is not None and not callable(callback):
         raise InputError(f"callback must take a mapping of numbers, and {shown(callback)} cannot")
+    if callback is not None:
+        check_call("callback", callback, ("numbers",))
 
 
 def counted(items: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:

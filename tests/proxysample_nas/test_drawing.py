@@ -43,6 +43,12 @@ def test_the_legend_begins_with_what_learns_and_ends_with_nothing():
     assert labels == ["3x3 Conv", "1x1 Conv", "Skip", "3x3 Avg", "Zero"]
 
 
+def test_the_legend_has_what_is_drawn_whatever_the_space():
+    (axes,) = draw_figure(Cell.filled("nor_conv_1x1", 2), space="none+skip_connect").axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["1x1 Conv", "Skip", "Zero"]
+
+
 def test_png_and_svg(tmp_path):
     for suffix in ("png", "svg"):
         save_drawing(CELL, tmp_path / f"cell.{suffix}", title="Found on a quarter")

@@ -12,8 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from proxysample.checks import check_call
 from proxysample.data.datasets import GIVEN_DATA, ArrayDataset, Splits, load_dataset
-from proxysample.data.labels import check_labels, encode_labels
+from proxysample.data.labels import (
+    as_label_array,
+    check_labels,
+    codes_like,
+    encode_labels,
+)
 from proxysample.data.whole import read_whole
 from proxysample.device import resolve_device
 from proxysample.errors import InputError
@@ -198,6 +204,8 @@ def read_parts(dataset: str | Splits, picked_by_index: bool) -> tuple[ArrayDatas
         if part.targets is None:
             raise InputError(f"{splits.name} has no labels, and a study needs them")
         check_labels(part.targets, len(part))
+    labels, of_test = (as_label_array(part.targets) for part in (train, test))
+    codes_like(of_test, encode_labels(labels)[0], splits.name, "the test part")
     return train, test
 
 
@@ -298,6 +306,8 @@ class StudyContext(Context):
                 "callback must take what is trained and a mapping of numbers, and "
                 f"{shown(callback)} cannot"
             )
+        if callback is not None:
+            check_call("callback", callback, ("name", "numbers"))
         self.configuration = configuration
         self.callback = callback
         self._transfers: dict[str, StudyData] = {}

@@ -396,7 +396,9 @@ def test_versions_that_are_mixed_are_told(planted, tmp_path):
             " WHERE key = (SELECT min(key) FROM experiments)"
         )
     told = f": proxysample 0.0, {proxysample.__version__}."
-    assert told in Comparison.open(copied).table()
+    opened = Comparison.open(copied)
+    assert told in opened.table()
+    assert len(repr(opened.results())) < 300
 
 
 def test_ratios_and_samplers_are_added_to_a_comparison_that_was_run(tmp_path):

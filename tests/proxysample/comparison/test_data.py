@@ -170,3 +170,12 @@ def test_a_part_too_small_to_hold_models_to_is_refused():
         load_comparison_data(source(splits, held_out=0.05))
     with pytest.raises(InputError, match="leaves 2 classes without a sample"):
         load_comparison_data(source(splits, held_out=0.9))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_who_trains_is_not_told_to_do_without_labels(part):
+    parts = {name: ArrayDataset(np.zeros((4, 2)), [0, 0, 1, 1]) for name in ("train", "test")}
+    splits = Splits("mine", **(parts | {part: ArrayDataset(np.zeros((4, 2)))}))
+    message = r"has no labels, and models are trained by them.*label=\.\.\.\) does$"
+    with pytest.raises(InputError, match=message):
+        load_comparison_data(source(splits))

@@ -207,3 +207,9 @@ def test_lines_and_files_that_are_missing_are_named(tmp_path):
             from_jsonl([missing])
     with pytest.raises(InputError, match="no files"):
         from_jsonl([])
+
+
+def test_what_was_read_is_shown_in_one_line():
+    read = from_arrays(np.zeros((2, 5000, 3)), np.zeros(5000, dtype=np.int64))
+    assert repr(read).startswith("Dynamics(5,000 samples, 3 classes, 2 epochs; ")
+    assert len(repr(read)) < 200

@@ -122,6 +122,10 @@ def test_zero_cost_scores_are_estimates():
         ({"training": np.zeros(2)}, "training must be"),
         ({"cells": [CELLS[0], "|none~0|"]}, "different numbers of nodes"),
         ({"cells": CELLS[:2]}, "2 cells have no order"),
+        (
+            {"cells": CELLS, "scored": "supernet", "space": "none+avg_pool_3x3"},
+            "is not in the search space of none, avg_pool_3x3",
+        ),
         ({"lookup": {"path": "nowhere.csv", "dataset": "cifar100"}}, "nowhere.csv"),
         ({"lookup": {"pth": "nowhere.csv"}}, "did you mean 'path'"),
     ],

@@ -14,7 +14,7 @@ from proxysample_nas import Augmentation, Normalization
 from proxysample_nas.searchers import DARTS, create_searcher
 from proxysample_nas.space import Cell, get_operation
 from proxysample_nas.study import Study, StudyConfiguration, Transfer, preset
-from proxysample_nas.study.configuration import settings_of
+from proxysample_nas.study.configuration import given_again, settings_of
 from proxysample_nas.study.experiments.base import KnownStudy
 from proxysample_nas.study.experiments.data import StudyInfo
 from proxysample_nas.study.experiments.scoring import Scoring
@@ -181,12 +181,12 @@ def test_what_only_its_results_are_known_of_is_given_again() -> None:
     stored = StudyConfiguration.from_json(build(samplers=[[3, 1, 2], "rs"], ratios=[0.5]).to_json())
     with pytest.raises(InputError, match=r"at first, as in Study.open\(folder, samplers="):
         stored.check_runnable()
-    again = stored.given_again("samplers", [np.array([2, 1, 3])])
+    again = given_again(stored, "samplers", [np.array([2, 1, 3])])
     replace(stored, samplers=again).check_runnable()
     assert again == stored.samplers
     for others in ([[1, 2]], ["cc-or"]):
         with pytest.raises(InputError, match="none of the samplers that the study has: INDICES"):
-            stored.given_again("samplers", others)
+            given_again(stored, "samplers", others)
 
 
 def test_operations_that_are_not_registered_here_are_read_drawn_and_not_run() -> None:

@@ -116,6 +116,16 @@ def test_parts_of_two_shapes_are_refused_before_anything_runs(digits, tmp_path):
         study.run(progress=False)
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([3, 10], "class 10 is in the test part and has no sample"), (["3", "4"], "'3' in the test")],
+)
+def test_classes_that_the_training_part_lacks_are_named(digits, labels, message):
+    test = ArrayDataset(digits.test.images[:2], labels)
+    with pytest.raises(InputError, match=message):
+        load_study_data(Splits("mine", digits.train, test))
+
+
 def test_a_normalisation_reads_back_as_it_was_given():
     given = {"normalization": Normalization(mean=(0.5,), std=(0.3,))}
     one = StudyConfiguration.build(dataset="digits", **SETTINGS | {"training": given})

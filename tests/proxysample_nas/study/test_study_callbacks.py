@@ -11,6 +11,7 @@ from proxysample_nas.searchers import create_searcher
 from proxysample_nas.study import Study, StudyConfiguration
 from proxysample_nas.study.experiments.data import StudyContext
 from proxysample_nas.study.experiments.search import _tells
+from proxysample_nas.training.optimization import check_callback
 
 CELL = "|nor_conv_3x3~0|"
 EPOCHS = [
@@ -51,6 +52,10 @@ def test_a_worker_gets_it_too_and_what_cannot_be_called_is_refused(tiny_settings
     assert StudyContext(configuration).epoch_callback("a search") is None
     with pytest.raises(InputError, match="callback must take what is trained and a mapping"):
         StudyContext(configuration, callback="log")
+    with pytest.raises(InputError, match=r"called as callback\(name, numbers\), which its param"):
+        StudyContext(configuration, callback=[].append)
+    with pytest.raises(InputError, match=r"called as callback\(numbers\), which its parameters"):
+        check_callback(lambda name, numbers: None)
 
 
 def test_a_searcher_that_knows_of_no_callback_searches_without():
