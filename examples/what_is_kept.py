@@ -35,6 +35,8 @@ is after, and not what it is worth. `python examples/what_is_kept.py docs` draws
 
 def main() -> None:
     folder = sys.argv[1] if len(sys.argv) > 1 else "docs"
+    if folder.startswith("-"):
+        sys.exit(__doc__)
     pictures = Path(folder) / "gallery"
     pictures.mkdir(parents=True, exist_ok=True)
     train = load_dataset("digits").train

@@ -476,7 +476,7 @@ def search(
             "protocol=paper trains the architecture on half of the test part, which a study "
             "gives it: proxysample-nas study run --architecture-data test-half"
         )
-    for path in (output, drawing):
+    for path in (output, drawing, checkpoint):
         if path is not None:
             check_writable(path)
     if drawing is not None:

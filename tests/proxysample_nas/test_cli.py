@@ -209,11 +209,17 @@ def test_indices_that_do_not_fit_are_refused(proxysample_nas, indices, message, 
     assert message in err
 
 
+def test_a_checkpoint_in_no_folder_is_refused_before_the_search(proxysample_nas, tmp_path):
+    words = f"search --dataset digits --searcher gdas --checkpoint {tmp_path}/none/kept.safetensors"
+    code, _out, err = proxysample_nas(*words.split())
+    assert (code, "none does not exist; make it first" in err) == (2, True)
+
+
 def test_numbers_of_samples_stand_in_for_ratios():
     settings = {"dataset": "digits", "samplers": ["rs"], "searchers": ["random"], "n": [50]}
     assert _configuration(None, settings).n == (50,)
     assert _configuration("digits", {"n": [50]}).ratios == ()
-    with pytest.raises(InputError, match="also needs dataset, samplers, searchers"):
+    with pytest.raises(InputError, match=r"also needs dataset"):
         _configuration(None, {"ratios": [0.5]})
-    with pytest.raises(InputError, match=r"goes on with it, and proxysample-nas study add gives"):
-        _refuse_part_of_a_study(Path("folder"), {"ratios": [0.5]})
+    with pytest.raises(InputError, match=r"mine has a study: .* study add .*; ratios without the"):
+        _refuse_part_of_a_study(Path("mine"), {"ratios": [0.5]})

@@ -10,7 +10,7 @@ from typing import Any
 from proxysample.agreement import RankAgreement
 from proxysample.agreement.reports import agreement_table
 from proxysample.components import Component
-from proxysample.files import check_writable, make_folder, replace_file, save_documents
+from proxysample.files import check_output, make_folder, replace_file, save_documents
 from proxysample.rendering import (
     Table,
     latex_notes,
@@ -126,7 +126,7 @@ def write_report(results: StudyResults, folder: Path, page: Path | None = None) 
     """
     make_folder(folder)
     page = folder / "report.html" if page is None else page
-    check_writable(page)
+    check_output(page, ".html", "a report is saved")
     # First: without matplotlib nothing is written.
     figures, missing = save_figures(results, folder)
     ranking = ranking_of(results.store.path.parent)

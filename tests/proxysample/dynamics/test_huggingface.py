@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from proxysample import InputError
 from proxysample.dynamics import DynamicsRecorder, EvaluationRecorder, RecordingTrainerMixin
 from proxysample.errors import ProxysampleWarning
 
-pytest.importorskip("transformers", reason="transformers is not installed (extra dev)")
-pytest.importorskip("accelerate", reason="accelerate is not installed (extra dev)")
+# Imported by tests alone: to import it takes seconds.
+for package in ("transformers", "accelerate"):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed (extra dev)", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:(transformers|accelerate|torch).*")
 
 N, C = 22, 3

@@ -101,11 +101,20 @@ if __name__ == "__main__":
 """
 
 
+OF_ONE_SESSION = """
+import multiprocessing, os
+os.setsid()
+# Workers that are forked begin at once.
+get_context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: get_context("fork")
+"""
+
+
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_a_killed_study_goes_on_and_ends_in_the_same_table(study, forked, tmp_path, n_workers):
     code = RUNNER.format(settings=settings(), folder=str(tmp_path), n_workers=n_workers)
     # That workers begin by a user's script is tested with the executors.
-    process = forked("import os; os.setsid()" + code)
+    process = forked(OF_ONE_SESSION + code)
     halted = Study(**settings(), folder=tmp_path)
     while len(_finished(halted)) < 4:
         assert process.poll() is None, "the study ended before it could be killed"

@@ -179,6 +179,8 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_drawing(study, tmp_
     (tmp_path / "study.sqlite").write_bytes((study.folder / "study.sqlite").read_bytes())
     with pytest.raises(InputError, match="does not exist"):
         Study.open(tmp_path).report(tmp_path / "missing" / "page.html")
+    with pytest.raises(InputError, match=r"saved as \.html, not 'page\.txt'"):
+        Study.open(tmp_path).report(tmp_path / "page.txt")
     assert not list((tmp_path / "report").iterdir())
 
 
