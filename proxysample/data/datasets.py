@@ -18,8 +18,7 @@ from proxysample.data.array_names import Names, part_names
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import check_channels_last
 from proxysample.data.fields import Broken, Field, FieldView, check_fields
-from proxysample.data.label_files import is_label_file, read_label_file
-from proxysample.data.labels import kept_targets, kind_of_labels
+from proxysample.data.labels import is_label_file, kept_targets, kind_of_labels, read_label_file
 from proxysample.data.names import DatasetName
 from proxysample.data.official import CIFAR10, CIFAR100, read_cifar, read_imagenet16
 from proxysample.data.parts import Parts

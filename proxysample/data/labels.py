@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sized
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from proxysample.errors import InputError, SampleError
+from proxysample.files import expanded, read_npy
 from proxysample.printing import shown
 
 Array = npt.NDArray[Any]
@@ -436,3 +438,19 @@ def codes_like(
             f"{name}: class {lost!r} is in {part} and has no sample in the training part"
         )
     return places.astype(np.int64)
+
+
+def is_label_file(label: Any) -> bool:
+    """Tell whether ``label=`` names a file, and not an array in the file of the images.
+
+    Examples
+    --------
+    >>> is_label_file("y.npy"), is_label_file("labels"), is_label_file(1)
+    (True, False, False)
+    """
+    return isinstance(label, str | Path) and Path(label).suffix == ".npy"
+
+
+def read_label_file(label: Any) -> Any:
+    """Read labels from a file of their own; `InputError` if it is missing or damaged."""
+    return read_npy(expanded(label))

@@ -13,7 +13,7 @@ from proxysample.data.array_stores import read_hdf5, read_zarr
 from proxysample.data.datasets import ArrayDataset, Splits
 from proxysample.data.folders import home_of, parts_of, read_image_files
 from proxysample.data.image_files import ImageFiles
-from proxysample.data.label_files import is_label_file, read_label_file
+from proxysample.data.labels import is_label_file, read_label_file
 from proxysample.data.path_tables import read_csv, read_csv_features
 from proxysample.data.shards import read_shards
 from proxysample.data.tensor_files import read_npy_pair, read_tensors

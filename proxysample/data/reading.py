@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from proxysample.checks import BOOLEAN, POSITIVE_INTEGER, check_unmasked
 from proxysample.data.adapters import adapted
-from proxysample.data.agreement import number_alike, probes_of, same_label
 from proxysample.data.blocks import BlockArray
 from proxysample.data.decoding import (
     Decoder,
@@ -43,6 +42,7 @@ from proxysample.data.labels import (
     plain_label,
 )
 from proxysample.data.pixel_cache import Cache
+from proxysample.data.same_labels import number_alike, probes_of, same_label
 from proxysample.data.scanning import read_labels_of
 from proxysample.data.shortcuts import (
     FoundLabels,

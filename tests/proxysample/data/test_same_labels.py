@@ -9,7 +9,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from proxysample import ArrayDataset, CCRandomSampling, InputError
 from proxysample.data import Samples
-from proxysample.data.agreement import same_label
+from proxysample.data.same_labels import same_label
 
 PIXELS = np.zeros((4, 2, 2, 1), np.uint8)
 
