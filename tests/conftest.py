@@ -198,11 +198,20 @@ def nothing_stays_in_the_temporary_folder(tmp_path_factory: pytest.TempPathFacto
     tempfile.tempdir = None
 
 
+def described_operations() -> dict[str, object]:
+    """Give what stores have told of operations that nobody has registered."""
+    operations = sys.modules.get("proxysample_nas.space.operations")
+    return {} if operations is None else operations._DESCRIBED
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays_registered():
-    """Take back what a test registers."""
+    """Take back what a test registers, and what it has read of operations of others."""
     before = {registry.kind: registry.registered for registry in loaded_registries()}
+    described = set(described_operations())
     yield
+    for name in described_operations().keys() - described:
+        del described_operations()[name]
     for registry in loaded_registries():
         for name in registry.registered.keys() - before.get(registry.kind, {}).keys():
             registry.unregister(name)
