@@ -157,7 +157,7 @@ def described_operations(names: Iterable[str]) -> list[dict[str, Any]]:
     return [{one: getattr(operation, one) for one in _WRITTEN} for operation in own]
 
 
-def read_operations(written: Iterable[Mapping[str, Any]]) -> None:
+def read_described_operations(written: Iterable[Mapping[str, Any]]) -> None:
     """Know operations by what `described_operations` wrote, where none is registered."""
     for values in written:
         if not isinstance(values, Mapping) or set(values) != set(_WRITTEN):
@@ -166,7 +166,14 @@ def read_operations(written: Iterable[Mapping[str, Any]]) -> None:
         operation = Operation(**values, builder=_unregistered if is_built else None)
         if not isinstance(operation.label, str):
             raise InputError(f"operation {operation.name!r} has the label {shown(operation.label)}")
-        _DESCRIBED[operation.name] = operation
+        if operation.name in OPERATIONS:
+            continue
+        known = _DESCRIBED.setdefault(operation.name, operation)
+        if any(getattr(known, one) != values[one] for one in _WRITTEN):
+            raise InputError(
+                f"the operation {operation.name!r} is another one here than in a store that was "
+                "read before; read one of them in a process of its own, or register the operation"
+            )
 
 
 def _unregistered(_channels: int, _affine: bool, _track_running_stats: bool) -> nn.Module:

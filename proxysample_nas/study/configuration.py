@@ -46,7 +46,7 @@ from proxysample_nas.space.operations import (
     NAS_BENCH_201,
     SearchSpace,
     described_operations,
-    read_operations,
+    read_described_operations,
     refuse_described,
 )
 from proxysample_nas.study.given import (
@@ -495,7 +495,7 @@ class StudyConfiguration(Shipped):
         check_names("setting of a study", values, (*NEEDED, *WRITTEN, "operations"))
         check_finite(values, WHERE)
         try:
-            read_operations(values.pop("operations", ()))
+            read_described_operations(values.pop("operations", ()))
             return cls.build(**values)
         # A parameter of another type, in whatever is created to check it.
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:

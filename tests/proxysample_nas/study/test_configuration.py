@@ -211,3 +211,9 @@ def test_operations_that_are_not_registered_here_are_read_drawn_and_not_run() ->
             StudyConfiguration.from_json(json.dumps(told | {"operations": operations}))
     with pytest.raises(InputError):
         StudyConfiguration.from_json(json.dumps(told | {"operations": 3}))
+    # Cells of both would be read alike.
+    other = json.dumps(told | {"operations": [told["operations"][0] | {"colour": "#123456"}]})
+    with pytest.raises(InputError, match="'pool_of_store' is another one here than in a store"):
+        StudyConfiguration.from_json(other)
+    with registered(pool):
+        StudyConfiguration.from_json(other)
