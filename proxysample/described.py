@@ -56,6 +56,10 @@ class Parametrized(Protocol):
         """Raise `InputError` for a parameter that cannot work."""
 
 
+class GivenAgainError(InputError):
+    """A store holds only the results of this component, which has to be given again to be run."""
+
+
 T = TypeVar("T", bound=Parametrized)
 _MISSING = object()
 
@@ -124,12 +128,11 @@ class Family(Generic[T]):
         if component.resolved is None:
             return self._create(component, common)
         if component.name not in self.registry:
-            raise InputError(
+            raise GivenAgainError(
                 f"{component.label} cannot be run from the store alone: no {self.registry.noun} "
                 f"{shown(component.name)} is known here, and a store is not trusted to name code. "
                 "Name the module that has it by --import MODULE, or register its class "
-                "(proxysample.register) before, or give it again as it was given at first, beside "
-                "all the others"
+                "(proxysample.register) before, or give it again as it was given at first"
             )
         try:
             made = self._create(component, common)
@@ -137,7 +140,7 @@ class Family(Generic[T]):
         except InputError as error:
             # What was an object is known by a digest, which no parameter takes.
             why = "" if "digest" in component.parameters else f" ({error})"
-            raise InputError(
+            raise GivenAgainError(
                 f"{component.label} cannot be run from the store alone{why}; give it again as it "
                 "was given at first"
             ) from error

@@ -58,13 +58,21 @@ def refuse_lazy(network: nn.Module) -> None:
     proxysample.errors.InputError: the network's LazyLinear has no weights yet; run a batch through
     the network before
     """
+    part = lazy_part(network)
+    if part is not None:
+        raise InputError(
+            f"the network's {type(part).__name__} has no weights yet; run a batch through the "
+            "network before"
+        )
+
+
+def lazy_part(network: nn.Module) -> nn.Module | None:
+    """Give the first part whose weights have no shape yet; None where all have one."""
     for part in network.modules():
         own = (*part.parameters(recurse=False), *part.buffers(recurse=False))
-        if any(nn.parameter.is_lazy(tensor) for tensor in own):
-            raise InputError(
-                f"the network's {type(part).__name__} has no weights yet; run a batch through the "
-                "network before"
-            )
+        if any(map(nn.parameter.is_lazy, own)):
+            return part
+    return None
 
 
 class Backbone(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from proxysample.errors import InputError
+from proxysample.features.backbones import lazy_part
 from proxysample.printing import shown
 from proxysample_nas.space.layers import ScaledBatchNorm
 from proxysample_nas.space.operations import (
@@ -241,7 +242,7 @@ def _build(
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: its builder must return an nn.Module, not {shown(module)}")
-    lazy = next((part for part in module.modules() if _is_lazy(part)), None)
+    lazy = lazy_part(module)
     if lazy is not None:
         raise InputError(
             f"{where}: its {type(lazy).__name__} has no weights before it is run; build it of "
@@ -301,11 +302,6 @@ def _check_own(operation: Operation) -> None:
             f"operation {operation.name!r}: its builder gives the same module again, and every "
             "edge needs one of its own; make it anew in each call"
         )
-
-
-def _is_lazy(part: nn.Module) -> bool:
-    own = (*part.parameters(recurse=False), *part.buffers(recurse=False))
-    return any(map(nn.parameter.is_lazy, own))
 
 
 def failing_operation(cell: nn.Module, features: torch.Tensor) -> tuple[str, Exception] | None:

@@ -9,10 +9,10 @@ from typing import Any, Literal, Self, get_args
 
 import numpy.typing as npt
 
-from proxysample.checks import as_seeds, as_tuple
+from proxysample.checks import as_seeds, as_tuple, first_repeated
 from proxysample.components import Component, check_distinct, check_labels
 from proxysample.data.datasets import ArrayDataset, Splits
-from proxysample.described import describe_sampler, make_sampler, sampler_key
+from proxysample.described import GivenAgainError, describe_sampler, make_sampler, sampler_key
 from proxysample.errors import InputError, check_names, unknown_name
 from proxysample.keeping import (
     check_counts,
@@ -321,7 +321,8 @@ class StudyConfiguration(Shipped):
         ):
             if is_needed and not given:
                 raise InputError(f"a study needs at least one {what}")
-            if what not in ("sampler", "searcher") and len(set(map(repr, given))) != len(given):
+        for numbers, what in ((self.ratios, "ratio"), (self.channels, "number of channels")):
+            if first_repeated(map(repr, numbers)) is not None:
                 raise InputError(f"a study names a {what} twice")
         check_distinct(self.samplers, "a study")
         check_distinct(self.searchers, "a study", "searcher")
@@ -393,10 +394,7 @@ class StudyConfiguration(Shipped):
             for component in components:
                 try:
                     made: Sampler | Searcher = create(component)
-                except InputError as error:
-                    is_known_alone = component.resolved is not None and component.given is None
-                    if not is_known_alone or not str(error).endswith("at first"):
-                        raise
+                except GivenAgainError as error:
                     raise InputError(f"{error}, as in Study.open(folder, {axis}=[...])") from error
                 made.check_parameters()
 

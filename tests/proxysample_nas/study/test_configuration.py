@@ -181,6 +181,9 @@ def test_what_only_its_results_are_known_of_is_given_again() -> None:
     stored = StudyConfiguration.from_json(build(samplers=[[3, 1, 2], "rs"], ratios=[0.5]).to_json())
     with pytest.raises(InputError, match=r"at first, as in Study.open\(folder, samplers="):
         stored.check_runnable()
+    unknown = stored.to_json().replace('"name": "indices"', '"name": "of-somebody"')
+    with pytest.raises(InputError, match=r"not trusted .* as in Study.open\(folder, samplers="):
+        StudyConfiguration.from_json(unknown).check_runnable()
     again = given_again(stored, "samplers", [np.array([2, 1, 3])])
     replace(stored, samplers=again).check_runnable()
     assert again == stored.samplers
